@@ -1,0 +1,21 @@
+//! What a mounted tree is.
+//!
+//! This crate is the boundary between what knows disks (the library `vhdx_mount`) and what knows an operating system
+//! (`mount-linux`, `mount-windows`). It holds types only, depends on nothing, and knows neither VHDX nor FUSE nor
+//! WinFsp.
+//!
+//! A [`Tree`] is immutable: it stands for a disk that nobody writes to. So a [`NodeId`] is valid for as long as the tree
+//! lives, the same node has the same id on every mount, and adapters may cache whatever they like.
+#![forbid(unsafe_code)]
+
+mod attr;
+mod error;
+mod faults;
+mod name;
+mod tree;
+
+pub use attr::{Attr, Kind, Reparse, ReparseTarget, Time, Times};
+pub use error::{Error, ErrorKind};
+pub use faults::{Fault, FaultKind, Faults};
+pub use name::{Case, Name};
+pub use tree::{DirEntry, From, NodeId, NodeRange, RangeKind, StreamEntry, Tree, TreeInfo, Trust};

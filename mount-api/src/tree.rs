@@ -1,0 +1,160 @@
+use std::ops::{ControlFlow, Range};
+
+use crate::{Attr, Case, Error, Faults, Kind, Name, Reparse};
+
+/// A node of a [`Tree`]: a file, a folder, a link or a named stream.
+///
+/// 64 bits that mean something to the tree alone; [`NodeId::ROOT`] is the root of every tree. The same node of the same
+/// disk has the same id on every mount.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(pub u64);
+
+impl NodeId {
+    /// The root folder.
+    pub const ROOT: NodeId = NodeId(1);
+}
+
+/// Whether what is shown is proven by the structures that led to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Trust {
+    /// Every structure on the way was read and holds.
+    Proven,
+    /// Something on the way is doubtful; the code of the finding says what.
+    Doubtful(&'static str),
+}
+
+/// What a tree is as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TreeInfo {
+    /// The file system's name: `NTFS`, or `vhdx-mount` for the namespace that holds several.
+    pub file_system: &'static str,
+    /// The volume label; may be empty.
+    pub label: Name,
+    /// The volume serial number; 0 where there is none.
+    pub serial: u64,
+    /// Size in bytes of what the tree shows.
+    pub total_bytes: u64,
+    /// Unallocated bytes, 0 where not known. Nothing can be written; this is for `df`.
+    pub free_bytes: u64,
+    /// The allocation unit in bytes; a power of two, at least 512.
+    pub block_size: u32,
+    /// How names are compared where the system does not say.
+    pub case: Case,
+}
+
+/// Where a listing goes on.
+#[derive(Debug, Clone, Copy)]
+pub enum From<'a> {
+    /// From the first entry.
+    Start,
+    /// After the entry that had this [`DirEntry::cookie`].
+    Cookie(u64),
+    /// After the place where this name stands or would stand in the tree's order.
+    After(&'a Name),
+}
+
+/// One name in a folder. `.` and `..` are never listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirEntry {
+    /// The node behind the name.
+    pub node: NodeId,
+    /// The name.
+    pub name: Name,
+    /// Folder, file or link.
+    pub kind: Kind,
+    /// Names this place in the folder for [`From::Cookie`]. Greater than 0, at most `i64::MAX / 2`.
+    pub cookie: u64,
+}
+
+/// One named stream of a file or folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamEntry {
+    /// The stream's own node.
+    pub node: NodeId,
+    /// Its name, without colons; never empty.
+    pub name: Name,
+    /// Its length in bytes.
+    pub size: u64,
+    /// Bytes of the disk set aside for it.
+    pub allocated: u64,
+}
+
+/// A stretch of a node's content and what is known of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeRange {
+    /// Bytes of the node.
+    pub range: Range<u64>,
+    /// What stands behind them.
+    pub kind: RangeKind,
+}
+
+/// What stands behind a [`NodeRange`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RangeKind {
+    /// Bytes on the disk; `disk_offset` counts from the start of the tree's disk or volume, where one can be named.
+    Data {
+        /// Byte offset of the range's first byte.
+        disk_offset: Option<u64>,
+    },
+    /// Reads as zeros by the file system's own word (a hole, or past the initialized size).
+    Sparse,
+    /// Served, but unproven.
+    Doubtful(&'static str),
+    /// Not known; reads fail.
+    Lost(&'static str),
+}
+
+/// A read-only tree of files that never changes.
+///
+/// Every call may come from any number of threads at once.
+///
+/// # Errors
+/// All calls return [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) for an id that the tree never gave out, and
+/// [`ErrorKind::Lost`](crate::ErrorKind::Lost), [`Corrupt`](crate::ErrorKind::Corrupt) or
+/// [`Io`](crate::ErrorKind::Io) where damage keeps them from answering.
+pub trait Tree: Send + Sync + 'static {
+    /// The tree as a whole.
+    fn info(&self) -> TreeInfo;
+
+    /// The node of this name in a folder.
+    fn lookup(&self, dir: NodeId, name: &Name, case: Case) -> Result<NodeId, Error>;
+
+    /// The named stream of a file or folder. The name is a parameter of its own, for `:` is legal in some names.
+    fn stream(&self, node: NodeId, name: &Name, case: Case) -> Result<NodeId, Error>;
+
+    /// Calls `each` with every named stream until it breaks.
+    fn streams(&self, node: NodeId, each: &mut dyn FnMut(StreamEntry) -> ControlFlow<()>) -> Result<(), Error>;
+
+    /// Kind, sizes, times, attributes.
+    fn attr(&self, node: NodeId) -> Result<Attr, Error>;
+
+    /// What the node's reparse point says; `None` where it has none.
+    fn reparse(&self, node: NodeId) -> Result<Option<Reparse>, Error>;
+
+    /// The self-relative security descriptor, where there is one.
+    fn security(&self, node: NodeId) -> Result<Option<Vec<u8>>, Error>;
+
+    /// Calls `each` with the entries of a folder, in the tree's order, until it breaks.
+    ///
+    /// When a part of the folder is damaged, the entries that can be read are listed first and the error comes last.
+    fn read_dir(
+        &self,
+        dir: NodeId,
+        from: From<'_>,
+        each: &mut dyn FnMut(DirEntry) -> ControlFlow<()>,
+    ) -> Result<(), Error>;
+
+    /// Reads the content from `offset` on. Returns how many bytes there are: all of `buf`, or fewer where the node ends.
+    ///
+    /// Lost ranges are zeros in `buf` and named in `faults`, counted in bytes from the start of the node; an `Err` means
+    /// that nothing could be read at all.
+    fn read_at(&self, node: NodeId, offset: u64, buf: &mut [u8], faults: &mut Faults) -> Result<usize, Error>;
+
+    /// Calls `each` with the stretches that tile `range` of the content, in order, until it breaks.
+    fn ranges(
+        &self,
+        node: NodeId,
+        range: Range<u64>,
+        each: &mut dyn FnMut(NodeRange) -> ControlFlow<()>,
+    ) -> Result<(), Error>;
+}

@@ -1,0 +1,1 @@
+//! A [`mount_api::Tree`] mounted read-only through WinFsp.

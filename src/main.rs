@@ -1,0 +1,2 @@
+//! The program `vhdx-mount`.
+fn main() {}

@@ -1,0 +1,219 @@
+//! Findings: what was noticed while opening and reading, in words and in stable codes.
+
+use serde::Serialize;
+
+/// How much a [`Finding`] matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// Worth knowing; nothing is wrong.
+    Information,
+    /// Something is damaged or unusual, but every byte is still known.
+    Warning,
+    /// Bytes are lost or doubtful.
+    Error,
+}
+
+/// One thing that was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// Stable, kebab-case.
+    pub code: Code,
+    /// How much it matters.
+    pub severity: Severity,
+    /// Which link of the chain, counted from the opened (youngest) one at 0.
+    pub link: Option<u32>,
+    /// The image file, as it was opened.
+    pub file: Option<String>,
+    /// The structure, in the format's own words.
+    pub structure: Option<&'static str>,
+    /// Byte offset in the file.
+    pub offset: Option<u64>,
+    /// One plain sentence: what is so.
+    pub text: String,
+    /// What should stand there.
+    pub expected: Option<String>,
+    /// What stands there.
+    pub found: Option<String>,
+    /// What to try next.
+    pub advice: Option<String>,
+}
+
+impl Finding {
+    /// A finding with a plain sentence.
+    pub fn new(code: Code, severity: Severity, text: impl Into<String>) -> Self {
+        Finding {
+            code,
+            severity,
+            link: None,
+            file: None,
+            structure: None,
+            offset: None,
+            text: text.into(),
+            expected: None,
+            found: None,
+            advice: None,
+        }
+    }
+
+    /// Names the structure and its byte offset in the file.
+    #[must_use]
+    pub fn at(mut self, structure: &'static str, offset: u64) -> Self {
+        self.structure = Some(structure);
+        self.offset = Some(offset);
+        self
+    }
+
+    /// Says what was expected and what was found.
+    #[must_use]
+    pub fn versus(mut self, expected: impl Into<String>, found: impl Into<String>) -> Self {
+        self.expected = Some(expected.into());
+        self.found = Some(found.into());
+        self
+    }
+
+    /// Says what to try next.
+    #[must_use]
+    pub fn advise(mut self, advice: impl Into<String>) -> Self {
+        self.advice = Some(advice.into());
+        self
+    }
+}
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
+        /// The stable code of a finding, of a lost or of a doubtful range. Codes never change their meaning.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        pub enum Code {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Code {
+            /// All codes there are.
+            pub const ALL: &'static [Code] = &[$(Code::$name,)*];
+
+            /// The code as it is written in reports.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Code::$name => $text,)*
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    /// Bytes were asked for that lie past the end of what was read.
+    ReadPastEnd = "read-past-end",
+    /// The host could not read a part of an image.
+    HostReadError = "host-read-error",
+    /// An image ends before the end that it had when it was opened.
+    ImageShrank = "image-shrank",
+    /// The file type identifier is not `vhdxfile`, but the structures behind it are there.
+    FileTypeIdentifierBad = "file-type-identifier-bad",
+    /// One of the two headers does not hold.
+    HeaderBad = "header-bad",
+    /// Both headers hold, have one sequence number and differ.
+    HeadersAmbiguous = "headers-ambiguous",
+    /// One of the two region tables does not hold.
+    RegionTableBad = "region-table-bad",
+    /// Both region tables hold and differ.
+    RegionTablesDiffer = "region-tables-differ",
+    /// A region that this program does not know and that is not required.
+    RegionUnknown = "region-unknown",
+    /// A metadata item that this program does not know and that is not required.
+    MetadataItemUnknown = "metadata-item-unknown",
+    /// A metadata item is missing or breaks its rules, and its value could be had otherwise.
+    MetadataItemBad = "metadata-item-bad",
+    /// The parent locator breaks its rules.
+    ParentLocatorBad = "parent-locator-bad",
+    /// The log was dirty and was replayed in memory.
+    LogReplayed = "log-replayed",
+    /// The log was dirty and was not replayed, as asked for.
+    LogReplayDeclined = "log-replay-declined",
+    /// A LogGuid is set, yet no entry bears it: the machine stopped before the first one.
+    LogEmpty = "log-empty",
+    /// A LogGuid is set, and only torn entries bear it: what they were about to change is doubtful.
+    LogTorn = "log-torn",
+    /// A log entry changes what no log may change.
+    LogWritesForbiddenPlace = "log-writes-forbidden-place",
+    /// The log cannot be read as far as it claims.
+    LogUnreadable = "log-unreadable",
+    /// The file is shorter than the log says that it was flushed.
+    FileTruncated = "file-truncated",
+    /// The file is shorter than it was before a power loss; the missing tail reads as zeros.
+    FileTailMissing = "file-tail-missing",
+    /// The BAT region is shorter than the disk needs.
+    BatShort = "bat-short",
+    /// A part of the BAT cannot be read.
+    BatUnreadable = "bat-unreadable",
+    /// A BAT entry points past the end of the file.
+    BlockPastEnd = "block-past-end",
+    /// A BAT entry points onto a structure of the container.
+    BlockOnStructure = "block-on-structure",
+    /// A BAT entry has a state that the format does not know.
+    BlockStateReserved = "block-state-reserved",
+    /// A BAT entry has the state that version 0.95 of the format called UNMAPPED.
+    BlockStateOldUnmapped = "block-state-old-unmapped",
+    /// A BAT entry is partially present in an image that has no parent.
+    BlockPartialWithoutParent = "block-partial-without-parent",
+    /// A sector bitmap that is needed is not there.
+    BitmapMissing = "bitmap-missing",
+    /// A sector bitmap that is needed cannot be read.
+    BitmapUnreadable = "bitmap-unreadable",
+    /// The parent was found elsewhere than its child says.
+    ParentElsewhere = "parent-elsewhere",
+    /// The parent fits only the GUID that a merge was about to give it.
+    ParentMidMerge = "parent-mid-merge",
+    /// The parent has another size than its child.
+    ParentSizeDiffers = "parent-size-differs",
+    /// The parent carries another virtual disk id than its child.
+    DiskIdDiffers = "disk-id-differs",
+    /// The primary GPT does not hold; the backup is used.
+    GptPrimaryBad = "gpt-primary-bad",
+    /// The backup GPT does not hold.
+    GptBackupBad = "gpt-backup-bad",
+    /// A partition table entry breaks its rules.
+    PartitionBad = "partition-bad",
+    /// A part of a partition table could not be read.
+    PartitionTableUnreadable = "partition-table-unreadable",
+    /// The NTFS boot sector does not hold; its backup is used.
+    NtfsBootSectorBad = "ntfs-boot-sector-bad",
+    /// A file record does not hold.
+    NtfsFileRecordBad = "ntfs-file-record-bad",
+    /// A folder index does not hold.
+    NtfsIndexBad = "ntfs-index-bad",
+    /// A run list does not hold.
+    NtfsRunListBad = "ntfs-run-list-bad",
+    /// An attribute list does not hold.
+    NtfsAttributeListBad = "ntfs-attribute-list-bad",
+    /// A volume claims to be larger than what holds it.
+    VolumeCut = "volume-cut",
+    /// The volume was not unmounted cleanly; it is read as it lies.
+    VolumeDirty = "volume-dirty",
+    /// A volume whose file system this program does not read.
+    VolumeUnread = "volume-unread",
+}
+
+impl Serialize for Code {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Code;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn codes_are_kebab_case_and_distinct() {
+        let all: BTreeSet<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        assert_eq!(all.len(), Code::ALL.len());
+        for code in all {
+            assert!(code.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'), "{code}");
+        }
+    }
+}
