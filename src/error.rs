@@ -9,8 +9,9 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 /// Why something could not be done at all.
 ///
-/// `Display` is one line: `file: structure at byte N: message`. The advice ([`Error::advice`]) is kept apart, so that a
-/// program can show it on a line of its own; the chain of causes is behind [`std::error::Error::source`].
+/// `Display` is one line: `file: structure at byte N: message`. Details ([`Error::details`]) and advice
+/// ([`Error::advice`]) are kept apart, so that a program can show them on lines of their own; the chain of causes is behind
+/// [`std::error::Error::source`].
 #[derive(Debug)]
 pub struct Error(Box<Inner>);
 
@@ -21,6 +22,7 @@ struct Inner {
     file: Option<PathBuf>,
     structure: Option<&'static str>,
     offset: Option<u64>,
+    details: Vec<String>,
     advice: Option<String>,
     source: Option<Box<dyn std::error::Error + Send + Sync + 'static>>,
 }
@@ -54,6 +56,7 @@ impl Error {
             file: None,
             structure: None,
             offset: None,
+            details: Vec::new(),
             advice: None,
             source: None,
         }))
@@ -80,6 +83,13 @@ impl Error {
         self
     }
 
+    /// Adds a line of detail, shown below the sentence.
+    #[must_use]
+    pub fn detail(mut self, line: impl Into<String>) -> Self {
+        self.0.details.push(line.into());
+        self
+    }
+
     /// Says what to try next.
     #[must_use]
     pub fn advise(mut self, advice: impl Into<String>) -> Self {
@@ -98,6 +108,12 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
+    }
+
+    /// Lines of detail: what was looked at, what was found there.
+    #[must_use]
+    pub fn details(&self) -> &[String] {
+        &self.0.details
     }
 
     /// What to try next, where there is something to try.

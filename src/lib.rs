@@ -22,7 +22,9 @@
 )]
 
 pub mod bytes;
+pub mod chain;
 pub mod error;
+pub mod format;
 pub mod image;
 pub mod layer;
 pub mod report;

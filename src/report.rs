@@ -151,6 +151,8 @@ codes! {
     BatUnreadable = "bat-unreadable",
     /// A BAT entry points past the end of the file.
     BlockPastEnd = "block-past-end",
+    /// A BAT entry has reserved bits set, so its place is not a multiple of 1 MiB.
+    BlockMisaligned = "block-misaligned",
     /// A BAT entry points onto a structure of the container.
     BlockOnStructure = "block-on-structure",
     /// A BAT entry has a state that the format does not know.
@@ -169,6 +171,8 @@ codes! {
     ParentMidMerge = "parent-mid-merge",
     /// The parent has another size than its child.
     ParentSizeDiffers = "parent-size-differs",
+    /// The parent has another logical sector size than its child.
+    ParentSectorSizeDiffers = "parent-sector-size-differs",
     /// The parent carries another virtual disk id than its child.
     DiskIdDiffers = "disk-id-differs",
     /// The primary GPT does not hold; the backup is used.

@@ -2,14 +2,24 @@
 //!
 //! [`ImageFile`] is the only door to a host image; no trait here can write. The others wrap a [`ReadAt`] in a [`ReadAt`].
 
+mod cached;
+mod file;
+mod isolating;
+mod overlay;
 mod slice;
+mod store;
 
 use std::sync::Arc;
 
 use crate::Faults;
 use crate::error::Result;
 
+pub use cached::Cached;
+pub use file::{Devices, ImageFile};
+pub use isolating::Isolating;
+pub use overlay::{Overlay, OverlayBuilder};
 pub use slice::Slice;
+pub use store::{Depth, FileId, HostFolders, ImageStore, OpenedImage};
 
 /// Positioned reads, from any number of threads.
 pub trait ReadAt: Send + Sync {

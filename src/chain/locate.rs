@@ -1,0 +1,150 @@
+//! Where a parent may be: the places that its child records, mapped to this host, then names, then identities.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::link::Found;
+use super::open::ChainOptions;
+use crate::error::Result;
+use crate::format;
+use crate::image::{Depth, ImageStore, ReadAt};
+use crate::layer::{Identity, ParentPlace, ParentRecord, PlaceKind};
+
+/// Files that are looked at in one folder or below a `--parent-dir`.
+const MAX_FILES: usize = 100_000;
+
+/// A file that may be the parent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Candidate {
+    pub(super) path: PathBuf,
+    pub(super) found: Found,
+}
+
+/// Finds candidates, and remembers who each file is: a chain of 300 asks for the same folder 300 times.
+pub(super) struct Locator<'a> {
+    store: &'a dyn ImageStore,
+    options: &'a ChainOptions,
+    identities: BTreeMap<PathBuf, std::result::Result<Identity, String>>,
+    listings: BTreeMap<PathBuf, Vec<PathBuf>>,
+}
+
+impl<'a> Locator<'a> {
+    pub(super) fn new(store: &'a dyn ImageStore, options: &'a ChainOptions) -> Self {
+        Locator { store, options, identities: BTreeMap::new(), listings: BTreeMap::new() }
+    }
+
+    /// Candidates that cost little to name: what the user gave, what the child records, the recorded names elsewhere.
+    pub(super) fn named(&self, child: &Path, record: &ParentRecord) -> Vec<Candidate> {
+        let folder = folder_of(child);
+        let given = self.options.parents.iter().map(|path| (path.clone(), Found::Given));
+        let recorded = record.places.iter().flat_map(|place| {
+            self.recorded(&folder, place).into_iter().map(|path| (path, Found::Recorded(place.kind)))
+        });
+        let names = record.places.iter().filter_map(|place| components(&place.path).last().copied());
+        let by_name = names.flat_map(|name| {
+            let folders = std::iter::once(&folder).chain(&self.options.parent_dirs);
+            folders.filter_map(move |folder| Some((self.store.find(folder, &[name])?, Found::ByName)))
+        });
+        let mut candidates: Vec<Candidate> = Vec::new();
+        for (path, found) in given.chain(recorded).chain(by_name) {
+            if candidates.iter().all(|known| known.path != path) {
+                candidates.push(Candidate { path, found });
+            }
+        }
+        candidates
+    }
+
+    /// All files of the child's folder and below each `--parent-dir`: only their identity can tell.
+    pub(super) fn listed(&mut self, child: &Path) -> Vec<Candidate> {
+        let folders = std::iter::once((folder_of(child), Depth::Folder))
+            .chain(self.options.parent_dirs.iter().map(|folder| (folder.clone(), Depth::Below)));
+        let mut candidates: Vec<Candidate> = Vec::new();
+        for (folder, depth) in folders {
+            let store = self.store;
+            let listing = self.listings.entry(folder).or_insert_with_key(|folder| {
+                store.list(folder, depth, MAX_FILES).unwrap_or_else(|error| {
+                    log::warn!("{error}");
+                    Vec::new()
+                })
+            });
+            candidates.extend(listing.iter().map(|path| Candidate { path: path.clone(), found: Found::ByIdentity }));
+        }
+        candidates
+    }
+
+    /// Who a file is, or why that cannot be told.
+    pub(super) fn identity(&mut self, path: &Path) -> &std::result::Result<Identity, String> {
+        let store = self.store;
+        self.identities.entry(path.to_owned()).or_insert_with(|| identify(store, path))
+    }
+
+    /// Where a recorded place is on this host.
+    fn recorded(&self, folder: &Path, place: &ParentPlace) -> Vec<PathBuf> {
+        let components = components(&place.path);
+        match place.kind {
+            PlaceKind::Relative => self.store.find(folder, &components).into_iter().collect(),
+            PlaceKind::Volume | PlaceKind::Absolute if cfg!(windows) => vec![PathBuf::from(&place.path)],
+            // The drive stands somewhere in this host's tree: at the child's folder or one of those above it.
+            PlaceKind::Volume | PlaceKind::Absolute => {
+                folder.ancestors().filter_map(|root| self.store.find(root, &components)).collect()
+            }
+        }
+    }
+}
+
+fn identify(store: &dyn ImageStore, path: &Path) -> std::result::Result<Identity, String> {
+    let image: Result<Arc<dyn ReadAt>> = store.open_found(path).map(|opened| opened.image);
+    let image = image.map_err(|error| error.message().to_owned())?;
+    format::identify(&image).ok_or_else(|| "not a readable VHDX".to_owned())
+}
+
+/// The folder that holds a file, absolute where the host can say so, so that it has folders above it.
+fn folder_of(file: &Path) -> PathBuf {
+    let absolute = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    absolute.parent().map_or_else(|| PathBuf::from("."), Path::to_owned)
+}
+
+/// The components of a path as Windows spells it, without what names the drive, volume or server:
+/// `C:\a\b`, `\\?\C:\a\b`, `\\?\Volume{…}\a\b`, `\\server\share\a\b` and `.\a\b` all become `a`, `b`.
+fn components(path: &str) -> Vec<&str> {
+    let is_separator = |c: char| c == '\\' || c == '/';
+    let unc = ["\\\\?\\UNC\\", "//?/UNC/"].iter().find_map(|prefix| path.strip_prefix(prefix));
+    let device = ["\\\\?\\", "\\\\.\\", "\\??\\"].iter().find_map(|prefix| path.strip_prefix(prefix));
+    let (rest, root_components) = match (unc, device) {
+        (Some(rest), _) => (rest, 2),
+        (None, Some(rest)) => (rest, 1),
+        (None, None) => match path.strip_prefix("\\\\") {
+            Some(rest) => (rest, 2),
+            None => (path, usize::from(path.as_bytes().get(1) == Some(&b':'))),
+        },
+    };
+    rest.split(is_separator)
+        .filter(|component| !component.is_empty() && *component != ".")
+        .skip(root_components)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::components;
+
+    #[test]
+    fn windows_paths_lose_what_names_the_drive() {
+        for path in [
+            r"C:\a\b c.vhdx",
+            r"\\?\C:\a\b c.vhdx",
+            r"\\?\Volume{3c8f1a2e-0000-0000-0000-100000000000}\a\b c.vhdx",
+            r"\\server\share\a\b c.vhdx",
+            r"\\?\UNC\server\share\a\b c.vhdx",
+            r".\a\b c.vhdx",
+            r"a\b c.vhdx",
+            "./a/b c.vhdx",
+        ] {
+            assert_eq!(components(path), ["a", "b c.vhdx"], "{path}");
+        }
+        assert_eq!(components(r"..\x.vhdx"), ["..", "x.vhdx"]);
+        assert!(components("").is_empty());
+        assert!(components(r"C:\").is_empty());
+    }
+}

@@ -1,0 +1,113 @@
+//! Bytes of a container file → [`Layer`].
+//!
+//! One room a format. To add one: a room here, and its line in [`open`] and [`sniff`].
+
+pub(crate) mod broken;
+pub mod raw;
+pub mod vhdx;
+
+use std::sync::Arc;
+
+use crate::Faults;
+use crate::error::{Error, ErrorKind, Result};
+use crate::image::ReadAt;
+use crate::layer::{Identity, Layer};
+use crate::report::Finding;
+
+/// What the first (and last) bytes of a file say that it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sniffed {
+    /// A VHDX: `.vhdx`, `.avhdx`.
+    Vhdx,
+    /// A VHD: `.vhd`, `.avhd`. Recognised, not read.
+    Vhd,
+    /// A VHD Set: `.vhds`. Recognised, not read.
+    VhdSet,
+    /// None of them.
+    Unknown,
+}
+
+/// How a container is to be read.
+#[derive(Debug, Clone, Copy)]
+pub struct FormatOptions {
+    /// Whether a dirty log is replayed in memory.
+    pub log_replay: bool,
+}
+
+impl Default for FormatOptions {
+    fn default() -> Self {
+        FormatOptions { log_replay: true }
+    }
+}
+
+/// An open container.
+pub struct Container {
+    /// Its map of the disk.
+    pub layer: Arc<dyn Layer>,
+    /// What was found while opening it.
+    pub findings: Vec<Finding>,
+    /// What state its log is in; `None` for formats without one.
+    pub log: Option<vhdx::LogState>,
+}
+
+/// What a file is, by its signatures.
+#[must_use]
+pub fn sniff(image: &dyn ReadAt) -> Sniffed {
+    let read = |offset, buf: &mut [u8]| {
+        let mut faults = Faults::new();
+        image.read_at(buf, offset, &mut faults).is_ok() && !faults.any_lost()
+    };
+    let mut first = [0; 8];
+    let begins = read(0, &mut first);
+    if begins && &first == b"vhdxfile" {
+        return Sniffed::Vhdx;
+    }
+    let mut last = [0; 8];
+    let ends = image.size().checked_sub(512).is_some_and(|offset| read(offset, &mut last));
+    if (begins && &first == b"conectix") || (ends && &last == b"conectix") {
+        return Sniffed::Vhd;
+    }
+    // A VHDX whose first sector is gone still has its headers.
+    let mut header = [0; 4];
+    if vhdx::HEADER_OFFSETS.iter().any(|offset| read(*offset, &mut header) && &header == b"head") {
+        return Sniffed::Vhdx;
+    }
+    if begins && first.starts_with(b"vhds") {
+        return Sniffed::VhdSet;
+    }
+    Sniffed::Unknown
+}
+
+/// Opens a container of any format.
+///
+/// # Errors
+/// When the file is no disk image that this program reads, or is damaged so that nothing of it can be.
+pub fn open(image: Arc<dyn ReadAt>, options: FormatOptions) -> Result<Container> {
+    match sniff(&image) {
+        Sniffed::Vhdx => {
+            let (layer, findings) = vhdx::Vhdx::open(image, options)?;
+            Ok(Container { log: Some(layer.log_state()), layer: Arc::new(layer), findings })
+        }
+        Sniffed::Vhd => Err(unsupported("a VHD image; this version reads VHDX")
+            .advise("convert a copy of it, or wait for the version that reads VHD")),
+        Sniffed::VhdSet => Err(unsupported("a VHD Set, which holds no data itself")
+            .advise("open the .avhdx file that belongs to it, in the same folder")),
+        Sniffed::Unknown if image.size() == 0 => {
+            Err(Error::new(ErrorKind::Corrupt, "the file is empty").advise("look for a copy of it"))
+        }
+        Sniffed::Unknown => {
+            let layer = raw::Raw::open(image)?;
+            Ok(Container { layer: Arc::new(layer), findings: Vec::new(), log: None })
+        }
+    }
+}
+
+/// Who a VHDX is, from as little of the file as possible; `None` where the file is none or does not say.
+#[must_use]
+pub fn identify(image: &Arc<dyn ReadAt>) -> Option<Identity> {
+    (sniff(image) == Sniffed::Vhdx).then(|| vhdx::identify(image)).flatten()
+}
+
+fn unsupported(what: &str) -> Error {
+    Error::new(ErrorKind::Unsupported, what)
+}

@@ -1,0 +1,80 @@
+//! A file that is the disk itself.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::Faults;
+use crate::error::{Error, ErrorKind, Result};
+use crate::image::ReadAt;
+use crate::layer::{ContainerKind, Extent, Geometry, Identity, Layer, Source, Trust, read_plain};
+
+const SECTOR: u64 = 512;
+
+/// A raw disk image.
+pub struct Raw {
+    image: Arc<dyn ReadAt>,
+    geometry: Geometry,
+    identity: Identity,
+}
+
+impl Raw {
+    /// Takes the file as the disk, if its size is that of a disk and it bears a boot signature or a GPT: else any file
+    /// that was named by mistake would be shown as a disk.
+    ///
+    /// # Errors
+    /// When it does not look like a disk.
+    pub fn open(image: Arc<dyn ReadAt>) -> Result<Self> {
+        let size = image.size();
+        let mut start = vec![0; 8192];
+        let mut faults = Faults::new();
+        image.read_at(&mut start, 0, &mut faults)?;
+        let boot_signature = start.get(510..512) == Some(&[0x55, 0xaa]);
+        let gpt = [512usize, 4096].iter().any(|at| start.get(*at..).is_some_and(|b| b.starts_with(b"EFI PART")));
+        if size < SECTOR || !(boot_signature || gpt) {
+            let text = "neither a VHDX (no \"vhdxfile\" at byte 0, no header at byte 65536 or 131072) nor a raw disk (no boot signature, no GPT)";
+            return Err(Error::new(ErrorKind::Unsupported, text).advise("give the path of a .vhdx or .avhdx file"));
+        }
+        Ok(Raw {
+            image,
+            geometry: Geometry {
+                virtual_size: size,
+                block_size: 0,
+                logical_sector_size: 512,
+                physical_sector_size: 512,
+            },
+            identity: Identity {
+                format: "raw",
+                kind: ContainerKind::Raw,
+                data_write_guid: None,
+                file_write_guid: None,
+                disk_id: None,
+                creator: None,
+                parent: None,
+            },
+        })
+    }
+}
+
+impl Layer for Raw {
+    fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    fn resolve(&self, disk: Range<u64>, out: &mut Vec<Extent>) -> Result<u64> {
+        if disk.end > self.geometry.virtual_size {
+            return Err(Error::new(ErrorKind::Usage, "a range past the end of the disk was asked for"));
+        }
+        let end = disk.end;
+        let file_offset = disk.start;
+        out.push(Extent { disk, source: Source::Data { file_offset }, trust: Trust::Proven });
+        Ok(end)
+    }
+
+    fn read_data(&self, extent: &Extent, buf: &mut [u8], faults: &mut Faults) -> Result<()> {
+        read_plain(&self.image, extent, buf, faults)
+    }
+}

@@ -1,0 +1,138 @@
+//! One log entry: its header, descriptors and data sectors. [MS-VHDX] 2.3.1.
+
+use crate::bytes::{Guid, array, u32_le, u64_le};
+
+/// Log entries, descriptor sectors and data sectors are multiples of this.
+pub(super) const SECTOR: u32 = 4096;
+
+const HEADER_LENGTH: u32 = 64;
+const DESCRIPTOR_LENGTH: u32 = 32;
+
+/// The header of a log entry whose lengths fit each other and the log. The checksum is checked apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct EntryHeader {
+    pub(super) checksum: u32,
+    /// In bytes, the header included; a multiple of 4 KiB, at most the log's length.
+    pub(super) entry_length: u32,
+    /// Offset in the log of the oldest entry of the sequence that this entry ends.
+    pub(super) tail: u32,
+    pub(super) sequence_number: u64,
+    pub(super) descriptor_count: u32,
+    pub(super) flushed_file_offset: u64,
+    pub(super) last_file_offset: u64,
+}
+
+impl EntryHeader {
+    /// Parses a header that bears `log_guid`. `None` where there is none, or where it contradicts itself.
+    pub(super) fn parse(sector: &[u8], log_guid: Guid, log_length: u32) -> Option<Self> {
+        if array(sector, 0)? != *b"loge" || Guid::read(sector, 32)? != log_guid {
+            return None;
+        }
+        let header = EntryHeader {
+            checksum: u32_le(sector, 4)?,
+            entry_length: u32_le(sector, 8)?,
+            tail: u32_le(sector, 12)?,
+            sequence_number: u64_le(sector, 16)?,
+            descriptor_count: u32_le(sector, 24)?,
+            flushed_file_offset: u64_le(sector, 48)?,
+            last_file_offset: u64_le(sector, 56)?,
+        };
+        let fits = header.entry_length >= SECTOR
+            && header.entry_length.is_multiple_of(SECTOR)
+            && header.entry_length <= log_length
+            && header.tail.is_multiple_of(SECTOR)
+            && header.tail < log_length
+            && header.sequence_number > 0
+            && header.descriptors_length()? <= header.entry_length;
+        fits.then_some(header)
+    }
+
+    /// Bytes of the header and its descriptors, in whole sectors. `None` where they exceed 32 bits.
+    pub(super) fn descriptors_length(&self) -> Option<u32> {
+        let length = self.descriptor_count.checked_mul(DESCRIPTOR_LENGTH)?.checked_add(HEADER_LENGTH)?;
+        length.checked_next_multiple_of(SECTOR)
+    }
+}
+
+/// One descriptor: what a log entry writes where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Descriptor {
+    /// `length` bytes of the file from `file_offset` on become zeros.
+    Zero { file_offset: u64, length: u64 },
+    /// The 4 KiB at `file_offset` become `leading`, the 4084 bytes of the entry's next data sector, `trailing`.
+    Data { file_offset: u64, leading: [u8; 8], trailing: [u8; 4] },
+}
+
+impl Descriptor {
+    /// Parses 32 bytes; `None` unless signature, alignment and sequence number are as the format wants them.
+    pub(super) fn parse(bytes: &[u8], sequence_number: u64) -> Option<Self> {
+        let file_offset = u64_le(bytes, 16)?;
+        if u64_le(bytes, 24)? != sequence_number || !file_offset.is_multiple_of(u64::from(SECTOR)) {
+            return None;
+        }
+        match &array(bytes, 0)? {
+            b"zero" => {
+                let length = u64_le(bytes, 8)?;
+                let fits = length.is_multiple_of(u64::from(SECTOR)) && file_offset.checked_add(length).is_some();
+                fits.then_some(Descriptor::Zero { file_offset, length })
+            }
+            b"desc" => {
+                file_offset.checked_add(u64::from(SECTOR))?;
+                Some(Descriptor::Data { file_offset, leading: array(bytes, 8)?, trailing: array(bytes, 4)? })
+            }
+            _ => None,
+        }
+    }
+
+    /// The bytes of the file that it changes.
+    pub(super) fn file_range(&self) -> std::ops::Range<u64> {
+        match *self {
+            Descriptor::Zero { file_offset, length } => file_offset..file_offset.saturating_add(length),
+            Descriptor::Data { file_offset, .. } => file_offset..file_offset.saturating_add(u64::from(SECTOR)),
+        }
+    }
+}
+
+/// The descriptors of an entry, as far as they can be read: `None` stands for one that does not hold.
+/// `bytes` begins at the entry's header.
+pub(super) fn descriptors(bytes: &[u8], header: &EntryHeader) -> impl Iterator<Item = Option<Descriptor>> {
+    let count = usize::try_from(header.descriptor_count).unwrap_or(0);
+    let sequence_number = header.sequence_number;
+    // The header takes the place of the first two descriptors.
+    let places = bytes.as_chunks::<32>().0.iter().skip(2).take(count);
+    places.map(move |place| Descriptor::parse(place, sequence_number))
+}
+
+/// Whether a data sector is whole and belongs to the entry: both halves of its SequenceNumber are the entry's.
+pub(super) fn data_sector_holds(sector: &[u8], sequence_number: u64) -> bool {
+    let halves = || Some((u32_le(sector, 4)?, u32_le(sector, 4092)?));
+    let Some((high, low)) = halves() else { return false };
+    array(sector, 0) == Some(*b"data") && (u64::from(high) << 32 | u64::from(low)) == sequence_number
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_takes_126_descriptors_and_each_further_sector_128() {
+        let length = |descriptor_count| {
+            let header = EntryHeader {
+                checksum: 0,
+                entry_length: 0,
+                tail: 0,
+                sequence_number: 1,
+                descriptor_count,
+                flushed_file_offset: 0,
+                last_file_offset: 0,
+            };
+            header.descriptors_length()
+        };
+        assert_eq!(length(0), Some(4096));
+        assert_eq!(length(126), Some(4096));
+        assert_eq!(length(127), Some(8192));
+        assert_eq!(length(126 + 128), Some(8192));
+        assert_eq!(length(126 + 129), Some(12288));
+        assert_eq!(length(u32::MAX), None);
+    }
+}

@@ -1,0 +1,204 @@
+//! Finding the active sequence: [MS-VHDX] 2.3.2.
+//!
+//! The active sequence is the complete one with the highest head. So heads are tried from the highest sequence number
+//! down, and each is followed from its tail; an entry's checksum is computed once.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+
+use super::entry::{self, Descriptor, EntryHeader, SECTOR, data_sector_holds};
+use crate::Faults;
+use crate::bytes::{Guid, len_u64};
+use crate::error::Result;
+use crate::image::ReadAt;
+
+/// The log region of a file.
+pub(super) struct Log<'a> {
+    pub(super) file: &'a dyn ReadAt,
+    /// Byte offset in the file.
+    pub(super) offset: u64,
+    /// In bytes: a multiple of 1 MiB, not 0.
+    pub(super) length: u32,
+    pub(super) guid: Guid,
+}
+
+/// An entry of the log that looks like one: its header fits. Whether it is whole is found out when it matters.
+#[derive(Debug)]
+pub(super) struct Candidate {
+    pub(super) header: EntryHeader,
+    whole: Cell<Option<bool>>,
+}
+
+/// All candidates by their offset in the log.
+#[derive(Debug, Default)]
+pub(super) struct Candidates {
+    pub(super) by_offset: BTreeMap<u32, Candidate>,
+    /// Bytes of the log that could not be read.
+    pub(super) unreadable: u64,
+}
+
+/// How much the search may read over and over, as a multiple of the log's length: entries that overlap each other, which
+/// only a hostile file has, could otherwise make the search quadratic.
+const WORK_LIMIT: u64 = 16;
+
+/// Bytes that are read at once while looking for entries.
+const SCAN: u32 = 1 << 20;
+
+impl Log<'_> {
+    /// Reads `buf` from `offset` of the log on, round its end. Returns whether all of it could be read.
+    pub(super) fn read(&self, buf: &mut [u8], offset: u32) -> Result<bool> {
+        let to_end = usize::try_from(self.length.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let (first, second) = buf.split_at_mut_checked(to_end).unwrap_or((&mut [], &mut []));
+        let mut faults = Faults::new();
+        let at = self.offset.saturating_add(u64::from(offset));
+        if first.is_empty() && second.is_empty() {
+            self.file.read_at(buf, at, &mut faults)?;
+        } else {
+            self.file.read_at(first, at, &mut faults)?;
+            self.file.read_at(second, self.offset, &mut faults)?;
+        }
+        Ok(faults.is_empty())
+    }
+
+    /// The offset in the log that is `by` bytes after `offset`, round its end.
+    pub(super) fn advance(&self, offset: u32, by: u32) -> u32 {
+        let sum = u64::from(offset).saturating_add(u64::from(by));
+        let within = sum.checked_rem(u64::from(self.length)).unwrap_or(0);
+        u32::try_from(within).unwrap_or(0)
+    }
+
+    /// Byte offset in the file of an offset in the log.
+    pub(super) fn file_offset(&self, offset: u32) -> u64 {
+        self.offset.saturating_add(u64::from(offset))
+    }
+
+    /// Looks at each sector of the log for the header of an entry that bears the log's GUID.
+    pub(super) fn candidates(&self) -> Result<Candidates> {
+        let mut found = Candidates::default();
+        let mut buf = vec![0; usize::try_from(SCAN.min(self.length)).unwrap_or(0)];
+        let mut offset = 0;
+        while offset < self.length {
+            if !self.read(&mut buf, offset)? {
+                found.unreadable = found.unreadable.saturating_add(len_u64(&buf));
+            }
+            let mut at = offset;
+            for sector in buf.as_chunks::<4096>().0 {
+                if let Some(header) = EntryHeader::parse(sector, self.guid, self.length) {
+                    found.by_offset.insert(at, Candidate { header, whole: Cell::new(None) });
+                }
+                at = at.saturating_add(SECTOR);
+            }
+            offset = offset.saturating_add(SCAN);
+        }
+        Ok(found)
+    }
+
+    /// The offsets of the active sequence's entries, from tail to head; empty where no sequence is complete.
+    pub(super) fn active_sequence(&self, candidates: &Candidates) -> Result<Vec<u32>> {
+        let mut budget = u64::from(self.length).saturating_mul(WORK_LIMIT);
+        let mut heads: Vec<_> = candidates.by_offset.iter().collect();
+        heads.sort_by_key(|(_, candidate)| std::cmp::Reverse(candidate.header.sequence_number));
+        for (&head, _) in heads {
+            if let Some(sequence) = self.sequence_of_head(head, candidates, &mut budget)? {
+                return Ok(sequence);
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// The entries from the head's tail to the head, if each follows the one before it and all are whole.
+    fn sequence_of_head(&self, head: u32, candidates: &Candidates, budget: &mut u64) -> Result<Option<Vec<u32>>> {
+        let Some(head_entry) = candidates.by_offset.get(&head) else { return Ok(None) };
+        if !self.is_whole(head, head_entry, budget)? {
+            return Ok(None);
+        }
+        let mut sequence = Vec::new();
+        let mut length = 0u64;
+        let mut at = head_entry.header.tail;
+        let mut expected = None;
+        loop {
+            let Some(entry) = candidates.by_offset.get(&at) else { return Ok(None) };
+            length = length.saturating_add(u64::from(entry.header.entry_length));
+            *budget = budget.saturating_sub(u64::from(SECTOR));
+            let follows = expected.is_none_or(|number| number == entry.header.sequence_number);
+            if !follows || length > u64::from(self.length) || !self.is_whole(at, entry, budget)? {
+                return Ok(None);
+            }
+            sequence.push(at);
+            if at == head {
+                return Ok(Some(sequence));
+            }
+            let Some(next) = entry.header.sequence_number.checked_add(1) else { return Ok(None) };
+            expected = Some(next);
+            at = self.advance(at, entry.header.entry_length);
+        }
+    }
+
+    /// Whether checksum, descriptors and data sectors of an entry all hold.
+    fn is_whole(&self, offset: u32, candidate: &Candidate, budget: &mut u64) -> Result<bool> {
+        if let Some(known) = candidate.whole.get() {
+            return Ok(known);
+        }
+        let Some(rest) = budget.checked_sub(u64::from(candidate.header.entry_length)) else { return Ok(false) };
+        *budget = rest;
+        let whole = self.check(offset, &candidate.header)?;
+        candidate.whole.set(Some(whole));
+        Ok(whole)
+    }
+
+    /// Reads an entry in pieces of whole sectors: it may be as long as the log, and a log may have 4 GiB.
+    fn check(&self, offset: u32, header: &EntryHeader) -> Result<bool> {
+        let Some(descriptors_length) = header.descriptors_length() else { return Ok(false) };
+        let Some(descriptors) = self.descriptors(offset, header)? else { return Ok(false) };
+        let data_sectors = descriptors.iter().filter(|d| matches!(d, Descriptor::Data { .. })).count();
+        let expected_length = u64::from(descriptors_length)
+            .saturating_add(u64::try_from(data_sectors).unwrap_or(u64::MAX).saturating_mul(u64::from(SECTOR)));
+        if expected_length != u64::from(header.entry_length) {
+            return Ok(false);
+        }
+        let mut crc = 0;
+        let mut done = 0;
+        let mut buf = vec![0; usize::try_from(SCAN.min(header.entry_length)).unwrap_or(0)];
+        while done < header.entry_length {
+            let piece = usize::try_from(header.entry_length.saturating_sub(done)).unwrap_or(0).min(buf.len());
+            let Some(buf) = buf.get_mut(..piece) else { return Ok(false) };
+            if !self.read(buf, self.advance(offset, done))? {
+                return Ok(false);
+            }
+            let mut at = done;
+            for sector in buf.as_chunks::<4096>().0 {
+                if at >= descriptors_length && !data_sector_holds(sector, header.sequence_number) {
+                    return Ok(false);
+                }
+                at = at.saturating_add(SECTOR);
+            }
+            if done == 0
+                && let Some(checksum) = buf.get_mut(4..8)
+            {
+                checksum.fill(0);
+            }
+            crc = crc32c::crc32c_append(crc, buf);
+            done = done.saturating_add(u32::try_from(piece).unwrap_or(u32::MAX));
+        }
+        Ok(crc == header.checksum)
+    }
+
+    /// All descriptors of an entry; `None` where one of them does not hold or cannot be read.
+    pub(super) fn descriptors(&self, offset: u32, header: &EntryHeader) -> Result<Option<Vec<Descriptor>>> {
+        let length = header.descriptors_length().unwrap_or(0);
+        // At most the log's own length, which the header's check has seen to.
+        let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
+        if !self.read(&mut bytes, offset)? {
+            return Ok(None);
+        }
+        Ok(entry::descriptors(&bytes, header).collect())
+    }
+
+    /// The descriptors of a torn entry that can be read and hold.
+    pub(super) fn readable_descriptors(&self, offset: u32, header: &EntryHeader) -> Result<Vec<Descriptor>> {
+        let length = header.descriptors_length().unwrap_or(0);
+        let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
+        self.read(&mut bytes, offset)?;
+        Ok(entry::descriptors(&bytes, header).flatten().collect())
+    }
+}

@@ -1,0 +1,52 @@
+//! The metadata table: [MS-VHDX] 2.6.1, the first 64 KiB of the metadata region.
+
+use crate::bytes::{Guid, array, len_u64, u16_le, u32_le};
+use crate::format::broken::Broken;
+
+/// Bytes of the metadata table. Items stand behind it.
+pub(super) const LENGTH: usize = 64 << 10;
+
+const HEADER_LENGTH: usize = 32;
+const ENTRY_LENGTH: usize = 32;
+const MAX_ENTRIES: u16 = 2047;
+
+/// One entry of the metadata table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct TableEntry {
+    pub(super) item_id: Guid,
+    /// From the start of the metadata region.
+    pub(super) offset: u32,
+    /// In bytes.
+    pub(super) length: u32,
+    /// The item belongs to a user of the file, not to the format: its id means something else.
+    pub(super) is_user: bool,
+    /// A reader that does not know the item must not open the file.
+    pub(super) is_required: bool,
+}
+
+/// Parses the metadata table. Whether an item stands where it may is checked when the item is read.
+pub(super) fn parse(bytes: &[u8]) -> Result<Vec<TableEntry>, Broken> {
+    let cut = || Broken::cut(65536, len_u64(bytes));
+    let bytes = bytes.get(..LENGTH).ok_or_else(cut)?;
+    let signature: [u8; 8] = array(bytes, 0).ok_or_else(cut)?;
+    if signature != *b"metadata" {
+        return Err(Broken::new("Signature", "\"metadata\"", format!("\"{}\"", signature.escape_ascii())));
+    }
+    let count = u16_le(bytes, 10).ok_or_else(cut)?;
+    if count > MAX_ENTRIES {
+        return Err(Broken::new("EntryCount", "at most 2047", count.to_string()));
+    }
+    let entries = bytes.get(HEADER_LENGTH..).unwrap_or_default().chunks_exact(ENTRY_LENGTH).take(usize::from(count));
+    entries.map(|entry| parse_entry(entry).ok_or_else(cut)).collect()
+}
+
+fn parse_entry(entry: &[u8]) -> Option<TableEntry> {
+    let flags = u32_le(entry, 24)?;
+    Some(TableEntry {
+        item_id: Guid::read(entry, 0)?,
+        offset: u32_le(entry, 16)?,
+        length: u32_le(entry, 20)?,
+        is_user: flags & 1 != 0,
+        is_required: flags & 4 != 0,
+    })
+}

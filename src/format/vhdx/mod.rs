@@ -1,0 +1,22 @@
+//! VHDX: [MS-VHDX]. One file per on-disk structure, named by the format's own term.
+//!
+//! Opening goes from the start of the file inwards: [`file_type_identifier`], the current [`header`], the [`log`]
+//! replayed into an overlay, and through that overlay the [`region_table`] and the [`metadata`]. The [`bat`] and the
+//! [`sector_bitmap`]s are read when a block is asked for ([`resolve`]).
+
+mod bat;
+mod file_type_identifier;
+mod header;
+mod log;
+mod metadata;
+mod open;
+mod region_table;
+mod resolve;
+mod sector_bitmap;
+
+pub use log::LogState;
+pub use open::identify;
+pub use resolve::Vhdx;
+
+/// Where the two headers stand in a file.
+pub const HEADER_OFFSETS: [u64; 2] = header::OFFSETS;

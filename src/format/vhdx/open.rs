@@ -1,0 +1,226 @@
+//! Opening a VHDX: from its first bytes to a map of the disk.
+
+use std::num::NonZeroUsize;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::bat::{BatShape, ENTRY_LENGTH};
+use super::file_type_identifier::{self, FileTypeIdentifier};
+use super::header::{self, Current, Header};
+use super::log::{log_region, replay};
+use super::metadata::{self, Metadata};
+use super::region_table::{self, RegionTable};
+use super::resolve::Vhdx;
+use crate::Faults;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::FormatOptions;
+use crate::format::broken::Broken;
+use crate::image::{Cached, Overlay, OverlayBuilder, ReadAt};
+use crate::layer::{ContainerKind, Identity, Trust};
+use crate::report::{Code, Finding, Severity};
+
+/// Pages of BAT and bitmaps that each link keeps: 256 KiB, so that a chain of 300 keeps 75 MiB at most.
+const CACHED_PAGES: NonZeroUsize = NonZeroUsize::new(64).unwrap();
+
+type File = Arc<Overlay<Arc<dyn ReadAt>>>;
+
+impl Vhdx {
+    /// Opens a VHDX and says what was found on the way.
+    ///
+    /// # Errors
+    /// When the structures that lead to the disk (headers, region tables, metadata) do not hold and nothing stands in
+    /// for them, or when the file requires what this program does not know.
+    pub fn open(image: Arc<dyn ReadAt>, options: FormatOptions) -> Result<(Self, Vec<Finding>)> {
+        let mut findings = Vec::new();
+        let creator = creator(&image, &mut findings);
+        let header = current_header(&image, &mut findings)?;
+        let mut patches = OverlayBuilder::default();
+        let log_state = replay(&image, &header, options.log_replay, &mut patches, &mut findings)?;
+        let file: File = Arc::new(patches.over(image, Code::LogTorn));
+
+        let (regions, regions_doubtful) = regions(&file, &mut findings)?;
+        let metadata = metadata::read(&file, &regions.metadata, &mut findings)?;
+        let impossible = || Error::new(ErrorKind::Corrupt, "block size and sector size contradict each other");
+        let shape = BatShape::of(&metadata.geometry).ok_or_else(impossible)?;
+        check_bat_length(&shape, &regions.bat, &mut findings);
+
+        let trust = if regions_doubtful || metadata.doubtful { Trust::Doubtful(Code::LogTorn) } else { Trust::Proven };
+        let mut structures = vec![0..1 << 20, regions.bat.clone(), regions.metadata.clone()];
+        if header.log_length > 0 {
+            structures.push(log_region(&header));
+        }
+        structures.extend(regions.unknown.iter().map(|region| region.file.clone()));
+        let vhdx = Vhdx {
+            geometry: metadata.geometry,
+            identity: identity(&header, metadata, creator),
+            shape,
+            bat: regions.bat,
+            structures,
+            trust,
+            log_state,
+            tables: Cached::new(Arc::clone(&file), CACHED_PAGES),
+            file,
+        };
+        Ok((vhdx, findings))
+    }
+}
+
+/// Who a VHDX is and who its parent is. A dirty log is replayed for it, for the log may hold the parent locator.
+#[must_use]
+pub fn identify(image: &Arc<dyn ReadAt>) -> Option<Identity> {
+    let mut findings = Vec::new();
+    let creator = creator(image, &mut findings);
+    let header = current_header(image, &mut findings).ok()?;
+    let mut patches = OverlayBuilder::default();
+    replay(image, &header, true, &mut patches, &mut findings).ok()?;
+    let file: File = Arc::new(patches.over(Arc::clone(image), Code::LogTorn));
+    let (regions, _) = regions(&file, &mut findings).ok()?;
+    let metadata = metadata::read(&file, &regions.metadata, &mut findings).ok()?;
+    Some(identity(&header, metadata, creator))
+}
+
+fn identity(header: &Header, metadata: Metadata, creator: Option<String>) -> Identity {
+    let kind = match (&metadata.parent, metadata.leave_blocks_allocated) {
+        (Some(_), _) => ContainerKind::Differencing,
+        (None, true) => ContainerKind::Fixed,
+        (None, false) => ContainerKind::Dynamic,
+    };
+    Identity {
+        format: "VHDX",
+        kind,
+        data_write_guid: Some(header.data_write_guid),
+        file_write_guid: Some(header.file_write_guid),
+        disk_id: metadata.disk_id,
+        creator,
+        parent: metadata.parent,
+    }
+}
+
+/// Reads `length` bytes of a structure that stands at a fixed place. `Err` says why they cannot be had; doubt is told by
+/// the second value.
+fn structure(
+    file: &dyn ReadAt,
+    offset: u64,
+    length: usize,
+    doubtful: &mut bool,
+) -> std::result::Result<Vec<u8>, Broken> {
+    let mut bytes = vec![0; length];
+    let mut faults = Faults::new();
+    let readable = "bytes that can be read";
+    file.read_at(&mut bytes, offset, &mut faults).map_err(|e| Broken::new("structure", readable, e.to_string()))?;
+    match faults.worst() {
+        Some(worst) if faults.any_lost() => Err(Broken::new("structure", readable, worst.code)),
+        worst => {
+            *doubtful = *doubtful || worst.is_some();
+            Ok(bytes)
+        }
+    }
+}
+
+fn creator(image: &dyn ReadAt, findings: &mut Vec<Finding>) -> Option<String> {
+    let bytes = structure(image, 0, file_type_identifier::LENGTH, &mut false).unwrap_or_default();
+    let Some(identifier) = FileTypeIdentifier::parse(&bytes) else {
+        let text = "the file type identifier is damaged; the headers behind it are those of a VHDX, so the file is read as one";
+        let finding = Finding::new(Code::FileTypeIdentifierBad, Severity::Warning, text).at("file type identifier", 0);
+        let found = bytes.get(..8).unwrap_or_default().escape_ascii().to_string();
+        findings.push(finding.versus("vhdxfile", found));
+        return None;
+    };
+    identifier.creator
+}
+
+fn current_header(image: &dyn ReadAt, findings: &mut Vec<Finding>) -> Result<Header> {
+    let headers = header::OFFSETS
+        .map(|offset| structure(image, offset, header::LENGTH, &mut false).and_then(|bytes| Header::parse(&bytes)));
+    let chosen = header::current(&headers);
+    for ((header, name), offset) in headers.iter().zip(header::NAMES).zip(header::OFFSETS) {
+        if let Err(broken) = header
+            && chosen != Current::None
+        {
+            findings.push(
+                broken.finding(Code::HeaderBad, Severity::Warning, name, offset).advise("the other header is used"),
+            );
+        }
+    }
+    if chosen == Current::Ambiguous {
+        let text = "both headers hold and bear the same sequence number, yet differ; the first is used";
+        findings.push(
+            Finding::new(Code::HeadersAmbiguous, Severity::Warning, text).at(header::NAMES[0], header::OFFSETS[0]),
+        );
+    }
+    let [first, second] = headers;
+    match chosen {
+        Current::Is(1) => second,
+        _ => first,
+    }
+    .map_err(|broken| {
+        broken.error("both headers", header::OFFSETS[0]).advise(
+            "neither header holds, so log and identity of this image are not known; look for a copy of the file",
+        )
+    })
+}
+
+/// The region table, and whether it was read from a doubtful place.
+fn regions(file: &dyn ReadAt, findings: &mut Vec<Finding>) -> Result<(RegionTable, bool)> {
+    let mut doubtful = false;
+    let tables = region_table::OFFSETS.map(|offset| {
+        structure(file, offset, region_table::LENGTH, &mut doubtful).and_then(|bytes| RegionTable::parse(&bytes))
+    });
+    for ((table, name), offset) in tables.iter().zip(region_table::NAMES).zip(region_table::OFFSETS) {
+        if let Err(broken) = table
+            && tables.iter().any(std::result::Result::is_ok)
+        {
+            findings.push(
+                broken
+                    .finding(Code::RegionTableBad, Severity::Warning, name, offset)
+                    .advise("the other region table is used"),
+            );
+        }
+    }
+    if let [Ok(first), Ok(second)] = &tables
+        && first != second
+    {
+        let text = "both region tables hold and differ; the first is used";
+        findings.push(
+            Finding::new(Code::RegionTablesDiffer, Severity::Warning, text)
+                .at(region_table::NAMES[0], region_table::OFFSETS[0])
+                .versus(format!("{first:?}"), format!("{second:?}")),
+        );
+    }
+    let [first, second] = tables;
+    let table = first.or_else(|first| second.map_err(|_| first)).map_err(|broken| {
+        broken
+            .error("both region tables", region_table::OFFSETS[0])
+            .advise("neither region table holds, so the BAT cannot be found; look for a copy of the file")
+    })?;
+    refuse_unknown(&table, findings)?;
+    Ok((table, doubtful))
+}
+
+fn refuse_unknown(table: &RegionTable, findings: &mut Vec<Finding>) -> Result<()> {
+    for region in &table.unknown {
+        let (id, at) = (region.id, region.file.start);
+        if region.required {
+            let text = format!(
+                "region {id} at byte {at} is required and not known to this program, which therefore cannot tell what the disk holds"
+            );
+            return Err(Error::new(ErrorKind::Unsupported, text).at("region table", region_table::OFFSETS[0]));
+        }
+        let text = format!("region {id} is not known to this program and not required; it is left alone");
+        findings.push(Finding::new(Code::RegionUnknown, Severity::Information, text).at("region", at));
+    }
+    Ok(())
+}
+
+fn check_bat_length(shape: &BatShape, bat: &Range<u64>, findings: &mut Vec<Finding>) {
+    let needed = shape.entries_needed().saturating_mul(ENTRY_LENGTH);
+    let length = bat.end.saturating_sub(bat.start);
+    if length < needed {
+        let text = "the BAT region is shorter than the disk needs; blocks without an entry are lost";
+        findings.push(
+            Finding::new(Code::BatShort, Severity::Error, text)
+                .at("BAT region", bat.start)
+                .versus(format!("at least {needed} bytes"), format!("{length} bytes")),
+        );
+    }
+}

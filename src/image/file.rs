@@ -1,0 +1,166 @@
+//! The only door to a host image: opened for reading, never anything else.
+#![expect(
+    clippy::disallowed_types,
+    reason = "this is the door: File and OpenOptions are used here, read-only, and nowhere else"
+)]
+
+use std::fs::{File, OpenOptions};
+use std::io::{Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use super::store::FileId;
+use super::{ReadAt, lose_tail};
+use crate::Faults;
+use crate::bytes::len_u64;
+use crate::error::{Error, ErrorKind, Result};
+use crate::report::Code;
+
+/// A host file or block device, open for positioned reads.
+///
+/// On Linux it is opened `O_RDONLY | O_NOATIME` (without `O_NOATIME` where that is not permitted) and `O_NONBLOCK`, so
+/// that nothing that is swapped in between the look and the opening can make us wait.
+#[derive(Debug)]
+pub struct ImageFile {
+    path: PathBuf,
+    file: File,
+    size: u64,
+    id: FileId,
+}
+
+impl ImageFile {
+    /// Opens a regular file, or, where `devices` allows it, a block device.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] and [`ErrorKind::Io`] as the host says; [`ErrorKind::Refused`] for folders, pipes, sockets
+    /// and character devices, which are never opened.
+    pub fn open(path: &Path, devices: Devices) -> Result<Self> {
+        let cannot_open = |source| Error::io("cannot be opened for reading", source).in_file(path);
+        // Looked at before it is opened, for opening alone can wake a device or block on a pipe …
+        check_type(path, &std::fs::metadata(path).map_err(cannot_open)?, devices)?;
+        let file = open_read_only(path).map_err(cannot_open)?;
+        // … and once more after it, for another file may have taken the name.
+        let metadata = file.metadata().map_err(cannot_open)?;
+        check_type(path, &metadata, devices)?;
+        // Block devices have a length of 0 in their metadata.
+        let size =
+            if metadata.is_file() { metadata.len() } else { (&file).seek(SeekFrom::End(0)).map_err(cannot_open)? };
+        let id = FileId::of(path, &metadata);
+        Ok(ImageFile { path: path.to_owned(), file, size, id })
+    }
+
+    /// Tells two names of one file from two files.
+    #[must_use]
+    pub fn id(&self) -> &FileId {
+        &self.id
+    }
+}
+
+/// Whether a block device may be opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Devices {
+    /// The user named it.
+    Allowed,
+    /// It was found: by listing a folder, or in what an image says of its parent.
+    Refused,
+}
+
+fn check_type(path: &Path, metadata: &std::fs::Metadata, devices: Devices) -> Result<()> {
+    let what = match FileType::of(metadata) {
+        FileType::Regular => return Ok(()),
+        FileType::BlockDevice if devices == Devices::Allowed => return Ok(()),
+        FileType::BlockDevice => "a block device that nobody named; it is not opened",
+        FileType::Folder => "a folder, not an image",
+        FileType::Other => "a pipe, a socket or a character device, not an image; it is not opened",
+    };
+    Err(Error::new(ErrorKind::Refused, what).in_file(path).advise("give the path of an image file"))
+}
+
+enum FileType {
+    Regular,
+    BlockDevice,
+    Folder,
+    Other,
+}
+
+impl FileType {
+    fn of(metadata: &std::fs::Metadata) -> Self {
+        #[cfg(unix)]
+        if std::os::unix::fs::FileTypeExt::is_block_device(&metadata.file_type()) {
+            return FileType::BlockDevice;
+        }
+        match metadata.file_type() {
+            t if t.is_file() => FileType::Regular,
+            t if t.is_dir() => FileType::Folder,
+            _ => FileType::Other,
+        }
+    }
+}
+
+#[cfg(unix)]
+fn open_read_only(path: &Path) -> std::io::Result<File> {
+    use rustix::fs::OFlags;
+    use std::os::unix::fs::OpenOptionsExt;
+
+    let open = |flags: OFlags| {
+        let flags = i32::try_from(flags.bits()).map_err(|_| std::io::Error::from(std::io::ErrorKind::InvalidInput))?;
+        OpenOptions::new().read(true).custom_flags(flags).open(path)
+    };
+    #[cfg(target_os = "linux")]
+    match open(OFlags::NONBLOCK | OFlags::NOATIME) {
+        // Only the owner and the administrator may leave the access time alone.
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {}
+        other => return other,
+    }
+    open(OFlags::NONBLOCK)
+}
+
+#[cfg(windows)]
+fn open_read_only(path: &Path) -> std::io::Result<File> {
+    use std::os::windows::fs::OpenOptionsExt;
+
+    // Others may read as long as we do; whoever writes (a running Hyper-V) makes this fail with a sharing violation.
+    const FILE_SHARE_READ: u32 = 1;
+    OpenOptions::new().read(true).share_mode(FILE_SHARE_READ).open(path)
+}
+
+#[cfg(unix)]
+fn read_once(file: &File, buf: &mut [u8], offset: u64) -> std::io::Result<usize> {
+    std::os::unix::fs::FileExt::read_at(file, buf, offset)
+}
+
+#[cfg(windows)]
+fn read_once(file: &File, buf: &mut [u8], offset: u64) -> std::io::Result<usize> {
+    std::os::windows::fs::FileExt::seek_read(file, buf, offset)
+}
+
+impl ReadAt for ImageFile {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64, faults: &mut Faults) -> Result<()> {
+        let within = usize::try_from(self.size.saturating_sub(offset)).unwrap_or(usize::MAX).min(buf.len());
+        let mut done = 0;
+        while let Some(rest) = buf.get_mut(done..within)
+            && !rest.is_empty()
+        {
+            let at = offset.saturating_add(u64::try_from(done).unwrap_or(u64::MAX));
+            match read_once(&self.file, rest, at) {
+                Ok(0) => {
+                    let rest_len = len_u64(rest);
+                    rest.fill(0);
+                    faults.lost(at..at.saturating_add(rest_len), Code::ImageShrank.as_str());
+                    break;
+                }
+                Ok(read) => done = done.saturating_add(read),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    let what = format!("{} bytes cannot be read", len_u64(rest));
+                    return Err(Error::io(what, error).at("image file", at).in_file(&self.path));
+                }
+            }
+        }
+        lose_tail(buf, within, offset, Code::ReadPastEnd, faults);
+        Ok(())
+    }
+}

@@ -1,0 +1,147 @@
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::file::Devices;
+use super::{ImageFile, Isolating, ReadAt};
+use crate::error::{Error, Result};
+
+/// Where images come from.
+pub trait ImageStore: Send + Sync {
+    /// Opens an image that the user named.
+    ///
+    /// # Errors
+    /// As [`ImageFile::open`].
+    fn open_named(&self, path: &Path) -> Result<OpenedImage>;
+
+    /// Opens an image that was found: in a folder, or through what a child says of its parent.
+    ///
+    /// # Errors
+    /// As [`ImageFile::open`]; block devices are refused.
+    fn open_found(&self, path: &Path) -> Result<OpenedImage>;
+
+    /// The path that `components` lead to from `folder`, or `None` where there is no such file. Names are compared
+    /// exactly first and then without case, for the paths that images record are those of Windows.
+    fn find(&self, folder: &Path, components: &[&str]) -> Option<PathBuf>;
+
+    /// The regular files of a folder, or of all folders below it too, sorted by path. At most `limit` of them.
+    ///
+    /// # Errors
+    /// When the folder itself cannot be listed; folders below it that cannot are left out.
+    fn list(&self, folder: &Path, depth: Depth, limit: usize) -> Result<Vec<PathBuf>>;
+}
+
+/// How far [`ImageStore::list`] goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// The folder alone.
+    Folder,
+    /// All folders below it too; links to folders are not followed.
+    Below,
+}
+
+/// An open image and what tells it from others.
+#[derive(Clone)]
+pub struct OpenedImage {
+    /// The path by which it was opened.
+    pub path: PathBuf,
+    /// The same for every name of one file.
+    pub id: FileId,
+    /// Its bytes.
+    pub image: Arc<dyn ReadAt>,
+}
+
+/// Tells two names of one file from two files.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct FileId(String);
+
+impl FileId {
+    /// An id from something that names the file in its store.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        FileId(text.into())
+    }
+
+    #[cfg(unix)]
+    pub(super) fn of(_: &Path, metadata: &std::fs::Metadata) -> Self {
+        use std::os::unix::fs::MetadataExt;
+        FileId(format!("{}:{}", metadata.dev(), metadata.ino()))
+    }
+
+    #[cfg(windows)]
+    pub(super) fn of(path: &Path, _: &std::fs::Metadata) -> Self {
+        let canonical = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        FileId(canonical.to_string_lossy().to_lowercase())
+    }
+}
+
+/// The folders of the host.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct HostFolders;
+
+impl HostFolders {
+    fn open(path: &Path, devices: Devices) -> Result<OpenedImage> {
+        let file = ImageFile::open(path, devices)?;
+        Ok(OpenedImage { path: path.to_owned(), id: file.id().clone(), image: Arc::new(Isolating::new(file)) })
+    }
+}
+
+impl ImageStore for HostFolders {
+    fn open_named(&self, path: &Path) -> Result<OpenedImage> {
+        Self::open(path, Devices::Allowed)
+    }
+
+    fn open_found(&self, path: &Path) -> Result<OpenedImage> {
+        Self::open(path, Devices::Refused)
+    }
+
+    fn find(&self, folder: &Path, components: &[&str]) -> Option<PathBuf> {
+        let mut path = folder.to_owned();
+        for component in components {
+            path = match *component {
+                "" | "." => continue,
+                ".." => path.join(".."),
+                name if path.join(name).exists() => path.join(name),
+                name => {
+                    let wanted = name.to_lowercase();
+                    let mut entries = std::fs::read_dir(&path).ok()?.flatten();
+                    entries.find(|entry| entry.file_name().to_string_lossy().to_lowercase() == wanted)?.path()
+                }
+            };
+        }
+        path.is_file().then_some(path)
+    }
+
+    fn list(&self, folder: &Path, depth: Depth, limit: usize) -> Result<Vec<PathBuf>> {
+        let mut files = Vec::new();
+        let mut folders = vec![folder.to_owned()];
+        let mut first = true;
+        while let Some(folder) = folders.pop() {
+            let entries = match std::fs::read_dir(&folder) {
+                Ok(entries) => entries,
+                Err(error) if first => return Err(Error::io("the folder cannot be listed", error).in_file(folder)),
+                Err(error) => {
+                    log::warn!("{}: the folder cannot be listed and is left out: {error}", folder.display());
+                    continue;
+                }
+            };
+            first = false;
+            for entry in entries.flatten() {
+                let Ok(file_type) = entry.file_type() else { continue };
+                if files.len() >= limit {
+                    log::warn!("{}: more than {limit} files; the rest is not looked at", folder.display());
+                    files.sort();
+                    return Ok(files);
+                }
+                if file_type.is_dir() {
+                    if depth == Depth::Below {
+                        folders.push(entry.path());
+                    }
+                } else if file_type.is_file() || (file_type.is_symlink() && entry.path().is_file()) {
+                    files.push(entry.path());
+                }
+            }
+        }
+        files.sort();
+        Ok(files)
+    }
+}
