@@ -28,6 +28,7 @@ pub mod format;
 pub mod image;
 pub mod layer;
 pub mod report;
+pub mod volume;
 
 pub use error::{Error, ErrorKind, Result};
 pub use mount_api::{Fault, FaultKind, Faults};

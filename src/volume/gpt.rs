@@ -1,0 +1,183 @@
+//! The GUID partition table: UEFI 5.3.
+
+use std::ops::Range;
+
+use super::{Partition, PartitionType};
+use crate::bytes::{Guid, array, u32_le, u64_le, utf16_le};
+use crate::image::ReadAt;
+use crate::report::{Code, Finding, Severity};
+
+const ENTRY_MIN: u64 = 128;
+/// The entries of a table take no more than this; Windows writes 128 entries of 128 bytes.
+const MAX_ENTRIES_LENGTH: u64 = 1 << 20;
+/// Bytes of the header that are defined.
+const HEADER_MIN: usize = 92;
+
+/// A GPT header that holds.
+struct Header {
+    alternate_lba: u64,
+    entries_lba: u64,
+    entry_count: u64,
+    entry_size: u64,
+    entries_crc: u32,
+}
+
+/// Reads a GPT of this sector size: the primary one, or else the backup. `None` where there is none. `expected` says that
+/// a protective MBR announces one.
+pub(super) fn read(
+    disk: &dyn ReadAt,
+    sector_size: u64,
+    expected: bool,
+    findings: &mut Vec<Finding>,
+) -> Option<Vec<Partition>> {
+    let primary = table(disk, sector_size, sector_size);
+    if let Ok((partitions, header)) = primary {
+        let backup_at = header.alternate_lba.checked_mul(sector_size);
+        if let Some(backup_at) = backup_at
+            && let Err(why) = table(disk, backup_at, sector_size)
+        {
+            let text = format!("the backup GPT does not hold: {why}");
+            let finding = Finding::new(Code::GptBackupBad, Severity::Information, text);
+            findings.push(finding.at("backup GPT header", backup_at).advise("nothing: the primary one holds"));
+        }
+        return Some(partitions);
+    }
+    let why = primary.err()?;
+    let backup_at = (disk.size().checked_div(sector_size)?).checked_sub(1)?.checked_mul(sector_size)?;
+    match table(disk, backup_at, sector_size) {
+        Ok((partitions, _)) => {
+            let text = format!("the primary GPT does not hold: {why}; the backup at the end of the disk is used");
+            findings.push(Finding::new(Code::GptPrimaryBad, Severity::Warning, text).at("GPT header", sector_size));
+            Some(partitions)
+        }
+        // Entries without a fitting checksum are better than none, where nothing else is left.
+        Err(_) if expected => {
+            let header = header(disk, sector_size, sector_size).ok()?;
+            let partitions = partitions(&entries(disk, &header, sector_size)?, &header, sector_size);
+            let text =
+                format!("the primary GPT does not hold: {why}; nor does the backup; the entries are used as they lie");
+            findings.push(Finding::new(Code::GptPrimaryBad, Severity::Error, text).at("GPT header", sector_size));
+            Some(partitions)
+        }
+        Err(_) => None,
+    }
+}
+
+/// The table whose header stands at byte `at`, if header and entries hold.
+fn table(disk: &dyn ReadAt, at: u64, sector_size: u64) -> Result<(Vec<Partition>, Header), String> {
+    let header = header(disk, at, sector_size)?;
+    let entries = entries(disk, &header, sector_size).ok_or("its entries cannot be read")?;
+    let crc = crc32fast::hash(&entries);
+    if crc != header.entries_crc {
+        return Err(format!("the checksum of its entries should be {:#010x}, but is {crc:#010x}", header.entries_crc));
+    }
+    Ok((partitions(&entries, &header, sector_size), header))
+}
+
+fn header(disk: &dyn ReadAt, at: u64, sector_size: u64) -> Result<Header, String> {
+    let sector = read_sector(disk, at, sector_size).ok_or("its header cannot be read")?;
+    parse_header(&sector).ok_or_else(|| "its header is cut".to_owned())?.and_then(|header: Header| {
+        let length = header.entry_count.checked_mul(header.entry_size);
+        let fits = header.entry_size >= ENTRY_MIN && length.is_some_and(|length| length <= MAX_ENTRIES_LENGTH);
+        let found = format!("{} of {} bytes", header.entry_count, header.entry_size);
+        if fits { Ok(header) } else { Err(format!("its entries should take at most 1 MiB, but are {found}")) }
+    })
+}
+
+fn read_sector(disk: &dyn ReadAt, at: u64, sector_size: u64) -> Option<Vec<u8>> {
+    super::read(disk, at, usize::try_from(sector_size).ok()?)
+}
+
+/// `None` where the sector is too short, `Err` where the header does not hold.
+fn parse_header(sector: &[u8]) -> Option<Result<Header, String>> {
+    let signature: [u8; 8] = array(sector, 0)?;
+    if &signature != b"EFI PART" {
+        return Some(Err(format!("its signature should be \"EFI PART\", but is \"{}\"", signature.escape_ascii())));
+    }
+    let size = usize::try_from(u32_le(sector, 12)?).ok()?;
+    let Some(bytes) = sector.get(..size).filter(|bytes| bytes.len() >= HEADER_MIN) else {
+        return Some(Err(format!("its HeaderSize should be 92 to {}, but is {size}", sector.len())));
+    };
+    let stored = u32_le(bytes, 16)?;
+    let mut checked = bytes.to_vec();
+    checked.get_mut(16..20)?.fill(0);
+    let computed = crc32fast::hash(&checked);
+    if stored != computed {
+        return Some(Err(format!("its checksum should be {computed:#010x}, but is {stored:#010x}")));
+    }
+    Some(Ok(Header {
+        alternate_lba: u64_le(bytes, 32)?,
+        entries_lba: u64_le(bytes, 72)?,
+        entry_count: u64::from(u32_le(bytes, 80)?),
+        entry_size: u64::from(u32_le(bytes, 84)?),
+        entries_crc: u32_le(bytes, 88)?,
+    }))
+}
+
+fn entries(disk: &dyn ReadAt, header: &Header, sector_size: u64) -> Option<Vec<u8>> {
+    let length = header.entry_count.checked_mul(header.entry_size).filter(|length| *length <= MAX_ENTRIES_LENGTH)?;
+    super::read(disk, header.entries_lba.checked_mul(sector_size)?, usize::try_from(length).ok()?)
+}
+
+fn partitions(entries: &[u8], header: &Header, sector_size: u64) -> Vec<Partition> {
+    let entry_size = usize::try_from(header.entry_size).unwrap_or(usize::MAX).max(1);
+    (1u32..)
+        .zip(entries.chunks_exact(entry_size))
+        .filter_map(|(number, entry)| {
+            let kind = Guid::read(entry, 0).filter(|guid| !guid.is_zero())?;
+            let disk = disk_range(u64_le(entry, 32)?, u64_le(entry, 40)?, sector_size)?;
+            let name: Vec<u16> = utf16_le(entry.get(56..128)?).into_iter().take_while(|unit| *unit != 0).collect();
+            let name = String::from_utf16_lossy(&name);
+            Some(Partition { number, disk, kind: PartitionType::Gpt(kind), name })
+        })
+        .collect()
+}
+
+/// The bytes from the first to the last LBA, which belongs to the partition.
+fn disk_range(first: u64, last: u64, sector_size: u64) -> Option<Range<u64>> {
+    let start = first.checked_mul(sector_size)?;
+    let end = last.checked_add(1)?.checked_mul(sector_size)?;
+    (start < end).then_some(start..end)
+}
+
+/// The names of the types that are met on machines of Hyper-V.
+pub(super) fn type_name(guid: Guid) -> Option<&'static str> {
+    const NAMES: &[(Guid, &str)] = &[
+        (
+            Guid::from_fields(0xebd0_a0a2, 0xb9e5, 0x4433, [0x87, 0xc0, 0x68, 0xb6, 0xb7, 0x26, 0x99, 0xc7]),
+            "Microsoft basic data",
+        ),
+        (
+            Guid::from_fields(0xe3c9_e316, 0x0b5c, 0x4db8, [0x81, 0x7d, 0xf9, 0x2d, 0xf0, 0x02, 0x15, 0xae]),
+            "Microsoft reserved",
+        ),
+        (
+            Guid::from_fields(0xc12a_7328, 0xf81f, 0x11d2, [0xba, 0x4b, 0x00, 0xa0, 0xc9, 0x3e, 0xc9, 0x3b]),
+            "EFI system",
+        ),
+        (
+            Guid::from_fields(0xde94_bba4, 0x06d1, 0x4d40, [0xa1, 0x6a, 0xbf, 0xd5, 0x01, 0x79, 0xd6, 0xac]),
+            "Windows recovery",
+        ),
+        (
+            Guid::from_fields(0x5808_c8aa, 0x7e8f, 0x42e0, [0x85, 0xd2, 0xe1, 0xe9, 0x04, 0x34, 0xcf, 0xb3]),
+            "LDM metadata",
+        ),
+        (Guid::from_fields(0xaf9b_60a0, 0x1431, 0x4f62, [0xbc, 0x68, 0x33, 0x11, 0x71, 0x4a, 0x69, 0xad]), "LDM data"),
+        (
+            Guid::from_fields(0xe75c_af8f, 0xf680, 0x4cee, [0xaf, 0xa3, 0xb0, 0x01, 0xe5, 0x6e, 0xfc, 0x2d]),
+            "Storage Spaces",
+        ),
+        (
+            Guid::from_fields(0x0fc6_3daf, 0x8483, 0x4772, [0x8e, 0x79, 0x3d, 0x69, 0xd8, 0x47, 0x7d, 0xe4]),
+            "Linux data",
+        ),
+        (
+            Guid::from_fields(0x0657_fd6d, 0xa4ab, 0x43c4, [0x84, 0xe5, 0x09, 0x33, 0xc8, 0x4b, 0x4f, 0x4f]),
+            "Linux swap",
+        ),
+        (Guid::from_fields(0xe6d6_d379, 0xf507, 0x44c2, [0xa2, 0x3c, 0x23, 0x8f, 0x2a, 0x3d, 0xf9, 0x28]), "Linux LVM"),
+        (Guid::from_fields(0x2168_6148, 0x6449, 0x6e6f, [0x74, 0x4e, 0x65, 0x65, 0x64, 0x45, 0x46, 0x49]), "BIOS boot"),
+    ];
+    NAMES.iter().find(|(known, _)| *known == guid).map(|(_, name)| *name)
+}

@@ -1,0 +1,127 @@
+//! Where the volumes of a disk lie: partition tables.
+//!
+//! [`gpt`] and [`mbr`] each read one kind of table; [`find`] tells which one a disk has.
+
+mod gpt;
+mod mbr;
+
+use std::ops::Range;
+
+use serde::Serialize;
+
+use crate::Faults;
+use crate::bytes::{Guid, len_u64};
+use crate::image::ReadAt;
+use crate::report::{Code, Finding, Severity};
+
+/// What divides a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scheme {
+    /// A GUID partition table.
+    Gpt,
+    /// A master boot record.
+    Mbr,
+    /// Nothing: the whole disk is one volume.
+    None,
+}
+
+/// The type of a partition, as its table says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PartitionType {
+    /// A GPT partition type GUID.
+    Gpt(Guid),
+    /// An MBR partition type.
+    Mbr(u8),
+    /// The disk has no table.
+    None,
+}
+
+/// One partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Partition {
+    /// GPT: slot + 1, gaps kept. MBR: 1 to 4, logical ones from 5 on. Without a table: 1.
+    pub number: u32,
+    /// Bytes of the disk. May reach past its end, where the disk was cut.
+    pub disk: Range<u64>,
+    /// What the table says that it is.
+    pub kind: PartitionType,
+    /// Its name in a GPT; empty elsewhere.
+    pub name: String,
+}
+
+/// The partitions of a disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionTable {
+    /// What kind of table it is.
+    pub scheme: Scheme,
+    /// By number.
+    pub partitions: Vec<Partition>,
+}
+
+/// Finds the partitions of a disk. Damage is told in `findings`; what can be read is returned.
+pub fn find(disk: &dyn ReadAt, logical_sector_size: u32, findings: &mut Vec<Finding>) -> PartitionTable {
+    let sector_size = u64::from(logical_sector_size);
+    let boot_record = read(disk, 0, 512);
+    if boot_record.is_none() {
+        let text = "the first sector of the disk is lost; only a GPT can still tell the volumes";
+        findings.push(Finding::new(Code::PartitionTableUnreadable, Severity::Error, text).at("master boot record", 0));
+    }
+    let mbr = boot_record.as_deref().and_then(mbr::parse);
+    let protective = mbr.as_ref().is_some_and(mbr::BootRecord::is_protective);
+    // A disk that was imaged on a machine with other sectors keeps its table: both sizes are tried.
+    let sizes = [sector_size, if sector_size == 512 { 4096 } else { 512 }];
+    let gpt = sizes.iter().find_map(|size| gpt::read(disk, *size, protective, findings));
+    let (scheme, partitions) = match (gpt, mbr) {
+        (Some(partitions), _) => (Scheme::Gpt, partitions),
+        (None, Some(_)) if protective => {
+            let text = "the disk had a GPT, and neither copy of it holds: its volumes are not known";
+            findings.push(
+                Finding::new(Code::GptPrimaryBad, Severity::Error, text).at("GPT header", sector_size).advise(
+                    "disk.raw holds the whole disk; tools that search for lost partitions (testdisk) can read it",
+                ),
+            );
+            (Scheme::Gpt, Vec::new())
+        }
+        (None, Some(mbr)) => (Scheme::Mbr, mbr::partitions(disk, &mbr, sector_size, findings)),
+        (None, None) => {
+            let whole = Partition { number: 1, disk: 0..disk.size(), kind: PartitionType::None, name: String::new() };
+            (Scheme::None, vec![whole])
+        }
+    };
+    for partition in partitions.iter().filter(|partition| partition.disk.end > disk.size()) {
+        let text = format!("partition {} reaches past the end of the disk; what lies there is lost", partition.number);
+        findings.push(
+            Finding::new(Code::VolumeCut, Severity::Error, text)
+                .versus(format!("at most {} bytes", disk.size()), format!("{} bytes", partition.disk.end)),
+        );
+    }
+    PartitionTable { scheme, partitions }
+}
+
+impl PartitionType {
+    /// What the type means, for the types that are met on machines of Hyper-V; else the number itself.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let known = match self {
+            PartitionType::Gpt(guid) => gpt::type_name(*guid),
+            PartitionType::Mbr(value) => mbr::type_name(*value),
+            PartitionType::None => Some("no partition table"),
+        };
+        match (known, self) {
+            (Some(name), _) => name.to_owned(),
+            (None, PartitionType::Gpt(guid)) => guid.to_string(),
+            (None, PartitionType::Mbr(value)) => format!("type {value:#04x}"),
+            (None, PartitionType::None) => String::new(),
+        }
+    }
+}
+
+/// Reads `length` bytes, or nothing where a byte of them is lost.
+fn read(disk: &dyn ReadAt, offset: u64, length: usize) -> Option<Vec<u8>> {
+    let mut bytes = vec![0; length];
+    let end = offset.checked_add(len_u64(&bytes))?;
+    let mut faults = Faults::new();
+    let there = end <= disk.size() && disk.read_at(&mut bytes, offset, &mut faults).is_ok();
+    (there && !faults.any_lost()).then_some(bytes)
+}
