@@ -25,8 +25,10 @@ pub mod bytes;
 pub mod chain;
 pub mod error;
 pub mod format;
+pub mod fs;
 pub mod image;
 pub mod layer;
+pub mod namespace;
 pub mod report;
 pub mod volume;
 

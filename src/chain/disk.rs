@@ -68,6 +68,12 @@ impl Disk {
         &self.geometry
     }
 
+    /// Whether doubtful bytes fail like lost ones.
+    #[must_use]
+    pub fn refuses_doubt(&self) -> bool {
+        self.doubt == Doubt::Refuse
+    }
+
     /// Which link holds which bytes of `disk`: extents that tile it, in order. Costs what reading the tables of that range
     /// costs; ask for a few MiB at a time.
     ///

@@ -1,0 +1,191 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Mounts a Hyper-V disk read-only, with all of its checkpoints merged in memory.
+#[derive(Debug, Parser)]
+#[command(
+    name = "vhdx-mount",
+    version,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    after_help = AFTER_HELP,
+    long_about = LONG_ABOUT
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) mount: Option<MountArgs>,
+    #[command(flatten)]
+    pub(crate) verbosity: Verbosity,
+}
+
+const LONG_ABOUT: &str = "Mounts a Hyper-V disk read-only, with all of its checkpoints merged in memory.
+
+CHAIN is the youngest image wanted: a .avhdx of a checkpoint, or a .vhdx. Its parents are found by themselves: where the \
+image says, beside it, in folders given with --parent-dir, or among the files given with --parent. What counts is a \
+parent's identity, not its name. Nothing is ever written to an image.";
+
+const AFTER_HELP: &str = "Examples:
+  vhdx-mount VM_1A2B.avhdx /mnt/x         the disk as of this checkpoint, and its files
+  vhdx-mount info VM_1A2B.avhdx           the chain, its state, its volumes
+  vhdx-mount ls VM_1A2B.avhdx volume-2/Users
+  vhdx-mount unmount /mnt/x
+
+At the mount point:
+  disk.raw       the merged disk, for losetup, forensic suites, ddrescue
+  volume-N.raw   the bytes of partition N
+  volume-N/      its files, where the file system is NTFS
+  report.json    what info --json prints
+
+Exit codes: 0 all well, 1 an error, 2 wrong usage, 3 done, but something that was read is lost or doubtful.";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show the chain, what is wrong with it, and its volumes.
+    Info(InfoArgs),
+    /// List files without mounting.
+    Ls(LsArgs),
+    /// Take a mount down.
+    Unmount(UnmountArgs),
+}
+
+/// How much is told.
+#[derive(Debug, Args)]
+pub(crate) struct Verbosity {
+    /// Tell more; twice, tell everything.
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    pub(crate) verbose: u8,
+    /// Tell errors only.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+}
+
+/// Which chain, and how it is put together.
+#[derive(Debug, Args)]
+pub(crate) struct ChainArgs {
+    /// The youngest image wanted (.vhdx or .avhdx).
+    pub(crate) chain: PathBuf,
+    /// An image that may be a parent (repeatable).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) parent: Vec<PathBuf>,
+    /// A folder to search for parents, with all folders below it (repeatable).
+    #[arg(long, value_name = "DIR")]
+    pub(crate) parent_dir: Vec<PathBuf>,
+    /// Show each file as it lies, though its log is dirty.
+    #[arg(long)]
+    pub(crate) no_log_replay: bool,
+    /// Serve bytes that nothing proves, instead of failing; reports mark them.
+    #[arg(long)]
+    pub(crate) accept_doubtful: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MountArgs {
+    #[command(flatten)]
+    pub(crate) chain: ChainArgs,
+    /// Where to mount: an empty folder (Linux), or a free drive letter such as X: or an empty folder (Windows).
+    pub(crate) target: PathBuf,
+    /// Show the files of volume N right at the mount point.
+    #[arg(long, value_name = "N")]
+    pub(crate) volume: Option<u32>,
+    /// Show the folders of the volumes only, no raw files.
+    #[arg(long, conflicts_with_all = ["disk_only", "volume"])]
+    pub(crate) volume_only: bool,
+    /// Show the raw files only, no folders.
+    #[arg(long, conflicts_with = "volume")]
+    pub(crate) disk_only: bool,
+    /// Stay in the foreground; Ctrl-C unmounts.
+    #[arg(short, long)]
+    pub(crate) foreground: bool,
+    /// Let other users look at the files (Linux; needs user_allow_other in /etc/fuse.conf unless root mounts).
+    #[arg(long)]
+    pub(crate) allow_other: bool,
+    /// Keep no pages in the system's cache (Linux): for tools that do their own, with O_DIRECT exactness.
+    #[arg(long)]
+    pub(crate) direct_io: bool,
+    /// List named streams as FILE:STREAM beside their files.
+    #[arg(long)]
+    pub(crate) streams: bool,
+    /// Write the log of the mount to this new file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log_file: Option<PathBuf>,
+    /// The process that serves a background mount; started by the program itself.
+    #[arg(long, hide = true)]
+    pub(crate) detached: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InfoArgs {
+    #[command(flatten)]
+    pub(crate) chain: ChainArgs,
+    /// Print one JSON object (docs/REPORT.md).
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LsArgs {
+    #[command(flatten)]
+    pub(crate) chain: ChainArgs,
+    /// A path as it stands at the mount point, such as volume-2/Users; the root if left out.
+    pub(crate) path: Option<String>,
+    /// Kind, size and time of last change of each.
+    #[arg(short, long)]
+    pub(crate) long: bool,
+    /// All folders below, too.
+    #[arg(short, long)]
+    pub(crate) recursive: bool,
+    /// One JSON object a line.
+    #[arg(long, conflicts_with_all = ["long", "null"])]
+    pub(crate) json: bool,
+    /// End each path with a zero byte instead of a line feed, and escape nothing.
+    #[arg(short = '0', long)]
+    pub(crate) null: bool,
+    /// List the files of volume N as the root, as mounting with --volume N shows them.
+    #[arg(long, value_name = "N")]
+    pub(crate) volume: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UnmountArgs {
+    /// Where it is mounted.
+    pub(crate) target: PathBuf,
+    /// Do not wait for open files: take it out of sight now, serve them to the end.
+    #[arg(long)]
+    pub(crate) lazy: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn mounting_needs_no_word_and_the_others_do() {
+        let cli = Cli::try_parse_from(["vhdx-mount", "a.avhdx", "/mnt/x", "--parent", "b", "--parent", "c"]).unwrap();
+        let mount = cli.mount.unwrap();
+        assert_eq!(mount.target, PathBuf::from("/mnt/x"));
+        assert_eq!(mount.chain.parent.len(), 2);
+        let cli = Cli::try_parse_from(["vhdx-mount", "info", "a.avhdx", "--json", "-v"]).unwrap();
+        assert!(matches!(cli.command, Some(Command::Info(InfoArgs { json: true, .. }))));
+        assert_eq!(cli.verbosity.verbose, 1);
+        for wrong in [
+            &["vhdx-mount"][..],
+            &["vhdx-mount", "a.avhdx"],
+            &["vhdx-mount", "ls"],
+            &["vhdx-mount", "-q", "-v", "a", "b"],
+        ] {
+            let error = Cli::try_parse_from(wrong).expect_err("wrong usage");
+            assert_eq!(error.exit_code(), 2, "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! Opening the chain that the arguments name.
+
+use std::path::Path;
+
+use mount_api::Time;
+use vhdx_mount::chain::{self, Chain, ChainOptions, Doubt};
+use vhdx_mount::format::FormatOptions;
+use vhdx_mount::fs::FsOptions;
+use vhdx_mount::image::HostFolders;
+use vhdx_mount::namespace::Inventory;
+
+use super::args::ChainArgs;
+use super::outcome::Failure;
+
+/// Opens the chain.
+pub(crate) fn open(args: &ChainArgs) -> Result<Chain, Failure> {
+    if let Some(folder) = args.parent_dir.iter().find(|folder| !folder.is_dir()) {
+        return Err(Failure::new(format!("--parent-dir {}: no such folder", folder.display())));
+    }
+    let options = ChainOptions {
+        parents: args.parent.clone(),
+        parent_dirs: args.parent_dir.clone(),
+        format: FormatOptions { log_replay: !args.no_log_replay },
+        doubt: if args.accept_doubtful { Doubt::Accept } else { Doubt::Refuse },
+    };
+    Ok(chain::open(&HostFolders, &args.chain, &options)?)
+}
+
+/// Opens the chain and what is on its disk.
+pub(crate) fn take_inventory(args: &ChainArgs) -> Result<Inventory, Failure> {
+    Ok(Inventory::take(open(args)?, &FsOptions::default()))
+}
+
+/// When an image was last changed; 0 where the host does not say.
+pub(crate) fn time_of(image: &Path) -> Time {
+    let modified = std::fs::metadata(image).and_then(|metadata| metadata.modified()).ok();
+    let since = modified.and_then(|modified| modified.duration_since(std::time::UNIX_EPOCH).ok());
+    since.map_or(Time(0), |since| Time::from_unix(i64::try_from(since.as_secs()).unwrap_or(0), since.subsec_nanos()))
+}

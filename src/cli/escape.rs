@@ -1,0 +1,30 @@
+//! Text from an image on a terminal: nothing in it may act on the terminal.
+
+/// Control characters become `\x1b` and the like, a backslash before them is not doubled: this is for reading, not for
+/// parsing back (`--json` and `-0` are exact).
+pub(crate) fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            // Control characters, and the marks that turn the direction of writing.
+            c if c.is_control()
+                || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') =>
+            {
+                escaped.extend(c.escape_unicode());
+            }
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::escape;
+
+    #[test]
+    fn nothing_acts_on_the_terminal() {
+        assert_eq!(escape("a\u{1b}[31mb\nc\u{202e}d"), "a\\u{1b}[31mb\\u{a}c\\u{202e}d");
+        assert_eq!(escape("Grüße 🦀"), "Grüße 🦀");
+    }
+}

@@ -1,0 +1,53 @@
+//! The command line: arguments in, text or JSON out, an exit code at the end.
+
+mod args;
+#[cfg(target_os = "linux")]
+mod background;
+mod chain;
+mod escape;
+mod info;
+mod logging;
+mod ls;
+mod mount;
+mod outcome;
+mod paths;
+mod say;
+mod units;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+use outcome::{Failure, Outcome};
+
+/// Runs the program.
+pub(crate) fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version go to stdout and are no mistake; a usage error is exit code 2.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    match dispatch(&cli) {
+        Ok(outcome) => outcome.exit_code(),
+        Err(failure) => {
+            say::failure(&failure);
+            failure.exit_code()
+        }
+    }
+}
+
+fn dispatch(cli: &Cli) -> Result<Outcome, Failure> {
+    let log_file = cli.mount.as_ref().and_then(|mount| mount.log_file.as_deref());
+    logging::start(&cli.verbosity, log_file)?;
+    match (&cli.command, &cli.mount) {
+        (Some(Command::Info(args)), _) => info::run(args, &cli.verbosity),
+        (Some(Command::Ls(args)), _) => ls::run(args),
+        (Some(Command::Unmount(args)), _) => mount::unmount(args),
+        (None, Some(args)) => mount::run(args, &cli.verbosity),
+        (None, None) => Err(Failure::usage("give an image and where to mount it; see --help")),
+    }
+}

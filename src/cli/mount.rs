@@ -1,0 +1,102 @@
+//! `vhdx-mount CHAIN TARGET` and `vhdx-mount unmount TARGET`.
+
+use std::sync::Arc;
+
+use mount_api::Tree;
+use vhdx_mount::namespace::{Inventory, Namespace, Shown};
+
+use super::args::{MountArgs, UnmountArgs, Verbosity};
+use super::outcome::{Failure, Outcome};
+use super::{chain, say};
+
+/// Opens the chain and mounts it.
+pub(crate) fn run(args: &MountArgs, verbosity: &Verbosity) -> Result<Outcome, Failure> {
+    #[cfg(target_os = "linux")]
+    if !args.foreground && !args.detached {
+        return super::background::start();
+    }
+    let inventory = chain::take_inventory(&args.chain)?;
+    say::findings(inventory.all_findings(), verbosity);
+    let tree = tree(args, &inventory)?;
+    serve(args, tree)
+}
+
+/// The tree that the arguments want to see.
+fn tree(args: &MountArgs, inventory: &Inventory) -> Result<Arc<dyn Tree>, Failure> {
+    if let Some(number) = args.volume {
+        return volume_tree(inventory, number);
+    }
+    let shown = match (args.volume_only, args.disk_only) {
+        (true, _) => Shown::Volumes,
+        (_, true) => Shown::Disks,
+        _ => Shown::Everything,
+    };
+    Ok(namespace(inventory, &args.chain.chain, shown))
+}
+
+/// The files of one volume.
+pub(crate) fn volume_tree(inventory: &Inventory, number: u32) -> Result<Arc<dyn Tree>, Failure> {
+    let Some(volume) = inventory.volume(number) else {
+        let numbers: Vec<_> = inventory.volumes.iter().map(|volume| volume.partition.number.to_string()).collect();
+        return Err(Failure::new(format!("the disk has no volume {number}; it has: {}", numbers.join(", "))));
+    };
+    volume.tree.clone().ok_or_else(|| {
+        let name = volume.file_system.unwrap_or("unknown");
+        Failure::new(format!("the files of volume {number} cannot be read (file system: {name})"))
+            .advise("mount without --volume: volume-N.raw and disk.raw hold its bytes")
+    })
+}
+
+/// The tree of the whole disk.
+pub(crate) fn namespace(inventory: &Inventory, image: &std::path::Path, shown: Shown) -> Arc<dyn Tree> {
+    let label = image.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    Arc::new(Namespace::new(inventory, shown, &label, chain::time_of(image)))
+}
+
+#[cfg(target_os = "linux")]
+fn serve(args: &MountArgs, tree: Arc<dyn Tree>) -> Result<Outcome, Failure> {
+    let options = mount_linux::Options {
+        fs_name: args.chain.chain.display().to_string(),
+        allow_other: args.allow_other,
+        direct_io: args.direct_io,
+        list_streams: args.streams,
+        ..mount_linux::Options::default()
+    };
+    let ready = || {
+        if args.detached {
+            super::background::tell_ready();
+        }
+    };
+    // An abandoned mount fails at once for those who still hold it; there is nothing left to wait for.
+    let _end = mount_linux::mount(tree, &args.target, &options, ready)?;
+    Ok(Outcome::Well)
+}
+
+/// Takes a mount down.
+#[cfg(target_os = "linux")]
+pub(crate) fn unmount(args: &UnmountArgs) -> Result<Outcome, Failure> {
+    let how = if args.lazy { mount_linux::Detach::Lazily } else { mount_linux::Detach::Unused };
+    mount_linux::unmount(&args.target, how)?;
+    Ok(Outcome::Well)
+}
+
+#[cfg(target_os = "linux")]
+impl From<mount_linux::MountError> for Failure {
+    fn from(error: mount_linux::MountError) -> Self {
+        let mut failure = Failure::new(error.to_string());
+        failure.details = super::outcome::causes(&error);
+        failure.advice = error.advice().map(ToOwned::to_owned);
+        failure
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn serve(_args: &MountArgs, _tree: Arc<dyn Tree>) -> Result<Outcome, Failure> {
+    Err(Failure::new("mounting is not built for this system yet").advise("vhdx-mount ls and info work here"))
+}
+
+/// Takes a mount down.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn unmount(_args: &UnmountArgs) -> Result<Outcome, Failure> {
+    Err(Failure::new("mounting is not built for this system yet"))
+}

@@ -1,0 +1,73 @@
+//! How a run ends: exit codes, and errors with what to try next.
+
+use std::process::ExitCode;
+
+use vhdx_mount::ErrorKind;
+
+/// What a run that did its work came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Exit code 0.
+    Well,
+    /// Exit code 3: something that was read is lost or doubtful.
+    NotWhole,
+}
+
+impl Outcome {
+    pub(crate) fn exit_code(self) -> ExitCode {
+        ExitCode::from(match self {
+            Outcome::Well => 0,
+            Outcome::NotWhole => 3,
+        })
+    }
+}
+
+/// Why a run could not do its work: told on stderr.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    usage: bool,
+    pub(crate) message: String,
+    pub(crate) details: Vec<String>,
+    pub(crate) advice: Option<String>,
+}
+
+impl Failure {
+    /// Exit code 1.
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Failure { usage: false, message: message.into(), details: Vec::new(), advice: None }
+    }
+
+    /// Exit code 2.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Failure { usage: true, ..Failure::new(message) }
+    }
+
+    pub(crate) fn advise(mut self, advice: impl Into<String>) -> Self {
+        self.advice = Some(advice.into());
+        self
+    }
+
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(if self.usage { 2 } else { 1 })
+    }
+}
+
+/// The causes of an error, one a line.
+pub(crate) fn causes(error: &dyn std::error::Error) -> Vec<String> {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.map(|cause| format!("because: {cause}")).collect()
+}
+
+impl From<vhdx_mount::Error> for Failure {
+    fn from(error: vhdx_mount::Error) -> Self {
+        let details = error.details().iter().cloned().chain(causes(&error)).collect();
+        let advice = error.advice().map(ToOwned::to_owned);
+        Failure { usage: error.kind() == ErrorKind::Usage, message: error.to_string(), details, advice }
+    }
+}
+
+impl From<mount_api::Error> for Failure {
+    fn from(error: mount_api::Error) -> Self {
+        Failure::new(error.to_string())
+    }
+}

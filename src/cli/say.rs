@@ -1,0 +1,72 @@
+//! What is told to people on stderr.
+
+use anstream::eprintln;
+use anstyle::{AnsiColor, Style};
+use vhdx_mount::report::{Finding, Severity};
+
+use super::args::Verbosity;
+use super::escape::escape;
+use super::outcome::Failure;
+
+pub(crate) const BOLD: Style = Style::new().bold();
+pub(crate) const DIM: Style = Style::new().dimmed();
+pub(crate) const RED: Style = AnsiColor::Red.on_default().bold();
+pub(crate) const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
+pub(crate) const GREEN: Style = AnsiColor::Green.on_default().bold();
+
+/// The error that ends a run.
+pub(crate) fn failure(failure: &Failure) {
+    eprintln!("{RED}error{RED:#}: {}", escape(&failure.message));
+    for detail in &failure.details {
+        eprintln!("  {}", escape(detail));
+    }
+    if let Some(advice) = &failure.advice {
+        eprintln!("{GREEN}try{GREEN:#}: {}", escape(advice));
+    }
+}
+
+/// The word for a severity, and how it is shown.
+pub(crate) fn severity(severity: Severity) -> (&'static str, Style) {
+    match severity {
+        Severity::Information => ("note", DIM),
+        Severity::Warning => ("warning", YELLOW),
+        Severity::Error => ("damage", RED),
+    }
+}
+
+/// A finding in one line, and its advice in another.
+pub(crate) fn finding_lines(finding: &Finding) -> Vec<String> {
+    let mut line = String::new();
+    if let Some(file) = &finding.file {
+        let name =
+            std::path::Path::new(file).file_name().map_or_else(|| file.clone(), |n| n.to_string_lossy().into_owned());
+        line.push_str(&format!("{name}: "));
+    }
+    match (finding.structure, finding.offset) {
+        (Some(structure), Some(offset)) => line.push_str(&format!("{structure} at byte {offset}: ")),
+        (Some(structure), None) => line.push_str(&format!("{structure}: ")),
+        _ => {}
+    }
+    line.push_str(&finding.text);
+    line.push_str(&format!(" [{}]", finding.code.as_str()));
+    let advice = finding.advice.as_ref().map(|advice| format!("try: {advice}"));
+    std::iter::once(line).chain(advice).map(|line| escape(&line)).collect()
+}
+
+/// Findings on stderr: those that matter, or all where the user wants more.
+pub(crate) fn findings<'a>(findings: impl Iterator<Item = &'a Finding>, verbosity: &Verbosity) {
+    let least = match (verbosity.quiet, verbosity.verbose) {
+        (true, _) => return,
+        (false, 0) => Severity::Warning,
+        (false, _) => Severity::Information,
+    };
+    for finding in findings.filter(|finding| finding.severity >= least) {
+        let (word, style) = severity(finding.severity);
+        for (number, line) in finding_lines(finding).iter().enumerate() {
+            match number {
+                0 => eprintln!("{style}{word}{style:#}: {line}"),
+                _ => eprintln!("  {line}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! What an opened disk holds: its chain, its partition table, its volumes.
+
+use std::sync::Arc;
+
+use mount_api::Tree;
+
+use crate::chain::Chain;
+use crate::fs::{self, FsOptions};
+use crate::image::{ReadAt, Slice};
+use crate::report::Finding;
+use crate::volume::{self, Partition, Scheme};
+
+/// An opened disk.
+pub struct Inventory {
+    /// The images.
+    pub chain: Chain,
+    /// What divides the disk.
+    pub scheme: Scheme,
+    /// The volumes, by number.
+    pub volumes: Vec<Volume>,
+    /// What was found in partition tables. The chain and each volume have findings of their own.
+    pub findings: Vec<Finding>,
+}
+
+/// One volume of a disk.
+pub struct Volume {
+    /// Where it lies, and its number.
+    pub partition: Partition,
+    /// Its bytes.
+    pub bytes: Arc<dyn ReadAt>,
+    /// The file system by name, where it is known.
+    pub file_system: Option<&'static str>,
+    /// Its files, where the file system is one that this program reads.
+    pub tree: Option<Arc<dyn Tree>>,
+    /// What was found while opening it.
+    pub findings: Vec<Finding>,
+}
+
+impl Inventory {
+    /// Looks for the volumes of a chain's disk and opens them. Damage to one volume costs that volume.
+    #[must_use]
+    pub fn take(chain: Chain, options: &FsOptions) -> Self {
+        let mut findings = Vec::new();
+        let disk: Arc<dyn ReadAt> = chain.disk().clone();
+        let table = volume::find(&disk, chain.disk().geometry().logical_sector_size, &mut findings);
+        let volumes = table.partitions.into_iter().map(|partition| Volume::open(&disk, partition, options)).collect();
+        Inventory { chain, scheme: table.scheme, volumes, findings }
+    }
+
+    /// The volume of this number.
+    #[must_use]
+    pub fn volume(&self, number: u32) -> Option<&Volume> {
+        self.volumes.iter().find(|volume| volume.partition.number == number)
+    }
+
+    /// All findings: of the chain, the partition table and the volumes.
+    pub fn all_findings(&self) -> impl Iterator<Item = &Finding> {
+        let volumes = self.volumes.iter().flat_map(|volume| &volume.findings);
+        self.chain.findings().iter().chain(&self.findings).chain(volumes)
+    }
+}
+
+impl Volume {
+    fn open(disk: &Arc<dyn ReadAt>, partition: Partition, options: &FsOptions) -> Self {
+        let size = partition.disk.end.saturating_sub(partition.disk.start);
+        let bytes: Arc<dyn ReadAt> = Arc::new(Slice::new(Arc::clone(disk), partition.disk.start, size));
+        let opened = fs::open(Arc::clone(&bytes), options);
+        Volume { partition, bytes, file_system: opened.name, tree: opened.tree, findings: opened.findings }
+    }
+}

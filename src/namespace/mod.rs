@@ -1,0 +1,11 @@
+//! What stands at the mount point: the raw disk, its volumes and the report, as one [`Tree`](mount_api::Tree).
+//!
+//! [`inventory`] opens what a disk holds, [`report`] writes it down as the documented JSON object, [`tree`] shows it.
+
+mod inventory;
+mod report;
+mod tree;
+
+pub use inventory::{Inventory, Volume};
+pub use report::report;
+pub use tree::{Namespace, Shown};
