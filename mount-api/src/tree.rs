@@ -58,7 +58,7 @@ pub enum From<'a> {
 pub struct DirEntry {
     /// The node behind the name.
     pub node: NodeId,
-    /// The name.
+    /// The name; never empty.
     pub name: Name,
     /// Folder, file or link.
     pub kind: Kind,
@@ -106,7 +106,8 @@ pub enum RangeKind {
 
 /// A read-only tree of files that never changes.
 ///
-/// Every call may come from any number of threads at once.
+/// Every call may come from any number of threads at once, and an `each` may call the tree again: a tree holds no lock
+/// while it calls one.
 ///
 /// # Errors
 /// All calls return [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) for an id that the tree never gave out, and

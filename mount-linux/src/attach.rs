@@ -1,0 +1,241 @@
+//! Mounting: a connection to the kernel's FUSE, attached to a folder.
+//!
+//! `fusermount3` (of the package fuse3) comes first, for root too: it stays behind, and when this process dies without
+//! unmounting, a `kill -9` say, it removes the mount. Where it is missing or fails, root mounts by the kernel's own call.
+
+use std::ffi::CString;
+use std::io::{self, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+
+use log::debug;
+use rustix::io::Errno;
+use rustix::mount::MountFlags;
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
+
+use crate::mount_table::{FILE_SYSTEM, SUBTYPE};
+use crate::{MountError, MountErrorKind, Options};
+
+/// The kernel's FUSE.
+pub(crate) const DEVICE: &str = "/dev/fuse";
+
+/// Where `fusermount3` may be; the last one is looked for in `PATH`.
+const FUSERMOUNT: [&str; 3] = ["/usr/bin/fusermount3", "/bin/fusermount3", "fusermount3"];
+
+/// The variable that tells `fusermount3` which file descriptor is the socket to its caller.
+const FUSERMOUNT_SOCKET: &str = "_FUSE_COMMFD";
+
+/// A mount that nobody serves yet.
+#[derive(Debug)]
+pub(crate) struct Attached {
+    /// The connection to the kernel. When it closes, every access to the mount fails at once.
+    pub(crate) device: OwnedFd,
+    /// Who removes the mount if this process dies; kept until the mount is gone.
+    pub(crate) watcher: Option<Watcher>,
+}
+
+/// A `fusermount3` that waits for the other end of its socket to close, then removes the mount if it is still there.
+#[derive(Debug)]
+pub(crate) struct Watcher {
+    socket: Option<UnixStream>,
+    child: Option<Child>,
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        drop(self.socket.take());
+        if let Some(mut child) = self.child.take() {
+            // It ends by itself now. Whether that takes a moment is nothing to wait for.
+            thread::spawn(move || child.wait());
+        }
+    }
+}
+
+/// Mounts an empty file system on `target`, a path without links.
+pub(crate) fn attach(target: &Path, options: &Options) -> Result<Attached, MountError> {
+    if !Path::new(DEVICE).exists() {
+        return Err(no_fuse());
+    }
+    let root = rustix::process::geteuid().is_root();
+    if root && !options.auto_unmount {
+        return attach_by_kernel(target, options);
+    }
+    match attach_by_fusermount(target, options) {
+        Ok(attached) => Ok(attached),
+        Err(refused) if root => {
+            debug!("fusermount3: {refused:?}; mounting without it");
+            attach_by_kernel(target, options)
+        }
+        Err(refused) => Err(explain(target, refused)),
+    }
+}
+
+/// Starts the first `fusermount3` that is there, from a command prepared for the program of that name.
+pub(crate) fn start_fusermount(prepare: impl Fn(&str) -> Command) -> io::Result<Child> {
+    let mut missing = io::Error::from(io::ErrorKind::NotFound);
+    for program in FUSERMOUNT {
+        match prepare(program).spawn() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => missing = error,
+            outcome => return outcome,
+        }
+    }
+    Err(missing)
+}
+
+/// Why `fusermount3` did not mount.
+#[derive(Debug)]
+enum Refused {
+    /// It could not be started, or not be talked to.
+    Unusable(io::Error),
+    /// What it said.
+    Said(String),
+}
+
+impl From<io::Error> for Refused {
+    fn from(error: io::Error) -> Self {
+        Refused::Unusable(error)
+    }
+}
+
+fn attach_by_fusermount(target: &Path, options: &Options) -> Result<Attached, Refused> {
+    let (ours, theirs) = UnixStream::pair()?;
+    let theirs = OwnedFd::from(theirs);
+    let asked = fusermount_options(options);
+    let mut child = {
+        // The socket goes in as standard input: so no other child of ours can inherit it.
+        let prepare = |program: &str| {
+            let mut command = Command::new(program);
+            command.args(["-o", &asked, "--"]).arg(target).env(FUSERMOUNT_SOCKET, "0").env("LC_ALL", "C");
+            command.stdin(theirs.try_clone().map_or_else(|_| Stdio::null(), Stdio::from));
+            command.stdout(Stdio::null()).stderr(Stdio::piped());
+            command
+        };
+        start_fusermount(prepare)?
+    };
+    // Ours must be the only other end, or its end would never be seen.
+    drop(theirs);
+    match receive_device(&ours)? {
+        Some(device) => {
+            // What it has to say from now on, nobody reads.
+            drop(child.stderr.take());
+            Ok(Attached { device, watcher: Some(Watcher { socket: Some(ours), child: Some(child) }) })
+        }
+        None => {
+            drop(ours);
+            let output = child.wait_with_output()?;
+            let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+            Err(Refused::Said(said.strip_prefix("fusermount3: ").unwrap_or(&said).to_owned()))
+        }
+    }
+}
+
+/// The open `/dev/fuse` that `fusermount3` sends with one byte; `None` if it ended without sending it.
+fn receive_device(socket: &UnixStream) -> io::Result<Option<OwnedFd>> {
+    let mut byte = [0];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let received = rustix::io::retry_on_intr(|| {
+        let mut parts = [IoSliceMut::new(&mut byte)];
+        rustix::net::recvmsg(socket, &mut parts, &mut ancillary, RecvFlags::CMSG_CLOEXEC)
+    })?;
+    if received.bytes == 0 {
+        return Ok(None);
+    }
+    Ok(ancillary.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+        _ => None,
+    }))
+}
+
+fn fusermount_options(options: &Options) -> String {
+    // Its own way to write a comma that separates nothing.
+    let source = options.fs_name.replace('\\', r"\\").replace(',', r"\,").replace('\0', "");
+    let mut asked = format!("ro,nosuid,nodev,default_permissions,subtype={SUBTYPE},fsname={source}");
+    for (wanted, option) in [(options.allow_other, ",allow_other"), (options.auto_unmount, ",auto_unmount")] {
+        if wanted {
+            asked.push_str(option);
+        }
+    }
+    asked
+}
+
+fn attach_by_kernel(target: &Path, options: &Options) -> Result<Attached, MountError> {
+    #[expect(clippy::disallowed_methods, reason = "the kernel's FUSE, not an image")]
+    let device =
+        rustix::fs::open(DEVICE, rustix::fs::OFlags::RDWR | rustix::fs::OFlags::CLOEXEC, rustix::fs::Mode::empty())
+            .map_err(|error| match error {
+                Errno::NOENT | Errno::NODEV | Errno::NXIO => no_fuse(),
+                _ => not_permitted(target, &format!("{DEVICE} cannot be opened: {error}")),
+            })?;
+    let data = kernel_options(&device, options);
+    let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV;
+    let source = options.fs_name.replace('\0', "");
+    match rustix::mount::mount(source.as_str(), target, FILE_SYSTEM, flags, data.as_deref()) {
+        Ok(()) => Ok(Attached { device, watcher: None }),
+        Err(Errno::PERM | Errno::ACCESS) => Err(not_permitted(target, "the kernel does not allow it")),
+        Err(Errno::NODEV) => Err(no_fuse()),
+        Err(error) => Err(failed(target).caused_by(error)),
+    }
+}
+
+fn kernel_options(device: &OwnedFd, options: &Options) -> Option<CString> {
+    let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    let descriptor = device.as_raw_fd();
+    let mut data = format!("fd={descriptor},rootmode=40000,user_id={uid},group_id={gid},default_permissions");
+    if options.allow_other {
+        data.push_str(",allow_other");
+    }
+    CString::new(data).ok()
+}
+
+fn explain(target: &Path, refused: Refused) -> MountError {
+    match refused {
+        Refused::Unusable(error) if error.kind() == io::ErrorKind::NotFound => MountError::new(
+            MountErrorKind::NoFusermount,
+            "fusermount3 is not installed, and mounting without it takes root",
+            "Install the package fuse3 (apt install fuse3, dnf install fuse3), or run this as root.",
+        ),
+        Refused::Unusable(error) => failed(target).caused_by(error),
+        Refused::Said(said) if said.contains("user_allow_other") => MountError::new(
+            MountErrorKind::AllowOtherRefused,
+            "other users may only be let in where /etc/fuse.conf allows it",
+            "Put a line user_allow_other into /etc/fuse.conf, mount without allow-other, or run this as root.",
+        ),
+        Refused::Said(said) if said.contains("device not found") => no_fuse().caused_by(io::Error::other(said)),
+        Refused::Said(said) if said.contains("ermission denied") || said.contains("not permitted") => {
+            not_permitted(target, &said)
+        }
+        Refused::Said(said) if said.contains("no write access") => not_permitted(target, &said),
+        Refused::Said(said) => failed(target).caused_by(io::Error::other(said)),
+    }
+}
+
+fn no_fuse() -> MountError {
+    MountError::new(
+        MountErrorKind::NoFuse,
+        format!("{DEVICE} is not there: this kernel has no FUSE, or this container was not given it"),
+        "Load the module (modprobe fuse); give a container --device /dev/fuse --cap-add SYS_ADMIN; or extract instead \
+         of mounting.",
+    )
+}
+
+fn not_permitted(target: &Path, why: &str) -> MountError {
+    MountError::new(
+        MountErrorKind::NotPermitted,
+        format!("{} may not be mounted on: {why}", target.display()),
+        "Mount on an empty folder of your own, or run this as root; give a container --device /dev/fuse --cap-add \
+         SYS_ADMIN; or extract instead of mounting.",
+    )
+}
+
+fn failed(target: &Path) -> MountError {
+    MountError::new(
+        MountErrorKind::Failed,
+        format!("mounting on {} failed", target.display()),
+        "See what the kernel says: dmesg | tail",
+    )
+}
