@@ -72,7 +72,9 @@ pub fn open(store: &dyn ImageStore, path: &Path, options: &ChainOptions) -> Resu
         ids: Vec::new(),
         findings: Vec::new(),
     };
-    opening.push(store.open_named(path)?, Found::Opened, None)?;
+    // Absolute, so that messages and reports name the file wherever they are read.
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    opening.push(store.open_named(&path)?, Found::Opened, None)?;
     while let Some((child, record)) = opening.wanted_parent() {
         if opening.links.len() >= MAX_LINKS {
             let text = format!("the chain has more than {MAX_LINKS} links, which no disk has");
@@ -149,6 +151,8 @@ impl Opening<'_> {
             if rejected.iter().any(|(path, _)| *path == candidate.path) {
                 continue;
             }
+            // The child itself is no parent worth telling of, unless it claims to be one.
+            let is_child = candidate.found == Found::ByIdentity && candidate.path.file_name() == child.file_name();
             let identity = match self.locator.identity(&candidate.path) {
                 Ok(identity) => identity,
                 Err(why) => {
@@ -157,6 +161,9 @@ impl Opening<'_> {
                 }
             };
             let Some(proof) = judge(record, identity) else {
+                if is_child {
+                    continue;
+                }
                 let guid = identity.data_write_guid.map_or_else(|| "none".to_owned(), |guid| guid.to_string());
                 rejected.push((candidate.path, format!("DataWriteGuid {guid}")));
                 continue;

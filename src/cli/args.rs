@@ -18,7 +18,7 @@ pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
     #[command(flatten)]
-    pub(crate) mount: Option<MountArgs>,
+    pub(crate) mount: MountArgs,
     #[command(flatten)]
     pub(crate) verbosity: Verbosity,
 }
@@ -64,11 +64,9 @@ pub(crate) struct Verbosity {
     pub(crate) quiet: bool,
 }
 
-/// Which chain, and how it is put together.
+/// How a chain is put together.
 #[derive(Debug, Args)]
 pub(crate) struct ChainArgs {
-    /// The youngest image wanted (.vhdx or .avhdx).
-    pub(crate) chain: PathBuf,
     /// An image that may be a parent (repeatable).
     #[arg(long, value_name = "FILE")]
     pub(crate) parent: Vec<PathBuf>,
@@ -85,10 +83,14 @@ pub(crate) struct ChainArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct MountArgs {
-    #[command(flatten)]
-    pub(crate) chain: ChainArgs,
+    /// The youngest image wanted (.vhdx or .avhdx).
+    #[arg(required = true)]
+    pub(crate) chain: Option<PathBuf>,
     /// Where to mount: an empty folder (Linux), or a free drive letter such as X: or an empty folder (Windows).
-    pub(crate) target: PathBuf,
+    #[arg(required = true)]
+    pub(crate) target: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) how: ChainArgs,
     /// Show the files of volume N right at the mount point.
     #[arg(long, value_name = "N")]
     pub(crate) volume: Option<u32>,
@@ -120,8 +122,10 @@ pub(crate) struct MountArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct InfoArgs {
+    /// The youngest image wanted (.vhdx or .avhdx).
+    pub(crate) chain: PathBuf,
     #[command(flatten)]
-    pub(crate) chain: ChainArgs,
+    pub(crate) how: ChainArgs,
     /// Print one JSON object (docs/REPORT.md).
     #[arg(long)]
     pub(crate) json: bool,
@@ -129,8 +133,10 @@ pub(crate) struct InfoArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct LsArgs {
+    /// The youngest image wanted (.vhdx or .avhdx).
+    pub(crate) chain: PathBuf,
     #[command(flatten)]
-    pub(crate) chain: ChainArgs,
+    pub(crate) how: ChainArgs,
     /// A path as it stands at the mount point, such as volume-2/Users; the root if left out.
     pub(crate) path: Option<String>,
     /// Kind, size and time of last change of each.
@@ -172,9 +178,8 @@ mod tests {
     #[test]
     fn mounting_needs_no_word_and_the_others_do() {
         let cli = Cli::try_parse_from(["vhdx-mount", "a.avhdx", "/mnt/x", "--parent", "b", "--parent", "c"]).unwrap();
-        let mount = cli.mount.unwrap();
-        assert_eq!(mount.target, PathBuf::from("/mnt/x"));
-        assert_eq!(mount.chain.parent.len(), 2);
+        assert_eq!(cli.mount.target, Some(PathBuf::from("/mnt/x")));
+        assert_eq!(cli.mount.how.parent.len(), 2);
         let cli = Cli::try_parse_from(["vhdx-mount", "info", "a.avhdx", "--json", "-v"]).unwrap();
         assert!(matches!(cli.command, Some(Command::Info(InfoArgs { json: true, .. }))));
         assert_eq!(cli.verbosity.verbose, 1);

@@ -13,7 +13,7 @@ use super::args::ChainArgs;
 use super::outcome::Failure;
 
 /// Opens the chain.
-pub(crate) fn open(args: &ChainArgs) -> Result<Chain, Failure> {
+pub(crate) fn open(image: &Path, args: &ChainArgs) -> Result<Chain, Failure> {
     if let Some(folder) = args.parent_dir.iter().find(|folder| !folder.is_dir()) {
         return Err(Failure::new(format!("--parent-dir {}: no such folder", folder.display())));
     }
@@ -23,12 +23,12 @@ pub(crate) fn open(args: &ChainArgs) -> Result<Chain, Failure> {
         format: FormatOptions { log_replay: !args.no_log_replay },
         doubt: if args.accept_doubtful { Doubt::Accept } else { Doubt::Refuse },
     };
-    Ok(chain::open(&HostFolders, &args.chain, &options)?)
+    Ok(chain::open(&HostFolders, image, &options)?)
 }
 
 /// Opens the chain and what is on its disk.
-pub(crate) fn take_inventory(args: &ChainArgs) -> Result<Inventory, Failure> {
-    Ok(Inventory::take(open(args)?, &FsOptions::default()))
+pub(crate) fn take_inventory(image: &Path, args: &ChainArgs) -> Result<Inventory, Failure> {
+    Ok(Inventory::take(open(image, args)?, &FsOptions::default()))
 }
 
 /// When an image was last changed; 0 where the host does not say.

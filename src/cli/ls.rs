@@ -17,10 +17,10 @@ const MAX_DEPTH: usize = 1000;
 
 /// Lists a path.
 pub(crate) fn run(args: &LsArgs) -> Result<Outcome, Failure> {
-    let inventory = chain::take_inventory(&args.chain)?;
+    let inventory = chain::take_inventory(&args.chain, &args.how)?;
     let tree = match args.volume {
         Some(number) => mount::volume_tree(&inventory, number)?,
-        None => mount::namespace(&inventory, &args.chain.chain, Shown::Everything),
+        None => mount::namespace(&inventory, &args.chain, Shown::Everything),
     };
     let path = args.path.as_deref().unwrap_or_default().trim_matches('/');
     let node = paths::find(&*tree, path)?;

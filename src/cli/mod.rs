@@ -41,13 +41,11 @@ pub(crate) fn run() -> ExitCode {
 }
 
 fn dispatch(cli: &Cli) -> Result<Outcome, Failure> {
-    let log_file = cli.mount.as_ref().and_then(|mount| mount.log_file.as_deref());
-    logging::start(&cli.verbosity, log_file)?;
-    match (&cli.command, &cli.mount) {
-        (Some(Command::Info(args)), _) => info::run(args, &cli.verbosity),
-        (Some(Command::Ls(args)), _) => ls::run(args),
-        (Some(Command::Unmount(args)), _) => mount::unmount(args),
-        (None, Some(args)) => mount::run(args, &cli.verbosity),
-        (None, None) => Err(Failure::usage("give an image and where to mount it; see --help")),
+    logging::start(&cli.verbosity, cli.mount.log_file.as_deref())?;
+    match &cli.command {
+        Some(Command::Info(args)) => info::run(args, &cli.verbosity),
+        Some(Command::Ls(args)) => ls::run(args),
+        Some(Command::Unmount(args)) => mount::unmount(args),
+        None => mount::run(&cli.mount, &cli.verbosity),
     }
 }

@@ -1,5 +1,6 @@
 //! `vhdx-mount CHAIN TARGET` and `vhdx-mount unmount TARGET`.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use mount_api::Tree;
@@ -15,14 +16,17 @@ pub(crate) fn run(args: &MountArgs, verbosity: &Verbosity) -> Result<Outcome, Fa
     if !args.foreground && !args.detached {
         return super::background::start();
     }
-    let inventory = chain::take_inventory(&args.chain)?;
+    let (Some(image), Some(target)) = (&args.chain, &args.target) else {
+        return Err(Failure::usage("an image and a place to mount it are needed; see --help"));
+    };
+    let inventory = chain::take_inventory(image, &args.how)?;
     say::findings(inventory.all_findings(), verbosity);
-    let tree = tree(args, &inventory)?;
-    serve(args, tree)
+    let tree = tree(args, image, &inventory)?;
+    serve(args, image, target, tree)
 }
 
 /// The tree that the arguments want to see.
-fn tree(args: &MountArgs, inventory: &Inventory) -> Result<Arc<dyn Tree>, Failure> {
+fn tree(args: &MountArgs, image: &Path, inventory: &Inventory) -> Result<Arc<dyn Tree>, Failure> {
     if let Some(number) = args.volume {
         return volume_tree(inventory, number);
     }
@@ -31,7 +35,7 @@ fn tree(args: &MountArgs, inventory: &Inventory) -> Result<Arc<dyn Tree>, Failur
         (_, true) => Shown::Disks,
         _ => Shown::Everything,
     };
-    Ok(namespace(inventory, &args.chain.chain, shown))
+    Ok(namespace(inventory, image, shown))
 }
 
 /// The files of one volume.
@@ -48,15 +52,15 @@ pub(crate) fn volume_tree(inventory: &Inventory, number: u32) -> Result<Arc<dyn 
 }
 
 /// The tree of the whole disk.
-pub(crate) fn namespace(inventory: &Inventory, image: &std::path::Path, shown: Shown) -> Arc<dyn Tree> {
+pub(crate) fn namespace(inventory: &Inventory, image: &Path, shown: Shown) -> Arc<dyn Tree> {
     let label = image.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     Arc::new(Namespace::new(inventory, shown, &label, chain::time_of(image)))
 }
 
 #[cfg(target_os = "linux")]
-fn serve(args: &MountArgs, tree: Arc<dyn Tree>) -> Result<Outcome, Failure> {
+fn serve(args: &MountArgs, image: &Path, target: &Path, tree: Arc<dyn Tree>) -> Result<Outcome, Failure> {
     let options = mount_linux::Options {
-        fs_name: args.chain.chain.display().to_string(),
+        fs_name: image.display().to_string(),
         allow_other: args.allow_other,
         direct_io: args.direct_io,
         list_streams: args.streams,
@@ -68,14 +72,14 @@ fn serve(args: &MountArgs, tree: Arc<dyn Tree>) -> Result<Outcome, Failure> {
         }
     };
     // An abandoned mount fails at once for those who still hold it; there is nothing left to wait for.
-    let _end = mount_linux::mount(tree, &args.target, &options, ready)?;
+    let _end = mount_linux::mount(tree, target, &options, ready)?;
     Ok(Outcome::Well)
 }
 
 /// Takes a mount down.
 #[cfg(target_os = "linux")]
 pub(crate) fn unmount(args: &UnmountArgs) -> Result<Outcome, Failure> {
-    let how = if args.lazy { mount_linux::Detach::Lazily } else { mount_linux::Detach::Unused };
+    let how = if args.lazy { mount_linux::Detach::Lazily } else { mount_linux::Detach::WhenIdle };
     mount_linux::unmount(&args.target, how)?;
     Ok(Outcome::Well)
 }
@@ -85,13 +89,13 @@ impl From<mount_linux::MountError> for Failure {
     fn from(error: mount_linux::MountError) -> Self {
         let mut failure = Failure::new(error.to_string());
         failure.details = super::outcome::causes(&error);
-        failure.advice = error.advice().map(ToOwned::to_owned);
+        failure.advice = Some(error.advice().to_owned());
         failure
     }
 }
 
 #[cfg(not(target_os = "linux"))]
-fn serve(_args: &MountArgs, _tree: Arc<dyn Tree>) -> Result<Outcome, Failure> {
+fn serve(_args: &MountArgs, _image: &Path, _target: &Path, _tree: Arc<dyn Tree>) -> Result<Outcome, Failure> {
     Err(Failure::new("mounting is not built for this system yet").advise("vhdx-mount ls and info work here"))
 }
 

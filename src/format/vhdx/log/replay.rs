@@ -73,7 +73,7 @@ pub(in crate::format::vhdx) fn replay(
         apply(&log, &candidates, *offset, patches, findings)?;
     }
     let text = format!(
-        "the file was not closed cleanly: {} log entries were replayed in memory ({} places of the file); the file itself is untouched",
+        "the file was not closed cleanly: its log (entries: {}, places they change: {}) was replayed in memory; the file itself is untouched",
         sequence.len(),
         patches.len()
     );
