@@ -1,0 +1,284 @@
+//! How parents are found, and when a chain is refused.
+#![cfg(unix)]
+#![expect(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "arranges forged images in folders of its own"
+)]
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use fixtures::fill::Fill;
+use fixtures::random::Rng;
+use fixtures::vhdx::parent_locator::ParentLocator;
+use fixtures::vhdx::{Block, Image, MIB};
+use support::Untouched;
+use vhdx_mount::chain::{self, Chain, ChainOptions, Found, LinkProof};
+use vhdx_mount::image::HostFolders;
+use vhdx_mount::layer::PlaceKind;
+use vhdx_mount::{Error, ErrorKind};
+
+const SIZE: u64 = 8 * MIB;
+
+/// A base whose disk is full of link 0's sectors.
+fn base() -> Image {
+    Image::fixed(SIZE, 2 * MIB as u32, &Fill::live(0))
+}
+
+/// A child that holds block 1 and names its parent in this way.
+fn child(parent: &Image, locator: ParentLocator) -> Image {
+    let mut image = Image::child_of(parent, "unused");
+    image.parent_locator = Some(locator);
+    image.blocks.insert(1, Block::fully_present(Fill::live(1)));
+    image
+}
+
+fn braces(guid: fixtures::guid::Guid) -> String {
+    format!("{{{guid}}}")
+}
+
+fn locator(parent: &Image, places: &[(&str, &str)]) -> ParentLocator {
+    let linkage = ParentLocator::empty().with("parent_linkage", &braces(parent.data_write_guid));
+    places.iter().fold(linkage, |locator, (key, value)| locator.with(key, value))
+}
+
+fn write(image: &Image, path: &Path) {
+    fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+    image.write_to(path).expect("an image is written");
+}
+
+fn open(path: &Path, options: &ChainOptions) -> Result<Chain, Error> {
+    chain::open(&HostFolders, path, options)
+}
+
+/// Opens, and sees that the base shows through the child.
+fn open_whole(path: &Path, options: &ChainOptions) -> Chain {
+    let chain = open(path, options).unwrap_or_else(|error| panic!("{error}\n{}", error.details().join("\n")));
+    for (offset, link) in [(0, 0), (2 * MIB, 1), (4 * MIB - 512, 1), (4 * MIB, 0)] {
+        let mut expected = [0; 512];
+        Fill::live(link).read(offset, &mut expected);
+        assert_eq!(support::read_proven(&**chain.disk(), offset, 512), expected, "at {offset}");
+    }
+    chain
+}
+
+fn codes(chain: &Chain) -> Vec<&'static str> {
+    chain.findings().iter().map(|finding| finding.code.as_str()).collect()
+}
+
+#[test]
+fn recorded_places_are_mapped_to_this_host() {
+    let cases: &[(&str, &str, &str, PlaceKind)] = &[
+        ("relative_path", r".\base.vhdx", "vm/base.vhdx", PlaceKind::Relative),
+        ("relative_path", r"base.vhdx", "vm/BASE.VHDX", PlaceKind::Relative),
+        ("relative_path", r"..\Golden Images\base.vhdx", "golden images/base.vhdx", PlaceKind::Relative),
+        ("absolute_win32_path", r"C:\Hyper-V\Disks\base.vhdx", "hyper-v/disks/base.vhdx", PlaceKind::Absolute),
+        ("absolute_win32_path", r"\\server\share\disks\base.vhdx", "disks/base.vhdx", PlaceKind::Absolute),
+        (
+            "volume_path",
+            r"\\?\Volume{26a21bda-a627-11d7-9931-806e6f6e6963}\disks\base.vhdx",
+            "disks/base.vhdx",
+            PlaceKind::Volume,
+        ),
+    ];
+    for (key, recorded, actual, kind) in cases {
+        let folder = tempfile::tempdir().expect("a folder");
+        let base = base();
+        write(&base, &folder.path().join(actual));
+        let youngest = folder.path().join("vm/child.avhdx");
+        write(&child(&base, locator(&base, &[(key, recorded)])), &youngest);
+        let _untouched = Untouched::watch([&youngest, &folder.path().join(actual)]);
+        let chain = open_whole(&youngest, &ChainOptions::default());
+        assert_eq!(chain.links()[1].found, Found::Recorded(*kind), "{recorded}");
+        assert_eq!(codes(&chain), Vec::<&str>::new(), "{recorded}");
+    }
+}
+
+#[test]
+fn a_parent_elsewhere_is_found_by_name_by_identity_or_where_the_user_says() {
+    let base = base();
+    let recorded = locator(&base, &[("absolute_win32_path", r"D:\gone\base.vhdx")]);
+    let child = child(&base, recorded);
+    let options = |parents: &[PathBuf], dirs: &[PathBuf]| ChainOptions {
+        parents: parents.to_vec(),
+        parent_dirs: dirs.to_vec(),
+        ..ChainOptions::default()
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |path: &str| folder.path().join(path);
+    let cases = [
+        ("a/base.vhdx", options(&[], &[]), Found::ByName),
+        ("b/renamed by hand.bin", options(&[], &[]), Found::ByIdentity),
+        ("c-elsewhere/deep/down/x.vhdx", options(&[], &[at("c-elsewhere")]), Found::ByIdentity),
+        ("d-elsewhere/base.vhdx", options(&[], &[at("d-elsewhere")]), Found::ByName),
+        ("e-elsewhere/y", options(&[at("e-elsewhere/y")], &[]), Found::Given),
+    ];
+    for (place, options, found) in cases {
+        let youngest = at(&place[..1]).join("child.avhdx");
+        write(&child, &youngest);
+        write(&base, &at(place));
+        let chain = open_whole(&youngest, &options);
+        assert_eq!(chain.links()[1].found, found, "{place}");
+        assert_eq!(codes(&chain), ["parent-elsewhere"], "{place}");
+    }
+}
+
+#[test]
+fn an_image_with_the_right_name_and_another_identity_is_refused_in_plain_words() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (base, youngest) = (base(), folder.path().join("child.avhdx"));
+    write(&child(&base, locator(&base, &[("relative_path", r".\base.vhdx")])), &youngest);
+    let mut changed = base.clone();
+    changed.renew_guids(&mut Rng::new(1));
+    write(&changed, &folder.path().join("base.vhdx"));
+
+    let error = open(&youngest, &ChainOptions::default()).err().expect("a refusal");
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    let wanted = base.data_write_guid.to_string().to_lowercase();
+    assert!(error.to_string().contains(&wanted), "{error}");
+    let details = error.details().join("\n");
+    assert!(details.contains(r".\base.vhdx"), "{details}");
+    assert!(details.contains(&changed.data_write_guid.to_string().to_lowercase()), "{details}");
+    let advice = error.advice().expect("advice");
+    assert!(advice.contains("--parent-dir") && advice.contains("--parent "), "{advice}");
+}
+
+#[test]
+fn a_missing_parent_is_refused_and_the_child_is_not_named_as_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (base, youngest) = (base(), folder.path().join("child.avhdx"));
+    write(&child(&base, locator(&base, &[("relative_path", r".\base.vhdx")])), &youngest);
+    let error = open(&youngest, &ChainOptions::default()).err().expect("a refusal");
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert!(!error.details().iter().any(|line| line.starts_with("looked at")), "{:?}", error.details());
+}
+
+#[test]
+fn a_merge_that_had_begun_proves_this_child() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (base, youngest) = (base(), folder.path().join("child.avhdx"));
+    let mut old = base.clone();
+    old.renew_guids(&mut Rng::new(2));
+    let locator =
+        locator(&old, &[("relative_path", r".\base.vhdx")]).with("parent_linkage2", &braces(base.data_write_guid));
+    write(&child(&base, locator), &youngest);
+    write(&base, &folder.path().join("base.vhdx"));
+    let chain = open_whole(&youngest, &ChainOptions::default());
+    assert_eq!(chain.links()[1].proof, Some(LinkProof::Linkage2));
+    assert!(codes(&chain).contains(&"parent-mid-merge"));
+}
+
+#[test]
+fn a_parent_linkage2_of_zeros_matches_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut base = base();
+    base.data_write_guid = fixtures::guid::Guid([0; 16]);
+    let mut old = base.clone();
+    old.renew_guids(&mut Rng::new(3));
+    let locator = locator(&old, &[("relative_path", r".\base.vhdx")])
+        .with("parent_linkage2", "{00000000-0000-0000-0000-000000000000}");
+    let youngest = folder.path().join("child.avhdx");
+    write(&child(&base, locator), &youngest);
+    write(&base, &folder.path().join("base.vhdx"));
+    assert_eq!(open(&youngest, &ChainOptions::default()).err().map(|e| e.kind()), Some(ErrorKind::NotFound));
+}
+
+#[test]
+fn chains_without_an_end_are_refused_at_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    let started = Instant::now();
+
+    let mut own = child(&base(), ParentLocator::empty());
+    own.parent_locator = Some(locator(&own, &[("relative_path", r".\own.avhdx")]));
+    write(&own, &at("own.avhdx"));
+
+    let (mut a, mut b) = (child(&base(), ParentLocator::empty()), child(&base(), ParentLocator::empty()));
+    a.renew_guids(&mut Rng::new(4));
+    b.renew_guids(&mut Rng::new(5));
+    a.parent_locator = Some(locator(&b, &[("relative_path", r".\b.avhdx")]));
+    b.parent_locator = Some(locator(&a, &[("relative_path", r".\a.avhdx")]));
+    write(&a, &at("a.avhdx"));
+    write(&b, &at("b.avhdx"));
+
+    for name in ["own.avhdx", "a.avhdx", "b.avhdx"] {
+        let error = open(&at(name), &ChainOptions::default()).err().expect("a refusal");
+        assert_eq!(error.kind(), ErrorKind::Refused, "{name}: {error}");
+        assert!(error.to_string().contains("already a link of this chain"), "{name}: {error}");
+    }
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+}
+
+/// Writes `depth` links; link `n` holds block `n % blocks` of a disk of `size` bytes. Returns the youngest.
+fn deep_chain(folder: &Path, depth: u16, size: u64, block_size: u32) -> PathBuf {
+    let mut parent: Option<(Image, String)> = None;
+    for link in 0..depth {
+        let name = format!("link-{link}.avhdx");
+        let mut image = match &parent {
+            None => Image::dynamic(size),
+            Some((parent, name)) => Image::child_of(parent, name),
+        };
+        image.block_size = block_size;
+        let block = u64::from(link) * 7919 % image.arrangement().payload_blocks;
+        image.blocks.insert(block, Block::fully_present(Fill::live(link)));
+        write(&image, &folder.join(&name));
+        parent = Some((image, name));
+    }
+    folder.join(parent.expect("a link").1)
+}
+
+#[test]
+fn three_hundred_links_open() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let youngest = deep_chain(folder.path(), 300, 400 * MIB, MIB as u32);
+    let chain = open(&youngest, &ChainOptions::default()).expect("300 links");
+    assert_eq!(chain.links().len(), 300);
+    for link in [0u16, 1, 150, 299] {
+        let offset = u64::from(link) * 7919 % 400 * MIB + 512;
+        let mut expected = [0; 512];
+        Fill::live(link).read(offset, &mut expected);
+        assert_eq!(support::read_proven(&**chain.disk(), offset, 512), expected, "link {link}");
+    }
+}
+
+#[test]
+fn a_disk_of_64_tib_and_30_links_opens_in_100_mib() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // Blocks of 1 MiB: each BAT has 64 million entries.
+    let youngest = deep_chain(folder.path(), 30, 64 << 40, MIB as u32);
+    // The address space is limited, so what is mapped counts even where it is not touched. Backtraces read debug
+    // information, which is not what is measured here.
+    let started = Instant::now();
+    let output = std::process::Command::new("sh")
+        .args(["-c", "ulimit -v 102400 && exec \"$0\" info --json \"$1\""])
+        .arg(env!("CARGO_BIN_EXE_vhdx-mount"))
+        .arg(&youngest)
+        .env("RUST_BACKTRACE", "0")
+        .output()
+        .expect("the program starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    // A guard against reading a whole BAT; benches/ measures the time itself.
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(report["links"].as_array().map(Vec::len), Some(30));
+    assert_eq!(report["disk"]["size"], 64u64 << 40);
+}
+
+#[test]
+fn what_is_no_file_is_refused_before_it_is_opened() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let fifo = folder.path().join("pipe.vhdx");
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0).expect("a pipe");
+    for path in [&fifo, Path::new("/dev/zero"), folder.path()] {
+        let error = open(path, &ChainOptions::default()).err().expect("a refusal");
+        assert_eq!(error.kind(), ErrorKind::Refused, "{}: {error}", path.display());
+    }
+    let empty = folder.path().join("empty.avhdx");
+    fs::write(&empty, b"").expect("an empty file");
+    let error = open(&empty, &ChainOptions::default()).err().expect("a refusal");
+    assert_eq!((error.kind(), error.message()), (ErrorKind::Corrupt, "the file is empty"));
+}
