@@ -33,11 +33,11 @@ pub struct OpenedFs {
 
 /// Opens a volume. Damage is told in the findings.
 #[must_use]
-pub fn open(volume: Arc<dyn ReadAt>, options: &FsOptions) -> OpenedFs {
-    let found = recognise(&volume);
+pub fn open(volume: &Arc<dyn ReadAt>, options: &FsOptions) -> OpenedFs {
+    let found = recognise(volume);
     let name = found.map(FileSystem::name);
     match found {
-        Some(FileSystem::Ntfs) => match ntfs::open(&volume, ntfs::Options { metafiles: options.metafiles }) {
+        Some(FileSystem::Ntfs) => match ntfs::open(volume, ntfs::Options { metafiles: options.metafiles }) {
             Ok(tree) => {
                 let findings = tree.findings();
                 OpenedFs { name, tree: Some(Arc::new(tree)), findings }
