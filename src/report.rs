@@ -187,12 +187,20 @@ codes! {
     NtfsBootSectorBad = "ntfs-boot-sector-bad",
     /// A file record does not hold.
     NtfsFileRecordBad = "ntfs-file-record-bad",
+    /// The first file record does not hold; its copy in `$MFTMirr` is used.
+    NtfsMirrorUsed = "ntfs-mirror-used",
+    /// One of NTFS's own files does not hold, and the volume is read without it.
+    NtfsMetafileBad = "ntfs-metafile-bad",
     /// A folder index does not hold.
     NtfsIndexBad = "ntfs-index-bad",
+    /// A folder index was read through doubtful bytes.
+    NtfsIndexDoubtful = "ntfs-index-doubtful",
     /// A run list does not hold.
     NtfsRunListBad = "ntfs-run-list-bad",
     /// An attribute list does not hold.
     NtfsAttributeListBad = "ntfs-attribute-list-bad",
+    /// Compressed data of a stream do not decompress.
+    NtfsCompressionBad = "ntfs-compression-bad",
     /// A volume claims to be larger than what holds it.
     VolumeCut = "volume-cut",
     /// The volume was not unmounted cleanly; it is read as it lies.

@@ -64,7 +64,7 @@ impl Volume {
     fn open(disk: &Arc<dyn ReadAt>, partition: Partition, options: &FsOptions) -> Self {
         let size = partition.disk.end.saturating_sub(partition.disk.start);
         let bytes: Arc<dyn ReadAt> = Arc::new(Slice::new(Arc::clone(disk), partition.disk.start, size));
-        let opened = fs::open(Arc::clone(&bytes), options);
+        let opened = fs::open(&bytes, options);
         Volume { partition, bytes, file_system: opened.name, tree: opened.tree, findings: opened.findings }
     }
 }

@@ -1,0 +1,153 @@
+//! An attribute as it stands in a file record: a header, a name, and the value itself (resident) or the run list that
+//! leads to it (non-resident).
+
+use crate::bytes::{u16_le, u32_le, u64_le, utf16_le};
+
+pub(super) const STANDARD_INFORMATION: u32 = 0x10;
+pub(super) const ATTRIBUTE_LIST: u32 = 0x20;
+pub(super) const FILE_NAME: u32 = 0x30;
+pub(super) const SECURITY_DESCRIPTOR: u32 = 0x50;
+pub(super) const VOLUME_NAME: u32 = 0x60;
+pub(super) const VOLUME_INFORMATION: u32 = 0x70;
+pub(super) const DATA: u32 = 0x80;
+pub(super) const INDEX_ROOT: u32 = 0x90;
+pub(super) const INDEX_ALLOCATION: u32 = 0xa0;
+pub(super) const BITMAP: u32 = 0xb0;
+pub(super) const REPARSE_POINT: u32 = 0xc0;
+
+/// The compression method; 1 is LZNT1, the others are not known.
+pub(super) const FLAG_COMPRESSION: u16 = 0x00ff;
+pub(super) const FLAG_ENCRYPTED: u16 = 0x4000;
+
+/// Bytes that every attribute has.
+const HEADER: usize = 0x18;
+
+/// One attribute of one file record.
+#[derive(Debug)]
+pub(super) struct RawAttribute<'a> {
+    /// Its type code.
+    pub(super) kind: u32,
+    /// Its number within the file record.
+    pub(super) id: u16,
+    pub(super) flags: u16,
+    pub(super) name: Vec<u16>,
+    pub(super) form: Form<'a>,
+}
+
+/// Where the value is.
+#[derive(Debug)]
+pub(super) enum Form<'a> {
+    /// Here.
+    Resident(&'a [u8]),
+    /// In clusters.
+    NonResident(NonResidentHeader, &'a [u8]),
+}
+
+/// What a non-resident attribute says before its run list. The sizes hold only where `lowest_vcn` is 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct NonResidentHeader {
+    /// First cluster of the value that the run list is about.
+    pub(super) lowest_vcn: u64,
+    /// Last cluster of the value that the run list is about; `u64::MAX` (that is, -1) for an empty one.
+    pub(super) highest_vcn: u64,
+    /// Power of two of the clusters of a compression unit; 0 for none.
+    pub(super) unit_shift: u8,
+    /// Bytes of the clusters that the value spans, holes counted.
+    pub(super) allocated: u64,
+    /// Bytes of the value.
+    pub(super) size: u64,
+    /// Bytes that were ever written; what follows reads as zeros.
+    pub(super) initialized: u64,
+    /// Bytes of the clusters that the value occupies, holes not counted.
+    pub(super) occupied: u64,
+}
+
+impl<'a> RawAttribute<'a> {
+    /// The attribute at the start of `bytes`, and its length, which is more than 0.
+    pub(super) fn parse(bytes: &'a [u8]) -> Result<(Self, usize), String> {
+        let kind = u32_le(bytes, 0).ok_or("an attribute is cut short")?;
+        let length = u32_le(bytes, 4).and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
+        let bad = |text: &str| format!("the attribute of type {kind:#x} {text}");
+        let bytes = bytes.get(..length).filter(|_| length >= HEADER).ok_or_else(|| bad("has an absurd length"))?;
+        Self::fields(kind, bytes).map(|attribute| (attribute, length)).ok_or_else(|| bad("points out of itself"))
+    }
+
+    fn fields(kind: u32, bytes: &'a [u8]) -> Option<Self> {
+        let name_length = usize::from(*bytes.get(9)?).checked_mul(2)?;
+        let name_start = usize::from(u16_le(bytes, 0x0a)?);
+        // An attribute without a name may have any offset for it.
+        let name = if name_length == 0 { &[] } else { bytes.get(name_start..name_start.checked_add(name_length)?)? };
+        let form = if *bytes.get(8)? == 0 { resident(bytes)? } else { non_resident(bytes)? };
+        Some(RawAttribute { kind, id: u16_le(bytes, 0x0e)?, flags: u16_le(bytes, 0x0c)?, name: utf16_le(name), form })
+    }
+
+    /// First cluster of the value that this is about; 0 for resident ones.
+    pub(super) fn lowest_vcn(&self) -> u64 {
+        match &self.form {
+            Form::Resident(_) => 0,
+            Form::NonResident(header, _) => header.lowest_vcn,
+        }
+    }
+}
+
+fn resident(bytes: &[u8]) -> Option<Form<'_>> {
+    let length = usize::try_from(u32_le(bytes, 0x10)?).ok()?;
+    let start = usize::from(u16_le(bytes, 0x14)?);
+    Some(Form::Resident(bytes.get(start..start.checked_add(length)?)?))
+}
+
+fn non_resident(bytes: &[u8]) -> Option<Form<'_>> {
+    let runs_start = usize::from(u16_le(bytes, 0x20)?);
+    let allocated = u64_le(bytes, 0x28)?;
+    let header = NonResidentHeader {
+        lowest_vcn: u64_le(bytes, 0x10)?,
+        highest_vcn: u64_le(bytes, 0x18)?,
+        unit_shift: *bytes.get(0x22)?,
+        allocated,
+        size: u64_le(bytes, 0x30)?,
+        initialized: u64_le(bytes, 0x38)?,
+        // Only compressed and sparse attributes have the longer header.
+        occupied: if runs_start >= 0x48 && u16_le(bytes, 0x0c)? != 0 { u64_le(bytes, 0x40)? } else { allocated },
+    };
+    Some(Form::NonResident(header, bytes.get(runs_start..)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resident_sample() -> Vec<u8> {
+        let mut bytes = vec![0; 0x28];
+        bytes[0] = 0x80;
+        bytes[4] = 0x28;
+        bytes[9] = 1;
+        bytes[0x0a] = 0x18;
+        bytes[0x0e] = 5;
+        bytes[0x10] = 3;
+        bytes[0x14] = 0x20;
+        bytes[0x18] = b'n';
+        bytes[0x20..0x23].copy_from_slice(b"abc");
+        bytes
+    }
+
+    #[test]
+    fn a_resident_value_is_found() {
+        let bytes = resident_sample();
+        let (attribute, length) = RawAttribute::parse(&bytes).unwrap();
+        assert_eq!((attribute.kind, attribute.id, length), (DATA, 5, 0x28));
+        assert_eq!(attribute.name, [u16::from(b'n')]);
+        assert!(matches!(attribute.form, Form::Resident(b"abc")));
+    }
+
+    #[test]
+    fn what_points_out_of_the_attribute_is_refused() {
+        for (at, value) in
+            [(4, 0), (4, 0x17), (4, 0x29), (9, 9), (0x0b, 1), (0x10, 9), (0x13, 0x80), (0x14, 0x27), (8, 1)]
+        {
+            let mut bytes = resident_sample();
+            bytes[at] = value;
+            assert!(RawAttribute::parse(&bytes).is_err(), "{at:#x} = {value:#x}");
+        }
+        assert!(RawAttribute::parse(&[0x80, 0, 0]).is_err());
+    }
+}

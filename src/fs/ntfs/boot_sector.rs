@@ -1,0 +1,205 @@
+//! The boot sector (`$Boot`): sizes, and where the `$MFT` begins. A second copy stands in the last sector of the volume.
+
+use crate::bytes::{u16_le, u64_le};
+use crate::image::ReadAt;
+use crate::{Error, ErrorKind, Faults, Result};
+
+/// Bytes of a boot sector that are looked at. Larger sectors hold zeros behind them.
+const LENGTH: usize = 512;
+/// The name in the OEM field of every NTFS boot sector.
+const OEM_NAME: &[u8] = b"NTFS    ";
+/// The largest cluster that Windows makes.
+const MAX_CLUSTER_SIZE: u64 = 2 << 20;
+/// The largest file record that is believed. Windows makes 1 and 4 KiB.
+const MAX_RECORD_SIZE: u64 = 64 << 10;
+/// How far before the end the backup is looked for: a partition may be a little larger than its volume.
+const BACKUP_SEARCH: u64 = 1 << 20;
+/// Both copies start on a sector, and no sector is smaller.
+const SECTOR_STEP: usize = 512;
+
+/// What a boot sector says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct BootSector {
+    /// Bytes, a power of two from 256 to 4096.
+    pub(super) sector_size: u64,
+    /// Bytes, a power of two from 256 to 2 MiB.
+    pub(super) cluster_size: u64,
+    /// Sectors of the volume, the backup boot sector not counted.
+    pub(super) sectors: u64,
+    /// First cluster of the `$MFT`.
+    pub(super) mft_lcn: u64,
+    /// First cluster of the `$MFTMirr`.
+    pub(super) mirror_lcn: u64,
+    /// Bytes of a file record, a power of two.
+    pub(super) record_size: usize,
+    /// The volume serial number, all 64 bits of it.
+    pub(super) serial: u64,
+}
+
+impl BootSector {
+    /// Reads the fields and holds them against each other.
+    pub(super) fn parse(bytes: &[u8]) -> std::result::Result<Self, String> {
+        let short = || "it is cut short".to_owned();
+        if bytes.get(3..11) != Some(OEM_NAME) {
+            return Err("the name NTFS is not there".into());
+        }
+        if bytes.get(510..LENGTH) != Some(&[0x55, 0xaa]) {
+            return Err("the end mark 55 AA is not there".into());
+        }
+        let sector_size = u64::from(u16_le(bytes, 0x0b).ok_or_else(short)?);
+        if !(256..=4096).contains(&sector_size) || !sector_size.is_power_of_two() {
+            return Err(format!("a sector cannot have {sector_size} bytes"));
+        }
+        let per_cluster = *bytes.get(0x0d).ok_or_else(short)?;
+        let cluster_size = cluster_size(sector_size, per_cluster)
+            .ok_or_else(|| format!("a cluster cannot have {per_cluster} sectors of {sector_size} bytes"))?;
+        let raw = *bytes.get(0x40).ok_or_else(short)?;
+        let record_size = record_size(cluster_size, raw)
+            .ok_or_else(|| format!("a file record cannot have the size code {raw:#04x}"))?;
+        let sectors = u64_le(bytes, 0x28).ok_or_else(short)?;
+        let size = sectors.checked_mul(sector_size).filter(|size| i64::try_from(*size).is_ok());
+        let clusters = size.and_then(|size| size.checked_div(cluster_size)).unwrap_or(0);
+        let boot = BootSector {
+            sector_size,
+            cluster_size,
+            sectors,
+            mft_lcn: u64_le(bytes, 0x30).ok_or_else(short)?,
+            mirror_lcn: u64_le(bytes, 0x38).ok_or_else(short)?,
+            record_size,
+            serial: u64_le(bytes, 0x48).ok_or_else(short)?,
+        };
+        if clusters == 0 {
+            return Err(format!("a volume cannot have {sectors} sectors"));
+        }
+        if boot.mft_lcn >= clusters && boot.mirror_lcn >= clusters {
+            return Err(format!("the $MFT and its mirror lie past the last of {clusters} clusters"));
+        }
+        Ok(boot)
+    }
+
+    /// Bytes of the volume, the backup boot sector not counted.
+    pub(super) fn volume_size(&self) -> u64 {
+        self.sectors.saturating_mul(self.sector_size)
+    }
+
+    /// Whole clusters of the volume.
+    pub(super) fn clusters(&self) -> u64 {
+        self.volume_size().checked_div(self.cluster_size).unwrap_or(0)
+    }
+}
+
+/// Sectors per cluster: 1 to 128 as they stand, above that the negative of the power of two.
+fn cluster_size(sector_size: u64, raw: u8) -> Option<u64> {
+    let sectors = match raw {
+        0 => return None,
+        1..=128 => u64::from(raw),
+        _ => 1u64.checked_shl(u32::from(raw.wrapping_neg()))?,
+    };
+    let size = sector_size.checked_mul(sectors)?;
+    (sectors.is_power_of_two() && size <= MAX_CLUSTER_SIZE).then_some(size)
+}
+
+/// Clusters, or, above 127, the negative of the power of two of bytes.
+fn record_size(cluster_size: u64, raw: u8) -> Option<usize> {
+    let size = match raw {
+        0 => return None,
+        1..=127 => cluster_size.checked_mul(u64::from(raw))?,
+        _ => 1u64.checked_shl(u32::from(raw.wrapping_neg()))?,
+    };
+    let fits = size >= 512 && size.is_power_of_two() && size <= MAX_RECORD_SIZE;
+    fits.then(|| usize::try_from(size).ok()).flatten()
+}
+
+/// The boot sector at the start of the volume.
+///
+/// # Errors
+/// When it cannot be read or breaks its rules.
+pub(super) fn primary(volume: &dyn ReadAt) -> Result<BootSector> {
+    let mut bytes = [0; LENGTH];
+    let mut faults = Faults::new();
+    let bad = |text: String| Error::new(ErrorKind::Corrupt, text).at("NTFS boot sector", 0);
+    volume.read_at(&mut bytes, 0, &mut faults)?;
+    if faults.any_lost() {
+        return Err(bad("it cannot be read".into()));
+    }
+    BootSector::parse(&bytes).map_err(bad)
+}
+
+/// The backup boot sector near the end of the volume, and its byte offset. It is believed only where it stands in the
+/// very place that its own count of sectors gives.
+pub(super) fn backup(volume: &dyn ReadAt) -> Option<(u64, BootSector)> {
+    let length = volume.size().min(BACKUP_SEARCH);
+    let mut bytes = vec![0; usize::try_from(length).ok()?];
+    let sector = u64::try_from(SECTOR_STEP).ok()?;
+    // Counted from the start of the volume, so that every place looked at is the start of a sector.
+    let start = volume.size().saturating_sub(length).checked_next_multiple_of(sector)?;
+    let mut faults = Faults::new();
+    volume.read_at(&mut bytes, start, &mut faults).ok()?;
+    bytes.chunks_exact(SECTOR_STEP).enumerate().rev().find_map(|(index, candidate)| {
+        let offset = super::to_u64(index).checked_mul(sector)?.checked_add(start)?;
+        let boot = BootSector::parse(candidate).ok()?;
+        (boot.volume_size() == offset).then_some((offset, boot))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A boot sector of 512-byte sectors, as mkntfs and Windows write the fields that are read here.
+    fn sample() -> Vec<u8> {
+        let mut bytes = vec![0; LENGTH];
+        bytes[3..11].copy_from_slice(b"NTFS    ");
+        bytes[0x0b..0x0d].copy_from_slice(&512u16.to_le_bytes());
+        bytes[0x0d] = 8;
+        bytes[0x28..0x30].copy_from_slice(&0x1_ffffu64.to_le_bytes());
+        bytes[0x30..0x38].copy_from_slice(&4u64.to_le_bytes());
+        bytes[0x38..0x40].copy_from_slice(&0x1fffu64.to_le_bytes());
+        bytes[0x40] = 0xf6;
+        bytes[0x44] = 1;
+        bytes[510..].copy_from_slice(&[0x55, 0xaa]);
+        bytes
+    }
+
+    #[test]
+    fn sizes_are_read_in_both_of_their_spellings() {
+        let boot = BootSector::parse(&sample()).unwrap();
+        assert_eq!((boot.sector_size, boot.cluster_size, boot.record_size), (512, 4096, 1024));
+        assert_eq!((boot.mft_lcn, boot.mirror_lcn, boot.clusters()), (4, 0x1fff, 16383));
+
+        let mut huge = sample();
+        huge[0x0d] = 0xf4;
+        huge[0x38..0x40].copy_from_slice(&1u64.to_le_bytes());
+        assert_eq!(BootSector::parse(&huge).unwrap().cluster_size, 2 << 20);
+        for absurd in [0, 3, 0xf3, 0x81, 0xff] {
+            huge[0x0d] = absurd;
+            let size = BootSector::parse(&huge).map(|boot| boot.cluster_size);
+            assert!(size.is_err() || absurd == 0xff && size == Ok(1024), "{absurd}: {size:?}");
+        }
+    }
+
+    #[test]
+    fn nonsense_is_refused_with_a_reason() {
+        for (at, value) in [(3, b'M'), (510, 0), (0x0b, 1), (0x0c, 0xff), (0x0d, 0), (0x40, 0), (0x40, 3)] {
+            let mut bytes = sample();
+            bytes[at] = value;
+            assert!(!BootSector::parse(&bytes).unwrap_err().is_empty());
+        }
+        let mut bytes = sample();
+        bytes[0x28..0x30].fill(0xff);
+        assert!(BootSector::parse(&bytes).unwrap_err().contains("sectors"));
+        assert!(BootSector::parse(&[]).is_err());
+    }
+
+    #[test]
+    fn the_backup_is_believed_only_in_its_own_place() {
+        let mut volume = vec![0; 0x2_0000 * 512];
+        let place = 0x1_ffff * 512;
+        assert!(backup(&volume).is_none());
+        volume[place..place + 512].copy_from_slice(&sample());
+        assert_eq!(backup(&volume).map(|(offset, _)| offset), Some(u64::try_from(place).unwrap()));
+        volume[place..place + 512].fill(0);
+        volume[place - 512..place].copy_from_slice(&sample());
+        assert!(backup(&volume).is_none());
+    }
+}

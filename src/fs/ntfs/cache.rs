@@ -1,0 +1,65 @@
+//! A bounded store of what was parsed, least recently used first out.
+
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use lru::LruCache;
+
+/// Keeps values up to a total weight. The lock is held for the moment of a look-up only, never while reading.
+pub(super) struct Cache<K: Hash + Eq, V> {
+    inner: Mutex<Inner<K, V>>,
+    limit: usize,
+}
+
+struct Inner<K: Hash + Eq, V> {
+    entries: LruCache<K, (Arc<V>, usize)>,
+    weight: usize,
+}
+
+impl<K: Hash + Eq, V> Cache<K, V> {
+    /// A cache for values of `limit` bytes together, as their weights tell.
+    pub(super) fn new(limit: usize) -> Self {
+        Cache { inner: Mutex::new(Inner { entries: LruCache::unbounded(), weight: 0 }), limit }
+    }
+
+    pub(super) fn get(&self, key: &K) -> Option<Arc<V>> {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.entries.get(key).map(|(value, _)| Arc::clone(value))
+    }
+
+    /// Keeps `value`, and drops the oldest ones while all together weigh too much.
+    pub(super) fn insert(&self, key: K, value: Arc<V>, weight: usize) {
+        // Each entry costs something, however little it holds.
+        let weight = weight.saturating_add(64);
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, old)) = inner.entries.push(key, (value, weight)).map(|(_, entry)| entry) {
+            inner.weight = inner.weight.saturating_sub(old);
+        }
+        inner.weight = inner.weight.saturating_add(weight);
+        while inner.weight > self.limit
+            && let Some((_, (_, old))) = inner.entries.pop_lru()
+        {
+            inner.weight = inner.weight.saturating_sub(old);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_goes_when_the_weight_is_reached() {
+        let cache = Cache::new(1000);
+        for key in 0..10 {
+            cache.insert(key, Arc::new(key), 236);
+        }
+        assert_eq!(cache.get(&6), None);
+        assert_eq!(cache.get(&7).as_deref(), Some(&7));
+        cache.insert(7, Arc::new(70), 236);
+        assert_eq!(cache.get(&7).as_deref(), Some(&70));
+        assert_eq!(cache.get(&9).as_deref(), Some(&9));
+        cache.insert(11, Arc::new(11), 5000);
+        assert_eq!(cache.get(&11), None);
+    }
+}

@@ -1,0 +1,392 @@
+//! A file: what its base record and its extension records say together.
+
+use std::collections::HashMap;
+
+use mount_api::{Error, Faults, Trust};
+
+use super::attribute::{self, Form, NonResidentHeader, RawAttribute};
+use super::attribute_list::{self, Entry};
+use super::extents::{Extents, Place};
+use super::file_record::{FileRecord, FileReference};
+use super::volume::{Volume, lesser, whole};
+use super::{corrupt, data_runs, to_usize};
+use crate::report::Code;
+
+/// The longest attribute list that is believed. Windows stops at 256 KiB.
+const MAX_ATTRIBUTE_LIST: u64 = 1 << 20;
+/// The most extents that one value may have: what the longest attribute list can lead to, and far beyond any real file.
+const MAX_EXTENTS: usize = 1 << 24;
+
+/// A file or folder, with all its attributes.
+#[derive(Debug)]
+pub(super) struct File {
+    pub(super) number: u32,
+    pub(super) sequence: u16,
+    pub(super) directory: bool,
+    /// The least trust of the records that it was put together from.
+    pub(super) trust: Trust,
+    pub(super) attributes: Vec<Attribute>,
+}
+
+/// One attribute, put together from its parts.
+#[derive(Debug)]
+pub(super) struct Attribute {
+    pub(super) kind: u32,
+    pub(super) name: Vec<u16>,
+    pub(super) flags: u16,
+    pub(super) value: Value,
+}
+
+/// The value of an attribute.
+#[derive(Debug)]
+pub(super) enum Value {
+    Resident(Box<[u8]>),
+    NonResident(Box<NonResident>),
+    /// The list names it, and its record cannot be had.
+    Unreadable(Error),
+}
+
+/// A value in clusters.
+#[derive(Debug)]
+pub(super) struct NonResident {
+    pub(super) header: NonResidentHeader,
+    /// The run list of the first part.
+    runs: Box<[u8]>,
+    /// The other parts, in the order of their clusters.
+    parts: Vec<Part>,
+}
+
+/// A further part of a run list.
+#[derive(Debug)]
+struct Part {
+    lowest_vcn: u64,
+    holder: FileReference,
+    id: u16,
+}
+
+/// Reads file records.
+pub(super) type Fetch<'a> = &'a dyn Fn(FileReference) -> Result<FileRecord, Error>;
+
+impl File {
+    /// Puts a file together from its base record. Extension records are read with `fetch`, those alone that hold the
+    /// beginning of an attribute; where the others are, is kept for [`NonResident::extents`].
+    pub(super) fn load(base: &FileRecord, volume: &Volume, fetch: Fetch<'_>) -> Result<File, Error> {
+        let raws = base.attributes()?;
+        let mut file = File {
+            number: base.number,
+            sequence: base.state.sequence,
+            directory: base.state.directory,
+            trust: base.trust,
+            attributes: Vec::with_capacity(raws.len()),
+        };
+        match raws.iter().find(|raw| raw.kind == attribute::ATTRIBUTE_LIST) {
+            None => file.attributes.extend(raws.iter().map(|raw| file_attribute(base.number, raw))),
+            Some(list) => {
+                let bad = |text: String| corrupt(format!("file record {}: attribute list: {text}", base.number));
+                let (bytes, trust) = list_value(list, volume).map_err(|error| in_list(base.number, &error))?;
+                file.trust = lesser(file.trust, trust);
+                let entries = attribute_list::parse(&bytes).map_err(bad)?;
+                Joining { base, raws: &raws, fetch, held: HashMap::new(), found: HashMap::new() }
+                    .run(&mut file, entries);
+            }
+        }
+        Ok(file)
+    }
+
+    /// The first attribute of this type and name.
+    pub(super) fn find(&self, kind: u32, name: &[u16]) -> Option<&Attribute> {
+        self.attributes.iter().find(|attribute| attribute.kind == kind && attribute.name == name)
+    }
+
+    /// The resident value of the first attribute of this type.
+    pub(super) fn resident(&self, kind: u32) -> Option<&[u8]> {
+        self.find(kind, &[]).and_then(|attribute| match &attribute.value {
+            Value::Resident(bytes) => Some(&bytes[..]),
+            _ => None,
+        })
+    }
+
+    /// About how many bytes of memory it takes.
+    pub(super) fn weight(&self) -> usize {
+        let of_one = |attribute: &Attribute| {
+            let value = match &attribute.value {
+                Value::Resident(bytes) => bytes.len(),
+                Value::NonResident(value) => {
+                    let parts = value.parts.len().saturating_mul(size_of::<Part>());
+                    size_of::<NonResident>().saturating_add(value.runs.len()).saturating_add(parts)
+                }
+                Value::Unreadable(error) => error.message().len(),
+            };
+            size_of::<Attribute>().saturating_add(attribute.name.len().saturating_mul(2)).saturating_add(value)
+        };
+        self.attributes.iter().map(of_one).fold(size_of::<File>(), usize::saturating_add)
+    }
+}
+
+fn in_list(number: u32, error: &Error) -> Error {
+    Error::new(error.kind(), format!("file record {number}: attribute list: {error}"))
+}
+
+/// An attribute that begins in this record.
+fn file_attribute(number: u32, raw: &RawAttribute<'_>) -> Attribute {
+    let value = match &raw.form {
+        Form::Resident(bytes) => Value::Resident((*bytes).into()),
+        Form::NonResident(header, _) if header.lowest_vcn != 0 => Value::Unreadable(corrupt(format!(
+            "file record {number}: the attribute of type {:#x} begins at its cluster {}, and nothing leads to those before",
+            raw.kind, header.lowest_vcn
+        ))),
+        Form::NonResident(header, runs) => Value::NonResident(Box::new(NonResident::new(*header, runs))),
+    };
+    Attribute { kind: raw.kind, name: raw.name.clone(), flags: raw.flags, value }
+}
+
+/// The bytes of the attribute list. Its own run list is in the base record, all of it.
+fn list_value(list: &RawAttribute<'_>, volume: &Volume) -> Result<(Vec<u8>, Trust), Error> {
+    match &list.form {
+        Form::Resident(bytes) => Ok((bytes.to_vec(), Trust::Proven)),
+        Form::NonResident(header, runs) => {
+            if header.size > MAX_ATTRIBUTE_LIST {
+                return Err(corrupt(format!("{} bytes are more than any file has", header.size)));
+            }
+            let value = NonResident::new(*header, runs);
+            let mut extents = Extents::default();
+            value.first_part(&mut extents, volume).map_err(corrupt)?;
+            let mut bytes = vec![0; to_usize(header.size)];
+            let mut faults = Faults::new();
+            extents.read(volume, &mut bytes, 0, &mut faults)?;
+            let trust = whole(&faults, || "its clusters".to_owned())?;
+            Ok((bytes, trust))
+        }
+    }
+}
+
+fn not_held(holder: u32, base: u32) -> Error {
+    corrupt(format!("file record {holder} does not hold what the attribute list of file record {base} says"))
+}
+
+/// The work of joining base and extension records by type, name and lowest VCN.
+struct Joining<'a> {
+    base: &'a FileRecord,
+    raws: &'a [RawAttribute<'a>],
+    fetch: Fetch<'a>,
+    /// Extension records read so far.
+    held: HashMap<FileReference, Result<FileRecord, Error>>,
+    /// Attributes found so far, by type and name.
+    found: HashMap<(u32, Vec<u16>), usize>,
+}
+
+impl Joining<'_> {
+    fn run(&mut self, file: &mut File, entries: Vec<Entry>) {
+        for entry in entries {
+            if entry.kind == attribute::ATTRIBUTE_LIST {
+                continue;
+            }
+            if entry.lowest_vcn == 0 {
+                let attribute = self.begin(&entry, &mut file.trust);
+                self.found.entry((entry.kind, entry.name)).or_insert(file.attributes.len());
+                file.attributes.push(attribute);
+            } else {
+                self.go_on(file, entry);
+            }
+        }
+        for attribute in &mut file.attributes {
+            if let Value::NonResident(value) = &mut attribute.value {
+                value.parts.sort_by_key(|part| part.lowest_vcn);
+            }
+        }
+        // What the list should name and does not is there all the same.
+        let unlisted = self.raws.iter().filter(|raw| {
+            raw.kind != attribute::ATTRIBUTE_LIST && !self.found.contains_key(&(raw.kind, raw.name.clone()))
+        });
+        file.attributes.extend(unlisted.map(|raw| file_attribute(self.base.number, raw)));
+    }
+
+    /// The attribute that begins where this entry says.
+    fn begin(&mut self, entry: &Entry, trust: &mut Trust) -> Attribute {
+        let found = if entry.holder.record == u64::from(self.base.number) {
+            let raw = pick(self.raws, entry.kind, &entry.name, 0, entry.id);
+            raw.map(|raw| file_attribute(self.base.number, raw))
+                .ok_or_else(|| not_held(self.base.number, self.base.number))
+        } else {
+            self.begin_elsewhere(entry, trust)
+        };
+        found.unwrap_or_else(|error| Attribute {
+            kind: entry.kind,
+            name: entry.name.clone(),
+            flags: 0,
+            value: Value::Unreadable(error),
+        })
+    }
+
+    fn begin_elsewhere(&mut self, entry: &Entry, trust: &mut Trust) -> Result<Attribute, Error> {
+        let held = self
+            .held
+            .entry(entry.holder)
+            .or_insert_with(|| extension(entry.holder, self.base.number, self.base.state.sequence, self.fetch));
+        let holder = held.as_ref().map_err(Clone::clone)?;
+        *trust = lesser(*trust, holder.trust);
+        let raws = holder.attributes()?;
+        let raw = pick(&raws, entry.kind, &entry.name, 0, entry.id);
+        raw.map(|raw| file_attribute(holder.number, raw)).ok_or_else(|| not_held(holder.number, self.base.number))
+    }
+
+    fn go_on(&self, file: &mut File, entry: Entry) {
+        let key = (entry.kind, entry.name);
+        let begun = self.found.get(&key).and_then(|index| file.attributes.get_mut(*index));
+        match begun.map(|attribute| &mut attribute.value) {
+            Some(Value::NonResident(value)) => {
+                value.parts.push(Part { lowest_vcn: entry.lowest_vcn, holder: entry.holder, id: entry.id });
+            }
+            // Its beginning is unreadable, and so is the whole.
+            Some(Value::Unreadable(_)) => {}
+            Some(Value::Resident(_)) | None => file.attributes.push(Attribute {
+                kind: key.0,
+                name: key.1,
+                flags: 0,
+                value: Value::Unreadable(corrupt(format!(
+                    "file record {}: the attribute list names a part of an attribute that does not begin anywhere",
+                    file.number
+                ))),
+            }),
+        }
+    }
+}
+
+/// The attribute of this type, name and lowest VCN; where several are alike, the one of this number.
+fn pick<'r, 'a>(
+    raws: &'r [RawAttribute<'a>],
+    kind: u32,
+    name: &[u16],
+    lowest_vcn: u64,
+    id: u16,
+) -> Option<&'r RawAttribute<'a>> {
+    let alike = || raws.iter().filter(|raw| (raw.kind, &raw.name[..], raw.lowest_vcn()) == (kind, name, lowest_vcn));
+    alike().find(|raw| raw.id == id).or_else(|| {
+        // Numbers may differ on a volume that was repaired: the only one that fits is meant all the same.
+        let mut all = alike();
+        all.next().filter(|_| all.next().is_none())
+    })
+}
+
+/// Reads an extension record and makes sure that it belongs to the file.
+fn extension(holder: FileReference, base: u32, sequence: u16, fetch: Fetch<'_>) -> Result<FileRecord, Error> {
+    let record = fetch(holder)?;
+    let belongs = record.state.in_use
+        && holder.means(record.state.sequence)
+        && record.base.record == u64::from(base)
+        && record.base.means(sequence);
+    if belongs {
+        return Ok(record);
+    }
+    Err(corrupt(format!(
+        "file record {} does not belong to file record {base}, whose attribute list names it",
+        record.number
+    )))
+}
+
+/// The run list of a value, resolved.
+#[derive(Debug)]
+pub(super) struct Resolved {
+    pub(super) extents: Extents,
+    /// The least trust of the records that its parts stand in.
+    pub(super) trust: Trust,
+    /// Why parts of it are lost, the first reason.
+    pub(super) damage: Option<Error>,
+}
+
+/// Reads file records; is also told what is resolved so far, for the `$MFT` lies where its own records lead.
+pub(super) type FetchPart<'a> = &'a dyn Fn(&Extents, FileReference) -> Result<FileRecord, Error>;
+
+impl File {
+    /// Resolves the run list of one of the file's attributes, part after part. Each part stands for itself: one that
+    /// cannot be had is lost, the others are served.
+    pub(super) fn resolve(
+        &self,
+        attribute: &Attribute,
+        value: &NonResident,
+        volume: &Volume,
+        fetch: FetchPart<'_>,
+    ) -> Result<Resolved, Error> {
+        let bad = |text: &str| corrupt(format!("file record {}: {text}", self.number));
+        let mut resolved = Resolved { extents: Extents::default(), trust: self.trust, damage: None };
+        let extents = &mut resolved.extents;
+        if let Err(text) = value.first_part(extents, volume) {
+            if value.parts.is_empty() {
+                return Err(bad(&text));
+            }
+            resolved.damage = Some(bad(&text));
+        }
+        for part in &value.parts {
+            let gap = part.lowest_vcn.checked_sub(extents.end());
+            let gap = gap.ok_or_else(|| bad("two parts of its run list are about the same clusters"))?;
+            extents.push(gap, Place::Lost(Code::NtfsRunListBad));
+            let done = self.part(attribute, part, |holder| fetch(extents, holder)).and_then(|part| {
+                resolved.trust = lesser(resolved.trust, part.trust);
+                add_runs(extents, &part.runs, part.highest_vcn, volume).map_err(|text| bad(&text))
+            });
+            if let Err(error) = done {
+                resolved.damage.get_or_insert(error);
+            }
+            if extents.len() > MAX_EXTENTS {
+                return Err(bad("more extents than any file has"));
+            }
+        }
+        match extents.claimed_twice() {
+            Some(lcn) => Err(bad(&format!("its run list claims cluster {lcn} twice"))),
+            None => Ok(resolved),
+        }
+    }
+
+    fn part(
+        &self,
+        attribute: &Attribute,
+        part: &Part,
+        fetch: impl Fn(FileReference) -> Result<FileRecord, Error>,
+    ) -> Result<PartRuns, Error> {
+        let own = part.holder.record == u64::from(self.number);
+        let holder = if own { fetch(part.holder) } else { extension(part.holder, self.number, self.sequence, &fetch) }?;
+        let raws = holder.attributes()?;
+        let found = pick(&raws, attribute.kind, &attribute.name, part.lowest_vcn, part.id);
+        match found.map(|raw| &raw.form) {
+            Some(Form::NonResident(header, runs)) => {
+                Ok(PartRuns { highest_vcn: header.highest_vcn, runs: runs.to_vec(), trust: holder.trust })
+            }
+            _ => Err(not_held(holder.number, self.number)),
+        }
+    }
+}
+
+struct PartRuns {
+    highest_vcn: u64,
+    runs: Vec<u8>,
+    trust: Trust,
+}
+
+impl NonResident {
+    /// A value whose run list is `runs`, as long as no other part of it is known.
+    pub(super) fn new(header: NonResidentHeader, runs: &[u8]) -> Self {
+        NonResident { header, runs: runs.into(), parts: Vec::new() }
+    }
+
+    /// Adds the part of the run list that stands with the header.
+    pub(super) fn first_part(&self, extents: &mut Extents, volume: &Volume) -> Result<(), String> {
+        let NonResidentHeader { size, allocated, .. } = self.header;
+        if i64::try_from(size.max(allocated)).is_err() {
+            return Err(format!("a size of {size} bytes in {allocated} is absurd"));
+        }
+        add_runs(extents, &self.runs, self.header.highest_vcn, volume)
+    }
+}
+
+/// Adds the runs that reach from the end of `extents` to `highest_vcn`.
+fn add_runs(extents: &mut Extents, runs: &[u8], highest_vcn: u64, volume: &Volume) -> Result<(), String> {
+    // -1, and so an end of 0, for a value of no clusters.
+    let end = highest_vcn.wrapping_add(1);
+    let bytes = end.checked_mul(volume.boot.cluster_size).and_then(|bytes| i64::try_from(bytes).ok());
+    let expected = end.checked_sub(extents.end()).filter(|_| bytes.is_some());
+    let expected = expected.ok_or_else(|| format!("a part of its run list ends at its cluster {highest_vcn}"))?;
+    for run in data_runs::decode(runs, expected, volume.boot.clusters())? {
+        extents.push(run.clusters, run.lcn.map_or(Place::Hole, Place::Clusters));
+    }
+    Ok(())
+}

@@ -1,0 +1,148 @@
+//! A file record of the `$MFT`: a header and a row of attributes.
+
+use mount_api::{Error, Trust};
+
+use super::attribute::RawAttribute;
+use super::{corrupt, update_sequence};
+use crate::bytes::{u16_le, u32_le, u64_le};
+
+const SIGNATURE: [u8; 4] = *b"FILE";
+const FLAG_IN_USE: u16 = 1;
+const FLAG_DIRECTORY: u16 = 2;
+/// The type that ends the row of attributes.
+const END_OF_ATTRIBUTES: u32 = 0xffff_ffff;
+/// Older headers end before the record's own number; the update sequence begins here where it is there.
+const HEADER_WITH_NUMBER: u16 = 0x30;
+
+/// Which file record, and which of the files that it held one after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct FileReference {
+    /// Number of the record, 48 bits.
+    pub(super) record: u64,
+    /// Counts up whenever the record is used anew; 0 stands for any.
+    pub(super) sequence: u16,
+}
+
+impl FileReference {
+    pub(super) fn from_raw(raw: u64) -> Self {
+        let [a, b, c, d, e, f, g, h] = raw.to_le_bytes();
+        let record = u64::from_le_bytes([a, b, c, d, e, f, 0, 0]);
+        FileReference { record, sequence: u16::from_le_bytes([g, h]) }
+    }
+
+    /// Whether a record with this sequence number is the one that is meant.
+    pub(super) fn means(self, sequence: u16) -> bool {
+        self.sequence == 0 || self.sequence == sequence
+    }
+
+    /// Whether the record can be there at all: the number is in 32 bits, as NTFS keeps it to.
+    pub(super) fn number(self) -> Option<u32> {
+        u32::try_from(self.record).ok()
+    }
+}
+
+/// What the first bytes of a record say, whether or not the rest of it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct RecordState {
+    pub(super) sequence: u16,
+    pub(super) in_use: bool,
+    pub(super) directory: bool,
+    /// Whether it only carries on the record of another file.
+    pub(super) extension: bool,
+}
+
+impl RecordState {
+    /// The state of the record in these bytes, with or without the update sequence put back. `None` where no record
+    /// stands.
+    pub(super) fn peek(bytes: &[u8]) -> Option<Self> {
+        if bytes.get(..4)? != SIGNATURE {
+            return None;
+        }
+        let flags = u16_le(bytes, 0x16)?;
+        Some(RecordState {
+            sequence: u16_le(bytes, 0x10)?,
+            in_use: flags & FLAG_IN_USE != 0,
+            directory: flags & FLAG_DIRECTORY != 0,
+            extension: u64_le(bytes, 0x20)? != 0,
+        })
+    }
+}
+
+/// A file record that was read whole and holds.
+#[derive(Debug)]
+pub(super) struct FileRecord {
+    pub(super) number: u32,
+    pub(super) state: RecordState,
+    /// The file that it belongs to, where it is an extension record.
+    pub(super) base: FileReference,
+    pub(super) trust: Trust,
+    bytes: Vec<u8>,
+    first_attribute: usize,
+}
+
+impl FileRecord {
+    /// Checks a record as it stands on the disk.
+    pub(super) fn parse(mut bytes: Vec<u8>, number: u32, trust: Trust) -> Result<Self, Error> {
+        let bad = |text: String| corrupt(format!("file record {number}: {text}"));
+        update_sequence::restore(&mut bytes, SIGNATURE).map_err(bad)?;
+        Self::check(bytes, number, trust).map_err(bad)
+    }
+
+    fn check(mut bytes: Vec<u8>, number: u32, trust: Trust) -> Result<Self, String> {
+        let short = "the header is cut short";
+        let state = RecordState::peek(&bytes).ok_or(short)?;
+        let used = u32_le(&bytes, 0x18).and_then(|used| usize::try_from(used).ok()).ok_or(short)?;
+        let size = u32_le(&bytes, 0x1c).and_then(|size| usize::try_from(size).ok()).ok_or(short)?;
+        if size != bytes.len() || used > size {
+            return Err(format!("it claims {used} of {size} bytes, and a record has {}", bytes.len()));
+        }
+        if u16_le(&bytes, 4) >= Some(HEADER_WITH_NUMBER) && u32_le(&bytes, 0x2c) != Some(number) {
+            // The `$MFT`'s run list leads to the wrong place: better no file than somebody else's.
+            return Err(format!("it is the record {} of its own account", u32_le(&bytes, 0x2c).unwrap_or(0)));
+        }
+        let first_attribute = usize::from(u16_le(&bytes, 0x14).ok_or(short)?);
+        bytes.truncate(used);
+        let base = FileReference::from_raw(u64_le(&bytes, 0x20).ok_or(short)?);
+        Ok(FileRecord { number, state, base, trust, bytes, first_attribute })
+    }
+
+    /// The attributes in the order in which they stand.
+    pub(super) fn attributes(&self) -> Result<Vec<RawAttribute<'_>>, Error> {
+        let bad = |text: &str| corrupt(format!("file record {}: {text}", self.number));
+        let mut list = Vec::new();
+        let mut at = self.first_attribute;
+        loop {
+            let rest = self.bytes.get(at..).unwrap_or_default();
+            match u32_le(rest, 0) {
+                None => return Err(bad("its attributes run past its end")),
+                Some(END_OF_ATTRIBUTES) => return Ok(list),
+                Some(_) => {}
+            }
+            let (attribute, length) = RawAttribute::parse(rest).map_err(|text| bad(&text))?;
+            list.push(attribute);
+            // `length` is at least the size of a header, so this ends.
+            at = at.saturating_add(length);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_split_into_number_and_sequence() {
+        let reference = FileReference::from_raw(0x0005_0000_0000_0007);
+        assert_eq!(reference, FileReference { record: 7, sequence: 5 });
+        assert!(reference.means(5) && !reference.means(6));
+        assert_eq!(FileReference::from_raw(0x0005_0001_0000_0007).number(), None);
+    }
+
+    #[test]
+    fn records_of_nothing_are_refused() {
+        for size in [0, 4, 512, 1024] {
+            assert!(FileRecord::parse(vec![0; size], 3, Trust::Proven).is_err());
+        }
+        assert_eq!(RecordState::peek(b"FILE"), None);
+    }
+}

@@ -1,0 +1,284 @@
+//! A folder: names found in its index, and listed in its order from any place on.
+
+use std::cmp::Ordering;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use mount_api::{Case, DirEntry, Error, ErrorKind, From, Kind, Name, NodeId};
+
+use super::file::File;
+use super::file_name::FileName;
+use super::file_record::FileReference;
+use super::folder_survey::{Ordered, Survey};
+use super::index::{Cursor, Found, Index, NodePlace};
+use super::index_node::{IndexEntry, Node};
+use super::mft::Target;
+use super::{Ntfs, RECORD_ROOT, attribute, node_id, reparse_point, to_u64, to_usize};
+
+/// The index of names.
+const NAMES: &str = "$I30";
+/// Records below this are NTFS's own.
+const FIRST_USER_RECORD: u64 = 16;
+/// Bits of a cookie for the ordinal of an entry in its node, plus one.
+const ORDINAL_BITS: u32 = 16;
+
+/// A folder, ready to be searched and listed.
+pub(super) struct Folder<'a> {
+    pub(super) ntfs: &'a Ntfs,
+    pub(super) number: u32,
+    pub(super) index: Arc<Index>,
+}
+
+impl<'a> Folder<'a> {
+    pub(super) fn open(ntfs: &'a Ntfs, file: &File) -> Result<Self, Error> {
+        if !file.directory {
+            let text = format!("file record {} is no folder", file.number);
+            return Err(Error::new(ErrorKind::NotADirectory, text));
+        }
+        Ok(Folder { ntfs, number: file.number, index: ntfs.index(file, NAMES)? })
+    }
+
+    pub(super) fn load(&self, place: NodePlace) -> Result<Arc<Node>, Error> {
+        self.ntfs.node(&self.index, self.number, NAMES, place)
+    }
+
+    /// How an entry's name stands to `name`, but for case.
+    pub(super) fn stands(&self, entry: IndexEntry<'_>, name: &[u16]) -> Ordering {
+        FileName::parse(entry.key())
+            .map_or(Ordering::Less, |found| self.ntfs.upcase.compare(found.units(), name.iter().copied()))
+    }
+
+    /// The file of this name. Where names differ in case only, the very name goes first.
+    ///
+    /// # Errors
+    /// Not found; or the folder's damage, where the name may have stood in what is lost of it.
+    pub(super) fn find(&self, name: &Name, case: Case) -> Result<FileReference, Error> {
+        // What the tree leads to is right, damaged or not; what it does not lead to may be there all the same.
+        let by_tree = self.alike_by_tree(name.units());
+        if let Some(found) = by_tree.ok().and_then(|alike| choose(&alike, name, case)) {
+            return Ok(found);
+        }
+        let not_found =
+            || Error::new(ErrorKind::NotFound, format!("file record {}: the folder has no {name:?}", self.number));
+        match &*self.survey() {
+            Survey::Whole => Err(not_found()),
+            Survey::Broken(ordered) => {
+                let first = self.first_not_less(ordered, name, false);
+                let rest = ordered.list.iter().skip(first).map_while(|place| {
+                    let found = self.found(place.node, place.ordinal)?;
+                    (self.stands(found.entry()?, name.units()) == Ordering::Equal).then_some(found)
+                });
+                let alike: Vec<_> = rest.collect();
+                choose(&alike, name, case)
+                    .ok_or_else(|| if ordered.complete { not_found() } else { ordered.error.clone() })
+            }
+        }
+    }
+
+    /// The entries whose names differ from `name` in case at most, found by going down the tree.
+    fn alike_by_tree(&self, name: &[u16]) -> Result<Vec<Found>, Error> {
+        let load = |place| self.load(place);
+        let mut cursor = Cursor::at(&self.index, &load, &|entry| self.stands(entry, name))?;
+        let mut alike = Vec::new();
+        while let Some(found) = cursor.next() {
+            let found = found?;
+            if found.entry().is_none_or(|entry| self.stands(entry, name) != Ordering::Equal) {
+                break;
+            }
+            alike.push(found);
+        }
+        Ok(alike)
+    }
+
+    fn survey(&self) -> Arc<Survey> {
+        if let Some(survey) = self.ntfs.surveys.get(&self.number) {
+            return survey;
+        }
+        let survey = Arc::new(Survey::of(self));
+        self.ntfs.surveys.insert(self.number, Arc::clone(&survey), survey.weight());
+        survey
+    }
+
+    fn found(&self, place: NodePlace, ordinal: usize) -> Option<Found> {
+        Some(Found::new(self.load(place).ok()?, place, ordinal))
+    }
+
+    /// Calls `each` with the names from a place on, until it breaks; where the folder is damaged, the error comes last.
+    pub(super) fn list(&self, from: From<'_>, each: &mut dyn FnMut(DirEntry) -> ControlFlow<()>) -> Result<(), Error> {
+        match &*self.survey() {
+            Survey::Whole => self.list_tree(from, each),
+            Survey::Broken(ordered) => self.list_ordered(ordered, from, each),
+        }
+    }
+
+    fn list_tree(&self, from: From<'_>, each: &mut dyn FnMut(DirEntry) -> ControlFlow<()>) -> Result<(), Error> {
+        let load = |place| self.load(place);
+        let (pending, mut cursor) = match from {
+            From::Start => (Vec::new(), Cursor::at_start(&self.index, &load)),
+            From::After(name) => self.resume(&load, name.units(), |found| {
+                found.entry().and_then(|entry| FileName::parse(entry.key())).is_some_and(|key| key.name() == *name)
+            })?,
+            From::Cookie(cookie) => {
+                let wrong = || Error::new(ErrorKind::InvalidArgument, "the folder never gave out this cookie");
+                let (place, ordinal) = place_of(cookie).ok_or_else(wrong)?;
+                let last = Found::new(self.load(place)?, place, ordinal);
+                let key = last.entry().filter(|entry| !entry.is_last()).and_then(|entry| FileName::parse(entry.key()));
+                let name = key.ok_or_else(wrong)?.name();
+                self.resume(&load, name.units(), |found| (found.place, found.ordinal) == (place, ordinal))?
+            }
+        };
+        let mut damage = None;
+        let rest = std::iter::from_fn(|| cursor.next());
+        for found in pending.into_iter().map(Ok).chain(rest) {
+            let emitted = found.and_then(|found| {
+                let cookie = cookie_of(&found)?;
+                let Some(key) = found.entry().and_then(|entry| FileName::parse(entry.key())) else { return Ok(None) };
+                let reference = found.entry().map(|entry| entry.reference());
+                if key.is_dos() { Ok(None) } else { self.dir_entry(&key, reference, cookie) }
+            });
+            match emitted {
+                Ok(Some(entry)) => {
+                    if each(entry).is_break() {
+                        return Ok(());
+                    }
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    damage.get_or_insert(error);
+                }
+            }
+        }
+        damage.map_or(Ok(()), Err)
+    }
+
+    /// The place after the entry of this name that `is_it` knows, or else after all that differ from it in case only.
+    fn resume<'c>(
+        &'c self,
+        load: super::index::Load<'c>,
+        name: &[u16],
+        is_it: impl Fn(&Found) -> bool,
+    ) -> Result<(Vec<Found>, Cursor<'c>), Error> {
+        let mut cursor = Cursor::at(&self.index, load, &|entry| self.stands(entry, name))?;
+        let mut alike = Vec::new();
+        let mut behind = None;
+        while behind.is_none()
+            && let Some(found) = cursor.next()
+        {
+            let found = found?;
+            let equal = found.entry().is_some_and(|entry| self.stands(entry, name) == Ordering::Equal);
+            if equal { alike.push(found) } else { behind = Some(found) }
+        }
+        let done = alike.iter().position(is_it).map_or(alike.len(), |it| it.saturating_add(1));
+        Ok((alike.into_iter().skip(done).chain(behind).collect(), cursor))
+    }
+
+    fn list_ordered(
+        &self,
+        ordered: &Ordered,
+        from: From<'_>,
+        each: &mut dyn FnMut(DirEntry) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
+        let first = match from {
+            From::Start => 0,
+            From::Cookie(cookie) => to_usize(cookie),
+            From::After(name) => self.first_not_less(ordered, name, true),
+        };
+        for (index, place) in ordered.list.iter().enumerate().skip(first).filter(|(_, place)| place.listed) {
+            let Some(found) = self.found(place.node, place.ordinal) else { continue };
+            let Some(key) = found.entry().and_then(|entry| FileName::parse(entry.key())) else { continue };
+            let reference = found.entry().map(|entry| entry.reference());
+            let entry = self.dir_entry(&key, reference, to_u64(index).saturating_add(1));
+            if let Ok(Some(entry)) = entry
+                && each(entry).is_break()
+            {
+                return Ok(());
+            }
+        }
+        Err(ordered.error.clone())
+    }
+
+    /// Where in the order the names begin that are not less than `name`, or, `behind` it, greater.
+    fn first_not_less(&self, ordered: &Ordered, name: &Name, behind: bool) -> usize {
+        ordered.list.partition_point(|place| {
+            let found = self.found(place.node, place.ordinal);
+            let key = found.as_ref().and_then(|found| found.entry()).and_then(|entry| FileName::parse(entry.key()));
+            let Some(key) = key else { return true };
+            let by_case = self.ntfs.upcase.compare(key.units(), name.units().iter().copied());
+            match (by_case, behind) {
+                (Ordering::Equal, true) => key.units().cmp(name.units().iter().copied()) != Ordering::Greater,
+                (by_case, _) => by_case == Ordering::Less,
+            }
+        })
+    }
+
+    /// What is shown of a name; `None` for what is not listed.
+    fn dir_entry(
+        &self,
+        key: &FileName<'_>,
+        reference: Option<FileReference>,
+        cookie: u64,
+    ) -> Result<Option<DirEntry>, Error> {
+        let Some(reference) = reference else { return Ok(None) };
+        let name = key.name();
+        let own = self.number == RECORD_ROOT && reference.record < FIRST_USER_RECORD && !self.ntfs.options.metafiles;
+        if own || (name.units() == [u16::from(b'.')] && reference.record == u64::from(self.number)) {
+            return Ok(None);
+        }
+        let node = self.ntfs.node_of(reference)?;
+        let is_folder = match self.ntfs.mft.target(reference) {
+            Target::Live { directory } => directory,
+            Target::Stale | Target::Unknown => key.is_directory(),
+        };
+        let link = key.is_reparse_point() && self.ntfs.is_link(node);
+        let kind = match (link, is_folder) {
+            (true, _) => Kind::Link,
+            (false, true) => Kind::Directory,
+            (false, false) => Kind::File,
+        };
+        Ok(Some(DirEntry { node, name, kind, cookie }))
+    }
+}
+
+impl Ntfs {
+    /// The node that a reference leads to: the file that is meant, or one that stands for its absence.
+    pub(super) fn node_of(&self, reference: FileReference) -> Result<NodeId, Error> {
+        let number = reference.number().ok_or_else(|| super::mft::absurd(reference))?;
+        let stale = self.mft.target(reference) == Target::Stale;
+        let node = node_id::join(number, if stale { node_id::STALE } else { node_id::ITSELF });
+        node.ok_or_else(|| super::corrupt(format!("file record {number} cannot be shown")))
+    }
+
+    fn is_link(&self, node: NodeId) -> bool {
+        let file = node_id::split(node).and_then(|(number, _)| self.file(number)).ok();
+        file.is_some_and(|file| {
+            file.resident(attribute::REPARSE_POINT).and_then(reparse_point::tag).is_some_and(reparse_point::is_link)
+        })
+    }
+}
+
+/// The entry that is meant among those whose names differ in case at most.
+fn choose(alike: &[Found], name: &Name, case: Case) -> Option<FileReference> {
+    let entry = |found: &Found| found.entry().map(|entry| entry.reference());
+    let same = |found: &&Found| {
+        found.entry().and_then(|entry| FileName::parse(entry.key())).is_some_and(|key| key.name() == *name)
+    };
+    let chosen = match (alike.iter().find(same), case) {
+        (Some(found), _) => Some(found),
+        (None, Case::Insensitive) => alike.first(),
+        (None, Case::Sensitive) => None,
+    };
+    chosen.and_then(entry)
+}
+
+/// A cookie names the node and the entry's ordinal in it.
+fn cookie_of(found: &Found) -> Result<u64, Error> {
+    let ordinal = u16::try_from(found.ordinal.saturating_add(1));
+    let ordinal = ordinal.map_err(|_| super::corrupt("an index block has more entries than fit into it"))?;
+    Ok(found.place << ORDINAL_BITS | u64::from(ordinal))
+}
+
+fn place_of(cookie: u64) -> Option<(NodePlace, usize)> {
+    let [low, high, ..] = cookie.to_le_bytes();
+    let ordinal = usize::from(u16::from_le_bytes([low, high])).checked_sub(1)?;
+    Some((cookie >> ORDINAL_BITS, ordinal))
+}

@@ -1,0 +1,286 @@
+//! The `$MFT`: all file records, found by its own record 0 or by the copy of it in `$MFTMirr`.
+
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use lru::LruCache;
+use mount_api::{Error, ErrorKind, Faults, Trust};
+
+use super::attribute::{self, Form};
+use super::cache::Cache;
+use super::extents::Extents;
+use super::file::{File, NonResident, Value};
+use super::file_record::{FileRecord, FileReference, RecordState};
+use super::volume::{Volume, lesser, whole};
+use super::{corrupt, to_usize};
+use crate::bytes::len_u64;
+use crate::report::{Code, Finding, Severity};
+
+/// Neighbouring records are wanted together more often than not, so this much is read at a time.
+const WINDOW: u64 = 64 << 10;
+/// Bytes of windows kept.
+const WINDOWS_KEPT: usize = 16 << 20;
+/// Bytes of record states kept: 6 a record, so those of some millions of files.
+const STATES_KEPT: usize = 32 << 20;
+/// A window is read whole when it is wanted again within this many others; till then only the record is.
+const RECENT: NonZeroUsize = NonZeroUsize::MIN.saturating_add(63);
+/// How many of the first records `$MFTMirr` repeats.
+const MIRRORED: u32 = 4;
+
+/// The `$MFT`, opened.
+pub(super) struct Mft {
+    volume: Arc<Volume>,
+    extents: Extents,
+    trust: Trust,
+    /// Bytes of records.
+    size: u64,
+    windows: Cache<u64, Window>,
+    states: Cache<u64, States>,
+    recent: Mutex<LruCache<u64, ()>>,
+}
+
+/// Some bytes of the `$MFT` as they stand on the disk, and what is not known of them, counted from their start.
+struct Window {
+    bytes: Vec<u8>,
+    faults: Faults,
+}
+
+/// The state of each record of a window, `None` where no record can be told.
+type States = Vec<Option<RecordState>>;
+
+/// Whom a file reference leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Target {
+    /// The file that is meant; whether it is a folder.
+    Live { directory: bool },
+    /// The record was freed or belongs to another file by now.
+    Stale,
+    /// The record cannot be read; whose it is, is not known.
+    Unknown,
+}
+
+impl Mft {
+    /// Opens the `$MFT` by its own record, or else by the mirror's copy.
+    pub(super) fn open(volume: &Arc<Volume>, findings: &mut Vec<Finding>) -> Result<Mft, Error> {
+        let boot = &volume.boot;
+        let own = Self::open_at(volume, boot.mft_lcn, findings);
+        let error = match own {
+            Ok(mft) => return Ok(mft),
+            Err(error) => error,
+        };
+        let mft = Self::open_at(volume, boot.mirror_lcn, findings).map_err(|mirror| {
+            Error::new(error.kind(), format!("the $MFT cannot be opened: {error}; nor by $MFTMirr: {mirror}"))
+        })?;
+        let offset = volume.offset_of(boot.mft_lcn).unwrap_or(u64::MAX);
+        findings.push(
+            Finding::new(
+                Code::NtfsMirrorUsed,
+                Severity::Warning,
+                format!("The first file record of the $MFT does not hold; its copy in $MFTMirr is used: {error}"),
+            )
+            .at("$MFT", offset),
+        );
+        Ok(mft)
+    }
+
+    fn open_at(volume: &Arc<Volume>, lcn: u64, findings: &mut Vec<Finding>) -> Result<Mft, Error> {
+        let offset = volume.offset_of(lcn).ok_or_else(|| corrupt(format!("cluster {lcn} is absurd")))?;
+        let (bytes, trust) = volume.read_structure(offset, volume.boot.record_size, "file record 0")?;
+        let base = FileRecord::parse(bytes, 0, trust)?;
+        let known = first_extents(&base, volume)?;
+        let file = File::load(&base, volume, &|reference| record_in(&known, volume, reference))?;
+        let data = file.find(attribute::DATA, &[]).ok_or_else(|| corrupt("file record 0: the $MFT has no data"))?;
+        let Value::NonResident(value) = &data.value else {
+            return Err(corrupt("file record 0: the data of the $MFT is not in clusters"));
+        };
+        let resolved = file.resolve(data, value, volume, &|so_far, reference| record_in(so_far, volume, reference))?;
+        if let Some(damage) = resolved.damage {
+            findings.push(
+                Finding::new(
+                    Code::NtfsFileRecordBad,
+                    Severity::Error,
+                    format!("Parts of the $MFT cannot be found, and the files in them are lost: {damage}"),
+                )
+                .at("$MFT", offset),
+            );
+        }
+        let size = size_of_records(value, volume.boot.record_size);
+        Ok(Mft {
+            volume: Arc::clone(volume),
+            extents: resolved.extents,
+            trust: lesser(file.trust, resolved.trust),
+            size,
+            windows: Cache::new(WINDOWS_KEPT),
+            states: Cache::new(STATES_KEPT),
+            recent: Mutex::new(LruCache::new(RECENT)),
+        })
+    }
+
+    fn record_size(&self) -> u64 {
+        u64::try_from(self.volume.boot.record_size).unwrap_or(u64::MAX)
+    }
+
+    /// Reads and checks one record. The first four have a second place in `$MFTMirr`.
+    ///
+    /// # Errors
+    /// Not found past the end; lost or corrupt when the record cannot be had.
+    pub(super) fn record(&self, number: u32) -> Result<FileRecord, Error> {
+        let own = self.own_record(number);
+        if number >= MIRRORED {
+            return own;
+        }
+        own.or_else(|error| self.mirrored(number).map_err(|_| error))
+    }
+
+    fn own_record(&self, number: u32) -> Result<FileRecord, Error> {
+        let (bytes, faults) = self.record_bytes(number)?;
+        let trust = whole(&faults, || format!("file record {number}"))?;
+        FileRecord::parse(bytes, number, lesser(self.trust, trust))
+    }
+
+    fn mirrored(&self, number: u32) -> Result<FileRecord, Error> {
+        let place = self.record_size().checked_mul(u64::from(number));
+        let start = self.volume.offset_of(self.volume.boot.mirror_lcn).zip(place);
+        let offset = start.and_then(|(start, place)| start.checked_add(place));
+        let offset = offset.ok_or_else(|| corrupt("the place of $MFTMirr is absurd"))?;
+        let (bytes, trust) = self.volume.read_structure(offset, self.volume.boot.record_size, "$MFTMirr")?;
+        FileRecord::parse(bytes, number, trust)
+    }
+
+    /// Reads a record's file, extension records and all.
+    pub(super) fn file(&self, number: u32) -> Result<File, Error> {
+        let base = self.record(number)?;
+        if !base.state.in_use || base.state.extension {
+            return Err(Error::new(ErrorKind::NotFound, format!("file record {number} holds no file")));
+        }
+        File::load(&base, &self.volume, &|reference| self.referred(reference))
+    }
+
+    /// The record of a reference, whatever its sequence number.
+    pub(super) fn referred(&self, reference: FileReference) -> Result<FileRecord, Error> {
+        self.record(reference.number().ok_or_else(|| absurd(reference))?)
+    }
+
+    /// Whether a reference still means the file that stands in its record.
+    pub(super) fn target(&self, reference: FileReference) -> Target {
+        match self.state(reference) {
+            None => Target::Unknown,
+            Some(state) if state.in_use && !state.extension && reference.means(state.sequence) => {
+                Target::Live { directory: state.directory }
+            }
+            Some(_) => Target::Stale,
+        }
+    }
+
+    fn state(&self, reference: FileReference) -> Option<RecordState> {
+        let offset = reference.record.checked_mul(self.record_size()).filter(|offset| *offset < self.size)?;
+        let window = offset / WINDOW;
+        let within = to_usize((offset % WINDOW).checked_div(self.record_size())?);
+        let states = self.states_of(window).ok()?;
+        states.get(within).copied().flatten()
+    }
+
+    fn states_of(&self, window: u64) -> Result<Arc<States>, Error> {
+        if let Some(states) = self.states.get(&window) {
+            return Ok(states);
+        }
+        let held = self.window(window)?;
+        let states: States = held.bytes.chunks(self.volume.boot.record_size).map(RecordState::peek).collect();
+        let states = Arc::new(states);
+        let weight = states.len().saturating_mul(size_of::<Option<RecordState>>());
+        self.states.insert(window, Arc::clone(&states), weight);
+        Ok(states)
+    }
+
+    /// The bytes of a record as they stand on the disk; faults are counted from its start.
+    fn record_bytes(&self, number: u32) -> Result<(Vec<u8>, Faults), Error> {
+        let offset = u64::from(number).saturating_mul(self.record_size());
+        if offset >= self.size {
+            return Err(Error::new(ErrorKind::NotFound, format!("there is no file record {number}")));
+        }
+        let window = offset / WINDOW;
+        if self.windows.get(&window).is_none() && !self.wanted_again(window) {
+            let bytes = vec![0; self.volume.boot.record_size];
+            return self.read(bytes, offset);
+        }
+        let held = self.window(window)?;
+        let start = offset % WINDOW;
+        let end = start.saturating_add(self.record_size());
+        let bytes = held.bytes.get(to_usize(start)..to_usize(end)).unwrap_or_default().to_vec();
+        let mut faults = Faults::new();
+        for fault in &held.faults {
+            let range = fault.range.start.max(start)..fault.range.end.min(end);
+            if !range.is_empty() {
+                let range = range.start.saturating_sub(start)..range.end.saturating_sub(start);
+                faults.push(mount_api::Fault { range, ..fault.clone() });
+            }
+        }
+        Ok((bytes, faults))
+    }
+
+    /// Whether this window was wanted a short while ago; from now on it was.
+    fn wanted_again(&self, window: u64) -> bool {
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.put(window, ()).is_some()
+    }
+
+    fn window(&self, window: u64) -> Result<Arc<Window>, Error> {
+        if let Some(held) = self.windows.get(&window) {
+            return Ok(held);
+        }
+        let offset = window.saturating_mul(WINDOW);
+        let length = to_usize(self.size.saturating_sub(offset).min(WINDOW));
+        let (bytes, faults) = self.read(vec![0; length], offset)?;
+        let weight = bytes.len();
+        let held = Arc::new(Window { bytes, faults });
+        self.windows.insert(window, Arc::clone(&held), weight);
+        Ok(held)
+    }
+
+    fn read(&self, mut bytes: Vec<u8>, offset: u64) -> Result<(Vec<u8>, Faults), Error> {
+        let mut faults = Faults::new();
+        self.extents.read(&self.volume, &mut bytes, offset, &mut faults)?;
+        let mut here = Faults::new();
+        here.append_moved(faults, offset, 0);
+        Ok((bytes, here))
+    }
+}
+
+/// The clusters of the `$MFT` that its base record alone leads to.
+fn first_extents(base: &FileRecord, volume: &Volume) -> Result<Extents, Error> {
+    let attributes = base.attributes()?;
+    let data = attributes.iter().find(|raw| raw.kind == attribute::DATA && raw.name.is_empty());
+    let Some(Form::NonResident(header, runs)) = data.map(|data| &data.form) else {
+        return Err(corrupt("file record 0: it does not hold the beginning of the $MFT"));
+    };
+    let mut extents = Extents::default();
+    let value = NonResident::new(*header, runs);
+    value.first_part(&mut extents, volume).map_err(|text| corrupt(format!("file record 0: {text}")))?;
+    Ok(extents)
+}
+
+/// Reads a record of a `$MFT` of which only these clusters are known.
+fn record_in(known: &Extents, volume: &Volume, reference: FileReference) -> Result<FileRecord, Error> {
+    let number = reference.number().ok_or_else(|| absurd(reference))?;
+    let mut bytes = vec![0; volume.boot.record_size];
+    let offset = u64::from(number).saturating_mul(len_u64(&bytes));
+    let mut faults = Faults::new();
+    known.read(volume, &mut bytes, offset, &mut faults)?;
+    let trust = whole(&faults, || format!("file record {number}"))?;
+    FileRecord::parse(bytes, number, trust)
+}
+
+pub(super) fn absurd(reference: FileReference) -> Error {
+    Error::new(
+        ErrorKind::Unsupported,
+        format!("file record {} has a number of more than 32 bits, which no NTFS volume has", reference.record),
+    )
+}
+
+/// Bytes of the `$MFT` that hold records: those that were ever written.
+fn size_of_records(value: &NonResident, record_size: usize) -> u64 {
+    let written = value.header.initialized.min(value.header.size);
+    // A `$MFT` has its own files at least; with less the field is wrong, not the volume empty.
+    let own = u64::try_from(record_size).unwrap_or(u64::MAX).saturating_mul(16);
+    if written < own { value.header.size } else { written }
+}

@@ -1,0 +1,284 @@
+//! NTFS: a volume as a [`Tree`](mount_api::Tree), read by positioned reads from any number of threads.
+//!
+//! One file per on-disk structure, named by NTFS's own term. From the ground up: `boot_sector` and `volume` (the bytes),
+//! `update_sequence`, `file_record`, `attribute`, `attribute_list`, `data_runs` and `extents` (what a record says and where
+//! its clusters are), `file` (a base record and its extension records joined), `mft` (all records), `stream` (reading a
+//! value; `compressed` and `lznt1` for compressed ones), `index_node` and `index` (the B-tree), `folder` and
+//! `folder_survey` (names), `tree` (the trait).
+//!
+//! Damage is met where it is: a bad record costs its file, a bad index block its names, a bad run list its stream.
+
+mod attribute;
+mod attribute_list;
+mod boot_sector;
+mod cache;
+mod compressed;
+mod data_runs;
+mod extents;
+mod file;
+mod file_name;
+mod file_record;
+mod folder;
+mod folder_survey;
+mod index;
+mod index_node;
+mod lznt1;
+mod mft;
+mod node_id;
+mod open;
+mod reparse_point;
+mod secure;
+mod standard_information;
+mod stream;
+mod tree;
+mod upcase;
+mod update_sequence;
+mod volume;
+mod volume_information;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use mount_api::{Error, ErrorKind, Faults, Name, Trust};
+
+use cache::Cache;
+use compressed::Units;
+use file::File;
+use folder_survey::Survey;
+use index::{Index, NodePlace};
+use index_node::Node;
+use mft::Mft;
+use stream::Stream;
+use upcase::UpCase;
+use volume::Volume;
+use volume_information::VolumeInformation;
+
+use crate::report::{Code, Finding, Severity};
+
+pub(super) use open::has_backup;
+pub use open::open;
+
+/// File records of the metafiles that are needed by number.
+const RECORD_VOLUME: u32 = 3;
+const RECORD_ROOT: u32 = 5;
+const RECORD_BITMAP: u32 = 6;
+const RECORD_SECURE: u32 = 9;
+const RECORD_UPCASE: u32 = 10;
+
+/// Findings made while reading are kept up to this many; each also is an error or a fault of its own.
+const MAX_FINDINGS: usize = 1000;
+/// The largest `$Bitmap` that is read to count free clusters: that of 512 GiB in clusters of 4 KiB.
+const MAX_BITMAP: u64 = 16 << 20;
+
+/// What to show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Options {
+    /// List NTFS's own files (`$MFT`, `$Bitmap`, …) in the root folder. Without this they can be looked up by name, but
+    /// are not listed.
+    pub metafiles: bool,
+}
+
+/// An opened NTFS volume.
+///
+/// It is a [`Tree`](mount_api::Tree): node ids are the number of the file record times 65,536, plus the ordinal of the
+/// stream (0 for the file or folder itself); [`NodeId::ROOT`](mount_api::NodeId::ROOT) stands for the root folder.
+pub struct Ntfs {
+    volume: Arc<Volume>,
+    mft: Mft,
+    upcase: UpCase,
+    options: Options,
+    label: Name,
+    information: Option<VolumeInformation>,
+    findings: Mutex<Findings>,
+    free: OnceLock<u64>,
+    files: Cache<u32, File>,
+    streams: Cache<(u32, usize), Stream>,
+    indexes: Cache<(u32, &'static str), Index>,
+    nodes: Cache<(u32, &'static str, NodePlace), Node>,
+    surveys: Cache<u32, Survey>,
+    descriptors: Cache<u32, Vec<u8>>,
+    units: Arc<Units>,
+}
+
+/// Findings, each made once.
+#[derive(Default)]
+struct Findings {
+    list: Vec<Finding>,
+    texts: BTreeSet<String>,
+}
+
+impl Ntfs {
+    /// What was found while opening and reading so far.
+    #[must_use]
+    pub fn findings(&self) -> Vec<Finding> {
+        self.findings.lock().unwrap_or_else(PoisonError::into_inner).list.clone()
+    }
+
+    /// The volume label; may be empty.
+    #[must_use]
+    pub fn label(&self) -> &Name {
+        &self.label
+    }
+
+    /// The volume serial number, all 64 bits of it; Windows shows the lower 32.
+    #[must_use]
+    pub fn serial(&self) -> u64 {
+        self.volume.boot.serial
+    }
+
+    /// The version of NTFS, 3.1 since Windows XP; `None` where `$Volume` cannot be read.
+    #[must_use]
+    pub fn version(&self) -> Option<(u8, u8)> {
+        self.information.map(|information| information.version)
+    }
+
+    /// Whether the volume was in use when it was last written; `None` where `$Volume` cannot be read.
+    #[must_use]
+    pub fn is_dirty(&self) -> Option<bool> {
+        self.information.map(|information| information.dirty)
+    }
+
+    /// Bytes of a cluster: a power of two from 256 to 2 MiB.
+    #[must_use]
+    pub fn cluster_size(&self) -> u64 {
+        self.volume.boot.cluster_size
+    }
+
+    fn note(&self, code: Code, severity: Severity, text: String) {
+        self.add_finding(Finding::new(code, severity, text));
+    }
+
+    fn add_finding(&self, finding: Finding) {
+        self.findings.lock().unwrap_or_else(PoisonError::into_inner).add(finding);
+    }
+
+    /// The file in a record.
+    fn file(&self, number: u32) -> Result<Arc<File>, Error> {
+        if let Some(file) = self.files.get(&number) {
+            return Ok(file);
+        }
+        let file = Arc::new(self.mft.file(number)?);
+        self.files.insert(number, Arc::clone(&file), file.weight());
+        Ok(file)
+    }
+
+    /// The value of one of a file's attributes.
+    fn value(&self, file: &File, index: usize) -> Result<Arc<Stream>, Error> {
+        let key = (file.number, index);
+        if let Some(stream) = self.streams.get(&key) {
+            return Ok(stream);
+        }
+        let fetch = |_: &extents::Extents, reference| self.mft.referred(reference);
+        let (stream, damage) = Stream::open(file, index, &self.volume, &self.units, &fetch)?;
+        if let Some(error) = damage {
+            let text = format!("Parts of a run list cannot be had, and the bytes that they lead to are lost: {error}");
+            self.note(Code::NtfsRunListBad, Severity::Error, text);
+        }
+        let stream = Arc::new(stream);
+        self.streams.insert(key, Arc::clone(&stream), stream.weight());
+        Ok(stream)
+    }
+
+    /// The value of the attribute of this type and name, where there is one.
+    fn value_named(&self, file: &File, kind: u32, name: &[u16]) -> Result<Option<Arc<Stream>>, Error> {
+        let index = file.attributes.iter().position(|attribute| attribute.kind == kind && attribute.name == name);
+        index.map(|index| self.value(file, index)).transpose()
+    }
+
+    fn unnamed_stream(&self, file: &File) -> Result<Arc<Stream>, Error> {
+        let stream = self.value_named(file, attribute::DATA, &[])?;
+        stream.ok_or_else(|| corrupt(format!("file record {}: it has no unnamed stream", file.number)))
+    }
+
+    /// An index of a file.
+    fn index(&self, file: &File, name: &'static str) -> Result<Arc<Index>, Error> {
+        let key = (file.number, name);
+        if let Some(index) = self.indexes.get(&key) {
+            return Ok(index);
+        }
+        let units: Vec<u16> = name.encode_utf16().collect();
+        let owner = format!("file record {}: index {name}", file.number);
+        let root = self.value_named(file, attribute::INDEX_ROOT, &units)?;
+        let root = root.ok_or_else(|| corrupt(format!("{owner}: it has no $INDEX_ROOT")))?;
+        let allocation = self.value_named(file, attribute::INDEX_ALLOCATION, &units)?;
+        // Without the bitmap a folder that is whole can be read all the same.
+        let bitmap = self.value_named(file, attribute::BITMAP, &units).unwrap_or(None);
+        let bytes = root.resident().ok_or_else(|| corrupt(format!("{owner}: its $INDEX_ROOT is not resident")))?;
+        let index = Arc::new(Index::new(owner, bytes, allocation, bitmap, &self.volume)?);
+        let weight = bytes.len();
+        self.indexes.insert(key, Arc::clone(&index), weight);
+        Ok(index)
+    }
+
+    /// A node of an index.
+    fn node(&self, index: &Index, record: u32, name: &'static str, place: NodePlace) -> Result<Arc<Node>, Error> {
+        if place == 0 {
+            return Ok(Arc::clone(index.root()));
+        }
+        let key = (record, name, place);
+        if let Some(node) = self.nodes.get(&key) {
+            return Ok(node);
+        }
+        let (node, trust) = index.read(&self.volume, place)?;
+        if let Trust::Doubtful(code) = trust {
+            let text = format!("Index blocks of file record {record} are doubtful ({code}), and so is what they name");
+            self.note(Code::NtfsIndexDoubtful, Severity::Error, text);
+        }
+        let node = Arc::new(node);
+        self.nodes.insert(key, Arc::clone(&node), node.weight());
+        Ok(node)
+    }
+
+    /// Unallocated bytes by `$Bitmap`; 0 where it cannot be read, or would take long to.
+    fn free_bytes(&self) -> u64 {
+        *self.free.get_or_init(|| {
+            let used = self.file(RECORD_BITMAP).and_then(|file| self.unnamed_stream(&file)).ok();
+            let free = used.and_then(|bitmap| count_zeros(&bitmap, &self.volume));
+            free.unwrap_or(0).saturating_mul(self.volume.boot.cluster_size)
+        })
+    }
+}
+
+/// Zero bits among the first ones of `$Bitmap`, as many as there are clusters.
+fn count_zeros(bitmap: &Stream, volume: &Volume) -> Option<u64> {
+    let clusters = volume.boot.clusters();
+    let length = clusters.div_ceil(8);
+    if length > MAX_BITMAP.min(bitmap.size()) {
+        return None;
+    }
+    let mut bytes = vec![0; to_usize(length)];
+    let mut faults = Faults::new();
+    bitmap.read(volume, 0, &mut bytes, &mut faults).ok()?;
+    let used: u64 = bytes.iter().map(|byte| u64::from(byte.count_ones())).sum();
+    (!faults.any_lost()).then(|| clusters.saturating_sub(used))
+}
+
+impl Findings {
+    fn add(&mut self, finding: Finding) {
+        if self.list.len() < MAX_FINDINGS && self.texts.insert(finding.text.clone()) {
+            self.list.push(finding);
+        }
+    }
+}
+
+fn corrupt(text: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Corrupt, text)
+}
+
+fn lost(text: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Lost, text)
+}
+
+fn unsupported(text: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Unsupported, text)
+}
+
+/// A count as a length in memory; what does not fit is larger than any memory.
+fn to_usize(count: u64) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
+}
+
+/// A length in memory as a count.
+fn to_u64(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
+}

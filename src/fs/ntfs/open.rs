@@ -1,0 +1,148 @@
+//! Opening a volume: the boot sector or its backup, the `$MFT` or its mirror, and what the metafiles say of the whole.
+
+use std::sync::{Arc, Mutex, OnceLock};
+
+use mount_api::{Error, Faults, Name};
+
+use super::boot_sector::{self, BootSector};
+use super::cache::Cache;
+use super::mft::Mft;
+use super::upcase::UpCase;
+use super::volume::{self, Volume};
+use super::volume_information::VolumeInformation;
+use super::{Findings, Ntfs, Options, RECORD_ROOT, RECORD_UPCASE, RECORD_VOLUME, attribute, corrupt, to_u64};
+use crate::image::ReadAt;
+use crate::report::{Code, Finding, Severity};
+
+/// Bytes of memory for files, run lists, index blocks, surveys of folders, and decompressed units, each.
+const FILES_KEPT: usize = 16 << 20;
+const STREAMS_KEPT: usize = 32 << 20;
+const NODES_KEPT: usize = 16 << 20;
+const SURVEYS_KEPT: usize = 8 << 20;
+const UNITS_KEPT: usize = 8 << 20;
+const DESCRIPTORS_KEPT: usize = 1 << 20;
+
+/// Opens the NTFS volume that begins at byte 0 of `volume`.
+///
+/// A bad boot sector is replaced by its backup at the end of the volume, a bad first file record by its copy in
+/// `$MFTMirr`; [`Ntfs::findings`] says so.
+///
+/// # Errors
+/// When there is no boot sector, or no way to the `$MFT`.
+pub fn open(volume: &Arc<dyn ReadAt>, options: Options) -> crate::Result<Ntfs> {
+    let mut findings = Findings::default();
+    let first = boot_sector::primary(volume).map_err(|error| error.to_string()).and_then(|boot| {
+        let mut met = Vec::new();
+        let opened = open_with(volume, boot, &mut met).map_err(|error| error.to_string())?;
+        Ok((opened, met))
+    });
+    let ((volume, mft), met) = match first {
+        Ok(opened) => opened,
+        Err(error) => {
+            let refused = || crate::Error::new(crate::ErrorKind::Corrupt, format!("NTFS cannot be opened: {error}"));
+            let (offset, boot) = boot_sector::backup(volume).ok_or_else(refused)?;
+            let mut met = vec![
+                Finding::new(
+                    Code::NtfsBootSectorBad,
+                    Severity::Warning,
+                    format!("The boot sector leads nowhere; its backup at byte {offset} is used: {error}"),
+                )
+                .at("boot sector", 0),
+            ];
+            (open_with(volume, boot, &mut met).map_err(|_| refused())?, met)
+        }
+    };
+    met.into_iter().for_each(|finding| findings.add(finding));
+    Ok(Ntfs::assemble(volume, mft, options, findings))
+}
+
+fn open_with(bytes: &Arc<dyn ReadAt>, boot: BootSector, met: &mut Vec<Finding>) -> Result<(Arc<Volume>, Mft), Error> {
+    let volume = Arc::new(Volume { bytes: Arc::clone(bytes), boot });
+    let mft = Mft::open(&volume, met)?;
+    Ok((volume, mft))
+}
+
+impl Ntfs {
+    fn assemble(volume: Arc<Volume>, mft: Mft, options: Options, findings: Findings) -> Ntfs {
+        let mut ntfs = Ntfs {
+            volume,
+            mft,
+            upcase: UpCase::of_unicode(),
+            options,
+            label: Name::default(),
+            information: None,
+            findings: Mutex::new(findings),
+            free: OnceLock::new(),
+            files: Cache::new(FILES_KEPT),
+            streams: Cache::new(STREAMS_KEPT),
+            indexes: Cache::new(STREAMS_KEPT),
+            nodes: Cache::new(NODES_KEPT),
+            surveys: Cache::new(SURVEYS_KEPT),
+            descriptors: Cache::new(DESCRIPTORS_KEPT),
+            units: Arc::new(Cache::new(UNITS_KEPT)),
+        };
+        ntfs.judge_size();
+        ntfs.read_volume_metafile();
+        match ntfs.read_upcase() {
+            Ok(table) => ntfs.upcase = table,
+            Err(error) => ntfs.note(
+                Code::NtfsMetafileBad,
+                Severity::Warning,
+                format!("$UpCase cannot be read; names are compared by Unicode's case instead: {error}"),
+            ),
+        }
+        if let Err(error) = ntfs.file(RECORD_ROOT) {
+            ntfs.note(
+                Code::NtfsFileRecordBad,
+                Severity::Error,
+                format!("The root folder cannot be read, and nothing can be reached by its path: {error}"),
+            );
+        }
+        ntfs
+    }
+
+    fn judge_size(&self) {
+        let (claimed, there) = (self.volume.boot.volume_size(), self.volume.bytes.size());
+        if there < claimed {
+            let text = format!("The volume has {claimed} bytes, and only {there} are there; what lies behind is lost");
+            let finding = Finding::new(Code::VolumeCut, Severity::Error, text).at("boot sector", 0x28);
+            self.add_finding(finding.versus(claimed.to_string(), there.to_string()));
+        }
+    }
+
+    fn read_volume_metafile(&mut self) {
+        let file = match self.file(RECORD_VOLUME) {
+            Ok(file) => file,
+            Err(error) => {
+                let text = format!("$Volume cannot be read; label, version and dirty flag are not known: {error}");
+                return self.note(Code::NtfsMetafileBad, Severity::Warning, text);
+            }
+        };
+        if let Some(label) = file.resident(attribute::VOLUME_NAME) {
+            self.label = Name::from_units(crate::bytes::utf16_le(label));
+        }
+        self.information = file.resident(attribute::VOLUME_INFORMATION).and_then(VolumeInformation::parse);
+        if self.information.is_some_and(|information| information.dirty) {
+            let text = "The volume was not unmounted cleanly; it is read as it lies, without its log";
+            self.note(Code::VolumeDirty, Severity::Warning, text.into());
+        }
+    }
+
+    fn read_upcase(&self) -> Result<UpCase, Error> {
+        let file = self.file(RECORD_UPCASE)?;
+        let stream = self.unnamed_stream(&file)?;
+        if stream.size() != to_u64(UpCase::LENGTH) {
+            return Err(corrupt(format!("it has {} bytes", stream.size())));
+        }
+        let mut bytes = vec![0; UpCase::LENGTH];
+        let mut faults = Faults::new();
+        stream.read(&self.volume, 0, &mut bytes, &mut faults)?;
+        volume::whole(&faults, || "its clusters".into())?;
+        UpCase::parse(&bytes).ok_or_else(|| corrupt("it is no case table"))
+    }
+}
+
+/// Whether a backup boot sector of NTFS stands near the end of `volume`.
+pub(in crate::fs) fn has_backup(volume: &dyn ReadAt) -> bool {
+    boot_sector::backup(volume).is_some()
+}

@@ -1,0 +1,194 @@
+//! The value of an attribute, ready to be read at any place by any number of threads.
+
+use std::ops::{ControlFlow, Range};
+use std::sync::Arc;
+
+use mount_api::{Error, Faults, NodeRange, RangeKind, Trust};
+
+use super::attribute::{FLAG_COMPRESSION, FLAG_ENCRYPTED};
+use super::compressed::{Compressed, Form, Units};
+use super::corrupt;
+use super::extents::{Extents, SegmentPlace};
+use super::file::{FetchPart, File, Value};
+use super::to_usize;
+use super::volume::Volume;
+use crate::bytes::len_u64;
+use crate::report::Code;
+
+/// A value, opened.
+pub(super) struct Stream {
+    size: u64,
+    /// Bytes that were ever written; what follows reads as zeros.
+    initialized: u64,
+    trust: Trust,
+    encrypted: bool,
+    content: Content,
+}
+
+enum Content {
+    /// It stood in the file record.
+    Resident(Box<[u8]>),
+    Plain(Extents),
+    Compressed(Compressed),
+}
+
+impl Stream {
+    /// Opens the value of the attribute at `index` of a file. Also tells why parts of it are lost, where they are.
+    pub(super) fn open(
+        file: &File,
+        index: usize,
+        volume: &Volume,
+        units: &Arc<Units>,
+        fetch: FetchPart<'_>,
+    ) -> Result<(Stream, Option<Error>), Error> {
+        let attribute = file.attributes.get(index);
+        let attribute = attribute.ok_or_else(|| corrupt(format!("file record {}: no such attribute", file.number)))?;
+        let encrypted = attribute.flags & FLAG_ENCRYPTED != 0;
+        let value = match &attribute.value {
+            Value::Unreadable(error) => return Err(error.clone()),
+            Value::Resident(bytes) => {
+                let size = len_u64(bytes);
+                let content = Content::Resident(bytes.clone());
+                return Ok((Stream { size, initialized: size, trust: file.trust, encrypted, content }, None));
+            }
+            Value::NonResident(value) => value,
+        };
+        let resolved = file.resolve(attribute, value, volume, fetch)?;
+        let method = attribute.flags & FLAG_COMPRESSION;
+        let content = if method == 0 {
+            Content::Plain(resolved.extents)
+        } else {
+            let owner = (file.number, index);
+            let shift = value.header.unit_shift;
+            Content::Compressed(Compressed::new(resolved.extents, method, shift, owner, units, volume)?)
+        };
+        let size = value.header.size;
+        let initialized = value.header.initialized.min(size);
+        Ok((Stream { size, initialized, trust: resolved.trust, encrypted, content }, resolved.damage))
+    }
+
+    /// The value, where it stood in the file record.
+    pub(super) fn resident(&self) -> Option<&[u8]> {
+        match &self.content {
+            Content::Resident(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// Bytes of the value.
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Whether it is encrypted (EFS).
+    pub(super) fn is_encrypted(&self) -> bool {
+        self.encrypted
+    }
+
+    /// Whether any part of it is a hole, or was never written.
+    pub(super) fn has_hole(&self) -> bool {
+        self.initialized < self.size
+            || match &self.content {
+                Content::Resident(_) => false,
+                Content::Plain(extents) => extents.holes().next().is_some(),
+                Content::Compressed(value) => value.has_hole(),
+            }
+    }
+
+    /// About how many bytes of memory it takes.
+    pub(super) fn weight(&self) -> usize {
+        let content = match &self.content {
+            Content::Resident(bytes) => bytes.len(),
+            Content::Plain(extents) => extents.weight(),
+            Content::Compressed(value) => value.extents.weight(),
+        };
+        size_of::<Stream>().saturating_add(content)
+    }
+
+    /// Reads from `offset` on; how many bytes there are. Faults are counted from the start of the value.
+    ///
+    /// # Errors
+    /// When the host refused all that was asked of it.
+    pub(super) fn read(
+        &self,
+        volume: &Volume,
+        offset: u64,
+        buf: &mut [u8],
+        faults: &mut Faults,
+    ) -> Result<usize, Error> {
+        let length = to_usize(self.size.saturating_sub(offset)).min(buf.len());
+        let written = to_usize(self.initialized.saturating_sub(offset)).min(length);
+        let Some((head, tail)) = buf.get_mut(..length).and_then(|buf| buf.split_at_mut_checked(written)) else {
+            return Ok(0);
+        };
+        tail.fill(0);
+        if !head.is_empty() {
+            match &self.content {
+                Content::Resident(bytes) => {
+                    let start = to_usize(offset);
+                    if let Some(bytes) = bytes.get(start..start.saturating_add(written)) {
+                        head.copy_from_slice(bytes);
+                    }
+                }
+                Content::Plain(extents) => extents.read(volume, head, offset, faults)?,
+                Content::Compressed(value) => value.read(volume, head, offset, faults)?,
+            }
+        }
+        if let Trust::Doubtful(code) = self.trust {
+            faults.doubtful(offset..offset.saturating_add(super::to_u64(length)), code);
+        }
+        Ok(length)
+    }
+
+    /// Calls `each` with what stands behind each stretch of `range`, in order, until it breaks.
+    pub(super) fn ranges(
+        &self,
+        range: Range<u64>,
+        volume: &Volume,
+        each: &mut dyn FnMut(NodeRange) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let range = range.start..range.end.min(self.size);
+        let written = range.start..range.end.min(self.initialized);
+        let mut each = |range: Range<u64>, kind: RangeKind| {
+            let kind = match (kind, self.trust) {
+                (RangeKind::Data { .. } | RangeKind::Sparse, Trust::Doubtful(code)) => RangeKind::Doubtful(code),
+                (kind, _) => kind,
+            };
+            each(NodeRange { range, kind })
+        };
+        if written.start < written.end {
+            match &self.content {
+                Content::Resident(_) => each(written.clone(), RangeKind::Data { disk_offset: None })?,
+                Content::Plain(extents) => plain_ranges(extents, written.clone(), volume, &mut each)?,
+                Content::Compressed(value) => {
+                    for (part, form) in value.stretches(written.clone()) {
+                        match form {
+                            Form::Plain => plain_ranges(&value.extents, part, volume, &mut each)?,
+                            Form::Packed(_) => each(part, RangeKind::Data { disk_offset: None })?,
+                            Form::Broken => each(part, RangeKind::Lost(Code::NtfsCompressionBad.as_str()))?,
+                        }
+                    }
+                }
+            }
+        }
+        let rest = written.end.max(range.start)..range.end;
+        if rest.start < rest.end { each(rest, RangeKind::Sparse) } else { ControlFlow::Continue(()) }
+    }
+}
+
+fn plain_ranges(
+    extents: &Extents,
+    range: Range<u64>,
+    volume: &Volume,
+    each: &mut dyn FnMut(Range<u64>, RangeKind) -> ControlFlow<()>,
+) -> ControlFlow<()> {
+    for segment in extents.segments(range, volume.boot.cluster_size) {
+        let kind = match segment.place {
+            SegmentPlace::Volume(offset) => RangeKind::Data { disk_offset: Some(offset) },
+            SegmentPlace::Hole => RangeKind::Sparse,
+            SegmentPlace::Lost(code) => RangeKind::Lost(code.as_str()),
+        };
+        each(segment.range, kind)?;
+    }
+    ControlFlow::Continue(())
+}

@@ -1,0 +1,343 @@
+//! The volume as a [`Tree`].
+
+use std::ops::{ControlFlow, Range};
+use std::sync::Arc;
+
+use mount_api::{
+    Attr, Case, DirEntry, Error, ErrorKind, Faults, From, Kind, Name, NodeId, NodeRange, Reparse, StreamEntry, Tree,
+    TreeInfo,
+};
+
+use super::file::{Attribute, File, Value};
+use super::file_name::FileName;
+use super::folder::Folder;
+use super::mft::Target;
+use super::node_id::{self, ITSELF, STALE};
+use super::reparse_point::{self, Elsewhere};
+use super::standard_information::StandardInformation;
+use super::stream::Stream;
+use super::{Ntfs, attribute, corrupt, unsupported};
+use crate::bytes::len_u64;
+use crate::report::{Code, Severity};
+
+const ATTRIBUTE_DIRECTORY: u32 = 0x10;
+const ATTRIBUTE_REPARSE_POINT: u32 = 0x400;
+/// The content is to be fetched from elsewhere when it is read.
+const ATTRIBUTE_RECALL_ON_DATA_ACCESS: u32 = 0x40_0000;
+const ATTRIBUTE_OFFLINE: u32 = 0x1000;
+/// The name of a folder's index.
+const NAMES: [u16; 4] = [0x24, 0x49, 0x33, 0x30];
+
+/// A node: a file, and which of its streams.
+struct Node {
+    file: Arc<File>,
+    /// 0 for the file itself.
+    ordinal: u16,
+}
+
+impl Tree for Ntfs {
+    fn info(&self) -> TreeInfo {
+        TreeInfo {
+            file_system: "NTFS",
+            label: self.label.clone(),
+            serial: self.volume.boot.serial,
+            total_bytes: self.volume.boot.volume_size(),
+            free_bytes: self.free_bytes(),
+            block_size: u32::try_from(self.volume.boot.cluster_size).unwrap_or(u32::MAX).max(512),
+            case: Case::Insensitive,
+        }
+    }
+
+    fn lookup(&self, dir: NodeId, name: &Name, case: Case) -> Result<NodeId, Error> {
+        let folder = self.folder(dir)?;
+        let reference = folder.find(name, case)?;
+        if self.mft.target(reference) == Target::Stale {
+            return Err(corrupt(format!(
+                "file record {}: the name {name:?} leads to file record {} of sequence {}, which was freed or belongs to \
+                 another file by now",
+                folder.number, reference.record, reference.sequence
+            )));
+        }
+        self.node_of(reference)
+    }
+
+    fn stream(&self, node: NodeId, name: &Name, case: Case) -> Result<NodeId, Error> {
+        let node = self.node_at(node)?;
+        let streams = || node.named_streams();
+        let same = |found: &[u16]| found == name.units();
+        let alike = |found: &[u16]| {
+            self.upcase.compare(found.iter().copied(), name.units().iter().copied()) == std::cmp::Ordering::Equal
+        };
+        let found = streams()
+            .find(|(_, _, stream)| same(&stream.name))
+            .or_else(|| streams().find(|(_, _, stream)| case == Case::Insensitive && alike(&stream.name)));
+        let (ordinal, ..) = found.ok_or_else(|| {
+            Error::new(ErrorKind::NotFound, format!("file record {}: it has no stream {name:?}", node.file.number))
+        })?;
+        node.stream_id(ordinal)
+    }
+
+    fn streams(&self, node: NodeId, each: &mut dyn FnMut(StreamEntry) -> ControlFlow<()>) -> Result<(), Error> {
+        let node = self.node_at(node)?;
+        let mut damage = None;
+        for (ordinal, _, stream) in node.named_streams() {
+            let entry = sizes(stream).and_then(|(size, allocated)| {
+                let name = Name::from_units(stream.name.clone());
+                Ok(StreamEntry { node: node.stream_id(ordinal)?, name, size, allocated })
+            });
+            match entry {
+                Ok(entry) => {
+                    if each(entry).is_break() {
+                        return Ok(());
+                    }
+                }
+                Err(error) => {
+                    damage.get_or_insert(error);
+                }
+            }
+        }
+        damage.map_or(Ok(()), Err)
+    }
+
+    fn attr(&self, node: NodeId) -> Result<Attr, Error> {
+        let node = self.node_at(node)?;
+        let file = &node.file;
+        let standard = file.resident(attribute::STANDARD_INFORMATION).and_then(StandardInformation::parse);
+        let names = || {
+            let values = file.attributes.iter().filter(|attribute| attribute.kind == attribute::FILE_NAME);
+            values.filter_map(resident).filter_map(FileName::parse)
+        };
+        let long = names().find(|name| !name.is_dos()).or_else(|| names().next());
+        let name_times = long.map(|name| name.times());
+        let (kind, (size, allocated)) = match node.ordinal {
+            ITSELF => (file.kind(), node.file.own_sizes()?),
+            _ => (Kind::File, sizes(node.data()?.1)?),
+        };
+        let links = names().filter(|name| !name.is_dos()).count();
+        let mut attributes = standard.map_or(0, |standard| standard.attributes);
+        for (is, bit) in [
+            (file.directory, ATTRIBUTE_DIRECTORY),
+            (file.find(attribute::REPARSE_POINT, &[]).is_some(), ATTRIBUTE_REPARSE_POINT),
+        ] {
+            attributes = if is { attributes | bit } else { attributes & !bit };
+        }
+        Ok(Attr {
+            kind,
+            size,
+            allocated,
+            // Without `$STANDARD_INFORMATION` those of the name are the next best.
+            times: standard.map(|standard| standard.times).or(name_times).unwrap_or_default(),
+            name_times,
+            attributes,
+            links: u32::try_from(links).unwrap_or(u32::MAX).max(1),
+            record: file.number.into(),
+            sequence: file.sequence,
+            owner: standard.and_then(|standard| standard.security_id),
+            trust: file.trust,
+        })
+    }
+
+    fn reparse(&self, node: NodeId) -> Result<Option<Reparse>, Error> {
+        let node = self.node_at(node)?;
+        let Some(value) = self.reparse_value(&node.file)?.filter(|_| node.ordinal == ITSELF) else { return Ok(None) };
+        let bad = || corrupt(format!("file record {}: its reparse point is cut short", node.file.number));
+        reparse_point::parse(&value).ok_or_else(bad).map(Some)
+    }
+
+    fn security(&self, node: NodeId) -> Result<Option<Vec<u8>>, Error> {
+        let file = self.node_at(node)?.file;
+        if let Some(own) = self.whole_value(&file, attribute::SECURITY_DESCRIPTOR)? {
+            return Ok(Some(own));
+        }
+        let standard = file.resident(attribute::STANDARD_INFORMATION).and_then(StandardInformation::parse);
+        match standard.and_then(|standard| standard.security_id) {
+            Some(id) => Ok(self.descriptor(id)?.map(|descriptor| descriptor.to_vec())),
+            None => Ok(None),
+        }
+    }
+
+    fn read_dir(
+        &self,
+        dir: NodeId,
+        from: From<'_>,
+        each: &mut dyn FnMut(DirEntry) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
+        self.folder(dir)?.list(from, each)
+    }
+
+    fn read_at(&self, node: NodeId, offset: u64, buf: &mut [u8], faults: &mut Faults) -> Result<usize, Error> {
+        let node = self.node_at(node)?;
+        let Some(stream) = self.content(&node)? else { return Ok(0) };
+        let mut met = Faults::new();
+        let read = stream.read(&self.volume, offset, buf, &mut met)?;
+        if met.iter().any(|fault| fault.code == Code::NtfsCompressionBad.as_str()) {
+            let text = format!("File record {}: compressed data do not decompress and are lost", node.file.number);
+            self.note(Code::NtfsCompressionBad, Severity::Error, text);
+        }
+        faults.append_moved(met, 0, 0);
+        Ok(read)
+    }
+
+    fn ranges(
+        &self,
+        node: NodeId,
+        range: Range<u64>,
+        each: &mut dyn FnMut(NodeRange) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
+        let node = self.node_at(node)?;
+        if let Some(stream) = self.content(&node)? {
+            // A break is the caller's own word, nothing to report.
+            let _ = stream.ranges(range, &self.volume, each);
+        }
+        Ok(())
+    }
+}
+
+impl Ntfs {
+    fn node_at(&self, id: NodeId) -> Result<Node, Error> {
+        let (record, ordinal) = node_id::split(id)?;
+        let node = Node { file: self.file(record)?, ordinal };
+        if ordinal != ITSELF {
+            node.data()?;
+        }
+        Ok(node)
+    }
+
+    fn folder(&self, id: NodeId) -> Result<Folder<'_>, Error> {
+        let node = self.node_at(id)?;
+        if node.ordinal != ITSELF {
+            return Err(Error::new(ErrorKind::NotADirectory, "a stream is no folder"));
+        }
+        Folder::open(self, &node.file)
+    }
+
+    /// The stream that holds a node's content, `None` where it has none, if it can be shown.
+    fn content(&self, node: &Node) -> Result<Option<Arc<Stream>>, Error> {
+        let file = &node.file;
+        if node.ordinal == ITSELF && file.directory {
+            let text = format!("file record {} is a folder", file.number);
+            return Err(Error::new(ErrorKind::IsADirectory, text));
+        }
+        if node.ordinal == ITSELF && file.find(attribute::DATA, &[]).is_none() {
+            return Ok(None);
+        }
+        let stream = self.value(file, node.data()?.0)?;
+        if stream.size() > 0 {
+            if stream.is_encrypted() {
+                let text = format!("file record {}: encrypted (EFS), and the key is not at hand", file.number);
+                return Err(Error::new(ErrorKind::Encrypted, text));
+            }
+            if node.ordinal == ITSELF {
+                self.refuse_content_elsewhere(file, &stream)?;
+            }
+        }
+        Ok(Some(stream))
+    }
+
+    /// A stream may be zeros for the only reason that its content is not in it.
+    fn refuse_content_elsewhere(&self, file: &File, stream: &Stream) -> Result<(), Error> {
+        let Some(value) = self.reparse_value(file)? else { return Ok(()) };
+        let tag = reparse_point::tag(&value).unwrap_or(0);
+        let standard = file.resident(attribute::STANDARD_INFORMATION).and_then(StandardInformation::parse);
+        let recall = ATTRIBUTE_RECALL_ON_DATA_ACCESS | ATTRIBUTE_OFFLINE;
+        let recalled = standard.is_some_and(|standard| standard.attributes & recall != 0);
+        let why = match reparse_point::content(tag) {
+            Some(Elsewhere::Always(why)) => why,
+            Some(Elsewhere::WhereHoles(why)) if recalled || stream.has_hole() => why,
+            _ => return Ok(()),
+        };
+        Err(unsupported(format!(
+            "file record {}: its content is {why} (reparse tag {tag:#010x}), which is not read yet",
+            file.number
+        )))
+    }
+
+    fn reparse_value(&self, file: &File) -> Result<Option<Vec<u8>>, Error> {
+        self.whole_value(file, attribute::REPARSE_POINT)
+    }
+
+    /// The whole value of an attribute that is small on every volume, resident or not.
+    fn whole_value(&self, file: &File, kind: u32) -> Result<Option<Vec<u8>>, Error> {
+        /// Reparse points have 16 KiB at most, security descriptors 64 KiB.
+        const MAX_LENGTH: u64 = 128 << 10;
+        let Some(stream) = self.value_named(file, kind, &[])? else { return Ok(None) };
+        if stream.size() > MAX_LENGTH {
+            let text =
+                format!("file record {}: {} bytes in an attribute of type {kind:#x}", file.number, stream.size());
+            return Err(corrupt(text));
+        }
+        let mut bytes = vec![0; super::to_usize(stream.size())];
+        let mut faults = Faults::new();
+        stream.read(&self.volume, 0, &mut bytes, &mut faults)?;
+        super::volume::whole(&faults, || format!("file record {}: attribute of type {kind:#x}", file.number))?;
+        Ok(Some(bytes))
+    }
+}
+
+impl Node {
+    /// The named streams with their ordinals, from 1 on, and their places among the attributes.
+    fn named_streams(&self) -> impl Iterator<Item = (u64, usize, &Attribute)> {
+        let all = self.file.attributes.iter().enumerate();
+        let named = all.filter(|(_, attribute)| attribute.kind == attribute::DATA && !attribute.name.is_empty());
+        (1u64..).zip(named).map(|(ordinal, (index, stream))| (ordinal, index, stream))
+    }
+
+    /// The stream that the node stands for, and its place among the attributes.
+    fn data(&self) -> Result<(usize, &Attribute), Error> {
+        let found = if self.ordinal == ITSELF {
+            let mut all = self.file.attributes.iter().enumerate();
+            all.find(|(_, attribute)| attribute.kind == attribute::DATA && attribute.name.is_empty())
+        } else {
+            let mut named = self.named_streams();
+            named.find(|(ordinal, ..)| *ordinal == u64::from(self.ordinal)).map(|(_, index, stream)| (index, stream))
+        };
+        found.ok_or_else(|| {
+            let text = format!("file record {} has no stream of ordinal {}", self.file.number, self.ordinal);
+            Error::new(ErrorKind::NotFound, text)
+        })
+    }
+
+    fn stream_id(&self, ordinal: u64) -> Result<NodeId, Error> {
+        let ordinal = u16::try_from(ordinal).ok().filter(|ordinal| *ordinal != STALE);
+        ordinal.and_then(|ordinal| node_id::join(self.file.number, ordinal)).ok_or_else(|| {
+            unsupported(format!("file record {}: a stream of it has no place among the node ids", self.file.number))
+        })
+    }
+}
+
+impl File {
+    fn kind(&self) -> Kind {
+        let tag = self.resident(attribute::REPARSE_POINT).and_then(reparse_point::tag);
+        match (tag.is_some_and(reparse_point::is_link), self.directory) {
+            (true, _) => Kind::Link,
+            (false, true) => Kind::Directory,
+            (false, false) => Kind::File,
+        }
+    }
+
+    /// Size and allocated bytes of the file itself: of its unnamed stream, or of its index.
+    fn own_sizes(&self) -> Result<(u64, u64), Error> {
+        if self.directory {
+            let index = self.find(attribute::INDEX_ALLOCATION, &NAMES);
+            // A folder whose index is unreadable still is a folder of size 0.
+            return Ok((0, index.and_then(|index| sizes(index).ok()).map_or(0, |(_, allocated)| allocated)));
+        }
+        self.find(attribute::DATA, &[]).map_or(Ok((0, 0)), sizes)
+    }
+}
+
+/// Size and allocated bytes of an attribute.
+fn sizes(attribute: &Attribute) -> Result<(u64, u64), Error> {
+    match &attribute.value {
+        Value::Resident(bytes) => Ok((len_u64(bytes), 0)),
+        Value::NonResident(value) => Ok((value.header.size, value.header.occupied)),
+        Value::Unreadable(error) => Err(error.clone()),
+    }
+}
+
+fn resident(attribute: &Attribute) -> Option<&[u8]> {
+    match &attribute.value {
+        Value::Resident(bytes) => Some(bytes),
+        _ => None,
+    }
+}
