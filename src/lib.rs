@@ -4,7 +4,8 @@
 //! parsers of our own. Nothing is ever written to an image.
 //!
 //! The rooms, from the ground up; each imports only what stands above it in this list (docs/ARCHITECTURE.md):
-//! [`error`], [`report`], [`bytes`], [`image`], [`layer`], [`format`], [`chain`], [`volume`], [`fs`], [`namespace`].
+//! [`error`], [`report`], [`bytes`], [`image`], [`layer`], [`mod@format`], [`chain`], `volume`, `fs`,
+//! `namespace`, `extract`, `cli`.
 #![forbid(unsafe_code)]
 // Everything here parses bytes that somebody else wrote, or a broken machine. Tests may unwrap.
 #![cfg_attr(

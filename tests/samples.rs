@@ -13,7 +13,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
-use support::{Untouched, hash_all, open_chain, samples, skip};
+use support::{Untouched, hash_all, open_chain, samples};
 
 /// File, its parents, SHA-256 of the whole virtual disk (for the dirty log: after its replay).
 const DISKS: &[(&str, &[&str], &str)] = &[
@@ -60,9 +60,7 @@ fn unpack(samples: &Path, name: &str, folder: &Path) -> std::path::PathBuf {
 
 #[test]
 fn all_samples_have_the_hashes_that_independent_readers_agree_on() {
-    let Some(samples) = samples() else {
-        return skip("samples", "no folder of samples; set VHDX_MOUNT_SAMPLES");
-    };
+    let Some(samples) = samples("all_samples_have_the_hashes_that_independent_readers_agree_on") else { return };
     for (name, parents, expected) in DISKS {
         let folder = tempfile::tempdir().expect("a folder");
         let image = unpack(&samples, name, folder.path());
@@ -77,9 +75,7 @@ fn all_samples_have_the_hashes_that_independent_readers_agree_on() {
 
 #[test]
 fn the_dirty_log_is_replayed_and_said_so() {
-    let Some(samples) = samples() else {
-        return skip("dirty log sample", "no folder of samples; set VHDX_MOUNT_SAMPLES");
-    };
+    let Some(samples) = samples("the_dirty_log_is_replayed_and_said_so") else { return };
     let folder = tempfile::tempdir().expect("a folder");
     let image = unpack(&samples, "vhdx-log-replay.vhdx", folder.path());
     let chain = open_chain(&image);

@@ -77,6 +77,7 @@ fn check_type(path: &Path, metadata: &std::fs::Metadata, devices: Devices) -> Re
 
 enum FileType {
     Regular,
+    #[cfg_attr(not(unix), expect(dead_code, reason = "Windows does not tell a device by its file type"))]
     BlockDevice,
     Folder,
     Other,

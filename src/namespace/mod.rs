@@ -1,6 +1,6 @@
 //! What stands at the mount point: the raw disk, its volumes and the report, as one [`Tree`](mount_api::Tree).
 //!
-//! [`inventory`] opens what a disk holds, [`report`] writes it down as the documented JSON object, [`tree`] shows it.
+//! [`inventory`] opens what a disk holds, [`mod@report`] writes it down as the documented JSON object, [`tree`] shows it.
 
 mod inventory;
 mod report;

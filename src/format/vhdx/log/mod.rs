@@ -1,6 +1,6 @@
 //! The log: [MS-VHDX] 2.3. Replayed in memory, never into the file.
 //!
-//! [`entry`] reads one entry, [`sequence`] finds the active sequence, [`replay`] makes an overlay of it.
+//! [`entry`] reads one entry, [`sequence`] finds the active sequence, [`mod@replay`] makes an overlay of it.
 
 mod entry;
 mod replay;
