@@ -11,6 +11,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
+use std::time::Duration;
 
 use log::debug;
 use rustix::io::Errno;
@@ -28,6 +29,9 @@ const FUSERMOUNT: [&str; 3] = ["/usr/bin/fusermount3", "/bin/fusermount3", "fuse
 
 /// The variable that tells `fusermount3` which file descriptor is the socket to its caller.
 const FUSERMOUNT_SOCKET: &str = "_FUSE_COMMFD";
+
+/// How many milliseconds the watcher is waited for at the end.
+const WATCHER_PATIENCE: u32 = 1000;
 
 /// A mount that nobody serves yet.
 #[derive(Debug)]
@@ -48,9 +52,13 @@ pub(crate) struct Watcher {
 impl Drop for Watcher {
     fn drop(&mut self) {
         drop(self.socket.take());
-        if let Some(mut child) = self.child.take() {
-            // It ends by itself now. Whether that takes a moment is nothing to wait for.
-            thread::spawn(move || child.wait());
+        let Some(mut child) = self.child.take() else { return };
+        // It ends by itself now, within milliseconds; collected here, it is no zombie in a container without an init.
+        for _ in 0..WATCHER_PATIENCE {
+            match child.try_wait() {
+                Ok(None) => thread::sleep(Duration::from_millis(1)),
+                _ => return,
+            }
         }
     }
 }
@@ -206,6 +214,11 @@ fn explain(target: &Path, refused: Refused) -> MountError {
             "Put a line user_allow_other into /etc/fuse.conf, mount without allow-other, or run this as root.",
         ),
         Refused::Said(said) if said.contains("device not found") => no_fuse().caused_by(io::Error::other(said)),
+        Refused::Said(said) if said.contains("open /dev/fuse") => MountError::new(
+            MountErrorKind::NotPermitted,
+            format!("{DEVICE} may not be opened by this user: {said}"),
+            "Let users open it, as is common (chmod a+rw /dev/fuse), or run this as root.",
+        ),
         Refused::Said(said) if said.contains("ermission denied") || said.contains("not permitted") => {
             not_permitted(target, &said)
         }
