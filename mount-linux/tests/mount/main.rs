@@ -9,7 +9,8 @@ mod lifecycle;
 mod listing;
 mod memory_tree;
 mod names;
-mod ordinary_user;
+
 mod read_only;
 mod samples;
+mod surroundings;
 mod tools;

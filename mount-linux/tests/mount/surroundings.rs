@@ -1,13 +1,16 @@
-//! Mounts by a user who is not root. `/dev/fuse` may be closed to such users here, so each test makes it as it wants it
-//! in a mount namespace of its own.
+//! Mounts by a user who is not root, and in places where something is missing. `/dev/fuse` may be closed to users here, so
+//! each test makes its surroundings as it wants them in a mount namespace of its own.
 
 use std::fs;
 
-use crate::harness::{Folder, can, run, serving_command};
+use crate::harness::{Folder, can, run, serving_command, skip};
 
-/// Runs a script as `nobody`, with the mount point in `$M`. `serve` starts the server in the background and returns when
-/// it is ready or has ended; its output is in `$OUT`, its process in `$SERVER`.
-fn as_nobody(device_mode: &str, options: &str, script: &str) -> String {
+const NOBODY: &str = "setpriv --reuid=65534 --regid=65534 --clear-groups";
+const ROOT: &str = "";
+
+/// Runs a script with the mount point in `$M`, after root has run `setup`. `serve` starts the server in the background
+/// and returns when it is ready or has ended; its output is in `$OUT`, its process in `$SERVER`.
+fn in_namespace(setup: &str, user: &str, options: &str, script: &str) -> String {
     let folder = Folder::new();
     let point = folder.make("m");
     let nobody = rustix::fs::Uid::from_raw(65_534);
@@ -41,17 +44,18 @@ serve() {{
     );
     let script = folder.path().join("script");
     fs::write(&script, inner).unwrap();
-    let outer = format!(
-        "mknod '{node}' c 10 229 && chmod {device_mode} '{node}' && mount --bind '{node}' /dev/fuse && \
-         exec setpriv --reuid=65534 --regid=65534 --clear-groups bash '{script}'",
-        node = folder.path().join("node").display(),
-        script = script.display(),
-    );
+    let outer = format!("cd '{}' && {setup} && exec {user} bash '{}'", folder.path().display(), script.display());
     let output = run("unshare", &[&"-m", &"bash", &"-c", &outer]);
     let out = fs::read_to_string(folder.path().join("out")).unwrap_or_default();
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{}: {said}\n{out}", output.status);
     said
+}
+
+/// Runs a script as `nobody`, where the device has this mode.
+fn as_nobody(device_mode: &str, options: &str, script: &str) -> String {
+    let setup = format!("mknod node c 10 229 && chmod {device_mode} node && mount --bind node /dev/fuse");
+    in_namespace(&setup, NOBODY, options, script)
 }
 
 fn can_be_nobody(test: &str) -> bool {
@@ -128,7 +132,7 @@ fn other_users_are_kept_out_and_letting_them_in_takes_permission() {
         fs::read_to_string("/etc/fuse.conf").is_ok_and(|text| text.lines().any(|l| l.trim() == "user_allow_other"));
     let said = as_nobody("666", "allow-other", r#"serve; wait $SERVER; grep FAILED "$OUT"; true"#);
     if allowed {
-        return crate::harness::skip("letting other users in", "/etc/fuse.conf allows it");
+        return skip("letting other users in", "/etc/fuse.conf allows it");
     }
     assert!(said.contains("FAILED AllowOtherRefused") && said.contains("/etc/fuse.conf"), "{said}");
 }
@@ -144,4 +148,55 @@ fn a_user_may_not_mount_on_the_folder_of_another() {
         format!(r#"export MOUNT_TEST_TARGET='{}'; serve; wait $SERVER; grep FAILED "$OUT"; true"#, theirs.display());
     let said = as_nobody("666", "", &script);
     assert!(said.contains("FAILED NotPermitted") && said.contains("folder of your own"), "{said}");
+}
+
+/// Hides `fusermount3` in a mount namespace.
+const NO_FUSERMOUNT: &str = "mkdir upper work && mount -t overlay o -o lowerdir=/usr/bin,upperdir=upper,workdir=work \
+                             /usr/bin && rm /usr/bin/fusermount3 && hash -r && ! type -P fusermount3";
+
+fn can_hide_fusermount(test: &str) -> bool {
+    if !can_be_nobody(test) {
+        return false;
+    }
+    let folder = Folder::new();
+    let script = format!("cd '{}' && mount -t tmpfs t . && {NO_FUSERMOUNT}", folder.path().display());
+    let hidden = run("unshare", &[&"-m", &"bash", &"-c", &script]).status.success();
+    if !hidden {
+        skip(test, "no overlay file system to hide fusermount3 with");
+    }
+    hidden
+}
+
+#[test]
+fn without_fusermount_root_mounts_all_the_same() {
+    if !can_hide_fusermount("without_fusermount_root_mounts_all_the_same") {
+        return;
+    }
+    let setup = format!("mkdir h && mount -t tmpfs t h && cd h && {NO_FUSERMOUNT} && cd ..");
+    let script = r#"serve; stat -c %s "$M/big.bin"; kill $SERVER; wait $SERVER; echo "end $?""#;
+    let said = in_namespace(&setup, ROOT, "", script);
+    assert_eq!(said.lines().collect::<Vec<_>>(), ["16777216", "end 0"]);
+}
+
+#[test]
+fn without_fusermount_a_user_is_told_what_to_install() {
+    if !can_hide_fusermount("without_fusermount_a_user_is_told_what_to_install") {
+        return;
+    }
+    let setup = format!("mkdir h && mount -t tmpfs t h && cd h && {NO_FUSERMOUNT} && cd ..");
+    let said = in_namespace(&setup, NOBODY, "", r#"serve; wait $SERVER; grep FAILED "$OUT"; true"#);
+    assert!(said.contains("FAILED NoFusermount") && said.contains("apt install fuse3"), "{said}");
+}
+
+#[test]
+fn without_the_device_everybody_is_told_what_is_missing() {
+    if !can_be_nobody("without_the_device_everybody_is_told_what_is_missing") {
+        return;
+    }
+    let setup = "mount -t tmpfs t /dev && mknod -m 666 /dev/null c 1 3";
+    for user in [ROOT, NOBODY] {
+        let said = in_namespace(setup, user, "", r#"serve; wait $SERVER; grep FAILED "$OUT"; true"#);
+        assert!(said.contains("FAILED NoFuse: /dev/fuse is not there"), "{said}");
+        assert!(said.contains("modprobe fuse") && said.contains("--device /dev/fuse"), "{said}");
+    }
 }
