@@ -11,6 +11,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
+use std::time::Duration;
 
 use log::debug;
 use rustix::io::Errno;
@@ -23,11 +24,17 @@ use crate::{MountError, MountErrorKind, Options};
 /// The kernel's FUSE.
 pub(crate) const DEVICE: &str = "/dev/fuse";
 
-/// Where `fusermount3` may be; the last one is looked for in `PATH`.
-const FUSERMOUNT: [&str; 3] = ["/usr/bin/fusermount3", "/bin/fusermount3", "fusermount3"];
+/// The program that mounts for users.
+const FUSERMOUNT: &str = "fusermount3";
+
+/// Where it is on nearly every system; then the folders of `PATH` are looked through.
+const FUSERMOUNT_FOLDERS: &str = "/usr/bin:/bin";
 
 /// The variable that tells `fusermount3` which file descriptor is the socket to its caller.
 const FUSERMOUNT_SOCKET: &str = "_FUSE_COMMFD";
+
+/// How many milliseconds the watcher is waited for at the end.
+const WATCHER_PATIENCE: u32 = 1000;
 
 /// A mount that nobody serves yet.
 #[derive(Debug)]
@@ -48,9 +55,13 @@ pub(crate) struct Watcher {
 impl Drop for Watcher {
     fn drop(&mut self) {
         drop(self.socket.take());
-        if let Some(mut child) = self.child.take() {
-            // It ends by itself now. Whether that takes a moment is nothing to wait for.
-            thread::spawn(move || child.wait());
+        let Some(mut child) = self.child.take() else { return };
+        // It ends by itself now, within milliseconds; collected here, it is no zombie in a container without an init.
+        for _ in 0..WATCHER_PATIENCE {
+            match child.try_wait() {
+                Ok(None) => thread::sleep(Duration::from_millis(1)),
+                _ => return,
+            }
         }
     }
 }
@@ -74,16 +85,17 @@ pub(crate) fn attach(target: &Path, options: &Options) -> Result<Attached, Mount
     }
 }
 
-/// Starts the first `fusermount3` that is there, from a command prepared for the program of that name.
-pub(crate) fn start_fusermount(prepare: impl Fn(&str) -> Command) -> io::Result<Child> {
-    let mut missing = io::Error::from(io::ErrorKind::NotFound);
-    for program in FUSERMOUNT {
-        match prepare(program).spawn() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => missing = error,
-            outcome => return outcome,
-        }
-    }
-    Err(missing)
+/// A command for the first `fusermount3` that is there.
+pub(crate) fn fusermount() -> io::Result<Command> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    // Not left to the search of the system: that says "permission denied" if a folder on the way may not be entered.
+    let folders = std::env::split_paths(FUSERMOUNT_FOLDERS).chain(std::env::split_paths(&path));
+    let found =
+        folders.filter(|folder| folder.is_absolute()).map(|folder| folder.join(FUSERMOUNT)).find(|p| p.is_file());
+    let mut command = Command::new(found.ok_or(io::ErrorKind::NotFound)?);
+    // What it says is looked at for words.
+    command.env("LC_ALL", "C").stdout(Stdio::null()).stderr(Stdio::piped());
+    Ok(command)
 }
 
 /// Why `fusermount3` did not mount.
@@ -103,21 +115,13 @@ impl From<io::Error> for Refused {
 
 fn attach_by_fusermount(target: &Path, options: &Options) -> Result<Attached, Refused> {
     let (ours, theirs) = UnixStream::pair()?;
-    let theirs = OwnedFd::from(theirs);
-    let asked = fusermount_options(options);
-    let mut child = {
-        // The socket goes in as standard input: so no other child of ours can inherit it.
-        let prepare = |program: &str| {
-            let mut command = Command::new(program);
-            command.args(["-o", &asked, "--"]).arg(target).env(FUSERMOUNT_SOCKET, "0").env("LC_ALL", "C");
-            command.stdin(theirs.try_clone().map_or_else(|_| Stdio::null(), Stdio::from));
-            command.stdout(Stdio::null()).stderr(Stdio::piped());
-            command
-        };
-        start_fusermount(prepare)?
-    };
-    // Ours must be the only other end, or its end would never be seen.
-    drop(theirs);
+    let mut command = fusermount()?;
+    command.args(["-o", &fusermount_options(options), "--"]).arg(target);
+    // The socket goes in as standard input, so that no other child of ours can inherit it.
+    command.env(FUSERMOUNT_SOCKET, "0").stdin(OwnedFd::from(theirs));
+    let mut child = command.spawn()?;
+    // With the command goes our copy of its end: or the end of it would never be seen.
+    drop(command);
     match receive_device(&ours)? {
         Some(device) => {
             // What it has to say from now on, nobody reads.
@@ -199,6 +203,12 @@ fn explain(target: &Path, refused: Refused) -> MountError {
             "fusermount3 is not installed, and mounting without it takes root",
             "Install the package fuse3 (apt install fuse3, dnf install fuse3), or run this as root.",
         ),
+        Refused::Unusable(error) if error.kind() == io::ErrorKind::PermissionDenied => MountError::new(
+            MountErrorKind::NotPermitted,
+            "fusermount3 may not be run by this user",
+            "Add the user to the group that owns fusermount3 (ls -l $(which fusermount3)), or run this as root.",
+        )
+        .caused_by(error),
         Refused::Unusable(error) => failed(target).caused_by(error),
         Refused::Said(said) if said.contains("user_allow_other") => MountError::new(
             MountErrorKind::AllowOtherRefused,
@@ -206,6 +216,11 @@ fn explain(target: &Path, refused: Refused) -> MountError {
             "Put a line user_allow_other into /etc/fuse.conf, mount without allow-other, or run this as root.",
         ),
         Refused::Said(said) if said.contains("device not found") => no_fuse().caused_by(io::Error::other(said)),
+        Refused::Said(said) if said.contains("open /dev/fuse") => MountError::new(
+            MountErrorKind::NotPermitted,
+            format!("{DEVICE} may not be opened by this user: {said}"),
+            "Let users open it, as is common (chmod a+rw /dev/fuse), or run this as root.",
+        ),
         Refused::Said(said) if said.contains("ermission denied") || said.contains("not permitted") => {
             not_permitted(target, &said)
         }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
@@ -104,14 +104,9 @@ pub(crate) fn detach(point: &Path, when: Detach) -> Result<(), Refused> {
 }
 
 fn detach_by_fusermount(point: &Path, when: Detach) -> Result<(), Refused> {
-    let prepare = |program: &str| {
-        let mut command = Command::new(program);
-        command.arg("-u").args((when == Detach::Lazily).then_some("-z")).arg("--").arg(point).env("LC_ALL", "C");
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        command
-    };
-    let child = attach::start_fusermount(prepare).map_err(Refused::Failed)?;
-    let output = child.wait_with_output().map_err(Refused::Failed)?;
+    let mut command = attach::fusermount().map_err(Refused::Failed)?;
+    command.arg("-u").args((when == Detach::Lazily).then_some("-z")).arg("--").arg(point).stdin(Stdio::null());
+    let output = command.output().map_err(Refused::Failed)?;
     if output.status.success() {
         return Ok(());
     }

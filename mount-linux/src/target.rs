@@ -16,15 +16,23 @@ use crate::{MountError, MountErrorKind};
 /// How long a mount that stands at the target may take to say whether it lives.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How many dead mounts, one over the other, are removed at most.
-const STACKED_MOUNTS: usize = 16;
+/// How long the watcher of a mount needs at most to remove it, when its process was killed.
+const WATCHER_AT_WORK: Duration = Duration::from_millis(200);
+
+/// How often a target is looked at, at most: once more for each dead mount, they can lie one over the other, and each
+/// time that somebody mounts or unmounts there meanwhile.
+const LOOKS: usize = 16;
 
 /// Looks at a target before anything is mounted on it: it must be an empty folder. A mount of ours whose process was
 /// killed is removed first. Returns its path, absolute and without links.
 pub(crate) fn prepare(target: &Path) -> Result<PathBuf, MountError> {
-    for _ in 0..STACKED_MOUNTS {
+    for _ in 0..LOOKS {
         let place = Place::find(target).map_err(|error| unreachable_target(target, error))?;
-        match ask(&place.path) {
+        let answer = ask(&place.path);
+        if is_changed(target, &place) {
+            continue;
+        }
+        match answer {
             Some(Err(error)) if is_dead(&error) => remove_dead_mount(target, &place, error)?,
             Some(Ok(())) if place.our_mount().is_none() => {
                 return check_empty_folder(target, &place.path).map(|()| place.path);
@@ -40,9 +48,15 @@ pub(crate) fn prepare(target: &Path) -> Result<PathBuf, MountError> {
 fn ask(path: &Path) -> Option<io::Result<()>> {
     let (sender, answer) = mpsc::channel();
     let path = path.to_owned();
-    // A thread of its own: if the other end hangs, so does this call, and no signal ends it.
-    thread::spawn(move || sender.send(std::fs::metadata(path).map(drop)));
+    // What `stat` would say, the kernel may remember of a mount long dead; this it asks each time. In a thread of its own:
+    // if the other end hangs, so does the call, and no signal ends it.
+    thread::spawn(move || sender.send(rustix::fs::statvfs(path).map(drop).map_err(io::Error::from)));
     answer.recv_timeout(PATIENCE).ok()
+}
+
+/// Whether another mount stands at the target by now.
+fn is_changed(target: &Path, place: &Place) -> bool {
+    Place::find(target).is_ok_and(|now| now.mount != place.mount)
 }
 
 /// What every access to a FUSE mount gives whose process is gone.
@@ -54,6 +68,11 @@ fn remove_dead_mount(target: &Path, place: &Place, error: io::Error) -> Result<(
     let Some(mount) = place.our_mount() else {
         return Err(dead(target, "a mount that no longer answers, not one of this program").caused_by(error));
     };
+    // Its watcher (`attach`) may be at work on it: two would be one too many, should a new mount come between.
+    thread::sleep(WATCHER_AT_WORK);
+    if is_changed(target, place) {
+        return Ok(());
+    }
     info!("{}: removing the mount of {}, whose process was killed", target.display(), mount.source);
     detach(&place.path, Detach::Lazily).map_err(|refused| {
         warn!("{}: {refused}", target.display());
