@@ -1,0 +1,13 @@
+//! NTFS volumes made and filled by ntfs-3g, read by us and held against what was put in and against other readers.
+#![cfg(target_os = "linux")]
+#![expect(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "makes volumes in folders of its own, and fills them through another driver"
+)]
+
+mod contents;
+#[path = "../support/mod.rs"]
+mod support;
+mod tools;
+mod walk;
