@@ -41,7 +41,7 @@ pub(crate) fn run() -> ExitCode {
 }
 
 fn dispatch(cli: &Cli) -> Result<Outcome, Failure> {
-    logging::start(&cli.verbosity, cli.mount.log_file.as_deref())?;
+    logging::start(&cli.verbosity, mount::log_file(&cli.mount))?;
     match &cli.command {
         Some(Command::Info(args)) => info::run(args, &cli.verbosity),
         Some(Command::Ls(args)) => ls::run(args),

@@ -25,6 +25,12 @@ pub(crate) fn run(args: &MountArgs, verbosity: &Verbosity) -> Result<Outcome, Fa
     serve(args, image, target, tree)
 }
 
+/// The log file of the process that serves the mount; the one that only starts it has none.
+pub(crate) fn log_file(args: &MountArgs) -> Option<&Path> {
+    let serves = args.foreground || args.detached || cfg!(not(target_os = "linux"));
+    args.log_file.as_deref().filter(|_| serves)
+}
+
 /// The tree that the arguments want to see.
 fn tree(args: &MountArgs, image: &Path, inventory: &Inventory) -> Result<Arc<dyn Tree>, Failure> {
     if let Some(number) = args.volume {
