@@ -232,7 +232,10 @@ fn further_in(volume: &dyn ReadAt) -> Option<FileSystem> {
 mod tests {
     use super::*;
 
-    fn volume(marks: &[(usize, &[u8])]) -> Vec<u8> {
+    /// Bytes, and where on the volume they stand.
+    type Marks<'a> = &'a [(usize, &'a [u8])];
+
+    fn volume(marks: Marks<'_>) -> Vec<u8> {
         let mut bytes = vec![0; 0x4_0000];
         for (at, mark) in marks {
             bytes[*at..*at + mark.len()].copy_from_slice(mark);
@@ -242,7 +245,7 @@ mod tests {
 
     #[test]
     fn each_is_known_by_its_mark() {
-        let cases: [(&[(usize, &[u8])], FileSystem); 14] = [
+        let cases: [(Marks<'_>, FileSystem); 14] = [
             (&[(3, b"NTFS    ")], FileSystem::Ntfs),
             (&[(3, b"-FVE-FS-")], FileSystem::BitLocker),
             (&[(3, b"ReFS\0\0\0\0")], FileSystem::Refs),

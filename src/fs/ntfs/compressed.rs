@@ -288,6 +288,6 @@ mod tests {
         let mut buf = [0; 10];
         unit.copy(&mut buf, 16384, 16384 + 4090..16384 + 4100, &mut faults);
         assert_eq!(buf, *b"xxxxxxyyyy");
-        assert_eq!(faults.iter().map(|f| f.range.clone()).collect::<Vec<_>>(), [20474..20484]);
+        assert_eq!(faults.iter().map(|f| (f.range.start, f.range.end)).collect::<Vec<_>>(), [(20474, 20484)]);
     }
 }

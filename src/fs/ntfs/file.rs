@@ -69,7 +69,7 @@ pub(super) type Fetch<'a> = &'a dyn Fn(FileReference) -> Result<FileRecord, Erro
 
 impl File {
     /// Puts a file together from its base record. Extension records are read with `fetch`, those alone that hold the
-    /// beginning of an attribute; where the others are, is kept for [`NonResident::extents`].
+    /// beginning of an attribute; where the others are, is kept for [`File::resolve`].
     pub(super) fn load(base: &FileRecord, volume: &Volume, fetch: Fetch<'_>) -> Result<File, Error> {
         let raws = base.attributes()?;
         let mut file = File {
