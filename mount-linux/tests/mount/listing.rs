@@ -73,3 +73,19 @@ fn a_listing_can_be_rewound_and_gone_on_with() {
     assert_eq!(far, again);
     assert_eq!(name(listing.next()), "file 049998 of the crowd", "after `.`, `..` and 49,998 files");
 }
+
+#[test]
+fn the_largest_cookies_do_and_streams_are_never_left_out_unsaid() {
+    if !can("the_largest_cookies_do_and_streams_are_never_left_out_unsaid", &[]) {
+        return;
+    }
+    let mounted = Mounted::new("names");
+    let names = fs::read_dir(mounted.path("far cookies")).unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(names.eq((0..1_000).map(|index| std::ffi::OsString::from(index.to_string()))));
+    // These leave no room for the places between an entry and its streams.
+    let with_streams = Mounted::with("names", "streams");
+    let (good, bad): (Vec<_>, Vec<_>) =
+        fs::read_dir(with_streams.path("far cookies")).unwrap().partition(|entry| entry.is_ok());
+    assert_eq!(good.len(), 1);
+    assert_eq!(bad[0].as_ref().unwrap_err().kind(), std::io::ErrorKind::Unsupported);
+}

@@ -24,6 +24,8 @@ pub(crate) enum Quirk {
     ListingEndsAfter(usize),
     /// A read takes this long.
     Slow(Duration),
+    /// Its cookies are the largest that a tree may give out.
+    FarCookies,
 }
 
 /// What is in a file: bytes that follow from a seed and the offset, but for the ranges that say otherwise.
@@ -297,9 +299,13 @@ impl Tree for MemoryTree {
         if folder.kind != Kind::Directory {
             return Err(Error::new(ErrorKind::NotADirectory, "no folder"));
         }
+        let before_first = match folder.quirk {
+            Some(Quirk::FarCookies) => i64::MAX as u64 / 2 - folder.children.len() as u64,
+            _ => 0,
+        };
         let start = match from {
             ListFrom::Start => 0,
-            ListFrom::Cookie(cookie) => cookie as usize,
+            ListFrom::Cookie(cookie) => (cookie - before_first) as usize,
             ListFrom::After(name) => folder.children.iter().take_while(|(own, _)| own <= name).count(),
         };
         let readable = match folder.quirk {
@@ -308,7 +314,8 @@ impl Tree for MemoryTree {
         };
         for (index, (name, node)) in folder.children.iter().enumerate().take(readable).skip(start) {
             let kind = self.nodes[&node.0].kind;
-            let entry = DirEntry { node: *node, name: name.clone(), kind, cookie: index as u64 + 1 };
+            let cookie = before_first + index as u64 + 1;
+            let entry = DirEntry { node: *node, name: name.clone(), kind, cookie };
             if each(entry).is_break() {
                 return Ok(());
             }

@@ -146,7 +146,15 @@ fn names() -> MemoryTree {
     for index in 0..2_000 {
         tree.add_stream(many, &*format!("stream number {index:04}"), Content::of(index, index));
     }
+    let long = tree.file(streams, Name::from_units(vec![0x8A9E; 255]), Content::of(0, 10));
+    tree.add_stream(long, Name::from_units(vec![0x8A9E; 255]), Content::of(0, 10));
     tree.file(streams, "z last", Content::of(40, 11));
+
+    let far = tree.folder(NodeId::ROOT, "far cookies");
+    for index in 0..1_000 {
+        tree.file(far, &*format!("{index}"), Content::of(index, index));
+    }
+    tree.set_quirk(far, Quirk::FarCookies);
 
     let file = tree.file(NodeId::ROOT, "odd times", Content::of(1, 1));
     let odd = Times {
