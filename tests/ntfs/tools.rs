@@ -66,10 +66,7 @@ impl Volume {
     pub(crate) fn mounted<T>(&self, options: &str, with: impl FnOnce(&Path) -> T) -> T {
         let point = self.folder.path().join("mounted");
         fs::create_dir_all(&point).unwrap();
-        let options = format!("{options},efs_raw,no_def_opts,silent");
-        run("ntfs-3g", [OsStr::new("-o"), OsStr::new(&options), self.image().as_os_str(), point.as_os_str()]);
-        let mounted = Mounted(point);
-        with(&mounted.0)
+        mounted(&self.image(), &point, options, with)
     }
 
     /// Opens the volume with the reader under test.
@@ -86,6 +83,14 @@ impl Volume {
     pub(crate) fn bytes(&self) -> Vec<u8> {
         fs::read(self.image()).unwrap()
     }
+}
+
+/// Mounts an image with ntfs-3g, calls `with` with the mount point, and unmounts it.
+pub(crate) fn mounted<T>(image: &Path, point: &Path, options: &str, with: impl FnOnce(&Path) -> T) -> T {
+    let options = format!("{options},efs_raw,no_def_opts,silent");
+    run("ntfs-3g", [OsStr::new("-o"), OsStr::new(&options), image.as_os_str(), point.as_os_str()]);
+    let mounted = Mounted(point.to_owned());
+    with(&mounted.0)
 }
 
 struct Mounted(PathBuf);

@@ -1,7 +1,9 @@
 //! All that a tree holds, as a table: paths and what stands behind them.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::ops::ControlFlow;
+use std::path::Path;
 
 use mount_api::{Case, DirEntry, Error, Faults, From, Kind, Name, NodeId, Tree};
 use sha2::{Digest, Sha256};
@@ -94,4 +96,38 @@ pub(crate) fn hash(tree: &dyn Tree, node: NodeId) -> String {
     let content = content(tree, node);
     assert_eq!(content.len() as u64, tree.attr(node).unwrap().size);
     hex(Sha256::digest(content))
+}
+
+/// The files below a folder of the host, with their named streams where the driver shows them as `user.` attributes.
+pub(crate) fn host(root: &Path) -> Table {
+    let mut table = Table::new();
+    walk_host(root, "", &mut table);
+    table
+}
+
+fn walk_host(folder: &Path, path: &str, table: &mut Table) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        let path = format!("{path}{}", entry.file_name().to_str().unwrap());
+        let metadata = entry.metadata().unwrap();
+        let (kind, size, own) = if metadata.is_dir() {
+            walk_host(&entry.path(), &format!("{path}/"), table);
+            (Kind::Directory, 0, String::new())
+        } else if metadata.is_symlink() {
+            (Kind::Link, 0, String::new())
+        } else {
+            (Kind::File, metadata.len(), hex(Sha256::digest(fs::read(entry.path()).unwrap())))
+        };
+        let mut names = vec![0; 1 << 16];
+        let length = rustix::fs::llistxattr(entry.path(), &mut names[..]).unwrap();
+        for name in names[..length].split(|byte| *byte == 0).filter(|name| name.starts_with(b"user.")) {
+            let name = std::str::from_utf8(name).unwrap();
+            let mut value = vec![0; 1 << 16];
+            let length = rustix::fs::lgetxattr(entry.path(), name, &mut value[..]).unwrap();
+            let hash = hex(Sha256::digest(&value[..length]));
+            let stream = Entry { kind: Kind::File, size: length as u64, hash };
+            table.insert(format!("{path}:{}", &name[5..]), stream);
+        }
+        table.insert(path, Entry { kind, size, hash: own });
+    }
 }

@@ -1,0 +1,88 @@
+//! Volumes made by Windows, read by us and by ntfs-3g.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use flate2::read::MultiGzDecoder;
+use vhdx_mount::fs::ntfs::{self, Options};
+use vhdx_mount::image::{ReadAt, Slice};
+use vhdx_mount::{chain, image, volume};
+
+use crate::support::{samples, skip};
+use crate::tools::{HostFile, have, mounted, run};
+use crate::walk;
+
+fn unpack(samples: &Path, name: &str, to: &Path) -> File {
+    let mut source = MultiGzDecoder::new(File::open(samples.join(format!("{name}.gz"))).unwrap());
+    let mut target = File::create(to.join(name)).unwrap();
+    let mut buf = vec![0; 1 << 20];
+    let mut at = 0;
+    loop {
+        let read = source.read(&mut buf).unwrap();
+        if read == 0 {
+            break;
+        }
+        if buf[..read].iter().any(|byte| *byte != 0) {
+            target.write_all_at(&buf[..read], at).unwrap();
+        }
+        at += read as u64;
+    }
+    target.set_len(at).unwrap();
+    target.flush().unwrap();
+    File::open(to.join(name)).unwrap()
+}
+
+/// Writes the volume into a file of its own, so that ntfs-3g can mount it.
+fn copy(volume: &dyn ReadAt, to: &Path) {
+    let target = File::create(to).unwrap();
+    let mut buf = vec![0; 1 << 20];
+    for at in (0..volume.size()).step_by(buf.len()) {
+        let length = buf.len().min((volume.size() - at) as usize);
+        let mut faults = vhdx_mount::Faults::new();
+        volume.read_at(&mut buf[..length], at, &mut faults).unwrap();
+        assert!(faults.is_empty());
+        if buf[..length].iter().any(|byte| *byte != 0) {
+            target.write_all_at(&buf[..length], at).unwrap();
+        }
+    }
+    target.set_len(volume.size()).unwrap();
+}
+
+fn compare(disk: &Arc<dyn ReadAt>, folder: &Path, name: &str) {
+    let table = volume::find(disk, 512, &mut Vec::new());
+    let partition = table.partitions.first().unwrap();
+    let size = partition.disk.end - partition.disk.start;
+    let volume: Arc<dyn ReadAt> = Arc::new(Slice::new(Arc::clone(disk), partition.disk.start, size));
+    let ours = ntfs::open(&volume, Options::default()).unwrap();
+    let image = folder.join(format!("{name}.volume"));
+    copy(&volume, &image);
+    let point = folder.join("mounted");
+    fs::create_dir_all(&point).unwrap();
+    let theirs = mounted(&image, &point, "ro,streams_interface=xattr", walk::host);
+    let ours = walk::table(&ours);
+    assert!(!theirs.is_empty());
+    assert_eq!(ours, theirs, "{name}");
+    run("rm", [image]);
+}
+
+#[test]
+fn volumes_made_by_windows_read_as_ntfs_3g_reads_them() {
+    let test = "volumes_made_by_windows_read_as_ntfs_3g_reads_them";
+    let Some(samples) = samples() else { return skip(test, "the folder of samples is absent") };
+    if !have(test, &["ntfs-3g"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let disk: Arc<dyn ReadAt> = Arc::new(HostFile(unpack(&samples, "ntfs-2m.raw", folder.path())));
+    compare(&disk, folder.path(), "ntfs-2m.raw");
+    for name in ["ntfs-parent.vhdx", "ntfs-differential.vhdx", "ntfs-dynamic.vhdx", "ntfs-fixed.vhdx"] {
+        unpack(&samples, name, folder.path());
+        let options = chain::ChainOptions::default();
+        let chain = chain::open(&image::HostFolders, &folder.path().join(name), &options).unwrap();
+        let disk: Arc<dyn ReadAt> = chain.disk().clone();
+        compare(&disk, folder.path(), name);
+    }
+}
