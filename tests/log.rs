@@ -1,0 +1,240 @@
+//! Dirty logs: what is replayed, what is not, and what is said of it.
+#![cfg(unix)]
+#![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "hashes images before and after")]
+
+mod support;
+
+use std::path::PathBuf;
+
+use fixtures::bytes::Bytes;
+use fixtures::fill::Fill;
+use fixtures::guid::Guid;
+use fixtures::host_file::HostFile;
+use fixtures::vhdx::log::{DirtyLog, Rollback, Tear, Update};
+use fixtures::vhdx::{Block, Image, MIB, Places};
+use support::Untouched;
+use vhdx_mount::chain::{self, Chain, ChainOptions, Doubt};
+use vhdx_mount::format::FormatOptions;
+use vhdx_mount::format::vhdx::LogState;
+use vhdx_mount::image::{HostFolders, ReadAt};
+use vhdx_mount::report::Severity;
+use vhdx_mount::{FaultKind, Faults};
+
+const LOG_GUID: Guid = Guid::parse("0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0");
+
+/// A dynamic disk whose blocks 0 and 2 hold bytes, and whose BAT page stands in the log alone: as the file lies, the
+/// disk is empty.
+struct Forged {
+    folder: tempfile::TempDir,
+    places: Places,
+    bat: Vec<Update>,
+}
+
+impl Forged {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut image = Image::dynamic(8 * MIB);
+        for block in [0, 2] {
+            image.blocks.insert(block, Block::fully_present(Fill::live(0)));
+        }
+        let places = image.write_to(&folder.path().join("disk.vhdx")).expect("an image is written");
+        let mut forged = Forged { folder, places, bat: Vec::new() };
+        let mut rollback = Rollback::new();
+        let mut file = forged.file();
+        rollback.blank(&file, &forged.places.bat);
+        forged.bat = rollback.take_back(&mut file);
+        forged
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("disk.vhdx")
+    }
+
+    fn file(&self) -> HostFile {
+        HostFile::open(&self.path()).expect("the image opens")
+    }
+
+    /// A log whose only entry brings the BAT page.
+    fn log(&self) -> DirtyLog {
+        DirtyLog::new(LOG_GUID, vec![self.bat.clone()], self.places.file_size)
+    }
+
+    fn write(&self, log: &DirtyLog) {
+        log.write(&mut self.file(), &self.places.log);
+    }
+
+    fn open(&self, options: &ChainOptions) -> Chain {
+        let _untouched = Untouched::watch([self.path()]);
+        chain::open(&HostFolders, &self.path(), options).unwrap_or_else(|error| panic!("{error}"))
+    }
+}
+
+fn state(chain: &Chain) -> Option<LogState> {
+    chain.links()[0].log
+}
+
+fn finding(chain: &Chain, code: &str) -> Severity {
+    let found = chain.findings().iter().find(|finding| finding.code.as_str() == code);
+    found.unwrap_or_else(|| panic!("no {code} in {:?}", chain.findings())).severity
+}
+
+/// What the disk holds when the log is replayed.
+fn expect_replayed(chain: &Chain) {
+    for (offset, filled) in [(0, true), (2 * MIB, false), (4 * MIB, true)] {
+        let mut expected = [0; 4096];
+        if filled {
+            Fill::live(0).read(offset, &mut expected);
+        }
+        assert_eq!(support::read_proven(&**chain.disk(), offset, 4096), expected, "at {offset}");
+    }
+}
+
+fn read(chain: &Chain, offset: u64, len: usize) -> (Vec<u8>, Faults) {
+    let mut buf = vec![0xa5; len];
+    let mut faults = Faults::new();
+    chain.disk().read_at(&mut buf, offset, &mut faults).expect("a read");
+    (buf, faults)
+}
+
+#[test]
+fn a_complete_sequence_is_replayed() {
+    let forged = Forged::new();
+    forged.write(&forged.log());
+    let chain = forged.open(&ChainOptions::default());
+    assert_eq!(state(&chain), Some(LogState::Replayed));
+    assert_eq!(finding(&chain, "log-replayed"), Severity::Information);
+    expect_replayed(&chain);
+}
+
+#[test]
+fn a_torn_newest_entry_never_happened() {
+    for tear in Tear::ALL {
+        let forged = Forged::new();
+        let mut log = forged.log();
+        // The torn entry would have emptied the disk again.
+        let emptied = vec![Update::page(forged.places.bat.start, &[0; 4096])];
+        let mut updates = emptied;
+        updates.push(Update::page(forged.places.bat.start + 4096, &[0xee; 4096]));
+        log.torn = Some((updates, tear));
+        forged.write(&log);
+        let chain = forged.open(&ChainOptions::default());
+        assert_eq!(state(&chain), Some(LogState::Replayed), "{tear:?}");
+        expect_replayed(&chain);
+    }
+}
+
+#[test]
+fn a_declined_replay_shows_the_file_as_it_lies() {
+    let forged = Forged::new();
+    forged.write(&forged.log());
+    let options = ChainOptions { format: FormatOptions { log_replay: false }, ..ChainOptions::default() };
+    let chain = forged.open(&options);
+    assert_eq!(state(&chain), Some(LogState::Declined));
+    assert_eq!(finding(&chain, "log-replay-declined"), Severity::Warning);
+    assert_eq!(support::read_proven(&**chain.disk(), 0, 4096), [0; 4096]);
+}
+
+#[test]
+fn a_log_without_entries_is_an_information() {
+    let forged = Forged::new();
+    forged.write(&DirtyLog { active: Vec::new(), ..forged.log() });
+    let chain = forged.open(&ChainOptions::default());
+    assert_eq!(state(&chain), Some(LogState::Empty));
+    assert_eq!(finding(&chain, "log-empty"), Severity::Information);
+    assert_eq!(support::read_proven(&**chain.disk(), 0, 4096), [0; 4096]);
+}
+
+#[test]
+fn what_only_torn_entries_were_about_to_change_is_doubtful() {
+    let forged = Forged::new();
+    forged.write(&DirtyLog { active: Vec::new(), torn: Some((forged.bat.clone(), Tear::Checksum)), ..forged.log() });
+
+    let chain = forged.open(&ChainOptions::default());
+    assert_eq!(state(&chain), Some(LogState::Torn));
+    assert_eq!(finding(&chain, "log-torn"), Severity::Error);
+    let (bytes, faults) = read(&chain, 0, 8 << 20);
+    let told: Vec<_> = faults.iter().map(|fault| (fault.range.clone(), fault.kind, fault.code, fault.link)).collect();
+    assert_eq!(told, [(0..8 * MIB, FaultKind::Lost, "log-torn", Some(0))]);
+    assert!(bytes.iter().all(|byte| *byte == 0));
+
+    let chain = forged.open(&ChainOptions { doubt: Doubt::Accept, ..ChainOptions::default() });
+    let (_, faults) = read(&chain, 0, 8 << 20);
+    let told: Vec<_> = faults.iter().map(|fault| (fault.range.clone(), fault.kind)).collect();
+    assert_eq!(told, [(0..8 * MIB, FaultKind::Doubtful)]);
+}
+
+#[test]
+fn a_file_shorter_than_flushed_has_lost_its_tail() {
+    let forged = Forged::new();
+    forged.write(&forged.log());
+    // Block 2 stands last; a part of it goes.
+    let block = forged.places.payload[&2].clone();
+    assert_eq!(block.end, forged.places.file_size);
+    forged.file().set_size(block.end - 300_000);
+    let chain = forged.open(&ChainOptions::default());
+    assert_eq!(finding(&chain, "file-truncated"), Severity::Error);
+    let (bytes, faults) = read(&chain, 4 * MIB, 2 << 20);
+    let told: Vec<_> = faults.iter().map(|fault| (fault.range.clone(), fault.kind, fault.code)).collect();
+    assert_eq!(told, [(6 * MIB - 300_000..6 * MIB, FaultKind::Lost, "block-past-end")]);
+    let mut expected = vec![0; (2 << 20) - 300_000];
+    Fill::live(0).read(4 * MIB, &mut expected);
+    assert_eq!(bytes[..expected.len()], expected);
+}
+
+#[test]
+fn a_file_shorter_than_last_only_gets_its_tail_back_as_zeros() {
+    let forged = Forged::new();
+    let size = forged.places.file_size;
+    forged.write(&DirtyLog { flushed_file_offset: size - MIB, ..forged.log() });
+    forged.file().set_size(size - MIB);
+    let chain = forged.open(&ChainOptions::default());
+    assert_eq!(finding(&chain, "file-tail-missing"), Severity::Warning);
+    let mut expected = vec![0; 2 << 20];
+    Fill::live(0).read(4 * MIB, &mut expected[..1 << 20]);
+    assert_eq!(support::read_proven(&**chain.disk(), 4 * MIB, 2 << 20), expected);
+}
+
+#[test]
+fn a_log_that_writes_a_header_is_a_finding_and_the_header_stays() {
+    let forged = Forged::new();
+    let mut updates = forged.bat.clone();
+    updates.push(Update::page(64 << 10, &[0; 4096]));
+    forged.write(&DirtyLog { active: vec![updates], ..forged.log() });
+    let chain = forged.open(&ChainOptions::default());
+    assert_eq!(finding(&chain, "log-writes-forbidden-place"), Severity::Warning);
+    expect_replayed(&chain);
+}
+
+#[test]
+fn damaged_logs_neither_panic_nor_lie_about_what_they_replayed() {
+    use fixtures::random::Rng;
+    let forged = Forged::new();
+    let mut log = forged.log();
+    log.active.push(vec![Update::page(forged.places.bat.start + 8192, &[0; 4096])]);
+    forged.write(&log);
+    let clean = forged.file().bytes_at(forged.places.log.start, 64 << 10);
+    for seed in 0..1500 {
+        let mut rng = Rng::new(seed);
+        let mut file = forged.file();
+        let mut spoilt = clean.clone();
+        for _ in 0..rng.between(1, 4) {
+            // The entries take 16 KiB: header, descriptors, data sectors.
+            let at = if rng.chance(60) { rng.below(200) + 8192 * rng.below(2) } else { rng.below(16 << 10) } as usize;
+            spoilt[at] = rng.below(256) as u8;
+        }
+        file.write_at(forged.places.log.start, &spoilt);
+        let chain = chain::open(&HostFolders, &forged.path(), &ChainOptions::default()).expect("a log that opens");
+        let replayed = state(&chain) == Some(LogState::Replayed);
+        let (bytes, faults) = read(&chain, 0, 4096);
+        let mut expected = [0; 4096];
+        Fill::live(0).read(0, &mut expected);
+        // Either the page came from the log, or the empty disk is shown as it lies, and if an entry of this log can
+        // still be seen, as doubtful.
+        match state(&chain) {
+            Some(LogState::Replayed) => assert!(bytes == expected && faults.is_empty(), "seed {seed}"),
+            Some(LogState::Torn | LogState::Empty) => assert!(bytes == [0; 4096], "seed {seed}"),
+            other => panic!("seed {seed}: {other:?}"),
+        }
+        assert!(replayed || spoilt != clean, "seed {seed}");
+    }
+}
