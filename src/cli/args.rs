@@ -1,5 +1,6 @@
 //! What can be typed.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -138,14 +139,14 @@ pub(crate) struct LsArgs {
     #[command(flatten)]
     pub(crate) how: ChainArgs,
     /// A path as it stands at the mount point, such as volume-2/Users; the root if left out.
-    pub(crate) path: Option<String>,
+    pub(crate) path: Option<OsString>,
     /// Kind, size and time of last change of each.
     #[arg(short, long)]
     pub(crate) long: bool,
     /// All folders below, too.
     #[arg(short, long)]
     pub(crate) recursive: bool,
-    /// One JSON object a line.
+    /// Print one JSON object (docs/REPORT.md).
     #[arg(long, conflicts_with_all = ["long", "null"])]
     pub(crate) json: bool,
     /// End each path with a zero byte instead of a line feed, and escape nothing.

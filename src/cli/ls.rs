@@ -3,14 +3,15 @@
 use std::io::{self, BufWriter, Write};
 use std::ops::ControlFlow;
 
-use mount_api::{Attr, DirEntry, From, Kind, Name, NodeId, Tree, Trust};
-use serde_json::json;
+use mount_api::{Attr, DirEntry, From, Kind, NodeId, Tree, Trust};
+use serde_json::{Value, json};
 use vhdx_mount::namespace::Shown;
 
 use super::args::LsArgs;
 use super::escape::escape;
 use super::outcome::{Failure, Outcome};
-use super::{chain, mount, paths, units};
+use super::paths::{self, TreePath};
+use super::{chain, mount, units};
 
 /// Folders deeper than this are not descended into: NTFS itself stops far earlier, a damaged one may go round in circles.
 const MAX_DEPTH: usize = 1000;
@@ -22,15 +23,11 @@ pub(crate) fn run(args: &LsArgs) -> Result<Outcome, Failure> {
         Some(number) => mount::volume_tree(&inventory, number)?,
         None => mount::namespace(&inventory, &args.chain, Shown::Everything),
     };
-    let path = args.path.as_deref().unwrap_or_default().trim_matches('/');
-    let node = paths::find(&*tree, path)?;
-    let attr = tree.attr(node)?;
-    let mut listing = Listing { args, tree: &*tree, out: BufWriter::new(io::stdout().lock()), whole: true };
-    let listed = match attr.kind {
-        Kind::Directory => listing.folder(node, path, 0),
-        Kind::File | Kind::Link => listing.entry(path, &Name::from(path.rsplit('/').next().unwrap_or(path)), Ok(attr)),
-    };
-    match listed.and_then(|()| listing.out.flush()) {
+    let (node, path) = paths::find(&*tree, args.path.as_deref().unwrap_or_default())?;
+    let kind = tree.attr(node)?.kind;
+    let out = BufWriter::new(io::stdout().lock());
+    let mut listing = Listing { args, tree: &*tree, out, entries: 0, whole: true };
+    match listing.all(node, kind, &path) {
         // Whoever reads the list has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Outcome::Well),
         Err(error) => Err(Failure::new(format!("the list cannot be written: {error}"))),
@@ -43,23 +40,36 @@ struct Listing<'a, W: Write> {
     args: &'a LsArgs,
     tree: &'a dyn Tree,
     out: W,
+    /// Entries written so far.
+    entries: u64,
     /// Nothing that was read is lost or doubtful.
     whole: bool,
 }
 
 impl<W: Write> Listing<'_, W> {
-    fn folder(&mut self, dir: NodeId, path: &str, depth: usize) -> io::Result<()> {
+    fn all(&mut self, node: NodeId, kind: Kind, path: &TreePath) -> io::Result<()> {
+        if self.args.json {
+            write!(self.out, "{{\"schema\":1,\"entries\":[")?;
+        }
+        match kind {
+            Kind::Directory => self.folder(node, path, 0)?,
+            Kind::File | Kind::Link => self.entry(node, kind, path)?,
+        }
+        if self.args.json {
+            writeln!(self.out, "\n],\"complete\":{}}}", self.whole)?;
+        }
+        self.out.flush()
+    }
+
+    fn folder(&mut self, dir: NodeId, path: &TreePath, depth: usize) -> io::Result<()> {
         let mut entries: Vec<DirEntry> = Vec::new();
         let complete = self.tree.read_dir(dir, From::Start, &mut |entry| {
             entries.push(entry);
             ControlFlow::Continue(())
         });
         for entry in entries {
-            let name = entry.name.to_string_lossy();
-            let path = if path.is_empty() { name } else { format!("{path}/{name}") };
-            let needs_attr = self.args.long || self.args.json;
-            let attr = if needs_attr { self.tree.attr(entry.node) } else { Ok(bare(entry.kind)) };
-            self.entry(&path, &entry.name, attr)?;
+            let path = path.join(&entry.name);
+            self.entry(entry.node, entry.kind, &path)?;
             if self.args.recursive && entry.kind == Kind::Directory && depth < MAX_DEPTH {
                 self.folder(entry.node, &path, depth.saturating_add(1))?;
             }
@@ -70,19 +80,13 @@ impl<W: Write> Listing<'_, W> {
         Ok(())
     }
 
-    fn entry(&mut self, path: &str, name: &Name, attr: Result<Attr, mount_api::Error>) -> io::Result<()> {
-        let attr = match attr {
-            Ok(attr) => {
-                self.whole &= attr.trust == Trust::Proven;
-                Some(attr)
-            }
-            Err(error) => {
-                self.complain(path, &error);
-                None
-            }
-        };
+    fn entry(&mut self, node: NodeId, kind: Kind, path: &TreePath) -> io::Result<()> {
+        let wants_attr = self.args.long || self.args.json;
+        let attr = wants_attr.then(|| self.tree.attr(node)).and_then(|attr| self.known(path, attr));
+        self.entries = self.entries.saturating_add(1);
         if self.args.json {
-            return self.json(path, name, attr.as_ref());
+            let separator = if self.entries > 1 { "," } else { "" };
+            return write!(self.out, "{separator}\n{}", object(path, kind, attr.as_ref()));
         }
         if self.args.long {
             let (kind, size, time) = match &attr {
@@ -91,57 +95,63 @@ impl<W: Write> Listing<'_, W> {
             };
             write!(self.out, "{kind} {size:>15}  {time:<19}  ")?;
         }
-        match self.args.null {
-            true => write!(self.out, "{path}\0"),
-            false => writeln!(self.out, "{}", escape(path)),
+        if self.args.null {
+            self.out.write_all(&path.bytes())?;
+            return self.out.write_all(b"\0");
+        }
+        writeln!(self.out, "{}", escape(&path.text()))
+    }
+
+    /// What is known of an entry; complains of what is not.
+    fn known(&mut self, path: &TreePath, attr: Result<Attr, mount_api::Error>) -> Option<Attr> {
+        match attr {
+            Ok(attr) => {
+                self.whole &= attr.trust == Trust::Proven;
+                Some(attr)
+            }
+            Err(error) => {
+                self.complain(path, &error);
+                None
+            }
         }
     }
 
-    fn json(&mut self, path: &str, name: &Name, attr: Option<&Attr>) -> io::Result<()> {
-        let mut object = json!({ "schema": 1, "path": path });
-        let exact = String::from_utf16(name.units()).is_ok();
-        if let Some(fields) = object.as_object_mut() {
-            if !exact {
-                fields.insert("name_utf16".to_owned(), json!(name.units()));
-            }
-            if let Some(attr) = attr {
-                fields.insert("kind".to_owned(), json!(kind_word(attr.kind)));
-                fields.insert("size".to_owned(), json!(attr.size));
-                fields.insert("allocated".to_owned(), json!(attr.allocated));
-                fields.insert("modified".to_owned(), json!(units::time(attr.times.modified)));
-                fields.insert("created".to_owned(), json!(units::time(attr.times.created)));
-                fields.insert("attributes".to_owned(), json!(attr.attributes));
-                fields.insert("record".to_owned(), json!(attr.record));
-                if let Trust::Doubtful(code) = attr.trust {
-                    fields.insert("doubtful".to_owned(), json!(code));
-                }
-            }
-        }
-        writeln!(self.out, "{object}")
-    }
-
-    fn complain(&mut self, path: &str, error: &mount_api::Error) {
+    fn complain(&mut self, path: &TreePath, error: &mount_api::Error) {
         self.whole = false;
-        let path = if path.is_empty() { "." } else { path };
-        anstream::eprintln!("{}: {}", escape(path), escape(error.message()));
+        anstream::eprintln!("/{}: {}", escape(&path.text()), escape(error.message()));
     }
 }
 
-/// What is known of an entry that was not looked at.
-fn bare(kind: Kind) -> Attr {
-    Attr {
-        kind,
-        size: 0,
-        allocated: 0,
-        times: mount_api::Times::default(),
-        name_times: None,
-        attributes: 0,
-        links: 1,
-        record: 0,
-        sequence: 0,
-        owner: None,
-        trust: Trust::Proven,
+/// An entry as docs/REPORT.md describes it.
+fn object(path: &TreePath, kind: Kind, attr: Option<&Attr>) -> Value {
+    let mut object = json!({ "path": path.text(), "kind": kind_word(kind) });
+    let Some(fields) = object.as_object_mut() else { return object };
+    if let Some(units) = path.units_if_lossy() {
+        fields.insert("path_utf16".to_owned(), json!(units));
     }
+    let Some(attr) = attr else {
+        fields.insert("lost".to_owned(), json!(true));
+        return object;
+    };
+    let times = &attr.times;
+    let doubt = match attr.trust {
+        Trust::Proven => None,
+        Trust::Doubtful(code) => Some(code),
+    };
+    let more = [
+        ("size", json!(attr.size)),
+        ("allocated", json!(attr.allocated)),
+        ("created", json!(units::timestamp(times.created))),
+        ("modified", json!(units::timestamp(times.modified))),
+        ("changed", json!(units::timestamp(times.changed))),
+        ("accessed", json!(units::timestamp(times.accessed))),
+        ("attributes", json!(attr.attributes)),
+        ("links", json!(attr.links)),
+        ("record", json!(attr.record)),
+        ("doubtful", json!(doubt)),
+    ];
+    fields.extend(more.map(|(name, value)| (name.to_owned(), value)));
+    object
 }
 
 fn kind_letter(kind: Kind) -> char {

@@ -1,32 +1,86 @@
-//! Paths as they stand at the mount point.
+//! Paths as they stand at the mount point, where this system can spell them.
+
+use std::ffi::OsStr;
 
 use mount_api::{Case, ErrorKind, Name, NodeId, Tree};
 
 use super::escape::escape;
 use super::outcome::Failure;
 
-/// The node that a path leads to: names are taken as they are, or without regard to case where there is no such name.
-pub(crate) fn find(tree: &dyn Tree, path: &str) -> Result<NodeId, Failure> {
+/// A path from the root of a tree: its names, joined when it is told.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TreePath(Vec<Name>);
+
+impl TreePath {
+    /// The path of what this one's folder holds under a name.
+    pub(crate) fn join(&self, name: &Name) -> Self {
+        let mut names = self.0.clone();
+        names.push(name.clone());
+        TreePath(names)
+    }
+
+    /// As text for people and for JSON; what text cannot hold is replaced.
+    pub(crate) fn text(&self) -> String {
+        self.0.iter().map(Name::to_string_lossy).collect::<Vec<_>>().join("/")
+    }
+
+    /// The UTF-16 units, where text does not hold them all.
+    pub(crate) fn units_if_lossy(&self) -> Option<Vec<u16>> {
+        let exact = self.0.iter().all(|name| String::from_utf16(name.units()).is_ok());
+        (!exact).then(|| self.0.iter().map(Name::units).collect::<Vec<_>>().join(&u16::from(b'/')))
+    }
+
+    /// The bytes that stand at the mount point.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        self.0.iter().map(spell).collect::<Vec<_>>().join(&b'/')
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn spell(name: &Name) -> Vec<u8> {
+    mount_linux::name_to_bytes(name)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn spell(name: &Name) -> Vec<u8> {
+    name.to_string_lossy().into_bytes()
+}
+
+/// The names of a path that was typed: between slashes, and on Windows between backslashes too.
+#[cfg(target_os = "linux")]
+fn names(path: &OsStr) -> Vec<Name> {
+    use std::os::unix::ffi::OsStrExt;
+    let components = path.as_bytes().split(|byte| *byte == b'/').filter(|component| !matches!(*component, b"" | b"."));
+    components
+        .map(|bytes| mount_linux::name_from_bytes(bytes).unwrap_or_else(|| (&*String::from_utf8_lossy(bytes)).into()))
+        .collect()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn names(path: &OsStr) -> Vec<Name> {
+    let text = path.to_string_lossy();
+    let components = text.split(['/', '\\']).filter(|component| !matches!(*component, "" | "."));
+    components.map(Name::from).collect()
+}
+
+/// The node that a typed path leads to, and the path as it was typed: names are taken as they are, or without
+/// regard to case where there is no such name.
+pub(crate) fn find(tree: &dyn Tree, path: &OsStr) -> Result<(NodeId, TreePath), Failure> {
     let mut node = NodeId::ROOT;
-    let mut walked = String::new();
-    for component in path.split('/').filter(|component| !component.is_empty() && *component != ".") {
-        if !walked.is_empty() {
-            walked.push('/');
-        }
-        walked.push_str(component);
-        let name = Name::from(component);
-        let exact = tree.lookup(node, &name, Case::Sensitive);
-        let found = match exact {
+    let mut walked = TreePath::default();
+    for name in names(path) {
+        walked = walked.join(&name);
+        node = match tree.lookup(node, &name, Case::Sensitive) {
             Err(error) if error.kind() == ErrorKind::NotFound => tree.lookup(node, &name, Case::Insensitive),
             other => other,
-        };
-        node = found.map_err(|error| {
-            let mut failure = Failure::new(format!("{}: {error}", escape(&walked)));
-            if error.kind() == ErrorKind::NotFound {
-                failure = failure.advise("see what is there: vhdx-mount ls CHAIN");
+        }
+        .map_err(|error| {
+            let failure = Failure::new(format!("{}: {error}", escape(&walked.text())));
+            match error.kind() {
+                ErrorKind::NotFound => failure.advise("see what is there: vhdx-mount ls CHAIN"),
+                _ => failure,
             }
-            failure
         })?;
     }
-    Ok(node)
+    Ok((node, walked))
 }

@@ -32,6 +32,13 @@ pub(crate) fn time(time: Time) -> String {
     }
 }
 
+/// A time as RFC 3339, to the 100 nanoseconds; `None` where none is recorded.
+pub(crate) fn timestamp(time: Time) -> Option<String> {
+    let (seconds, nanos) = time.to_unix();
+    let timestamp = jiff::Timestamp::new(seconds, i32::try_from(nanos).unwrap_or(0)).ok()?;
+    (time != Time(0)).then(|| timestamp.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -48,5 +55,9 @@ mod tests {
         assert_eq!(time(Time::from_unix(951_782_400, 5)), "2000-02-29 00:00:00");
         assert_eq!(time(Time(0)), "-");
         assert_eq!(time(Time(u64::MAX)), "-");
+        assert_eq!(timestamp(Time::from_unix(951_782_400, 500)).as_deref(), Some("2000-02-29T00:00:00.0000005Z"));
+        // Before 1970, seconds count backwards and nanoseconds forwards.
+        assert_eq!(timestamp(Time::from_unix(-1, 500_000_000)).as_deref(), Some("1969-12-31T23:59:59.5Z"));
+        assert_eq!(timestamp(Time(0)), None);
     }
 }
