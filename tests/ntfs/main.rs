@@ -7,6 +7,7 @@
 )]
 
 mod contents;
+mod layouts;
 mod samples;
 #[path = "../support/mod.rs"]
 mod support;
