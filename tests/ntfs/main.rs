@@ -6,7 +6,10 @@
     reason = "makes volumes in folders of its own, and fills them through another driver"
 )]
 
+mod compression;
 mod contents;
+mod layouts;
+mod metadata;
 mod samples;
 #[path = "../support/mod.rs"]
 mod support;

@@ -78,11 +78,6 @@ impl Volume {
         let volume: Arc<dyn ReadAt> = Arc::new(HostFile(File::open(self.image()).unwrap()));
         ntfs::open(&volume, options).unwrap()
     }
-
-    /// The bytes of the volume.
-    pub(crate) fn bytes(&self) -> Vec<u8> {
-        fs::read(self.image()).unwrap()
-    }
 }
 
 /// Mounts an image with ntfs-3g, calls `with` with the mount point, and unmounts it.

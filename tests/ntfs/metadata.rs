@@ -1,0 +1,168 @@
+//! Times, attributes, security descriptors, links, and files whose content is not to be had.
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use mount_api::{ErrorKind, Faults, Kind, Time, Tree};
+use rustix::fs::XattrFlags;
+
+use crate::tools::{Volume, have};
+use crate::walk::{content, find, list};
+
+fn xattr(path: &Path, name: &str) -> Vec<u8> {
+    let mut value = vec![0; 1 << 16];
+    let length = rustix::fs::lgetxattr(path, name, &mut value[..]).unwrap();
+    value.truncate(length);
+    value
+}
+
+fn set(path: &Path, name: &str, value: &[u8]) {
+    rustix::fs::lsetxattr(path, name, value, XattrFlags::empty()).unwrap();
+}
+
+/// A reparse point as it stands on the disk.
+fn reparse(tag: u32, data: &[u8]) -> Vec<u8> {
+    let mut value = tag.to_le_bytes().to_vec();
+    value.extend(u16::try_from(data.len()).unwrap().to_le_bytes());
+    value.extend([0, 0]);
+    value.extend(data);
+    value
+}
+
+/// The data of a symbolic link or a mount point: both names, `end` behind each.
+fn names(substitute: &str, print: &str, flags: &[u8], end: &[u8]) -> Vec<u8> {
+    let utf16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>();
+    let (substitute, print) = (utf16(substitute), utf16(print));
+    let field = |number: usize| u16::try_from(number).unwrap().to_le_bytes();
+    let behind = substitute.len() + end.len();
+    let fields = [field(0), field(substitute.len()), field(behind), field(print.len())].concat();
+    [&fields, flags, &substitute, end, &print, end].concat()
+}
+
+#[test]
+fn times_attributes_and_descriptors_are_those_of_ntfs_3g() {
+    if !have("times_attributes_and_descriptors_are_those_of_ntfs_3g", &["mkntfs", "ntfs-3g"]) {
+        return;
+    }
+    let volume = Volume::new(32, &[]);
+    volume.mounted("", |root| {
+        for index in 0..40 {
+            let path = root.join(format!("file {index}"));
+            fs::write(&path, b"content").unwrap();
+            let times: Vec<u8> = (1..=4u64).flat_map(|n| (n * 1_000_000_007 * (index + 1)).to_le_bytes()).collect();
+            set(&path, "system.ntfs_times", &times);
+            set(&path, "system.ntfs_attrib", &[[1u8, 2, 4, 0x20][index as usize % 4], 0, 0, 0]);
+        }
+        fs::create_dir(root.join("folder")).unwrap();
+        fs::hard_link(root.join("file 0"), root.join("folder/again")).unwrap();
+    });
+    let ntfs = volume.open();
+    volume.mounted("ro,permissions", |root| {
+        for entry in list(&ntfs, mount_api::NodeId::ROOT).unwrap() {
+            let path = root.join(entry.name.to_string_lossy());
+            let attr = ntfs.attr(entry.node).unwrap();
+            // ntfs-3g gives them in another order than they stand in.
+            let times: Vec<_> = xattr(&path, "system.ntfs_times")
+                .chunks_exact(8)
+                .map(|chunk| Time(u64::from_le_bytes(chunk.try_into().unwrap())))
+                .collect();
+            let ours = attr.times;
+            assert_eq!(times, [ours.created, ours.modified, ours.accessed, ours.changed], "{path:?}");
+            let attributes = u32::from_le_bytes(xattr(&path, "system.ntfs_attrib").try_into().unwrap());
+            assert_eq!(attr.attributes, attributes, "{path:?}");
+            let descriptor = ntfs.security(entry.node).unwrap().unwrap();
+            assert_eq!(descriptor, xattr(&path, "system.ntfs_acl"), "{path:?}");
+            assert!(attr.name_times.is_some() && attr.record >= 24 && attr.sequence > 0);
+        }
+    });
+    let attr = ntfs.attr(find(&ntfs, "file 0")).unwrap();
+    assert_eq!((attr.links, attr.kind), (2, Kind::File));
+    assert_eq!(find(&ntfs, "file 0"), find(&ntfs, "FOLDER/AGAIN"));
+}
+
+#[test]
+fn links_show_their_targets_and_other_tags_are_no_links() {
+    if !have("links_show_their_targets_and_other_tags_are_no_links", &["mkntfs", "ntfs-3g"]) {
+        return;
+    }
+    let volume = Volume::new(32, &[]);
+    let symlink = reparse(0xa000_000c, &names(r"..\a\b", "print", &[1, 0, 0, 0], &[]));
+    let absolute = reparse(0xa000_000c, &names(r"\??\C:\x", r"C:\x", &[0; 4], &[]));
+    let junction = reparse(0xa000_0003, &names(r"\??\C:\folder", "", &[], &[0; 2]));
+    volume.mounted("", |root| {
+        File::create(root.join("symlink")).unwrap();
+        set(&root.join("symlink"), "system.ntfs_reparse_data", &symlink);
+        File::create(root.join("absolute")).unwrap();
+        set(&root.join("absolute"), "system.ntfs_reparse_data", &absolute);
+        fs::create_dir(root.join("junction")).unwrap();
+        set(&root.join("junction"), "system.ntfs_reparse_data", &junction);
+        fs::write(root.join("other"), b"plain content").unwrap();
+        set(&root.join("other"), "system.ntfs_reparse_data", &reparse(0x8000_5555, b"data"));
+        fs::write(root.join("plain"), b"plain").unwrap();
+    });
+    let ntfs = volume.open();
+    let target = |name: &str| {
+        let node = find(&ntfs, name);
+        let kind = ntfs.attr(node).unwrap().kind;
+        (kind, ntfs.reparse(node).unwrap().and_then(|reparse| reparse.target))
+    };
+    let expected = |substitute: &str, print: &str, relative| {
+        Some(mount_api::ReparseTarget { substitute: substitute.into(), print: print.into(), relative })
+    };
+    assert_eq!(target("symlink"), (Kind::Link, expected(r"..\a\b", "print", true)));
+    assert_eq!(target("absolute"), (Kind::Link, expected(r"\??\C:\x", r"C:\x", false)));
+    assert_eq!(target("junction"), (Kind::Link, expected(r"\??\C:\folder", "", false)));
+    assert_eq!(target("other"), (Kind::File, None));
+    assert_eq!(target("plain"), (Kind::File, None));
+    let other = ntfs.reparse(find(&ntfs, "other")).unwrap().unwrap();
+    assert_eq!((other.tag, &other.data[..]), (0x8000_5555, &b"data"[..]));
+    assert_eq!(content(&ntfs, find(&ntfs, "other")), b"plain content");
+    assert_eq!(ntfs.reparse(find(&ntfs, "plain")), Ok(None));
+    let kinds: Vec<_> = list(&ntfs, mount_api::NodeId::ROOT).unwrap().iter().map(|entry| entry.kind).collect();
+    assert_eq!(kinds, [Kind::Link, Kind::Link, Kind::File, Kind::File, Kind::Link]);
+}
+
+/// The message with which reading a file is refused.
+fn refused(tree: &dyn Tree, name: &str) -> (ErrorKind, String) {
+    let mut buf = [0xa5; 100];
+    let mut faults = Faults::new();
+    let error = tree.read_at(find(tree, name), 0, &mut buf, &mut faults).unwrap_err();
+    (error.kind(), error.message().to_owned())
+}
+
+#[test]
+fn content_that_is_not_in_the_stream_is_refused_by_name() {
+    if !have("content_that_is_not_in_the_stream_is_refused_by_name", &["mkntfs", "ntfs-3g"]) {
+        return;
+    }
+    let volume = Volume::new(32, &[]);
+    volume.mounted("streams_interface=xattr", |root| {
+        let sparse = |name: &str, tag: u32, data: &[u8]| {
+            let file = File::create(root.join(name)).unwrap();
+            file.set_len(1 << 20).unwrap();
+            file.write_all_at(&[7; 9], 0x2000).unwrap();
+            set(&root.join(name), "user.WofCompressedData", b"chunks");
+            set(&root.join(name), "system.ntfs_reparse_data", &reparse(tag, data));
+        };
+        sparse("wof", 0x8000_0017, &[1, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
+        sparse("dedup", 0x8000_0013, b"store");
+        sparse("cloud", 0x9000_601a, b"cloud");
+        sparse("unknown", 0x8000_5555, b"?");
+        fs::write(root.join("cloud that is here"), [3; 5000]).unwrap();
+        set(&root.join("cloud that is here"), "system.ntfs_reparse_data", &reparse(0x9000_601a, b"cloud"));
+        fs::write(root.join("plain"), [4; 5000]).unwrap();
+    });
+    let ntfs = volume.open();
+    for (name, word) in [("wof", "WOF"), ("dedup", "dedup"), ("cloud", "OneDrive"), ("unknown", "unknown")] {
+        let (kind, message) = refused(&ntfs, name);
+        assert_eq!(kind, ErrorKind::Unsupported, "{name}: {message}");
+        assert!(message.contains(word), "{name}: {message}");
+        let attr = ntfs.attr(find(&ntfs, name)).unwrap();
+        assert_eq!((attr.size, attr.kind), (1 << 20, Kind::File));
+    }
+    assert_eq!(content(&ntfs, find(&ntfs, "cloud that is here")), [3; 5000]);
+    assert_eq!(content(&ntfs, find(&ntfs, "plain")), [4; 5000]);
+    let chunks = ntfs.stream(find(&ntfs, "wof"), &"WofCompressedData".into(), mount_api::Case::Sensitive).unwrap();
+    assert_eq!(content(&ntfs, chunks), b"chunks");
+}
