@@ -11,7 +11,7 @@ use vhdx_mount::fs::ntfs::{self, Options};
 use vhdx_mount::image::{ReadAt, Slice};
 use vhdx_mount::{chain, image, volume};
 
-use crate::support::{samples, skip};
+use crate::support::samples;
 use crate::tools::{HostFile, have, mounted, run};
 use crate::walk;
 
@@ -71,7 +71,7 @@ fn compare(disk: &Arc<dyn ReadAt>, folder: &Path, name: &str) {
 #[test]
 fn volumes_made_by_windows_read_as_ntfs_3g_reads_them() {
     let test = "volumes_made_by_windows_read_as_ntfs_3g_reads_them";
-    let Some(samples) = samples() else { return skip(test, "the folder of samples is absent") };
+    let Some(samples) = samples(test) else { return };
     if !have(test, &["ntfs-3g"]) {
         return;
     }

@@ -1,0 +1,198 @@
+//! Damaged structures, one at a time: what is still read, what is lost, what is refused, and what is said.
+#![cfg(unix)]
+#![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "hashes images before and after")]
+
+mod support;
+
+use std::ops::Range;
+
+use fixtures::chain::{Chain, Model};
+use fixtures::damage::{Copies, Damage, EntryDamage, ItemDamage, TableDamage};
+use fixtures::fill::Fill;
+use fixtures::host_file::HostFile;
+use fixtures::vhdx::{Block, Image, MIB, metadata};
+use support::Untouched;
+use vhdx_mount::chain::{self, ChainOptions};
+use vhdx_mount::image::{HostFolders, ReadAt};
+use vhdx_mount::{ErrorKind, FaultKind, Faults};
+
+/// What becomes of a chain whose child was damaged.
+enum Outcome {
+    /// All bytes are right; these findings, in this order.
+    Whole(&'static [&'static str]),
+    /// These bytes of the disk are lost, with this code; all others are right.
+    Lost(Vec<Range<u64>>, &'static str),
+    /// It does not open.
+    Refused(ErrorKind),
+}
+
+/// A base that is full and a child: block 0 partly there, block 1 there, block 2 zeros, the rest the base's.
+fn chain() -> (tempfile::TempDir, Chain) {
+    let base = Image::fixed(12 * MIB, 2 * MIB as u32, &Fill::live(0));
+    let mut child = Image::child_of(&base, "base.vhdx");
+    child.blocks.insert(0, Block::partially_present(PRESENT.to_vec(), Fill::live(1), Fill::stale(1)));
+    child.blocks.insert(1, Block::fully_present(Fill::live(1)));
+    child.blocks.insert(2, Block::absent(fixtures::vhdx::bat::PayloadState::ZERO));
+    let folder = tempfile::tempdir().expect("a folder");
+    let chain = Chain::write(vec![base, child], folder.path()).expect("a chain is written");
+    (folder, chain)
+}
+
+/// Sectors of block 0 that the child holds.
+const PRESENT: [Range<u64>; 3] = [0..7, 100..1000, 4095..4096];
+
+fn present_bytes() -> Vec<Range<u64>> {
+    PRESENT.iter().map(|sectors| sectors.start * 512..sectors.end * 512).collect()
+}
+
+fn expect(damage: &Damage, expected: &Outcome) {
+    let (_folder, forged) = chain();
+    let child = forged.youngest.clone();
+    damage.apply(&mut HostFile::open(&child).expect("the image opens"), &forged.places[1]);
+    let _untouched = Untouched::watch(&forged.files);
+    let opened = chain::open(&HostFolders, &child, &ChainOptions::default());
+    match (opened, expected) {
+        (Err(error), Outcome::Refused(kind)) => assert_eq!(error.kind(), *kind, "{damage:?}: {error}"),
+        (Err(error), _) => panic!("{damage:?}: {error}\n{}", error.details().join("\n")),
+        (Ok(_), Outcome::Refused(kind)) => panic!("{damage:?}: should be refused as {kind:?}"),
+        (Ok(opened), Outcome::Whole(codes)) => {
+            let found: Vec<_> = opened.findings().iter().map(|finding| finding.code.as_str()).collect();
+            assert_eq!(found, *codes, "{damage:?}");
+            expect_bytes(&**opened.disk(), &forged.model, &[], "", damage);
+        }
+        (Ok(opened), Outcome::Lost(lost, code)) => {
+            expect_bytes(&**opened.disk(), &forged.model, lost, code, damage);
+        }
+    }
+}
+
+/// All bytes are the model's, but for those that are lost: they are named, and zeros stand in their place.
+fn expect_bytes(disk: &dyn ReadAt, model: &Model, lost: &[Range<u64>], code: &str, damage: &Damage) {
+    let mut got = vec![0xa5; disk.size() as usize];
+    let mut faults = Faults::new();
+    disk.read_at(&mut got, 0, &mut faults).expect("a read");
+    let mut told: Vec<Range<u64>> = Vec::new();
+    for fault in &faults {
+        assert_eq!((fault.kind, fault.code, fault.link), (FaultKind::Lost, code, Some(0)), "{damage:?}");
+        told.push(fault.range.clone());
+    }
+    assert_eq!(told, lost, "{damage:?}");
+    let mut expected = model.bytes(0, got.len());
+    for range in lost {
+        expected[range.start as usize..range.end as usize].fill(0);
+    }
+    assert!(got == expected, "{damage:?}: wrong bytes");
+}
+
+#[test]
+fn nothing_damaged() {
+    expect(&Damage::Zeroed(0..0), &Outcome::Whole(&[]));
+}
+
+#[test]
+fn one_copy_of_a_header_or_region_table_is_enough() {
+    expect(&Damage::FileTypeIdentifier, &Outcome::Whole(&["file-type-identifier-bad"]));
+    for damage in TableDamage::ALL {
+        for copies in [Copies::First, Copies::Second] {
+            expect(&Damage::Header(copies, damage), &Outcome::Whole(&["header-bad"]));
+            expect(&Damage::RegionTable(copies, damage), &Outcome::Whole(&["region-table-bad"]));
+        }
+        expect(&Damage::Header(Copies::Both, damage), &Outcome::Refused(ErrorKind::Corrupt));
+        expect(&Damage::RegionTable(Copies::Both, damage), &Outcome::Refused(ErrorKind::Corrupt));
+    }
+}
+
+#[test]
+fn what_is_required_and_unknown_is_refused_by_name() {
+    expect(&Damage::UnknownRegion { required: true }, &Outcome::Refused(ErrorKind::Unsupported));
+    expect(&Damage::UnknownRegion { required: false }, &Outcome::Whole(&["region-unknown"]));
+    expect(&Damage::UnknownItem { required: true }, &Outcome::Refused(ErrorKind::Unsupported));
+    expect(&Damage::UnknownItem { required: false }, &Outcome::Whole(&["metadata-item-unknown"]));
+}
+
+#[test]
+fn metadata_that_the_disk_can_be_read_without_is_a_finding() {
+    use ItemDamage::{Empty, Missing, Ones, OutsideRegion, Twice, Zeroed};
+    let spoilt = Outcome::Whole(&["metadata-item-bad"]);
+    for damage in [Empty, OutsideRegion, Missing] {
+        expect(&Damage::MetadataItem(metadata::VIRTUAL_DISK_ID, damage), &spoilt);
+        expect(&Damage::MetadataItem(metadata::PHYSICAL_SECTOR_SIZE, damage), &spoilt);
+    }
+    for damage in [Zeroed, Ones] {
+        // Any 16 bytes are an id; that it is not the parent's is told.
+        expect(&Damage::MetadataItem(metadata::VIRTUAL_DISK_ID, damage), &Outcome::Whole(&["disk-id-differs"]));
+        expect(&Damage::MetadataItem(metadata::PHYSICAL_SECTOR_SIZE, damage), &spoilt);
+    }
+    expect(&Damage::MetadataItem(metadata::VIRTUAL_DISK_ID, Twice), &Outcome::Whole(&[]));
+}
+
+#[test]
+fn metadata_that_nothing_stands_in_for_is_refused() {
+    for damage in [TableDamage::Zeroed, TableDamage::Signature, TableDamage::Absurd] {
+        expect(&Damage::MetadataTable(damage), &Outcome::Refused(ErrorKind::Corrupt));
+    }
+    let needed = [metadata::FILE_PARAMETERS, metadata::VIRTUAL_DISK_SIZE, metadata::LOGICAL_SECTOR_SIZE];
+    for id in needed {
+        for damage in [ItemDamage::Zeroed, ItemDamage::Ones, ItemDamage::Empty, ItemDamage::OutsideRegion] {
+            expect(&Damage::MetadataItem(id, damage), &Outcome::Refused(ErrorKind::Corrupt));
+        }
+    }
+    // Without a locator nothing proves a parent, whatever lies beside the child.
+    for damage in ItemDamage::ALL.into_iter().filter(|damage| *damage != ItemDamage::Twice) {
+        expect(&Damage::MetadataItem(metadata::PARENT_LOCATOR, damage), &Outcome::Refused(ErrorKind::NotFound));
+    }
+}
+
+#[test]
+fn a_bad_payload_entry_costs_what_its_block_holds_and_nothing_more() {
+    let cases = [
+        (EntryDamage::PastEnd, "block-past-end"),
+        (EntryDamage::FarthestOffset, "block-past-end"),
+        (EntryDamage::OntoHeaders, "block-on-structure"),
+        (EntryDamage::OntoLog, "block-on-structure"),
+        (EntryDamage::OntoMetadata, "block-on-structure"),
+        (EntryDamage::OntoBat, "block-on-structure"),
+        (EntryDamage::ReservedBit(3), "block-misaligned"),
+        (EntryDamage::ReservedBit(19), "block-misaligned"),
+    ];
+    for (damage, code) in cases {
+        // Of block 0 the child holds some sectors, and its bitmap still tells which: the others are the base's.
+        expect(&Damage::PayloadEntry(0, damage), &Outcome::Lost(present_bytes(), code));
+        expect(&Damage::PayloadEntry(1, damage), &Outcome::Lost(vec![2 * MIB..4 * MIB], code));
+    }
+    let reserved = Outcome::Lost(vec![2 * MIB..4 * MIB], "block-state-reserved");
+    expect(&Damage::PayloadEntry(1, EntryDamage::State(4)), &reserved);
+}
+
+#[test]
+fn a_bad_bitmap_entry_costs_the_partly_present_blocks_of_its_chunk() {
+    let cases = [
+        (EntryDamage::Zeroed, "bitmap-missing"),
+        (EntryDamage::State(0), "bitmap-missing"),
+        (EntryDamage::State(7), "bitmap-missing"),
+        (EntryDamage::PastEnd, "block-past-end"),
+        (EntryDamage::OntoMetadata, "block-on-structure"),
+        (EntryDamage::ReservedBit(7), "block-misaligned"),
+    ];
+    let block_0 = vec![0..2 * MIB];
+    for (damage, code) in cases {
+        expect(&Damage::BitmapEntry(0, damage), &Outcome::Lost(block_0.clone(), code));
+    }
+}
+
+#[test]
+fn a_cut_file_loses_what_was_cut_off() {
+    let (_folder, forged) = chain();
+    let block = forged.places[1].payload[&1].clone();
+    assert_eq!(block.end, forged.places[1].file_size, "block 1 stands last");
+    for cut in [1, 512, 4096, 100_001, 2 * MIB] {
+        let lost = vec![4 * MIB - cut..4 * MIB];
+        expect(&Damage::Truncated(block.end - cut), &Outcome::Lost(lost, "block-past-end"));
+    }
+    for size in [0, 1, 65_536, 262_144] {
+        expect(
+            &Damage::Truncated(size),
+            &Outcome::Refused(if size == 1 { ErrorKind::Unsupported } else { ErrorKind::Corrupt }),
+        );
+    }
+}
