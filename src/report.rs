@@ -157,8 +157,6 @@ codes! {
     BlockOnStructure = "block-on-structure",
     /// A BAT entry has a state that the format does not know.
     BlockStateReserved = "block-state-reserved",
-    /// A BAT entry has the state that version 0.95 of the format called UNMAPPED.
-    BlockStateOldUnmapped = "block-state-old-unmapped",
     /// A BAT entry is partially present in an image that has no parent.
     BlockPartialWithoutParent = "block-partial-without-parent",
     /// A sector bitmap that is needed is not there.
@@ -191,8 +189,6 @@ codes! {
     NtfsMirrorUsed = "ntfs-mirror-used",
     /// One of NTFS's own files does not hold, and the volume is read without it.
     NtfsMetafileBad = "ntfs-metafile-bad",
-    /// A folder index does not hold.
-    NtfsIndexBad = "ntfs-index-bad",
     /// A folder index was read through doubtful bytes.
     NtfsIndexDoubtful = "ntfs-index-doubtful",
     /// A run list does not hold.
