@@ -8,6 +8,8 @@
 
 mod compression;
 mod contents;
+mod damage;
+mod forge;
 mod layouts;
 mod metadata;
 mod samples;

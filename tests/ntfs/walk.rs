@@ -79,7 +79,7 @@ pub(crate) fn find(tree: &dyn Tree, path: &str) -> NodeId {
 /// The whole content of a node; every byte must be proven.
 pub(crate) fn content(tree: &dyn Tree, node: NodeId) -> Vec<u8> {
     let mut content = Vec::new();
-    let mut buf = vec![0xa5; 256 << 10];
+    let mut buf = vec![0xa5; 64 << 10];
     loop {
         let mut faults = Faults::new();
         let read = tree.read_at(node, content.len() as u64, &mut buf, &mut faults).unwrap();

@@ -113,7 +113,9 @@ impl Index {
     /// The places of the blocks that `$BITMAP` says are in use. What cannot be read of it counts as not in use.
     pub(super) fn blocks_in_use(&self, volume: &Volume) -> Vec<NodePlace> {
         let Some(allocation) = &self.allocation else { return Vec::new() };
-        let blocks = allocation.size().checked_div(self.block_size).unwrap_or(0).min(MAX_BLOCKS);
+        // An index has no holes, so that it cannot be larger than the volume, whatever its size says.
+        let size = allocation.size().min(volume.boot.volume_size());
+        let blocks = size.checked_div(self.block_size).unwrap_or(0).min(MAX_BLOCKS);
         let mut places = Vec::new();
         let mut buf = [0; 4096];
         let mut first = 0u64;

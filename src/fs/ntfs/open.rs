@@ -67,7 +67,8 @@ impl Ntfs {
         let mut ntfs = Ntfs {
             volume,
             mft,
-            upcase: UpCase::of_unicode(),
+            // Nothing is looked up by name before the table is read.
+            upcase: UpCase::default(),
             options,
             label: Name::default(),
             information: None,
@@ -85,11 +86,11 @@ impl Ntfs {
         ntfs.read_volume_metafile();
         match ntfs.read_upcase() {
             Ok(table) => ntfs.upcase = table,
-            Err(error) => ntfs.note(
-                Code::NtfsMetafileBad,
-                Severity::Warning,
-                format!("$UpCase cannot be read; names are compared by Unicode's case instead: {error}"),
-            ),
+            Err(error) => {
+                ntfs.upcase = UpCase::of_unicode();
+                let text = format!("$UpCase cannot be read; names are compared by Unicode's case instead: {error}");
+                ntfs.note(Code::NtfsMetafileBad, Severity::Warning, text);
+            }
         }
         if let Err(error) = ntfs.file(RECORD_ROOT) {
             ntfs.note(

@@ -7,7 +7,8 @@ use crate::bytes::utf16_le;
 /// Units there are.
 const UNITS: usize = 1 << 16;
 
-/// The case table of a volume.
+/// The case table of a volume. The default one takes every unit for itself.
+#[derive(Default)]
 pub(super) struct UpCase(Vec<u16>);
 
 impl UpCase {
