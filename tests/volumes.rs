@@ -1,0 +1,178 @@
+//! Partition tables, whole and damaged: where the volumes lie, how they are numbered, what is said.
+
+use std::ops::Range;
+
+use fixtures::bytes::Bytes;
+use fixtures::gpt::{self, Gpt};
+use fixtures::mbr::{Entry, Extended, Logical, Mbr};
+use vhdx_mount::report::Finding;
+use vhdx_mount::volume::{self, PartitionTable, Scheme};
+
+const DISK: usize = 8 << 20;
+
+fn find(disk: &Vec<u8>, sector_size: u32) -> (PartitionTable, Vec<&'static str>) {
+    let mut findings: Vec<Finding> = Vec::new();
+    let table = volume::find(disk, sector_size, &mut findings);
+    (table, findings.iter().map(|finding| finding.code.as_str()).collect())
+}
+
+fn places(table: &PartitionTable) -> Vec<(u32, Range<u64>)> {
+    table.partitions.iter().map(|partition| (partition.number, partition.disk.clone())).collect()
+}
+
+fn gpt_disk(sector_size: u32) -> Vec<u8> {
+    let mut disk = vec![0; DISK];
+    let mut table = Gpt::new(sector_size).with(256, 16).with(512, 32).with(768, 64);
+    // Slot 1 is free: numbers keep the gap.
+    table.partitions[1].slot = 6;
+    table.partitions[2].kind = gpt::EFI_SYSTEM;
+    table.write(&mut disk);
+    disk
+}
+
+/// Where the partitions of [`gpt_disk`] lie.
+fn gpt_places(sector_size: u64) -> Vec<(u32, Range<u64>)> {
+    let place = |number, first, sectors| (number, first * sector_size..(first + sectors) * sector_size);
+    vec![place(1, 256, 16), place(3, 768, 64), place(7, 512, 32)]
+}
+
+#[test]
+fn gpt_partitions_are_numbered_by_slot() {
+    for sector_size in [512, 4096] {
+        let (table, codes) = find(&gpt_disk(sector_size), sector_size);
+        assert_eq!((table.scheme, places(&table)), (Scheme::Gpt, gpt_places(sector_size.into())));
+        assert_eq!(codes, Vec::<&str>::new());
+        assert_eq!(table.partitions[1].kind.describe(), "EFI system");
+        assert_eq!(table.partitions[0].name, "Basic data partition");
+    }
+}
+
+#[test]
+fn a_table_of_the_other_sector_size_is_found_too() {
+    let (table, _) = find(&gpt_disk(4096), 512);
+    assert_eq!(places(&table), gpt_places(4096));
+}
+
+#[test]
+fn the_backup_stands_in_for_the_primary() {
+    for sector_size in [512u32, 4096] {
+        let start = sector_size as usize;
+        // Signature, header, an entry: each is under a checksum.
+        for spoilt in [start, start + 40, 2 * start + 32] {
+            let mut disk = gpt_disk(sector_size);
+            disk[spoilt] ^= 1;
+            let (table, codes) = find(&disk, sector_size);
+            assert_eq!(places(&table), gpt_places(sector_size.into()), "{spoilt}");
+            assert_eq!(codes, ["gpt-primary-bad"]);
+        }
+        let mut disk = gpt_disk(sector_size);
+        disk[..2 * start].fill(0);
+        assert_eq!(
+            places(&find(&disk, sector_size).0),
+            gpt_places(sector_size.into()),
+            "the first two sectors are gone"
+        );
+    }
+}
+
+#[test]
+fn a_bad_backup_is_told_and_costs_nothing() {
+    let mut disk = gpt_disk(512);
+    disk[DISK - 512] ^= 1;
+    let (table, codes) = find(&disk, 512);
+    assert_eq!((places(&table), codes), (gpt_places(512), vec!["gpt-backup-bad"]));
+}
+
+#[test]
+fn without_either_table_the_entries_are_used_as_they_lie_or_there_are_no_volumes() {
+    let mut disk = gpt_disk(512);
+    disk[DISK - 512] ^= 1;
+    // An unused entry: the checksum of the entries does not hold any more.
+    disk[1024 + 10 * 128 + 100] ^= 1;
+    let (table, codes) = find(&disk, 512);
+    assert_eq!((places(&table), codes), (gpt_places(512), vec!["gpt-primary-bad"]));
+
+    disk[512] ^= 1;
+    let (table, codes) = find(&disk, 512);
+    assert_eq!((table.scheme, places(&table), codes), (Scheme::Gpt, vec![], vec!["gpt-primary-bad"]));
+}
+
+fn mbr() -> Mbr {
+    let mut table = Mbr::new(512);
+    table.primary[0] = Some(Entry::ntfs(2048, 100));
+    table.primary[3] = Some(Entry::ntfs(4096, 200));
+    table.extended = Some(Extended {
+        slot: 1,
+        first: 8192,
+        sectors: 6000,
+        // The chain need not follow the disk.
+        logical: vec![
+            Logical { record: 8192, partition: Entry::ntfs(8200, 10) },
+            Logical { record: 13_000, partition: Entry::ntfs(13_100, 30) },
+            Logical { record: 9000, partition: Entry::ntfs(9001, 20) },
+        ],
+    });
+    table
+}
+
+/// Where the partitions of [`mbr`] lie.
+fn mbr_places() -> Vec<(u32, Range<u64>)> {
+    let place = |number, first: u64, sectors: u64| (number, first * 512..(first + sectors) * 512);
+    vec![place(1, 2048, 100), place(4, 4096, 200), place(5, 8200, 10), place(6, 13_100, 30), place(7, 9001, 20)]
+}
+
+fn mbr_disk() -> Vec<u8> {
+    let mut disk = vec![0; DISK];
+    mbr().write(&mut disk);
+    disk
+}
+
+#[test]
+fn mbr_partitions_are_1_to_4_and_logical_ones_from_5() {
+    let (table, codes) = find(&mbr_disk(), 512);
+    assert_eq!((table.scheme, places(&table), codes), (Scheme::Mbr, mbr_places(), vec![]));
+}
+
+#[test]
+fn extended_boot_records_that_go_round_or_end_in_nothing_keep_those_before() {
+    let mut round = mbr_disk();
+    // The last record points back to the first: its second entry, relative to the extended partition.
+    let last = 9000 * 512;
+    round[last + 462 + 4] = 5;
+    round[last + 462 + 12] = 1;
+    let (table, codes) = find(&round, 512);
+    assert_eq!((places(&table), codes), (mbr_places(), vec!["partition-bad"]));
+
+    let mut nothing = mbr_disk();
+    nothing[last..last + 512].fill(0);
+    let (table, codes) = find(&nothing, 512);
+    assert_eq!((places(&table), codes), (mbr_places()[..4].to_vec(), vec!["partition-bad"]));
+
+    let mut cut = mbr_disk();
+    cut.truncate(10_000 * 512);
+    let (table, codes) = find(&cut, 512);
+    assert_eq!(places(&table), mbr_places()[..3]);
+    assert_eq!(codes, ["partition-table-unreadable"]);
+}
+
+#[test]
+fn a_partition_past_the_end_is_kept_and_told() {
+    let mut disk = mbr_disk();
+    disk.truncate(4200 * 512);
+    let (table, codes) = find(&disk, 512);
+    assert_eq!(places(&table), mbr_places()[..2]);
+    assert_eq!(codes, ["partition-table-unreadable", "volume-cut"]);
+}
+
+#[test]
+fn a_disk_without_a_table_is_one_volume() {
+    let mut volume = vec![0; DISK];
+    volume.write_at(3, b"NTFS    ");
+    volume.write_at(510, &[0x55, 0xaa]);
+    // What would be a partition in a boot record is code in a boot sector.
+    volume.write_at(446, &[0x80, 0, 0, 0, 7, 0, 0, 0, 1, 0, 0, 0, 9, 0, 0, 0]);
+    for disk in [volume, vec![0; DISK]] {
+        let (table, codes) = find(&disk, 512);
+        assert_eq!((table.scheme, places(&table), codes), (Scheme::None, vec![(1, 0..DISK as u64)], vec![]));
+    }
+}
