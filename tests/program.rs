@@ -4,85 +4,17 @@
 
 mod support;
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
 
 use fixtures::chain::{Chain, RandomChain};
 use fixtures::fill::Fill;
 use fixtures::vhdx::{Block, Image, Layout, MIB, Part};
+use support::program::{Mounted, PROGRAM, can_mount, expect_success, has, is_gone, run, wait_until};
 use support::{Untouched, skip};
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_vhdx-mount");
-
-/// Runs a command to its end, a minute at most; gives what it printed.
-fn run(program: &str, args: &[&dyn AsRef<std::ffi::OsStr>]) -> Output {
-    let mut command = Command::new("timeout");
-    command.args(["--kill-after=5", "60", program]);
-    command.args(args.iter().map(|arg| arg.as_ref())).stdin(Stdio::null());
-    command.output().unwrap_or_else(|error| panic!("{program}: {error}"))
-}
-
-fn expect_success(output: &Output) {
-    assert!(output.status.success(), "{:?}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
-}
-
-/// Whether a tool is there; says that the test is skipped where it is not.
-fn has(test: &str, tool: &str) -> bool {
-    let found = Command::new("sh").args(["-c", &format!("command -v {tool}")]).stdout(Stdio::null()).status();
-    let found = found.is_ok_and(|status| status.success());
-    if !found {
-        skip(test, &format!("{tool} is not installed"));
-    }
-    found
-}
-
-/// Whether this process may mount at all.
-fn can_mount(test: &str) -> bool {
-    let can = File::open("/dev/fuse").is_ok() && (rustix::process::geteuid().is_root() || has(test, "fusermount3"));
-    if !can {
-        skip(test, "/dev/fuse cannot be opened");
-    }
-    can
-}
-
-/// A mount of the program in the background, taken down when dropped.
-struct Mounted {
-    at: PathBuf,
-    _folder: tempfile::TempDir,
-}
-
-impl Mounted {
-    fn new(image: &Path, more: &[&str]) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let at = folder.path().join("m");
-        fs::create_dir(&at).expect("a mount point");
-        let mut args: Vec<&dyn AsRef<std::ffi::OsStr>> = vec![&image, &at];
-        args.extend(more.iter().map(|arg| arg as &dyn AsRef<std::ffi::OsStr>));
-        expect_success(&run(PROGRAM, &args));
-        Mounted { at, _folder: folder }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.at.join(name)
-    }
-
-    /// The process that serves it.
-    fn server(&self) -> i32 {
-        let output = run("pgrep", &[&"-f", &format!("{}.*--detached", self.at.display())]);
-        let text = String::from_utf8_lossy(&output.stdout);
-        text.split_whitespace().next().and_then(|pid| pid.parse().ok()).expect("a serving process")
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        run("umount", &[&"--lazy", &"--quiet", &self.at]);
-    }
-}
 
 /// A base of 8 MiB full of known bytes, and its file.
 fn base(folder: &Path) -> (Image, PathBuf) {
@@ -90,20 +22,6 @@ fn base(folder: &Path) -> (Image, PathBuf) {
     let path = folder.join("base.vhdx");
     image.write_to(&path).expect("an image is written");
     (image, path)
-}
-
-fn is_gone(at: &Path) -> bool {
-    let mounts = fs::read_to_string("/proc/mounts").expect("the mounts");
-    !mounts.lines().any(|line| line.split(' ').nth(1) == at.to_str())
-}
-
-/// Waits until something holds; a test that waits longer than 20 s has failed.
-fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    let started = Instant::now();
-    while !holds() {
-        assert!(started.elapsed() < Duration::from_secs(20), "{what} did not come to pass");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 fn alive(pid: i32) -> bool {
@@ -324,7 +242,7 @@ fn an_image_that_vanishes_or_shrinks_hangs_nobody() {
 fn a_failure_is_told_by_the_command_itself() {
     let folder = tempfile::tempdir().expect("a folder");
     let (_, image) = base(folder.path());
-    let cases: [(&[&dyn AsRef<std::ffi::OsStr>], i32, &str); 5] = [
+    let cases: [(&[&dyn AsRef<OsStr>], i32, &str); 5] = [
         (&[&folder.path().join("none.vhdx"), &folder.path()], 1, "none.vhdx"),
         (&[&image, &folder.path().join("no such folder")], 1, "no such folder"),
         (&[&image, &folder.path()], 1, "empty"),

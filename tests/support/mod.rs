@@ -1,6 +1,9 @@
 //! What the tests share: skipping out loud, hashing images before and after, opening chains.
 #![allow(dead_code, reason = "each file of tests takes what it needs")]
 
+#[cfg(target_os = "linux")]
+pub(crate) mod program;
+
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
