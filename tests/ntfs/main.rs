@@ -12,6 +12,7 @@ mod damage;
 mod forge;
 mod layouts;
 mod metadata;
+mod mutations;
 mod samples;
 #[path = "../support/mod.rs"]
 mod support;
