@@ -28,8 +28,15 @@ impl Broken {
         Error::new(ErrorKind::Corrupt, self.to_string()).at(structure, offset)
     }
 
-    pub(crate) fn finding(&self, code: Code, severity: Severity, structure: &'static str, offset: u64) -> Finding {
-        Finding::new(code, severity, format!("the {structure} does not hold: {self}"))
+    /// A finding; `instead` says what stands in for the structure.
+    pub(crate) fn finding(
+        &self,
+        code: Code,
+        severity: Severity,
+        (structure, offset): (&'static str, u64),
+        instead: &str,
+    ) -> Finding {
+        Finding::new(code, severity, format!("does not hold: {self}; {instead}"))
             .at(structure, offset)
             .versus(self.expected.clone(), self.found.clone())
     }

@@ -137,9 +137,12 @@ fn current_header(image: &dyn ReadAt, findings: &mut Vec<Finding>) -> Result<Hea
         if let Err(broken) = header
             && chosen != Current::None
         {
-            findings.push(
-                broken.finding(Code::HeaderBad, Severity::Warning, name, offset).advise("the other header is used"),
-            );
+            findings.push(broken.finding(
+                Code::HeaderBad,
+                Severity::Warning,
+                (name, offset),
+                "the other header is used",
+            ));
         }
     }
     if chosen == Current::Ambiguous {
@@ -170,11 +173,12 @@ fn regions(file: &dyn ReadAt, findings: &mut Vec<Finding>) -> Result<(RegionTabl
         if let Err(broken) = table
             && tables.iter().any(std::result::Result::is_ok)
         {
-            findings.push(
-                broken
-                    .finding(Code::RegionTableBad, Severity::Warning, name, offset)
-                    .advise("the other region table is used"),
-            );
+            findings.push(broken.finding(
+                Code::RegionTableBad,
+                Severity::Warning,
+                (name, offset),
+                "the other region table is used",
+            ));
         }
     }
     if let [Ok(first), Ok(second)] = &tables

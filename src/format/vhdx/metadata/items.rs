@@ -181,10 +181,11 @@ fn parent(reader: &mut Reader<'_>, entries: &[TableEntry], findings: &mut Vec<Fi
         parent_locator::parse(&bytes, &mut problems).map_err(|broken| broken.error("parent locator", at))
     });
     for problem in &problems {
-        findings.push(problem.finding(Code::ParentLocatorBad, Severity::Warning, "parent locator", at));
+        let place = ("parent locator", at);
+        findings.push(problem.finding(Code::ParentLocatorBad, Severity::Warning, place, "the entry is left out"));
     }
     record.unwrap_or_else(|error| {
-        let mut finding = Finding::new(Code::ParentLocatorBad, Severity::Error, error.to_string());
+        let mut finding = Finding::new(Code::ParentLocatorBad, Severity::Error, error.message());
         (finding.structure, finding.offset) = error.place();
         findings.push(finding);
         ParentRecord { linkage: None, linkage2: None, places: Vec::new() }
