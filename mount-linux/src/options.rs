@@ -27,8 +27,8 @@ pub struct Options {
     /// listing.
     pub list_streams: bool,
     /// Leaves a process of `fusermount3` behind that removes the mount when this process is killed. Without it (and
-    /// where there is no `fusermount3`) a kill leaves a mount that answers every access at once with `ENOTCONN`, until
-    /// it is unmounted or mounted again.
+    /// where there is no `fusermount3`, or one older than 3.15 and an ordinary user) a kill leaves a mount that answers
+    /// every access at once with `ENOTCONN`, until it is unmounted or mounted again.
     pub auto_unmount: bool,
 }
 
