@@ -26,9 +26,9 @@ pub struct Options {
     /// Lists named streams as `file:stream` beside their files. Without it they can be opened by name, but are in no
     /// listing.
     pub list_streams: bool,
-    /// Leaves a process of `fusermount3` behind that removes the mount when this process is killed. Without it (and
-    /// where there is no `fusermount3`) a kill leaves a mount that answers every access at once with `ENOTCONN`, until
-    /// it is unmounted or mounted again.
+    /// Leaves a process of `fusermount3` behind that removes the mount when this process is killed. Without it (where
+    /// there is none; up to version 3.14, and with some later ones, for an ordinary user without `allow_other`) a kill
+    /// leaves a mount that answers every access at once with `ENOTCONN`, until it is unmounted or mounted again.
     pub auto_unmount: bool,
 }
 

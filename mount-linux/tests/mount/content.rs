@@ -143,6 +143,19 @@ fn owner_and_modes_are_options() {
 }
 
 #[test]
+fn other_users_see_nothing_unless_they_are_let_in() {
+    if !can("other_users_see_nothing_unless_they_are_let_in", &["setpriv"]) {
+        return;
+    }
+    let listed = |mounted: &Mounted| {
+        run("setpriv", &[&"--reuid=4321", &"--regid=1", &"--clear-groups", &"ls", &mounted.point()])
+    };
+    let refused = listed(&Mounted::new("whole"));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("Permission denied"));
+    assert!(listed(&Mounted::with("whole", "allow-other")).status.success());
+}
+
+#[test]
 fn statfs_tells_the_size_of_the_volume() {
     if !can("statfs_tells_the_size_of_the_volume", &["df"]) {
         return;

@@ -253,6 +253,10 @@ fn watch(server: Pid) -> mpsc::Sender<()> {
         if ended.recv_timeout(3 * PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
             eprintln!("a test hangs: killing the server");
             let _ = rustix::process::kill_process(server, Signal::KILL);
+            if ended.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+                eprintln!("the test goes on for ever");
+                std::process::abort();
+            }
         }
     });
     alive
