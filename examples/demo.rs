@@ -142,9 +142,7 @@ fn show(program: &Path, args: &[&Path]) -> Result<bool> {
 /// Compares the files below a folder with the manifest of what was put in, and says so file by file.
 fn compare(root: &Path, known_errors: Option<&[(String, String)]>) -> Result<()> {
     let (mut whole, mut unreadable) = (0, 0);
-    // Named streams are files on a mount only.
-    let wanted: Vec<_> =
-        ntfs::manifest().into_iter().filter(|file| known_errors.is_none() || !file.path.contains(':')).collect();
+    let wanted = ntfs::manifest();
     for file in &wanted {
         let path = file.name.as_ref().map_or_else(|| file.path.clone(), |name| format!("{}:{name}", file.path));
         let known = known_errors.and_then(|errors| errors.iter().find(|(failed, _)| *failed == path));
@@ -211,13 +209,36 @@ fn extract_folder(
             extract_folder(tree, entry.node, &to, &path, errors)?;
             continue;
         }
-        let mut bytes = vec![0; usize::try_from(tree.attr(entry.node)?.size)?];
-        let mut faults = Faults::new();
-        tree.read_at(entry.node, 0, &mut bytes, &mut faults)?;
-        match faults.worst() {
-            None => fs::write(&to, bytes)?,
-            Some(fault) => errors
-                .push((path, format!("bytes {}..{} are lost ({})", fault.range.start, fault.range.end, fault.code))),
+        extract_stream(tree, entry.node, to.clone(), path.clone(), errors)?;
+        let mut streams = Vec::new();
+        tree.streams(entry.node, &mut |stream| {
+            streams.push(stream);
+            ControlFlow::Continue(())
+        })?;
+        for stream in streams {
+            let name = stream.name.to_string_lossy();
+            let to = to.with_file_name(format!("{}:{name}", entry.name.to_string_lossy()));
+            extract_stream(tree, stream.node, to, format!("{path}:{name}"), errors)?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes a stream to a new file, or says why it is not whole.
+fn extract_stream(
+    tree: &dyn Tree,
+    node: NodeId,
+    to: PathBuf,
+    path: String,
+    errors: &mut Vec<(String, String)>,
+) -> Result<()> {
+    let mut bytes = vec![0; usize::try_from(tree.attr(node)?.size)?];
+    let mut faults = Faults::new();
+    tree.read_at(node, 0, &mut bytes, &mut faults)?;
+    match faults.worst() {
+        None => fs::write(to, bytes)?,
+        Some(fault) => {
+            errors.push((path, format!("bytes {}..{} are lost ({})", fault.range.start, fault.range.end, fault.code)));
         }
     }
     Ok(())
