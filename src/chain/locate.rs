@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use super::link::Found;
 use super::open::ChainOptions;
 use crate::error::Result;
 use crate::format;
-use crate::image::{Depth, ImageStore, ReadAt};
+use crate::image::{Depth, ImageStore, OpenedImage};
 use crate::layer::{Identity, ParentPlace, ParentRecord, PlaceKind};
 
 /// Files that are looked at in one folder or below a `--parent-dir`.
@@ -74,9 +73,9 @@ impl<'a> Locator<'a> {
     }
 
     /// Who a file is, or why that cannot be told.
-    pub(super) fn identity(&mut self, path: &Path) -> &std::result::Result<Identity, String> {
+    pub(super) fn identity(&mut self, candidate: &Candidate) -> &std::result::Result<Identity, String> {
         let store = self.store;
-        self.identities.entry(path.to_owned()).or_insert_with(|| identify(store, path))
+        self.identities.entry(candidate.path.clone()).or_insert_with(|| identify(store, candidate))
     }
 
     /// Where a recorded place is on this host.
@@ -93,10 +92,19 @@ impl<'a> Locator<'a> {
     }
 }
 
-fn identify(store: &dyn ImageStore, path: &Path) -> std::result::Result<Identity, String> {
-    let image: Result<Arc<dyn ReadAt>> = store.open_found(path).map(|opened| opened.image);
-    let image = image.map_err(|error| error.message().to_owned())?;
-    format::identify(&image).ok_or_else(|| "not a readable VHDX".to_owned())
+impl Candidate {
+    /// Opens the file: what the user gave as what was named, everything else as what was found.
+    pub(super) fn open(&self, store: &dyn ImageStore) -> Result<OpenedImage> {
+        match self.found {
+            Found::Given | Found::Opened => store.open_named(&self.path),
+            Found::Recorded(_) | Found::ByName | Found::ByIdentity => store.open_found(&self.path),
+        }
+    }
+}
+
+fn identify(store: &dyn ImageStore, candidate: &Candidate) -> std::result::Result<Identity, String> {
+    let opened = candidate.open(store).map_err(|error| error.message().to_owned())?;
+    format::identify(&opened.image).ok_or_else(|| "not a readable VHDX".to_owned())
 }
 
 /// The folder that holds a file, absolute where the host can say so, so that it has folders above it.

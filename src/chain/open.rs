@@ -153,7 +153,7 @@ impl Opening<'_> {
             }
             // The child itself is no parent worth telling of, unless it claims to be one.
             let is_child = candidate.found == Found::ByIdentity && candidate.path.file_name() == child.file_name();
-            let identity = match self.locator.identity(&candidate.path) {
+            let identity = match self.locator.identity(&candidate) {
                 Ok(identity) => identity,
                 Err(why) => {
                     rejected.push((candidate.path, why.clone()));
@@ -168,10 +168,7 @@ impl Opening<'_> {
                 rejected.push((candidate.path, format!("DataWriteGuid {guid}")));
                 continue;
             };
-            let opened = match candidate.found {
-                Found::Given => self.store.open_named(&candidate.path)?,
-                _ => self.store.open_found(&candidate.path)?,
-            };
+            let opened = candidate.open(self.store)?;
             if self.ids.contains(&opened.id) {
                 return Err(cycle(child, &candidate.path));
             }

@@ -1,6 +1,7 @@
 //! `vhdx-mount info`: the chain as a table, the findings, the volumes.
 
 use anstream::println;
+use vhdx_mount::bytes::Guid;
 use vhdx_mount::chain::Link;
 use vhdx_mount::layer::ContainerKind;
 use vhdx_mount::namespace::{Inventory, Volume, report};
@@ -38,7 +39,7 @@ fn links(inventory: &Inventory, verbosity: &Verbosity) {
     );
     println!();
     let rows = links.iter().enumerate().map(|(number, link)| link_row(number, link));
-    table(&["link", "image", "kind", "disk", "in file", "log", "found by"], rows.collect());
+    table(&["link", "image", "kind", "disk", "in file", "identity", "log", "found by"], rows.collect());
     if verbosity.verbose > 0 {
         println!();
         for (number, link) in links.iter().enumerate() {
@@ -67,9 +68,15 @@ fn link_row(number: usize, link: &Link) -> Vec<String> {
         kind.to_owned(),
         size(geometry.virtual_size),
         size(link.file_size),
+        identity.data_write_guid.map_or_else(|| "-".to_owned(), short),
         log,
         link.found.describe().to_owned(),
     ]
+}
+
+/// The first group of a GUID: enough to tell the links of one chain apart.
+fn short(guid: Guid) -> String {
+    guid.to_string().chars().take_while(|c| *c != '-').collect()
 }
 
 fn link_details(number: usize, link: &Link) {
