@@ -54,18 +54,35 @@ fn disk(folder: &Path, source: &Path) -> Vec<u8> {
     disk
 }
 
+/// A chain of four links over such a disk.
+struct Forged {
+    folder: tempfile::TempDir,
+    /// What was put in.
+    source: PathBuf,
+    /// What the merged disk holds.
+    disk: Vec<u8>,
+    chain: Chain,
+}
+
+impl Forged {
+    fn new(seed: u64) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let source = source(folder.path());
+        let disk = disk(folder.path(), &source);
+        let images = folder.path().join("images");
+        fs::create_dir(&images).expect("a folder");
+        let chain = Chain::write(spread(&disk, 4, 512, &mut Rng::new(seed)), &images).expect("a chain is written");
+        Forged { folder, source, disk, chain }
+    }
+}
+
 #[test]
 fn files_come_out_of_a_chain_as_they_went_in() {
     let test = "files_come_out_of_a_chain_as_they_went_in";
     if !can_mount(test) || ["mkntfs", "ntfs-3g", "rsync", "diff", "tar"].iter().any(|tool| !has(test, tool)) {
         return;
     }
-    let folder = tempfile::tempdir().expect("a folder");
-    let source = source(folder.path());
-    let disk = disk(folder.path(), &source);
-    let images = folder.path().join("images");
-    fs::create_dir(&images).expect("a folder");
-    let chain = Chain::write(spread(&disk, 4, 512, &mut Rng::new(2)), &images).expect("a chain is written");
+    let Forged { folder, source, disk, chain } = Forged::new(2);
     let _untouched = Untouched::watch(&chain.files);
 
     let mounted = Mounted::new(&chain.youngest, &[]);
@@ -123,12 +140,7 @@ fn other_readers_work_on_top() {
     if !can_mount(test) || tools.iter().any(|tool| !has(test, tool)) {
         return;
     }
-    let folder = tempfile::tempdir().expect("a folder");
-    let source = source(folder.path());
-    let disk = disk(folder.path(), &source);
-    let images = folder.path().join("images");
-    fs::create_dir(&images).expect("a folder");
-    let chain = Chain::write(spread(&disk, 4, 512, &mut Rng::new(3)), &images).expect("a chain is written");
+    let Forged { folder, source, chain, .. } = Forged::new(3);
     let _untouched = Untouched::watch(&chain.files);
     let mounted = Mounted::new(&chain.youngest, &[]);
 
