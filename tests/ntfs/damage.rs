@@ -55,7 +55,8 @@ fn the_backup_boot_sector_stands_in() {
     let Some((mut forge, contents)) = sample("the_backup_boot_sector_stands_in") else { return };
     let backup = forge.bytes.len() - 512;
     assert!(forge.bytes[..512] == forge.bytes[backup..]);
-    for (at, value) in [(3, b'X'), (0x0d, 7), (0x0d, 16), (0x31, 0x77), (0x40, 0xf4), (511, 0)] {
+    for (at, value) in [(3, b'X'), (0x0d, 7), (0x0d, 16), (0x31, 0x77), (0x28, 0x10), (0x2a, 7), (0x40, 0xf4), (511, 0)]
+    {
         let mut forge = forge.clone();
         forge.bytes[at] = value;
         if at == 0x31 {
