@@ -1,14 +1,18 @@
 //! Damage costs what it touches, and is told.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::ops::ControlFlow;
+use std::os::unix::fs::FileExt;
 
+use fixtures::random::Rng;
 use mount_api::{Case, DirEntry, ErrorKind, Faults, From, NodeId, Tree, Trust};
 use vhdx_mount::FaultKind;
 use vhdx_mount::fs::ntfs::Ntfs;
 use vhdx_mount::report::Code;
 
 use crate::forge::{Contents, DATA, Forge, INDEX_ALLOCATION, sample};
+use crate::tools::{Volume, have};
 use crate::walk::{content, find, list};
 
 /// Every file, but for those that `except` names, is what it was.
@@ -152,7 +156,7 @@ fn a_lost_sector_of_a_compressed_unit_costs_what_comes_after_it() {
         let runs = usize::from(attribute[0x20]);
         assert_eq!(attribute[runs] >> 4, 2, "the first run has another form");
         let lcn = &attribute[runs + 1 + usize::from(attribute[runs] & 15)..][..2];
-        usize::from(u16::from_le_bytes([lcn[0], lcn[1]])) * Forge::CLUSTER
+        usize::from(u16::from_le_bytes([lcn[0], lcn[1]])) * 4096
     });
     // The text repeats all 35 bytes, so that a chunk of 4096 takes some hundred bytes: the third is behind byte 512.
     let ntfs = forge.open_with(&[(first + 512..first + 1024, FaultKind::Lost)]);
@@ -377,4 +381,110 @@ fn bad_metafiles_are_told_and_done_without() {
     let ntfs = root.open();
     assert_eq!(codes(&ntfs), [Code::NtfsFileRecordBad]);
     assert!(ntfs.attr(NodeId::ROOT).is_err());
+}
+
+/// A file of so many extents that its run list stands in several records, and what it holds.
+fn scattered(test: &str) -> Option<(Forge, Vec<u8>)> {
+    if !have(test, &["mkntfs", "ntfs-3g"]) {
+        return None;
+    }
+    let volume = Volume::new(8, &["-c", "512"]);
+    let mut content = vec![0; 512 * 3000];
+    Rng::new(7).fill(&mut content);
+    volume.mounted("", |root| {
+        let file = File::create(root.join("scattered")).unwrap();
+        for (index, part) in content.chunks_mut(512).enumerate() {
+            if index % 2 == 0 {
+                file.write_all_at(part, index as u64 * 512).unwrap();
+            } else {
+                part.fill(0);
+            }
+        }
+        file.set_len(512 * 3000).unwrap();
+    });
+    Some((Forge { bytes: std::fs::read(volume.image()).unwrap() }, content))
+}
+
+#[test]
+fn a_lost_part_of_a_run_list_costs_what_it_leads_to() {
+    let test = "a_lost_part_of_a_run_list_costs_what_it_leads_to";
+    let Some((forge, content)) = scattered(test) else { return };
+    let number = record(&forge, "scattered");
+    let extensions = forge.extensions(number);
+    assert!(extensions.len() > 3, "{extensions:?}");
+    let mut covered = vec![false; content.len() / 512];
+    let mut others = 0;
+    for extension in extensions {
+        let mut forge = forge.clone();
+        let torn = forge.record(extension).end - 1;
+        forge.bytes[torn] ^= 1;
+        let ntfs = forge.open();
+        let node = find(&ntfs, "scattered");
+        let mut buf = vec![0xa5; content.len()];
+        let mut faults = Faults::new();
+        assert_eq!(ntfs.read_at(node, 0, &mut buf, &mut faults), Ok(content.len()));
+        let lost: Vec<_> = faults.iter().map(|fault| (fault.range.clone(), fault.kind)).collect();
+        let [(range, FaultKind::Lost)] = &lost[..] else {
+            // One of them holds other attributes than the content.
+            assert!(lost.is_empty() && buf == content, "{lost:?}");
+            others += 1;
+            continue;
+        };
+        let range = range.start as usize..range.end as usize;
+        assert!(range.len() > 512 && range.len() < content.len() / 2);
+        assert!(buf[..range.start] == content[..range.start] && buf[range.end..] == content[range.end..]);
+        assert!(buf[range.clone()].iter().all(|byte| *byte == 0));
+        assert!(codes(&ntfs).contains(&Code::NtfsRunListBad));
+        covered[range.start / 512..range.end / 512].fill(true);
+    }
+    // The base record holds the list of the others, and few runs or none.
+    assert!(others < 2 && covered.iter().filter(|covered| !**covered).count() < 1500);
+}
+
+#[test]
+fn what_an_attribute_list_must_not_do() {
+    let Some((forge, content)) = scattered("what_an_attribute_list_must_not_do") else { return };
+    let number = record(&forge, "scattered");
+    let extensions = forge.extensions(number);
+    // A record of another file, one that is not in use, and one of another generation.
+    let changes: [(&str, fn(&mut [u8])); 3] = [
+        ("base", |record| record[0x20] ^= 1),
+        ("in use", |record| record[0x16] &= !1),
+        ("sequence", |record| record[0x10] += 1),
+    ];
+    for (what, change) in changes {
+        let mut forge = forge.clone();
+        forge.edit(forge.record(extensions[1]), change);
+        let ntfs = forge.open();
+        let mut buf = vec![0xa5; content.len()];
+        let mut faults = Faults::new();
+        ntfs.read_at(find(&ntfs, "scattered"), 0, &mut buf, &mut faults).unwrap();
+        assert!(faults.any_lost(), "{what}");
+        for fault in &faults {
+            buf[fault.range.start as usize..fault.range.end as usize]
+                .copy_from_slice(&content[fault.range.start as usize..fault.range.end as usize]);
+        }
+        assert!(buf == content, "{what}");
+    }
+}
+
+#[test]
+fn lost_clusters_of_the_mft_cost_their_files() {
+    let Some((forge, contents)) = sample("lost_clusters_of_the_mft_cost_their_files") else { return };
+    let first = record(&forge, "many/entry 100") & !3;
+    let lost = forge.record(first).start..forge.record(first + 3).end;
+    let ntfs = forge.open_with(&[(lost, FaultKind::Lost)]);
+    let mut gone = 0;
+    for path in contents.keys().filter(|path| path.starts_with("many/")) {
+        let node = find(&ntfs, path);
+        match ntfs.attr(node) {
+            Ok(_) => assert!(content(&ntfs, node) == contents[path]),
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Lost);
+                gone += 1;
+            }
+        }
+    }
+    assert!((1..=4).contains(&gone), "{gone}");
+    assert_eq!(list(&ntfs, find(&ntfs, "many")).unwrap().len(), 400);
 }
