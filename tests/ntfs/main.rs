@@ -14,6 +14,7 @@ mod layouts;
 mod metadata;
 mod mutations;
 mod samples;
+mod second_opinions;
 #[path = "../support/mod.rs"]
 mod support;
 mod tools;
