@@ -13,6 +13,7 @@ mod forge;
 mod layouts;
 mod metadata;
 mod mutations;
+mod names;
 mod samples;
 mod second_opinions;
 #[path = "../support/mod.rs"]
