@@ -199,14 +199,14 @@ fn a_bad_index_block_costs_its_names_and_is_told_last() {
             }
         }
         assert!(entries.iter().all(|entry| ntfs.lookup(folder, &entry.name, Case::Sensitive) == Ok(entry.node)));
-        resumes_everywhere(&ntfs, folder, &entries);
+        resumes_anywhere(&ntfs, folder, &entries);
         all_right(&ntfs, contents, |path| path.starts_with("many/"));
     }
 }
 
-/// From every entry on, by cookie and by name, the listing is the rest of the whole.
-fn resumes_everywhere(ntfs: &Ntfs, folder: NodeId, entries: &[DirEntry]) {
-    for (index, entry) in entries.iter().enumerate().step_by(17) {
+/// From one entry or the other on, by cookie and by name, the listing is the rest of the whole.
+fn resumes_anywhere(ntfs: &Ntfs, folder: NodeId, entries: &[DirEntry]) {
+    for (index, entry) in entries.iter().enumerate().step_by(17.max(entries.len() / 10)) {
         for from in [From::Cookie(entry.cookie), From::After(&entry.name)] {
             let mut rest = Vec::new();
             let _ = ntfs.read_dir(folder, from, &mut |entry| {
@@ -241,7 +241,7 @@ fn names_out_of_order_are_all_listed_and_found() {
     }
     let absent = ntfs.lookup(folder, &"entry 123".into(), Case::Insensitive).unwrap_err();
     assert_eq!(absent.kind(), ErrorKind::NotFound);
-    resumes_everywhere(&ntfs, folder, &entries);
+    resumes_anywhere(&ntfs, folder, &entries);
 }
 
 #[test]
@@ -266,7 +266,44 @@ fn an_index_that_leads_to_itself_ends() {
         let (entries, end) = listed(&ntfs, folder);
         assert!(end.is_err());
         assert_eq!(entries.len(), 400);
-        resumes_everywhere(&ntfs, folder, &entries);
+        resumes_anywhere(&ntfs, folder, &entries);
+    }
+}
+
+#[test]
+fn the_names_below_a_lost_inner_block_are_found_by_the_bitmap() {
+    let test = "the_names_below_a_lost_inner_block_are_found_by_the_bitmap";
+    if !have(test, &["mkntfs", "ntfs-3g"]) {
+        return;
+    }
+    let volume = Volume::new(16, &["-c", "4096"]);
+    volume.mounted("", |root| {
+        std::fs::create_dir(root.join("deep")).unwrap();
+        for index in 0..2000 {
+            File::create(root.join(format!("deep/{}{}", index, "-".repeat(100)))).unwrap();
+        }
+    });
+    let forge = Forge { bytes: std::fs::read(volume.image()).unwrap() };
+    let number = record(&forge, "deep");
+    let used = |block: &[u8]| {
+        let start = 0x18 + usize::from(u16::from_le_bytes([block[0x18], block[0x19]]));
+        (block.starts_with(b"INDX"), block[0x24] & 1 != 0, start)
+    };
+    let blocks = forge.runs(number, INDEX_ALLOCATION);
+    let inner: Vec<_> = blocks.into_iter().filter(|at| used(&forge.bytes[*at..]).1).collect();
+    assert!(!inner.is_empty(), "the tree has two levels only");
+    for block in inner {
+        let mut own = 0;
+        let (_, _, mut at) = used(&forge.bytes[block..]);
+        while forge.bytes[block + at + 12] & 2 == 0 {
+            own += 1;
+            at += usize::from(u16::from_le_bytes([forge.bytes[block + at + 8], forge.bytes[block + at + 9]]));
+        }
+        let ntfs = forge.open_with(&[(block + 100..block + 101, FaultKind::Lost)]);
+        let (entries, end) = listed(&ntfs, find(&ntfs, "deep"));
+        assert_eq!(end.unwrap_err().kind(), ErrorKind::Lost);
+        assert_eq!(entries.len(), 2000 - own);
+        resumes_anywhere(&ntfs, find(&ntfs, "deep"), &entries);
     }
 }
 

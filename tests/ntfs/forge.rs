@@ -158,6 +158,24 @@ impl Forge {
         })
     }
 
+    /// Where the clusters of the first non-resident attribute of this type begin.
+    pub(crate) fn runs(&self, record: usize, kind: u32) -> Vec<usize> {
+        let cluster = self.cluster();
+        self.clone().edit_attribute(record, kind, |attribute| {
+            let (mut at, mut lcn, mut clusters) = (number(attribute, 0x20, 2), 0, Vec::new());
+            while attribute[at] != 0 {
+                let (lengths, offsets) = (usize::from(attribute[at] & 15), usize::from(attribute[at] >> 4));
+                let length = number(attribute, at + 1, lengths);
+                let unsigned = number(attribute, at + 1 + lengths, offsets) as i64;
+                let sign = 1 << (offsets * 8 - 1);
+                lcn += (unsigned ^ sign) - sign;
+                clusters.extend((lcn as usize..lcn as usize + length).map(|lcn| lcn * cluster));
+                at += 1 + lengths + offsets;
+            }
+            clusters
+        })
+    }
+
     pub(crate) fn open(&self) -> Ntfs {
         self.try_open().unwrap()
     }

@@ -57,6 +57,7 @@ fn compare(disk: &Arc<dyn ReadAt>, folder: &Path, name: &str) {
     let size = partition.disk.end - partition.disk.start;
     let volume: Arc<dyn ReadAt> = Arc::new(Slice::new(Arc::clone(disk), partition.disk.start, size));
     let ours = ntfs::open(&volume, Options::default()).unwrap();
+    assert_eq!(ours.findings(), [], "{name}");
     let image = folder.join(format!("{name}.volume"));
     copy(&volume, &image);
     let point = folder.join("mounted");
