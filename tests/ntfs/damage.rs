@@ -359,7 +359,14 @@ fn cluster_0_is_no_hole_and_what_was_never_written_is_zeros() {
     let ntfs = forge.open();
     let boot = find(&ntfs, "$Boot");
     assert!(content(&ntfs, boot) == forge.bytes[..8192]);
-    assert!(!list(&ntfs, NodeId::ROOT).unwrap().iter().any(|entry| entry.name.units()[0] == u16::from(b'$')));
+    let own = |ntfs: &Ntfs| {
+        let entries = list(ntfs, NodeId::ROOT).unwrap();
+        entries.iter().filter(|entry| entry.name.units()[0] == u16::from(b'$')).count()
+    };
+    let volume: std::sync::Arc<dyn vhdx_mount::image::ReadAt> = std::sync::Arc::new(forge.bytes.clone());
+    let shown = vhdx_mount::fs::ntfs::open(&volume, vhdx_mount::fs::ntfs::Options { metafiles: true }).unwrap();
+    // $MFT, $MFTMirr, $LogFile, $Volume, $AttrDef, $Bitmap, $Boot, $BadClus, $Secure, $UpCase, $Extend.
+    assert_eq!((own(&ntfs), own(&shown)), (0, 11));
 
     let number = record(&forge, "plain 3");
     forge.edit_attribute(number, DATA, |attribute| attribute[0x38..0x40].copy_from_slice(&5000u64.to_le_bytes()));
@@ -484,7 +491,8 @@ fn what_an_attribute_list_must_not_do() {
     let number = record(&forge, "scattered");
     let extensions = forge.extensions(number);
     // A record of another file, one that is not in use, and one of another generation.
-    let changes: [(&str, fn(&mut [u8])); 3] = [
+    type Change = fn(&mut [u8]);
+    let changes: [(&str, Change); 3] = [
         ("base", |record| record[0x20] ^= 1),
         ("in use", |record| record[0x16] &= !1),
         ("sequence", |record| record[0x10] += 1),
