@@ -1,14 +1,18 @@
 //! Damage costs what it touches, and is told.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::ops::ControlFlow;
+use std::os::unix::fs::FileExt;
 
+use fixtures::random::Rng;
 use mount_api::{Case, DirEntry, ErrorKind, Faults, From, NodeId, Tree, Trust};
 use vhdx_mount::FaultKind;
 use vhdx_mount::fs::ntfs::Ntfs;
 use vhdx_mount::report::Code;
 
 use crate::forge::{Contents, DATA, Forge, INDEX_ALLOCATION, sample};
+use crate::tools::{Volume, have};
 use crate::walk::{content, find, list};
 
 /// Every file, but for those that `except` names, is what it was.
@@ -55,7 +59,8 @@ fn the_backup_boot_sector_stands_in() {
     let Some((mut forge, contents)) = sample("the_backup_boot_sector_stands_in") else { return };
     let backup = forge.bytes.len() - 512;
     assert!(forge.bytes[..512] == forge.bytes[backup..]);
-    for (at, value) in [(3, b'X'), (0x0d, 7), (0x0d, 16), (0x31, 0x77), (0x40, 0xf4), (511, 0)] {
+    for (at, value) in [(3, b'X'), (0x0d, 7), (0x0d, 16), (0x31, 0x77), (0x28, 0x10), (0x2a, 7), (0x40, 0xf4), (511, 0)]
+    {
         let mut forge = forge.clone();
         forge.bytes[at] = value;
         if at == 0x31 {
@@ -151,7 +156,7 @@ fn a_lost_sector_of_a_compressed_unit_costs_what_comes_after_it() {
         let runs = usize::from(attribute[0x20]);
         assert_eq!(attribute[runs] >> 4, 2, "the first run has another form");
         let lcn = &attribute[runs + 1 + usize::from(attribute[runs] & 15)..][..2];
-        usize::from(u16::from_le_bytes([lcn[0], lcn[1]])) * Forge::CLUSTER
+        usize::from(u16::from_le_bytes([lcn[0], lcn[1]])) * 4096
     });
     // The text repeats all 35 bytes, so that a chunk of 4096 takes some hundred bytes: the third is behind byte 512.
     let ntfs = forge.open_with(&[(first + 512..first + 1024, FaultKind::Lost)]);
@@ -194,14 +199,14 @@ fn a_bad_index_block_costs_its_names_and_is_told_last() {
             }
         }
         assert!(entries.iter().all(|entry| ntfs.lookup(folder, &entry.name, Case::Sensitive) == Ok(entry.node)));
-        resumes_everywhere(&ntfs, folder, &entries);
+        resumes_anywhere(&ntfs, folder, &entries);
         all_right(&ntfs, contents, |path| path.starts_with("many/"));
     }
 }
 
-/// From every entry on, by cookie and by name, the listing is the rest of the whole.
-fn resumes_everywhere(ntfs: &Ntfs, folder: NodeId, entries: &[DirEntry]) {
-    for (index, entry) in entries.iter().enumerate().step_by(17) {
+/// From one entry or the other on, by cookie and by name, the listing is the rest of the whole.
+fn resumes_anywhere(ntfs: &Ntfs, folder: NodeId, entries: &[DirEntry]) {
+    for (index, entry) in entries.iter().enumerate().step_by(17.max(entries.len() / 10)) {
         for from in [From::Cookie(entry.cookie), From::After(&entry.name)] {
             let mut rest = Vec::new();
             let _ = ntfs.read_dir(folder, from, &mut |entry| {
@@ -236,7 +241,7 @@ fn names_out_of_order_are_all_listed_and_found() {
     }
     let absent = ntfs.lookup(folder, &"entry 123".into(), Case::Insensitive).unwrap_err();
     assert_eq!(absent.kind(), ErrorKind::NotFound);
-    resumes_everywhere(&ntfs, folder, &entries);
+    resumes_anywhere(&ntfs, folder, &entries);
 }
 
 #[test]
@@ -261,7 +266,44 @@ fn an_index_that_leads_to_itself_ends() {
         let (entries, end) = listed(&ntfs, folder);
         assert!(end.is_err());
         assert_eq!(entries.len(), 400);
-        resumes_everywhere(&ntfs, folder, &entries);
+        resumes_anywhere(&ntfs, folder, &entries);
+    }
+}
+
+#[test]
+fn the_names_below_a_lost_inner_block_are_found_by_the_bitmap() {
+    let test = "the_names_below_a_lost_inner_block_are_found_by_the_bitmap";
+    if !have(test, &["mkntfs", "ntfs-3g"]) {
+        return;
+    }
+    let volume = Volume::new(16, &["-c", "4096"]);
+    volume.mounted("", |root| {
+        std::fs::create_dir(root.join("deep")).unwrap();
+        for index in 0..2000 {
+            File::create(root.join(format!("deep/{}{}", index, "-".repeat(100)))).unwrap();
+        }
+    });
+    let forge = Forge { bytes: std::fs::read(volume.image()).unwrap() };
+    let number = record(&forge, "deep");
+    let used = |block: &[u8]| {
+        let start = 0x18 + usize::from(u16::from_le_bytes([block[0x18], block[0x19]]));
+        (block.starts_with(b"INDX"), block[0x24] & 1 != 0, start)
+    };
+    let blocks = forge.runs(number, INDEX_ALLOCATION);
+    let inner: Vec<_> = blocks.into_iter().filter(|at| used(&forge.bytes[*at..]).1).collect();
+    assert!(!inner.is_empty(), "the tree has two levels only");
+    for block in inner {
+        let mut own = 0;
+        let (_, _, mut at) = used(&forge.bytes[block..]);
+        while forge.bytes[block + at + 12] & 2 == 0 {
+            own += 1;
+            at += usize::from(u16::from_le_bytes([forge.bytes[block + at + 8], forge.bytes[block + at + 9]]));
+        }
+        let ntfs = forge.open_with(&[(block + 100..block + 101, FaultKind::Lost)]);
+        let (entries, end) = listed(&ntfs, find(&ntfs, "deep"));
+        assert_eq!(end.unwrap_err().kind(), ErrorKind::Lost);
+        assert_eq!(entries.len(), 2000 - own);
+        resumes_anywhere(&ntfs, find(&ntfs, "deep"), &entries);
     }
 }
 
@@ -317,7 +359,14 @@ fn cluster_0_is_no_hole_and_what_was_never_written_is_zeros() {
     let ntfs = forge.open();
     let boot = find(&ntfs, "$Boot");
     assert!(content(&ntfs, boot) == forge.bytes[..8192]);
-    assert!(!list(&ntfs, NodeId::ROOT).unwrap().iter().any(|entry| entry.name.units()[0] == u16::from(b'$')));
+    let own = |ntfs: &Ntfs| {
+        let entries = list(ntfs, NodeId::ROOT).unwrap();
+        entries.iter().filter(|entry| entry.name.units()[0] == u16::from(b'$')).count()
+    };
+    let volume: std::sync::Arc<dyn vhdx_mount::image::ReadAt> = std::sync::Arc::new(forge.bytes.clone());
+    let shown = vhdx_mount::fs::ntfs::open(&volume, vhdx_mount::fs::ntfs::Options { metafiles: true }).unwrap();
+    // $MFT, $MFTMirr, $LogFile, $Volume, $AttrDef, $Bitmap, $Boot, $BadClus, $Secure, $UpCase, $Extend.
+    assert_eq!((own(&ntfs), own(&shown)), (0, 11));
 
     let number = record(&forge, "plain 3");
     forge.edit_attribute(number, DATA, |attribute| attribute[0x38..0x40].copy_from_slice(&5000u64.to_le_bytes()));
@@ -376,4 +425,111 @@ fn bad_metafiles_are_told_and_done_without() {
     let ntfs = root.open();
     assert_eq!(codes(&ntfs), [Code::NtfsFileRecordBad]);
     assert!(ntfs.attr(NodeId::ROOT).is_err());
+}
+
+/// A file of so many extents that its run list stands in several records, and what it holds.
+fn scattered(test: &str) -> Option<(Forge, Vec<u8>)> {
+    if !have(test, &["mkntfs", "ntfs-3g"]) {
+        return None;
+    }
+    let volume = Volume::new(8, &["-c", "512"]);
+    let mut content = vec![0; 512 * 3000];
+    Rng::new(7).fill(&mut content);
+    volume.mounted("", |root| {
+        let file = File::create(root.join("scattered")).unwrap();
+        for (index, part) in content.chunks_mut(512).enumerate() {
+            if index % 2 == 0 {
+                file.write_all_at(part, index as u64 * 512).unwrap();
+            } else {
+                part.fill(0);
+            }
+        }
+        file.set_len(512 * 3000).unwrap();
+    });
+    Some((Forge { bytes: std::fs::read(volume.image()).unwrap() }, content))
+}
+
+#[test]
+fn a_lost_part_of_a_run_list_costs_what_it_leads_to() {
+    let test = "a_lost_part_of_a_run_list_costs_what_it_leads_to";
+    let Some((forge, content)) = scattered(test) else { return };
+    let number = record(&forge, "scattered");
+    let extensions = forge.extensions(number);
+    assert!(extensions.len() > 3, "{extensions:?}");
+    let mut covered = vec![false; content.len() / 512];
+    let mut others = 0;
+    for extension in extensions {
+        let mut forge = forge.clone();
+        let torn = forge.record(extension).end - 1;
+        forge.bytes[torn] ^= 1;
+        let ntfs = forge.open();
+        let node = find(&ntfs, "scattered");
+        let mut buf = vec![0xa5; content.len()];
+        let mut faults = Faults::new();
+        assert_eq!(ntfs.read_at(node, 0, &mut buf, &mut faults), Ok(content.len()));
+        let lost: Vec<_> = faults.iter().map(|fault| (fault.range.clone(), fault.kind)).collect();
+        let [(range, FaultKind::Lost)] = &lost[..] else {
+            // One of them holds other attributes than the content.
+            assert!(lost.is_empty() && buf == content, "{lost:?}");
+            others += 1;
+            continue;
+        };
+        let range = range.start as usize..range.end as usize;
+        assert!(range.len() > 512 && range.len() < content.len() / 2);
+        assert!(buf[..range.start] == content[..range.start] && buf[range.end..] == content[range.end..]);
+        assert!(buf[range.clone()].iter().all(|byte| *byte == 0));
+        assert!(codes(&ntfs).contains(&Code::NtfsRunListBad));
+        covered[range.start / 512..range.end / 512].fill(true);
+    }
+    // The base record holds the list of the others, and few runs or none.
+    assert!(others < 2 && covered.iter().filter(|covered| !**covered).count() < 1500);
+}
+
+#[test]
+fn what_an_attribute_list_must_not_do() {
+    let Some((forge, content)) = scattered("what_an_attribute_list_must_not_do") else { return };
+    let number = record(&forge, "scattered");
+    let extensions = forge.extensions(number);
+    // A record of another file, one that is not in use, and one of another generation.
+    type Change = fn(&mut [u8]);
+    let changes: [(&str, Change); 3] = [
+        ("base", |record| record[0x20] ^= 1),
+        ("in use", |record| record[0x16] &= !1),
+        ("sequence", |record| record[0x10] += 1),
+    ];
+    for (what, change) in changes {
+        let mut forge = forge.clone();
+        forge.edit(forge.record(extensions[1]), change);
+        let ntfs = forge.open();
+        let mut buf = vec![0xa5; content.len()];
+        let mut faults = Faults::new();
+        ntfs.read_at(find(&ntfs, "scattered"), 0, &mut buf, &mut faults).unwrap();
+        assert!(faults.any_lost(), "{what}");
+        for fault in &faults {
+            buf[fault.range.start as usize..fault.range.end as usize]
+                .copy_from_slice(&content[fault.range.start as usize..fault.range.end as usize]);
+        }
+        assert!(buf == content, "{what}");
+    }
+}
+
+#[test]
+fn lost_clusters_of_the_mft_cost_their_files() {
+    let Some((forge, contents)) = sample("lost_clusters_of_the_mft_cost_their_files") else { return };
+    let first = record(&forge, "many/entry 100") & !3;
+    let lost = forge.record(first).start..forge.record(first + 3).end;
+    let ntfs = forge.open_with(&[(lost, FaultKind::Lost)]);
+    let mut gone = 0;
+    for path in contents.keys().filter(|path| path.starts_with("many/")) {
+        let node = find(&ntfs, path);
+        match ntfs.attr(node) {
+            Ok(_) => assert!(content(&ntfs, node) == contents[path]),
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Lost);
+                gone += 1;
+            }
+        }
+    }
+    assert!((1..=4).contains(&gone), "{gone}");
+    assert_eq!(list(&ntfs, find(&ntfs, "many")).unwrap().len(), 400);
 }

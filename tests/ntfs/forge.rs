@@ -15,7 +15,7 @@ use crate::tools::{Volume, have};
 pub(crate) const DATA: u32 = 0x80;
 pub(crate) const INDEX_ALLOCATION: u32 = 0xa0;
 
-/// The bytes of a volume of 4 KiB clusters and 1 KiB records.
+/// The bytes of a volume of 1 KiB records, and clusters of 4 KiB or less.
 #[derive(Clone)]
 pub(crate) struct Forge {
     pub(crate) bytes: Vec<u8>,
@@ -84,18 +84,36 @@ fn number(bytes: &[u8], at: usize, length: usize) -> usize {
 }
 
 impl Forge {
-    pub(crate) const CLUSTER: usize = 4096;
     pub(crate) const RECORD: usize = 1024;
+
+    /// Bytes of a cluster.
+    pub(crate) fn cluster(&self) -> usize {
+        number(&self.bytes, 0x0b, 2) * usize::from(self.bytes[0x0d])
+    }
 
     /// Where a file record stands. The `$MFT` of a volume as small as this is in one piece.
     pub(crate) fn record(&self, record: usize) -> Range<usize> {
-        let start = number(&self.bytes, 0x30, 8) * Self::CLUSTER + record * Self::RECORD;
+        let start = number(&self.bytes, 0x30, 8) * self.cluster() + record * Self::RECORD;
         start..start + Self::RECORD
+    }
+
+    /// The extension records of a file.
+    pub(crate) fn extensions(&self, base: usize) -> Vec<usize> {
+        let belongs = |record: &usize| {
+            let bytes = &self.bytes[self.record(*record)];
+            bytes.starts_with(b"FILE") && number(bytes, 0x20, 6) == base
+        };
+        (24..self.records()).filter(belongs).collect()
+    }
+
+    /// How many records there are at least, all in one piece.
+    fn records(&self) -> usize {
+        (1..).take_while(|record| self.bytes[self.record(*record)].starts_with(b"FILE")).last().unwrap_or(0) + 1
     }
 
     /// Where the copy of the first records stands.
     pub(crate) fn mirror(&self) -> usize {
-        number(&self.bytes, 0x38, 8) * Self::CLUSTER
+        number(&self.bytes, 0x38, 8) * self.cluster()
     }
 
     /// Changes a structure with its update sequence taken out and put in again.
@@ -129,13 +147,32 @@ impl Forge {
 
     /// The clusters of the first non-resident attribute of this type, if they are in one run.
     pub(crate) fn one_run(&mut self, record: usize, kind: u32) -> Range<usize> {
+        let cluster = self.cluster();
         self.edit_attribute(record, kind, |attribute| {
             let runs = number(attribute, 0x20, 2);
             let (lengths, offsets) = (usize::from(attribute[runs] & 15), usize::from(attribute[runs] >> 4));
             let length = number(attribute, runs + 1, lengths);
             let lcn = number(attribute, runs + 1 + lengths, offsets);
             assert_eq!(attribute[runs + 1 + lengths + offsets], 0, "more than one run");
-            lcn * Self::CLUSTER..(lcn + length) * Self::CLUSTER
+            lcn * cluster..(lcn + length) * cluster
+        })
+    }
+
+    /// Where the clusters of the first non-resident attribute of this type begin.
+    pub(crate) fn runs(&self, record: usize, kind: u32) -> Vec<usize> {
+        let cluster = self.cluster();
+        self.clone().edit_attribute(record, kind, |attribute| {
+            let (mut at, mut lcn, mut clusters) = (number(attribute, 0x20, 2), 0, Vec::new());
+            while attribute[at] != 0 {
+                let (lengths, offsets) = (usize::from(attribute[at] & 15), usize::from(attribute[at] >> 4));
+                let length = number(attribute, at + 1, lengths);
+                let unsigned = number(attribute, at + 1 + lengths, offsets) as i64;
+                let sign = 1 << (offsets * 8 - 1);
+                lcn += (unsigned ^ sign) - sign;
+                clusters.extend((lcn as usize..lcn as usize + length).map(|lcn| lcn * cluster));
+                at += 1 + lengths + offsets;
+            }
+            clusters
         })
     }
 

@@ -13,7 +13,9 @@ mod forge;
 mod layouts;
 mod metadata;
 mod mutations;
+mod names;
 mod samples;
+mod second_opinions;
 #[path = "../support/mod.rs"]
 mod support;
 mod tools;

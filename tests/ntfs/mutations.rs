@@ -48,9 +48,9 @@ fn mutate(base: &[u8], range: &Range<usize>, rng: &mut Rng) -> BTreeMap<u64, u8>
         let length = *rng.pick(&[1, 1, 1, 2, 4, 8]);
         let extreme = *rng.pick(&[0, 1, 0x7f, 0x80, 0xff]);
         let how = rng.below(3);
-        for at in at..(at + length).min(range.end) {
+        for (at, old) in base.iter().enumerate().take(range.end).skip(at).take(length) {
             let value = match how {
-                0 => base[at] ^ 1 << rng.below(8),
+                0 => old ^ 1 << rng.below(8),
                 1 => rng.word() as u8,
                 _ => extreme,
             };

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use flate2::read::MultiGzDecoder;
+use mount_api::Tree;
 use vhdx_mount::fs::ntfs::{self, Options};
 use vhdx_mount::image::{ReadAt, Slice};
 use vhdx_mount::{chain, image, volume};
@@ -57,14 +58,23 @@ fn compare(disk: &Arc<dyn ReadAt>, folder: &Path, name: &str) {
     let size = partition.disk.end - partition.disk.start;
     let volume: Arc<dyn ReadAt> = Arc::new(Slice::new(Arc::clone(disk), partition.disk.start, size));
     let ours = ntfs::open(&volume, Options::default()).unwrap();
+    assert_eq!(ours.findings(), [], "{name}");
     let image = folder.join(format!("{name}.volume"));
     copy(&volume, &image);
     let point = folder.join("mounted");
     fs::create_dir_all(&point).unwrap();
-    let theirs = mounted(&image, &point, "ro,streams_interface=xattr", walk::host);
-    let ours = walk::table(&ours);
-    assert!(!theirs.is_empty());
-    assert_eq!(ours, theirs, "{name}");
+    let table = walk::table(&ours);
+    mounted(&image, &point, "ro,permissions,streams_interface=xattr", |root| {
+        let theirs = walk::host(root);
+        assert!(!theirs.is_empty());
+        assert_eq!(table, theirs, "{name}");
+        for path in theirs.keys().filter(|path| !path.contains(':')) {
+            let mut descriptor = vec![0; 1 << 16];
+            let length = rustix::fs::lgetxattr(root.join(path), "system.ntfs_acl", &mut descriptor[..]).unwrap();
+            let own = ours.security(walk::find(&ours, path)).unwrap();
+            assert_eq!(own.as_deref(), Some(&descriptor[..length]), "{name}: {path}");
+        }
+    });
     run("rm", [image]);
 }
 

@@ -18,6 +18,7 @@ pub(super) const REPARSE_POINT: u32 = 0xc0;
 /// The compression method; 1 is LZNT1, the others are not known.
 pub(super) const FLAG_COMPRESSION: u16 = 0x00ff;
 pub(super) const FLAG_ENCRYPTED: u16 = 0x4000;
+const FLAG_SPARSE: u16 = 0x8000;
 
 /// Bytes that every attribute has.
 const HEADER: usize = 0x18;
@@ -107,7 +108,11 @@ fn non_resident(bytes: &[u8]) -> Option<Form<'_>> {
         size: u64_le(bytes, 0x30)?,
         initialized: u64_le(bytes, 0x38)?,
         // Only compressed and sparse attributes have the longer header.
-        occupied: if runs_start >= 0x48 && u16_le(bytes, 0x0c)? != 0 { u64_le(bytes, 0x40)? } else { allocated },
+        occupied: if u16_le(bytes, 0x0c)? & (FLAG_COMPRESSION | FLAG_SPARSE) != 0 && runs_start >= 0x48 {
+            u64_le(bytes, 0x40)?
+        } else {
+            allocated
+        },
     };
     Some(Form::NonResident(header, bytes.get(runs_start..)?))
 }

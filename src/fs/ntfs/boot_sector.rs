@@ -125,6 +125,14 @@ pub(super) fn primary(volume: &dyn ReadAt) -> Result<BootSector> {
     BootSector::parse(&bytes).map_err(bad)
 }
 
+/// Whether the backup stands where `boot` says that the volume ends, and says the same.
+pub(super) fn is_confirmed(boot: &BootSector, volume: &dyn ReadAt) -> bool {
+    let mut bytes = [0; LENGTH];
+    let mut faults = Faults::new();
+    let read = volume.read_at(&mut bytes, boot.volume_size(), &mut faults);
+    read.is_ok() && BootSector::parse(&bytes).as_ref() == Ok(boot)
+}
+
 /// The backup boot sector near the end of the volume, and its byte offset. It is believed only where it stands in the
 /// very place that its own count of sectors gives.
 pub(super) fn backup(volume: &dyn ReadAt) -> Option<(u64, BootSector)> {

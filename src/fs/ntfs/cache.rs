@@ -27,7 +27,8 @@ impl<K: Hash + Eq, V> Cache<K, V> {
         inner.entries.get(key).map(|(value, _)| Arc::clone(value))
     }
 
-    /// Keeps `value`, and drops the oldest ones while all together weigh too much.
+    /// Keeps `value`, and drops the oldest ones while all together weigh too much. The newest stays, whatever it weighs:
+    /// it is what is worked with.
     pub(super) fn insert(&self, key: K, value: Arc<V>, weight: usize) {
         // Each entry costs something, however little it holds.
         let weight = weight.saturating_add(64);
@@ -37,6 +38,7 @@ impl<K: Hash + Eq, V> Cache<K, V> {
         }
         inner.weight = inner.weight.saturating_add(weight);
         while inner.weight > self.limit
+            && inner.entries.len() > 1
             && let Some((_, (_, old))) = inner.entries.pop_lru()
         {
             inner.weight = inner.weight.saturating_sub(old);
@@ -60,6 +62,9 @@ mod tests {
         assert_eq!(cache.get(&7).as_deref(), Some(&70));
         assert_eq!(cache.get(&9).as_deref(), Some(&9));
         cache.insert(11, Arc::new(11), 5000);
-        assert_eq!(cache.get(&11), None);
+        assert_eq!(cache.get(&11).as_deref(), Some(&11));
+        assert_eq!(cache.get(&9), None);
+        cache.insert(12, Arc::new(12), 10);
+        assert_eq!((cache.get(&11), cache.get(&12).as_deref()), (None, Some(&12)));
     }
 }

@@ -25,9 +25,9 @@ pub(super) struct FileName<'a> {
 }
 
 impl<'a> FileName<'a> {
-    /// `None` where the value is cut short.
+    /// `None` where the value is cut short, or the name is empty, which none is.
     pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
-        let length = usize::from(*bytes.get(0x40)?).checked_mul(2)?;
+        let length = usize::from(*bytes.get(0x40)?).checked_mul(2).filter(|length| *length > 0)?;
         Some(FileName { bytes, name: bytes.get(HEADER..HEADER.checked_add(length)?)? })
     }
 

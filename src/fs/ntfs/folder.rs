@@ -13,7 +13,7 @@ use super::folder_survey::{Ordered, Survey};
 use super::index::{Cursor, Found, Index, NodePlace};
 use super::index_node::{IndexEntry, Node};
 use super::mft::Target;
-use super::{Ntfs, RECORD_ROOT, attribute, node_id, reparse_point, to_u64, to_usize};
+use super::{Ntfs, RECORD_ROOT, node_id, to_u64, to_usize};
 
 /// The index of names.
 const NAMES: &str = "$I30";
@@ -249,10 +249,8 @@ impl Ntfs {
     }
 
     fn is_link(&self, node: NodeId) -> bool {
-        let file = node_id::split(node).and_then(|(number, _)| self.file(number)).ok();
-        file.is_some_and(|file| {
-            file.resident(attribute::REPARSE_POINT).and_then(reparse_point::tag).is_some_and(reparse_point::is_link)
-        })
+        let file = node_id::split(node).and_then(|(number, _)| self.file(number));
+        file.is_ok_and(|file| self.kind(&file) == Kind::Link)
     }
 }
 

@@ -53,7 +53,7 @@ type States = Vec<Option<RecordState>>;
 pub(super) enum Target {
     /// The file that is meant; whether it is a folder.
     Live { directory: bool },
-    /// The record was freed or belongs to another file by now.
+    /// The record was freed, belongs to another file by now, or never was.
     Stale,
     /// The record cannot be read; whose it is, is not known.
     Unknown,
@@ -163,6 +163,9 @@ impl Mft {
 
     /// Whether a reference still means the file that stands in its record.
     pub(super) fn target(&self, reference: FileReference) -> Target {
+        if reference.record.checked_mul(self.record_size()).is_none_or(|offset| offset >= self.size) {
+            return Target::Stale;
+        }
         match self.state(reference) {
             None => Target::Unknown,
             Some(state) if state.in_use && !state.extension && reference.means(state.sequence) => {

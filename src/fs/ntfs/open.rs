@@ -30,30 +30,29 @@ const DESCRIPTORS_KEPT: usize = 1 << 20;
 /// # Errors
 /// When there is no boot sector, or no way to the `$MFT`.
 pub fn open(volume: &Arc<dyn ReadAt>, options: Options) -> crate::Result<Ntfs> {
-    let mut findings = Findings::default();
-    let first = boot_sector::primary(volume).map_err(|error| error.to_string()).and_then(|boot| {
-        let mut met = Vec::new();
-        let opened = open_with(volume, boot, &mut met).map_err(|error| error.to_string())?;
-        Ok((opened, met))
-    });
-    let ((volume, mft), met) = match first {
-        Ok(opened) => opened,
-        Err(error) => {
-            let refused = || crate::Error::new(crate::ErrorKind::Corrupt, format!("NTFS cannot be opened: {error}"));
-            let (offset, boot) = boot_sector::backup(volume).ok_or_else(refused)?;
-            let mut met = vec![
-                Finding::new(
-                    Code::NtfsBootSectorBad,
-                    Severity::Warning,
-                    format!("The boot sector leads nowhere; its backup at byte {offset} is used: {error}"),
-                )
-                .at("boot sector", 0),
-            ];
-            (open_with(volume, boot, &mut met).map_err(|_| refused())?, met)
+    let primary = boot_sector::primary(volume);
+    // A sound boot sector is confirmed by its backup. One that is not may be wrong in a field that seems sound.
+    let confirmed = primary.as_ref().is_ok_and(|boot| boot_sector::is_confirmed(boot, volume));
+    let backup = if confirmed { None } else { boot_sector::backup(volume) };
+    let error = match (primary, &backup) {
+        (Ok(boot), Some((_, backup))) if boot.sectors != backup.sectors => {
+            format!("it claims {} sectors, and its backup {}", boot.sectors, backup.sectors)
         }
+        (Ok(boot), _) => {
+            let mut met = Vec::new();
+            match open_with(volume, boot, &mut met) {
+                Ok((volume, mft)) => return Ok(Ntfs::assemble(volume, mft, options, met)),
+                Err(error) => error.to_string(),
+            }
+        }
+        (Err(error), _) => error.to_string(),
     };
-    met.into_iter().for_each(|finding| findings.add(finding));
-    Ok(Ntfs::assemble(volume, mft, options, findings))
+    let refused = || crate::Error::new(crate::ErrorKind::Corrupt, format!("NTFS cannot be opened: {error}"));
+    let (offset, boot) = backup.or_else(|| boot_sector::backup(volume)).ok_or_else(refused)?;
+    let text = format!("The boot sector does not hold; its backup at byte {offset} is used: {error}");
+    let mut met = vec![Finding::new(Code::NtfsBootSectorBad, Severity::Warning, text).at("boot sector", 0)];
+    let (volume, mft) = open_with(volume, boot, &mut met).map_err(|_| refused())?;
+    Ok(Ntfs::assemble(volume, mft, options, met))
 }
 
 fn open_with(bytes: &Arc<dyn ReadAt>, boot: BootSector, met: &mut Vec<Finding>) -> Result<(Arc<Volume>, Mft), Error> {
@@ -63,7 +62,9 @@ fn open_with(bytes: &Arc<dyn ReadAt>, boot: BootSector, met: &mut Vec<Finding>) 
 }
 
 impl Ntfs {
-    fn assemble(volume: Arc<Volume>, mft: Mft, options: Options, findings: Findings) -> Ntfs {
+    fn assemble(volume: Arc<Volume>, mft: Mft, options: Options, met: Vec<Finding>) -> Ntfs {
+        let mut findings = Findings::default();
+        met.into_iter().for_each(|finding| findings.add(finding));
         let mut ntfs = Ntfs {
             volume,
             mft,

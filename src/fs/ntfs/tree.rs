@@ -110,7 +110,7 @@ impl Tree for Ntfs {
         let long = names().find(|name| !name.is_dos()).or_else(|| names().next());
         let name_times = long.map(|name| name.times());
         let (kind, (size, allocated)) = match node.ordinal {
-            ITSELF => (file.kind(), node.file.own_sizes()?),
+            ITSELF => (self.kind(file), file.own_sizes()?),
             _ => (Kind::File, sizes(node.data()?.1)?),
         };
         let links = names().filter(|name| !name.is_dos()).count();
@@ -252,6 +252,16 @@ impl Ntfs {
         )))
     }
 
+    /// What a file is. A reparse point that cannot be read makes no link.
+    pub(super) fn kind(&self, file: &File) -> Kind {
+        let tag = self.reparse_value(file).ok().flatten().and_then(|value| reparse_point::tag(&value));
+        match (tag.is_some_and(reparse_point::is_link), file.directory) {
+            (true, _) => Kind::Link,
+            (false, true) => Kind::Directory,
+            (false, false) => Kind::File,
+        }
+    }
+
     fn reparse_value(&self, file: &File) -> Result<Option<Vec<u8>>, Error> {
         self.whole_value(file, attribute::REPARSE_POINT)
     }
@@ -306,15 +316,6 @@ impl Node {
 }
 
 impl File {
-    fn kind(&self) -> Kind {
-        let tag = self.resident(attribute::REPARSE_POINT).and_then(reparse_point::tag);
-        match (tag.is_some_and(reparse_point::is_link), self.directory) {
-            (true, _) => Kind::Link,
-            (false, true) => Kind::Directory,
-            (false, false) => Kind::File,
-        }
-    }
-
     /// Size and allocated bytes of the file itself: of its unnamed stream, or of its index.
     fn own_sizes(&self) -> Result<(u64, u64), Error> {
         if self.directory {
