@@ -163,6 +163,10 @@ codes! {
     BitmapMissing = "bitmap-missing",
     /// A sector bitmap that is needed cannot be read.
     BitmapUnreadable = "bitmap-unreadable",
+    /// A parent is missing: what would come from it or from below it is lost.
+    LinkMissing = "link-missing",
+    /// Nothing proves that an image is the parent of its child, and the user allowed it: all from it or below is doubtful.
+    LinkUnproven = "link-unproven",
     /// The parent was found elsewhere than its child says.
     ParentElsewhere = "parent-elsewhere",
     /// The parent fits only the GUID that a merge was about to give it.

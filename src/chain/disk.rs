@@ -46,20 +46,23 @@ pub struct Disk {
     links: Vec<DiskLink>,
     geometry: Geometry,
     doubt: Doubt,
+    /// Why what no link decides is lost; `None` where the last link is a base, which decides everything.
+    below: Option<Code>,
     windows: WindowCache,
 }
 
 impl Disk {
-    /// The disk that the links make, the youngest first. Its size is that of the first link.
+    /// The disk that the links make, the youngest first. Its size is that of the first link. `below` is why what falls
+    /// through the last link is lost, where that is no base.
     ///
     /// # Errors
     /// Where there is no link.
-    pub fn new(links: Vec<DiskLink>, doubt: Doubt) -> Result<Self> {
+    pub fn new(links: Vec<DiskLink>, doubt: Doubt, below: Option<Code>) -> Result<Self> {
         let geometry = match links.first() {
             Some(first) => *first.layer.geometry(),
             None => return Err(Error::new(ErrorKind::Usage, "a disk needs at least one image")),
         };
-        Ok(Disk { links, geometry, doubt, windows: WindowCache::new() })
+        Ok(Disk { links, geometry, doubt, below, windows: WindowCache::new() })
     }
 
     /// Sizes of disk, blocks and sectors: those of the opened link.
@@ -68,10 +71,11 @@ impl Disk {
         &self.geometry
     }
 
-    /// Whether doubtful bytes fail like lost ones.
+    /// Whether bytes that are doubtful for this reason fail like lost ones. An unproven link is in the chain only because
+    /// the user allowed it.
     #[must_use]
-    pub fn refuses_doubt(&self) -> bool {
-        self.doubt == Doubt::Refuse
+    pub fn refuses(&self, doubt: Code) -> bool {
+        self.doubt == Doubt::Refuse && doubt != Code::LinkUnproven
     }
 
     /// Which link holds which bytes of `disk`: extents that tile it, in order. Costs what reading the tables of that range
@@ -80,7 +84,7 @@ impl Disk {
     /// # Errors
     /// When `disk` leaves the disk.
     pub fn map(&self, disk: Range<u64>) -> Result<Vec<MergedExtent>> {
-        map::resolve(&self.links, disk)
+        map::resolve(&self.links, disk, self.below)
     }
 
     fn window(&self, number: u64) -> Result<Arc<Window>> {
@@ -90,7 +94,7 @@ impl Disk {
         // Resolved without a lock: a slow image keeps nobody else waiting. Two readers may resolve one window twice.
         let start = number.saturating_mul(WINDOW);
         let end = start.saturating_add(WINDOW).min(self.geometry.virtual_size);
-        let window = runs(start, &map::resolve(&self.links, start..end)?);
+        let window = runs(start, &map::resolve(&self.links, start..end, self.below)?);
         self.windows.put(number, Arc::clone(&window));
         Ok(window)
     }
@@ -119,7 +123,7 @@ impl Disk {
     fn read_run(&self, run: &Run, disk_offset: u64, into: u64, buf: &mut [u8], faults: &mut Faults) {
         let disk = disk_offset..disk_offset.saturating_add(len_u64(buf));
         let link = Some(u32::from(run.link));
-        let refused = run.doubt.filter(|_| self.doubt == Doubt::Refuse);
+        let refused = run.doubt.filter(|code| self.refuses(*code));
         let lost = match run.source {
             MergedSource::Lost(code) => Some(code),
             _ => refused,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::bytes::Guid;
 use crate::format::vhdx::LogState;
 use crate::layer::{Identity, Layer, ParentRecord, PlaceKind};
+use crate::report::{Code, Finding, Severity};
 
 /// One open image of a chain.
 pub struct Link {
@@ -19,7 +20,7 @@ pub struct Link {
     pub log: Option<LogState>,
     /// How it was found.
     pub found: Found,
-    /// What proves that it belongs here; `None` for the link that was opened.
+    /// What proves that it belongs here, if anything does; `None` for the link that was opened.
     pub proof: Option<LinkProof>,
 }
 
@@ -61,6 +62,15 @@ pub enum LinkProof {
     Linkage,
     /// Its DataWriteGuid is the child's `parent_linkage2`: a merge of this child into it had begun.
     Linkage2,
+    /// Nothing: the user allowed it. All that comes from it or from below it is doubtful.
+    Unproven,
+}
+
+impl Link {
+    /// The same open image once more.
+    pub(super) fn again(&self) -> Self {
+        Link { path: self.path.clone(), layer: Arc::clone(&self.layer), ..*self }
+    }
 }
 
 /// Whether an image of this identity is the parent that `record` names.
@@ -74,4 +84,41 @@ pub(super) fn judge(record: &ParentRecord, candidate: &Identity) -> Option<LinkP
     } else {
         None
     }
+}
+
+/// What is unusual about an image as the parent of its child.
+pub(super) fn compare(child: &Link, parent: &Link) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut note = |code, severity, text: String| findings.push(Finding::new(code, severity, text));
+    let (ours, theirs) = (child.layer.geometry(), parent.layer.geometry());
+    if parent.proof == Some(LinkProof::Unproven) {
+        let text = "nothing proves that this image is the parent of the one above it; it was allowed, and all that comes from it or from below it is doubtful";
+        note(Code::LinkUnproven, Severity::Error, text.to_owned());
+    }
+    if !matches!(parent.found, Found::Recorded(_)) {
+        let text = format!("the parent was not where its child says; found by: {}", parent.found.describe());
+        note(Code::ParentElsewhere, Severity::Information, text);
+    }
+    if parent.proof == Some(LinkProof::Linkage2) {
+        let text = "a merge of its child into this image had begun: other children of this image no longer fit it";
+        note(Code::ParentMidMerge, Severity::Warning, text.to_owned());
+    }
+    if ours.virtual_size != theirs.virtual_size {
+        let (a, b) = (ours.virtual_size, theirs.virtual_size);
+        let text = format!(
+            "the child's disk has {a} bytes, this one {b}: the disk was resized; past this end the parent reads as zeros"
+        );
+        note(Code::ParentSizeDiffers, Severity::Information, text);
+    }
+    if ours.logical_sector_size != theirs.logical_sector_size {
+        let (a, b) = (ours.logical_sector_size, theirs.logical_sector_size);
+        let text = format!("the child has logical sectors of {a} bytes, this image of {b}, which the format forbids");
+        note(Code::ParentSectorSizeDiffers, Severity::Warning, text);
+    }
+    let (a, b) = (child.layer.identity().disk_id, parent.layer.identity().disk_id);
+    if a.is_some() && b.is_some() && a != b {
+        let text = "the virtual disk id differs from the child's";
+        note(Code::DiskIdDiffers, Severity::Information, text.to_owned());
+    }
+    findings
 }

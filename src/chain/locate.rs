@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::link::Found;
-use super::open::ChainOptions;
+use super::options::ChainOptions;
 use crate::error::Result;
 use crate::format;
 use crate::image::{Depth, ImageStore, OpenedImage};

@@ -41,8 +41,8 @@ struct Pending {
     doubt: Option<Code>,
 }
 
-/// Resolves `disk` through all links. The result tiles it: in order, no gap, no overlap.
-pub(super) fn resolve(links: &[DiskLink], disk: Range<u64>) -> Result<Vec<MergedExtent>> {
+/// Resolves `disk` through all links; what they all leave is lost for the reason `below`. The result tiles it: in order, no gap, no overlap.
+pub(super) fn resolve(links: &[DiskLink], disk: Range<u64>, below: Option<Code>) -> Result<Vec<MergedExtent>> {
     let mut merged = Vec::new();
     let mut pending = vec![Pending { disk, doubt: None }];
     let mut layer_extents = Vec::new();
@@ -62,7 +62,7 @@ pub(super) fn resolve(links: &[DiskLink], disk: Range<u64>) -> Result<Vec<Merged
         let link = u32::try_from(links.len().saturating_sub(1)).unwrap_or(u32::MAX);
         merged.push(MergedExtent {
             disk: rest.disk,
-            source: MergedSource::Lost(Code::ReadPastEnd),
+            source: MergedSource::Lost(below.unwrap_or(Code::ReadPastEnd)),
             link,
             doubt: rest.doubt,
         });
@@ -81,6 +81,12 @@ fn resolve_fully(link: &DiskLink, disk: Range<u64>, out: &mut Vec<Extent>) -> Re
         at = next;
     }
     Ok(())
+}
+
+/// The doubt that counts: one that the user has allowed, that of a link, hides no other.
+fn worst(doubts: [Option<Code>; 3]) -> Option<Code> {
+    let known = doubts.into_iter().flatten();
+    known.reduce(|a, b| if a == Code::LinkUnproven { b } else { a })
 }
 
 /// Cuts what is pending by what the link says: bytes that it decides go to `merged`, the rest is returned.
@@ -102,7 +108,7 @@ fn settle(
                     Trust::Proven => None,
                     Trust::Doubtful(code) => Some(code),
                 };
-                let doubt = want.doubt.or(link_doubt).or(trust);
+                let doubt = worst([want.doubt, link_doubt, trust]);
                 let source = match extent.source {
                     Source::Data { file_offset } => {
                         let into = start.saturating_sub(extent.disk.start);

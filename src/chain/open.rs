@@ -3,11 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::disk::{Disk, DiskLink, Doubt};
+use super::disk::{Disk, DiskLink};
+use super::evidence::{DiskJudge, Evidence};
 use super::link::{Found, Link, LinkProof, judge};
 use super::locate::{Candidate, Locator};
-use crate::error::{Error, ErrorKind, Result};
-use crate::format::{self, FormatOptions};
+use super::options::{ChainOptions, Missing};
+use super::refusal;
+use crate::error::Result;
+use crate::format;
 use crate::image::{FileId, ImageStore, OpenedImage};
 use crate::layer::ParentRecord;
 use crate::report::{Code, Finding, Severity};
@@ -15,21 +18,11 @@ use crate::report::{Code, Finding, Severity};
 /// A chain of more links than this is refused. Hyper-V itself stops at 50 checkpoints.
 pub const MAX_LINKS: usize = 1000;
 
-/// Files that a refusal lists.
-const MAX_LISTED: usize = 20;
-
-/// How a chain is to be opened.
-#[derive(Debug, Clone, Default)]
-pub struct ChainOptions {
-    /// Images that may be parents, named by the user.
-    pub parents: Vec<PathBuf>,
-    /// Folders to search for parents, with all folders below.
-    pub parent_dirs: Vec<PathBuf>,
-    /// How each container is read.
-    pub format: FormatOptions,
-    /// What becomes of bytes that are there but not proven.
-    pub doubt: Doubt,
-}
+/// Candidates that are held against the child: those that were named first. Of the ones that most speaks for, so many are
+/// told, and so many tried as parents.
+const MAX_WEIGHED: usize = 256;
+const MAX_TOLD: usize = 16;
+const MAX_TRIED: usize = 4;
 
 /// An open chain.
 pub struct Chain {
@@ -39,7 +32,7 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// The links, from the opened (youngest) one to the base. Never empty.
+    /// The links, from the opened (youngest) one to the base, or to the last one before a missing parent. Never empty.
     #[must_use]
     pub fn links(&self) -> &[Link] {
         &self.links
@@ -61,44 +54,94 @@ impl Chain {
 /// Opens the image at `path` and all of its parents.
 ///
 /// # Errors
-/// When the image or a parent cannot be read as one, or a parent is not found. The error then says what was wanted, what
-/// was looked at and what to try.
+/// When the image or a parent cannot be read as one, or a parent is not found and nothing in `options` says how to go on.
+/// The error then says what was wanted, what was looked at, what speaks for each, and what to try.
 pub fn open(store: &dyn ImageStore, path: &Path, options: &ChainOptions) -> Result<Chain> {
-    let mut opening = Opening {
-        options,
-        locator: Locator::new(store, options),
-        store,
-        links: Vec::new(),
-        ids: Vec::new(),
-        findings: Vec::new(),
-    };
+    open_with(store, path, options, None)
+}
+
+/// The same. Where no image is proven to be a parent, `disks` looks at what the merged disk is with each candidate.
+///
+/// # Errors
+/// As [`open`](fn@open).
+pub fn open_judged(
+    store: &dyn ImageStore,
+    path: &Path,
+    options: &ChainOptions,
+    disks: &dyn DiskJudge,
+) -> Result<Chain> {
+    open_with(store, path, options, Some(disks))
+}
+
+fn open_with(
+    store: &dyn ImageStore,
+    path: &Path,
+    options: &ChainOptions,
+    disks: Option<&dyn DiskJudge>,
+) -> Result<Chain> {
+    let mut opening = Opening::new(store, options, disks);
     // Absolute, so that messages and reports name the file wherever they are read.
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     opening.push(store.open_named(&path)?, Found::Opened, None)?;
-    while let Some((child, record)) = opening.wanted_parent() {
-        if opening.links.len() >= MAX_LINKS {
-            let text = format!("the chain has more than {MAX_LINKS} links, which no disk has");
-            return Err(Error::new(ErrorKind::Refused, text).in_file(child));
-        }
-        let (candidate, opened, proof) = opening.find_parent(&child, &record)?;
-        opening.push(opened, candidate.found, Some(proof))?;
-        opening.compare_with_child();
-    }
-    let links: Vec<DiskLink> = opening.links.iter().map(|link| DiskLink::proven(Arc::clone(&link.layer))).collect();
-    let disk = Arc::new(Disk::new(links, options.doubt)?);
+    opening.follow()?;
+    let disk = Arc::new(opening.disk()?);
     Ok(Chain { links: opening.links, findings: opening.findings, disk })
 }
 
+/// A parent that was found: where, its file, what proves it.
+type Parent = (Candidate, OpenedImage, LinkProof);
+
 struct Opening<'a> {
-    options: &'a ChainOptions,
-    locator: Locator<'a>,
     store: &'a dyn ImageStore,
+    options: &'a ChainOptions,
+    disks: Option<&'a dyn DiskJudge>,
+    locator: Locator<'a>,
     links: Vec<Link>,
     ids: Vec<FileId>,
     findings: Vec<Finding>,
+    /// The chain ends before its base.
+    cut: bool,
 }
 
-impl Opening<'_> {
+impl<'a> Opening<'a> {
+    fn new(store: &'a dyn ImageStore, options: &'a ChainOptions, disks: Option<&'a dyn DiskJudge>) -> Self {
+        Opening {
+            store,
+            options,
+            disks,
+            locator: Locator::new(store, options),
+            links: Vec::new(),
+            ids: Vec::new(),
+            findings: Vec::new(),
+            cut: false,
+        }
+    }
+
+    /// Adds parents until there is a base, or until one is missing and the user said to go on without it.
+    fn follow(&mut self) -> Result<()> {
+        while let Some((child, record)) = self.wanted_parent() {
+            if self.links.len() >= MAX_LINKS {
+                return Err(refusal::too_deep(&child, MAX_LINKS));
+            }
+            let Some((candidate, opened, proof)) = self.find_parent(&child, &record)? else {
+                self.cut = true;
+                self.note_missing(&child, &record);
+                return Ok(());
+            };
+            self.push(opened, candidate.found, Some(proof))?;
+            self.compare_with_child();
+        }
+        Ok(())
+    }
+
+    fn disk(&self) -> Result<Disk> {
+        let link = |link: &Link| DiskLink {
+            layer: Arc::clone(&link.layer),
+            doubt: (link.proof == Some(LinkProof::Unproven)).then_some(Code::LinkUnproven),
+        };
+        Disk::new(self.links.iter().map(link).collect(), self.options.doubt, self.cut.then_some(Code::LinkMissing))
+    }
+
     /// Adds an open image as the next link.
     fn push(&mut self, opened: OpenedImage, found: Found, proof: Option<LinkProof>) -> Result<()> {
         let path = opened.path;
@@ -126,18 +169,33 @@ impl Opening<'_> {
         Some((last.path.clone(), last.layer.identity().parent.clone()?))
     }
 
-    /// The first candidate whose identity is the recorded one.
-    fn find_parent(&mut self, child: &Path, record: &ParentRecord) -> Result<(Candidate, OpenedImage, LinkProof)> {
-        let mut rejected = Vec::new();
+    /// The parent: proven by its identity, or taken unproven where the user allows it. `None` where the user wants to go on
+    /// without it.
+    fn find_parent(&mut self, child: &Path, record: &ParentRecord) -> Result<Option<Parent>> {
+        let mut rejected = Rejected::default();
         let named = self.locator.named(child, record);
         if let Some(found) = self.first_proven(named, record, child, &mut rejected)? {
-            return Ok(found);
+            return Ok(Some(found));
         }
         let listed = self.locator.listed(child);
         if let Some(found) = self.first_proven(listed, record, child, &mut rejected)? {
-            return Ok(found);
+            return Ok(Some(found));
         }
-        Err(refusal(child, record, &rejected))
+        if self.options.missing == Missing::Lost && !self.options.allow_mismatch {
+            return Ok(None);
+        }
+        let evidence = self.weigh(&rejected.other, record);
+        if self.options.allow_mismatch
+            && let Some(best) = evidence.iter().find(|one| one.excluded.is_none())
+        {
+            let candidate = Candidate { path: best.path.clone(), found: best.found };
+            let opened = candidate.open(self.store)?;
+            return Ok(Some((candidate, opened, LinkProof::Unproven)));
+        }
+        match self.options.missing {
+            Missing::Lost => Ok(None),
+            Missing::Error => Err(refusal::no_parent(child, record, &rejected.unreadable, &evidence)),
+        }
     }
 
     fn first_proven(
@@ -145,70 +203,93 @@ impl Opening<'_> {
         candidates: Vec<Candidate>,
         record: &ParentRecord,
         child: &Path,
-        rejected: &mut Vec<(PathBuf, String)>,
-    ) -> Result<Option<(Candidate, OpenedImage, LinkProof)>> {
+        rejected: &mut Rejected,
+    ) -> Result<Option<Parent>> {
         for candidate in candidates {
-            if rejected.iter().any(|(path, _)| *path == candidate.path) {
+            if rejected.holds(&candidate.path) {
                 continue;
             }
-            // The child itself is no parent worth telling of, unless it claims to be one.
-            let is_child = candidate.found == Found::ByIdentity && candidate.path.file_name() == child.file_name();
             let identity = match self.locator.identity(&candidate) {
                 Ok(identity) => identity,
                 Err(why) => {
-                    rejected.push((candidate.path, why.clone()));
+                    rejected.unreadable.push((candidate.path, why.clone()));
                     continue;
                 }
             };
             let Some(proof) = judge(record, identity) else {
-                if is_child {
-                    continue;
-                }
-                let guid = identity.data_write_guid.map_or_else(|| "none".to_owned(), |guid| guid.to_string());
-                rejected.push((candidate.path, format!("DataWriteGuid {guid}")));
+                rejected.other.push(candidate);
                 continue;
             };
             let opened = candidate.open(self.store)?;
             if self.ids.contains(&opened.id) {
-                return Err(cycle(child, &candidate.path));
+                return Err(refusal::cycle(child, &candidate.path));
             }
             return Ok(Some((candidate, opened, proof)));
         }
         Ok(None)
     }
 
+    /// Holds images that are not proven against the child; the one that most speaks for comes first.
+    fn weigh(&self, candidates: &[Candidate], record: &ParentRecord) -> Vec<Evidence> {
+        let mut weighed: Vec<_> =
+            candidates.iter().take(MAX_WEIGHED).filter_map(|one| self.weigh_one(one, record)).collect();
+        weighed.sort_by_key(|one| std::cmp::Reverse(one.weight()));
+        weighed.truncate(MAX_TOLD);
+        if let Some(disks) = self.disks {
+            for one in weighed.iter_mut().filter(|one| one.excluded.is_none()).take(MAX_TRIED) {
+                one.disk = self.try_parent(one).map(|disk| disks.judge(&Arc::new(disk)));
+            }
+            weighed.sort_by_key(|one| std::cmp::Reverse(one.weight()));
+        }
+        weighed
+    }
+
+    fn weigh_one(&self, candidate: &Candidate, record: &ParentRecord) -> Option<Evidence> {
+        let opened = candidate.open(self.store).ok()?;
+        if self.ids.contains(&opened.id) {
+            return None;
+        }
+        let container = format::open(opened.image, self.options.format).ok()?;
+        let child = self.links.last()?;
+        let mut evidence = Evidence::gather(candidate.path.clone(), candidate.found, &*child.layer, &*container.layer);
+        if let Some(own) = &container.layer.identity().parent {
+            let is_parent = |link: &&Link| judge(own, link.layer.identity()).is_some();
+            if let Some(elder) = self.links.iter().find(is_parent) {
+                evidence.excluded = Some(format!("it is a child of {}, not a parent", elder.path.display()));
+            } else if own.linkage.is_some() && own.linkage == record.linkage {
+                evidence.excluded = Some("it is another child of the same parent".to_owned());
+            }
+        }
+        Some(evidence)
+    }
+
+    /// The merged disk with a candidate as the parent, if the links below it are whole.
+    fn try_parent(&self, candidate: &Evidence) -> Option<Disk> {
+        let options = ChainOptions { missing: Missing::Error, allow_mismatch: false, ..self.options.clone() };
+        let mut trial = Opening::new(self.store, &options, None);
+        let candidate = Candidate { path: candidate.path.clone(), found: candidate.found };
+        let opened = candidate.open(self.store).ok()?;
+        trial.ids.clone_from(&self.ids);
+        trial.links = self.links.iter().map(Link::again).collect();
+        trial.push(opened, candidate.found, Some(LinkProof::Unproven)).ok()?;
+        trial.follow().ok()?;
+        trial.disk().ok()
+    }
+
+    fn note_missing(&mut self, child: &Path, record: &ParentRecord) {
+        let wanted = record.linkage.map_or_else(|| "an unknown image".to_owned(), |guid| guid.to_string());
+        let text = "its parent is missing: what neither this image nor a younger one holds is lost";
+        let finding = Finding::new(Code::LinkMissing, Severity::Error, text)
+            .versus(format!("an image with DataWriteGuid {wanted}"), "none")
+            .advise("say where to look with --parent-dir DIR, or name the parent with --parent FILE");
+        let number = u32::try_from(self.links.len().saturating_sub(1)).unwrap_or(u32::MAX);
+        self.add(finding, number, child);
+    }
+
     /// What is unusual about the last link as the parent of the one before it.
     fn compare_with_child(&mut self) {
         let [.., child, parent] = self.links.as_slice() else { return };
-        let mut findings = Vec::new();
-        let mut note = |code, severity, text: String| findings.push(Finding::new(code, severity, text));
-        let (ours, theirs) = (child.layer.geometry(), parent.layer.geometry());
-        if !matches!(parent.found, Found::Recorded(_)) {
-            let text = format!("the parent was not where its child says; found by: {}", parent.found.describe());
-            note(Code::ParentElsewhere, Severity::Information, text);
-        }
-        if parent.proof == Some(LinkProof::Linkage2) {
-            let text = "a merge of its child into this image had begun: other children of this image no longer fit it";
-            note(Code::ParentMidMerge, Severity::Warning, text.to_owned());
-        }
-        if ours.virtual_size != theirs.virtual_size {
-            let (a, b) = (ours.virtual_size, theirs.virtual_size);
-            let text = format!(
-                "the child's disk has {a} bytes, this one {b}: the disk was resized; past this end the parent reads as zeros"
-            );
-            note(Code::ParentSizeDiffers, Severity::Information, text);
-        }
-        if ours.logical_sector_size != theirs.logical_sector_size {
-            let (a, b) = (ours.logical_sector_size, theirs.logical_sector_size);
-            let text =
-                format!("the child has logical sectors of {a} bytes, this image of {b}, which the format forbids");
-            note(Code::ParentSectorSizeDiffers, Severity::Warning, text);
-        }
-        let (a, b) = (child.layer.identity().disk_id, parent.layer.identity().disk_id);
-        if a.is_some() && b.is_some() && a != b {
-            let text = "the virtual disk id differs from the child's, though the linkage proves the parent";
-            note(Code::DiskIdDiffers, Severity::Information, text.to_owned());
-        }
+        let findings = super::link::compare(child, parent);
         let path = parent.path.clone();
         let number = u32::try_from(self.links.len().saturating_sub(1)).unwrap_or(u32::MAX);
         for finding in findings {
@@ -217,42 +298,17 @@ impl Opening<'_> {
     }
 }
 
-fn cycle(child: &Path, parent: &Path) -> Error {
-    let text =
-        format!("its parent is {}, which is already a link of this chain: the chain has no base", parent.display());
-    Error::new(ErrorKind::Refused, text).in_file(child).advise(
-        "one of these files was overwritten by a copy of another: look for the real parent, and give it with --parent",
-    )
+/// Files that are not the parent.
+#[derive(Default)]
+struct Rejected {
+    /// Images of another identity.
+    other: Vec<Candidate>,
+    /// What is no image, or cannot be read, and why.
+    unreadable: Vec<(PathBuf, String)>,
 }
 
-fn refusal(child: &Path, record: &ParentRecord, rejected: &[(PathBuf, String)]) -> Error {
-    let Some(linkage) = record.linkage else {
-        return Error::new(
-            ErrorKind::NotFound,
-            "it is a differencing disk, but does not say which parent it belongs to",
-        )
-        .in_file(child);
-    };
-    let mut error =
-        Error::new(ErrorKind::NotFound, format!("its parent was not found: no image with DataWriteGuid {linkage}"))
-            .in_file(child);
-    if let Some(linkage2) = record.linkage2 {
-        error = error.detail(format!("or, for a merge had begun, DataWriteGuid {linkage2}"));
+impl Rejected {
+    fn holds(&self, path: &Path) -> bool {
+        self.other.iter().any(|one| one.path == path) || self.unreadable.iter().any(|(one, _)| one == path)
     }
-    for place in &record.places {
-        error = error.detail(format!("recorded place: {}", place.path));
-    }
-    for (path, why) in rejected.iter().take(MAX_LISTED) {
-        error = error.detail(format!("looked at {}: {why}", path.display()));
-    }
-    if rejected.len() > MAX_LISTED {
-        error = error.detail(format!("and at {} more files", rejected.len().saturating_sub(MAX_LISTED)));
-    }
-    let mismatch = rejected.iter().any(|(_, why)| why.starts_with("DataWriteGuid"));
-    let advice = if mismatch {
-        "the images named above are not the recorded parent: it was moved, or written to since. Say where else to look with --parent-dir DIR, or name it with --parent FILE"
-    } else {
-        "say where to look with --parent-dir DIR, or name the parent with --parent FILE"
-    };
-    error.advise(advice)
 }

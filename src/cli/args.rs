@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Mounts a Hyper-V disk read-only, with all of its checkpoints merged in memory.
 #[derive(Debug, Parser)]
@@ -80,6 +80,21 @@ pub(crate) struct ChainArgs {
     /// Serve bytes that nothing proves, instead of failing; reports mark them.
     #[arg(long)]
     pub(crate) accept_doubtful: bool,
+    /// What to do when a parent is missing: refuse, or serve what the images at hand hold.
+    #[arg(long, value_enum, default_value_t = MissingArg::Error, value_name = "WHAT")]
+    pub(crate) missing: MissingArg,
+    /// Take the image that most speaks for as a parent, though nothing proves it; all that comes from it is doubtful.
+    #[arg(long)]
+    pub(crate) allow_mismatch: bool,
+}
+
+/// What to do when a parent is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MissingArg {
+    /// Refuse, and say how to go on.
+    Error,
+    /// Serve what the images at hand hold; the rest is lost.
+    Lost,
 }
 
 #[derive(Debug, Args)]

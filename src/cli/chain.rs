@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use mount_api::Time;
-use vhdx_mount::chain::{self, Chain, ChainOptions, Doubt};
+use vhdx_mount::chain::{self, Chain, ChainOptions, Doubt, Missing};
 use vhdx_mount::format::FormatOptions;
 use vhdx_mount::fs::FsOptions;
 use vhdx_mount::image::HostFolders;
-use vhdx_mount::namespace::Inventory;
+use vhdx_mount::namespace::{Inventory, VolumeJudge};
 
-use super::args::ChainArgs;
+use super::args::{ChainArgs, MissingArg};
 use super::outcome::Failure;
 
 /// Opens the chain.
@@ -22,8 +22,13 @@ pub(crate) fn open(image: &Path, args: &ChainArgs) -> Result<Chain, Failure> {
         parent_dirs: args.parent_dir.clone(),
         format: FormatOptions { log_replay: !args.no_log_replay },
         doubt: if args.accept_doubtful { Doubt::Accept } else { Doubt::Refuse },
+        missing: match args.missing {
+            MissingArg::Error => Missing::Error,
+            MissingArg::Lost => Missing::Lost,
+        },
+        allow_mismatch: args.allow_mismatch,
     };
-    Ok(chain::open(&HostFolders, image, &options)?)
+    Ok(chain::open_judged(&HostFolders, image, &options, &VolumeJudge)?)
 }
 
 /// Opens the chain and what is on its disk.

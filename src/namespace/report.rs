@@ -74,6 +74,7 @@ fn proof_name(proof: LinkProof) -> &'static str {
     match proof {
         LinkProof::Linkage => "parent_linkage",
         LinkProof::Linkage2 => "parent_linkage2",
+        LinkProof::Unproven => "none",
     }
 }
 

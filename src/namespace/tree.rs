@@ -348,7 +348,7 @@ fn disk_ranges(
             let piece = extent.disk.start.saturating_sub(start)..extent.disk.end.saturating_sub(start);
             let kind = match (extent.source, extent.doubt) {
                 (MergedSource::Lost(code), _) => RangeKind::Lost(code.as_str()),
-                (_, Some(code)) if disk.refuses_doubt() => RangeKind::Lost(code.as_str()),
+                (_, Some(code)) if disk.refuses(code) => RangeKind::Lost(code.as_str()),
                 (_, Some(code)) => RangeKind::Doubtful(code.as_str()),
                 (MergedSource::Zero, None) => RangeKind::Sparse,
                 (MergedSource::Data { .. }, None) => RangeKind::Data { disk_offset: Some(extent.disk.start) },

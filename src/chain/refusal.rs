@@ -1,0 +1,72 @@
+//! Why a chain is not opened, in words: what was wanted, what was looked at, what speaks for it, and how to go on.
+
+use std::path::{Path, PathBuf};
+
+use super::evidence::Evidence;
+use crate::error::{Error, ErrorKind};
+use crate::layer::ParentRecord;
+
+/// Files that a refusal lists.
+const MAX_LISTED: usize = 20;
+
+/// The parent is a link of the chain already.
+pub(super) fn cycle(child: &Path, parent: &Path) -> Error {
+    let text =
+        format!("its parent is {}, which is already a link of this chain: the chain has no base", parent.display());
+    Error::new(ErrorKind::Refused, text).in_file(child).advise(
+        "one of these files was overwritten by a copy of another: look for the real parent, and give it with --parent",
+    )
+}
+
+/// More links than any disk has.
+pub(super) fn too_deep(child: &Path, max_links: usize) -> Error {
+    let text = format!("the chain has more than {max_links} links, which no disk has");
+    Error::new(ErrorKind::Refused, text).in_file(child)
+}
+
+/// No image is proven to be the parent.
+pub(super) fn no_parent(
+    child: &Path,
+    record: &ParentRecord,
+    unreadable: &[(PathBuf, String)],
+    evidence: &[Evidence],
+) -> Error {
+    let text = match record.linkage {
+        Some(linkage) => format!("its parent was not found: no image with DataWriteGuid {linkage}"),
+        None => "it is a differencing disk, but does not say which parent it belongs to".to_owned(),
+    };
+    let mut error = Error::new(ErrorKind::NotFound, text).in_file(child);
+    if let Some(linkage2) = record.linkage2 {
+        error = error.detail(format!("or, for a merge had begun, DataWriteGuid {linkage2}"));
+    }
+    for place in &record.places {
+        error = error.detail(format!("recorded place: {}", place.path));
+    }
+    for one in evidence.iter().take(MAX_LISTED) {
+        error = error.detail(format!("not proven: {}: {}", one.path.display(), one.describe()));
+        if let Some(why) = &one.excluded {
+            error = error.detail(format!("  it cannot be the parent: {why}"));
+        }
+    }
+    for (path, why) in unreadable.iter().take(MAX_LISTED) {
+        error = error.detail(format!("looked at {}: {why}", path.display()));
+    }
+    let more = evidence.len().saturating_sub(MAX_LISTED).saturating_add(unreadable.len().saturating_sub(MAX_LISTED));
+    if more > 0 {
+        error = error.detail(format!("and at {more} more files"));
+    }
+    error.advise(advice(evidence))
+}
+
+fn advice(evidence: &[Evidence]) -> String {
+    let look = "say where to look with --parent-dir DIR, or name the parent with --parent FILE";
+    let lost = "--missing lost shows what the images at hand hold, and nothing older";
+    match evidence.iter().find(|one| one.excluded.is_none()) {
+        None => format!("{look}; {lost}"),
+        Some(best) => format!(
+            "{look}. The images named above are not the recorded parent: it was moved, or written to since. Most speaks for {}: \
+             --allow-mismatch takes it, and all that comes from it is marked doubtful; {lost}",
+            best.path.display()
+        ),
+    }
+}

@@ -1,0 +1,189 @@
+//! Broken links: parents that are missing, changed or mistaken, and the ways on.
+#![cfg(unix)]
+#![expect(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "arranges forged images in folders of its own"
+)]
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use fixtures::bytes::Bytes;
+use fixtures::chain::{Chain as Forged, spread};
+use fixtures::fill::Fill;
+use fixtures::gpt::Gpt;
+use fixtures::ntfs;
+use fixtures::random::Rng;
+use fixtures::vhdx::{Block, Image, MIB};
+use support::Untouched;
+use vhdx_mount::chain::{self, Chain, ChainOptions, LinkProof, Missing};
+use vhdx_mount::image::{HostFolders, ReadAt};
+use vhdx_mount::namespace::VolumeJudge;
+use vhdx_mount::{Error, ErrorKind, FaultKind, Faults};
+
+const SIZE: u64 = 8 * MIB;
+
+/// A chain of three: the base is full, link `n` holds block `n`.
+fn chain(folder: &Path) -> Forged {
+    let base = Image::fixed(SIZE, 2 * MIB as u32, &Fill::live(0));
+    let mut middle = Image::child_of(&base, "base.vhdx");
+    middle.blocks.insert(1, Block::fully_present(Fill::live(1)));
+    let mut youngest = Image::child_of(&middle, "x_1.avhdx");
+    youngest.blocks.insert(2, Block::fully_present(Fill::live(2)));
+    Forged::write(vec![base, middle, youngest], folder).expect("a chain is written")
+}
+
+fn open(path: &Path, options: &ChainOptions) -> Result<Chain, Error> {
+    chain::open_judged(&HostFolders, path, options, &VolumeJudge)
+}
+
+/// Who holds which block of the disk: the link whose bytes stand there, or why they are not served; and what is doubted.
+fn blocks(chain: &Chain) -> Vec<String> {
+    let describe = |block: u64| {
+        let mut buf = vec![0xa5; 2 << 20];
+        let mut faults = Faults::new();
+        chain.disk().read_at(&mut buf, block * 2 * MIB, &mut faults).expect("a read");
+        let holds = |link: u16| {
+            let mut expected = vec![0; 2 << 20];
+            Fill::live(link).read(block * 2 * MIB, &mut expected);
+            buf == expected
+        };
+        let owner = (0..4).find(|link| holds(*link)).map_or_else(
+            || if buf.iter().all(|byte| *byte == 0) { "zeros".to_owned() } else { "other bytes".to_owned() },
+            |link| format!("link {link}"),
+        );
+        let fault = faults.worst().map(|fault| {
+            assert_eq!(fault.range, block * 2 * MIB..(block + 1) * 2 * MIB, "{faults:?}");
+            format!("{:?} {}", fault.kind, fault.code)
+        });
+        fault.map_or(owner.clone(), |fault| format!("{owner}, {fault}"))
+    };
+    (0..4).map(describe).collect()
+}
+
+fn lost() -> ChainOptions {
+    ChainOptions { missing: Missing::Lost, ..ChainOptions::default() }
+}
+
+fn mismatch() -> ChainOptions {
+    ChainOptions { allow_mismatch: true, ..ChainOptions::default() }
+}
+
+fn has_finding(chain: &Chain, code: &str) -> bool {
+    chain.findings().iter().any(|finding| finding.code.as_str() == code)
+}
+
+#[test]
+fn a_missing_base_costs_what_falls_through() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let forged = chain(folder.path());
+    fs::remove_file(&forged.files[0]).expect("the base goes");
+    let _untouched = Untouched::watch(&forged.files[1..]);
+    let error = open(&forged.youngest, &ChainOptions::default()).err().expect("a refusal");
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert!(error.advice().is_some_and(|advice| advice.contains("--missing lost")), "{error}");
+    let opened = open(&forged.youngest, &lost()).expect("what is there");
+    assert_eq!(opened.links().len(), 2);
+    let fell = "zeros, Lost link-missing";
+    assert_eq!(blocks(&opened), [fell, "link 1", "link 2", fell]);
+    assert!(has_finding(&opened, "link-missing"));
+}
+
+#[test]
+fn a_missing_middle_never_shows_the_older_base() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let forged = chain(folder.path());
+    fs::remove_file(&forged.files[1]).expect("the middle goes");
+    let fell = "zeros, Lost link-missing";
+    let opened = open(&forged.youngest, &lost()).expect("what is there");
+    assert_eq!(blocks(&opened), [fell, fell, "link 2", fell]);
+    // Only a word of the user's bridges the gap, and then all of it is doubtful.
+    let opened = open(&forged.youngest, &mismatch()).expect("the base in its place");
+    let doubted = "link 0, Doubtful link-unproven";
+    assert_eq!(blocks(&opened), [doubted, doubted, "link 2", doubted]);
+}
+
+#[test]
+fn an_unproven_parent_is_doubtful_with_all_below_and_the_child_is_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let forged = chain(folder.path());
+    // Something wrote to the middle after the youngest was made: another DataWriteGuid.
+    let mut changed = forged.images[1].clone();
+    changed.data_write_guid = Rng::new(1).guid();
+    changed.write_to(&forged.files[1]).expect("an image is written");
+    let _untouched = Untouched::watch(&forged.files);
+    let error = open(&forged.youngest, &ChainOptions::default()).err().expect("a refusal");
+    let details = error.details().join("\n");
+    for word in ["x_1.avhdx", "same disk size", "same disk id", "sectors of the child stand in it too"] {
+        assert!(details.contains(word), "{word}: {details}");
+    }
+    let advice = error.advice().expect("advice");
+    assert!(advice.contains("--allow-mismatch") && advice.contains("x_1.avhdx"), "{advice}");
+
+    let opened = open(&forged.youngest, &mismatch()).expect("the middle as it is");
+    assert_eq!(opened.links()[1].proof, Some(LinkProof::Unproven));
+    assert_eq!(opened.links()[2].proof, Some(LinkProof::Linkage));
+    let doubted = |link: u16| format!("link {link}, Doubtful link-unproven");
+    assert_eq!(blocks(&opened), [doubted(0), doubted(1), "link 2".to_owned(), doubted(0)]);
+    assert!(has_finding(&opened, "link-unproven"));
+}
+
+#[test]
+fn children_and_siblings_are_no_parents() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let forged = chain(folder.path());
+    fs::remove_file(&forged.files[0]).expect("the base goes");
+    // Of the middle: its own child, and another child of the base.
+    let sibling = Image { data_write_guid: Rng::new(2).guid(), ..forged.images[1].clone() };
+    let sibling_path = folder.path().join("sibling.avhdx");
+    sibling.write_to(&sibling_path).expect("an image is written");
+    let options = ChainOptions { parents: vec![forged.youngest.clone(), sibling_path], ..mismatch() };
+    let error = open(&forged.files[1], &options).err().expect("a refusal");
+    let details = error.details().join("\n");
+    assert!(details.contains("it is a child of"), "{details}");
+    assert!(details.contains("it is another child of the same parent"), "{details}");
+}
+
+#[test]
+fn the_candidate_whose_files_hold_together_is_taken() {
+    const SECTOR: u64 = 512;
+    let volume = ntfs::volume();
+    let mut disk = vec![0; 8 * MIB as usize];
+    Gpt::new(512).with(2048, volume.size() / SECTOR).write(&mut disk);
+    disk.write_at(MIB, &volume.bytes_at(0, volume.size() as usize));
+    let folder = tempfile::tempdir().expect("a folder");
+    let forged = Forged::write(spread(&disk, 2, 512, &mut Rng::new(5)), folder.path()).expect("a chain is written");
+
+    // The base itself with another identity, and one from another day: its records and folders are other ones.
+    let mut right = forged.images[0].clone();
+    right.data_write_guid = Rng::new(6).guid();
+    let mut wrong = right.clone();
+    wrong.data_write_guid = Rng::new(7).guid();
+    let mut rng = Rng::new(8);
+    for block in wrong.blocks.values_mut() {
+        let mut noise = vec![0; wrong.block_size as usize];
+        rng.fill(&mut noise);
+        block.data = Fill::bytes(0, noise);
+    }
+    fs::remove_file(&forged.files[0]).expect("the base goes");
+    let candidates: Vec<PathBuf> =
+        ["a wrong one.vhdx", "the right one.vhdx"].map(|name| folder.path().join(name)).into();
+    wrong.write_to(&candidates[0]).expect("an image is written");
+    right.write_to(&candidates[1]).expect("an image is written");
+
+    let opened = open(&forged.youngest, &mismatch()).expect("the better one");
+    assert_eq!(opened.links()[1].path, candidates[1]);
+    let error = open(&forged.youngest, &ChainOptions::default()).err().expect("a refusal");
+    let advice = error.advice().expect("advice");
+    assert!(advice.contains("the right one.vhdx"), "{advice}");
+    let details = error.details().join("\n");
+    assert!(details.contains("structures hold"), "{details}");
+    let mut bytes = vec![0; disk.len()];
+    let mut faults = Faults::new();
+    opened.disk().read_at(&mut bytes, 0, &mut faults).expect("a read");
+    assert!(bytes == disk);
+    assert!(faults.iter().all(|fault| fault.kind == FaultKind::Doubtful) && !faults.is_empty());
+}
