@@ -13,7 +13,7 @@ use super::folder_survey::{Ordered, Survey};
 use super::index::{Cursor, Found, Index, NodePlace};
 use super::index_node::{IndexEntry, Node};
 use super::mft::Target;
-use super::{Ntfs, RECORD_ROOT, node_id, to_u64, to_usize};
+use super::{Ntfs, RECORD_ROOT, attribute, node_id, to_u64, to_usize};
 
 /// The index of names.
 const NAMES: &str = "$I30";
@@ -88,6 +88,18 @@ impl<'a> Folder<'a> {
             alike.push(found);
         }
         Ok(alike)
+    }
+
+    /// Whom a name of this folder leads to. A folder stands in one folder alone, the one that its own record names: so
+    /// whatever is damaged, no path leads back to where it came from.
+    pub(super) fn target(&self, reference: FileReference) -> Target {
+        let target = self.ntfs.mft.target(reference);
+        let Target::Live { directory: true } = target else { return target };
+        let Some(Ok(file)) = reference.number().map(|number| self.ntfs.file(number)) else { return target };
+        match file.resident(attribute::FILE_NAME).and_then(FileName::parse) {
+            Some(own) if own.parent().record != u64::from(self.number) => Target::Stale,
+            _ => target,
+        }
     }
 
     fn survey(&self) -> Arc<Survey> {
@@ -210,7 +222,7 @@ impl<'a> Folder<'a> {
         if own || (name.units() == [u16::from(b'.')] && reference.record == u64::from(self.number)) {
             return Ok(None);
         }
-        let target = self.ntfs.mft.target(reference);
+        let target = self.target(reference);
         let node = node_of(reference, target)?;
         let is_folder = match target {
             Target::Live { directory } => directory,

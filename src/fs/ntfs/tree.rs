@@ -51,10 +51,10 @@ impl Tree for Ntfs {
     fn lookup(&self, dir: NodeId, name: &Name, case: Case) -> Result<NodeId, Error> {
         let folder = self.folder(dir)?;
         let reference = folder.find(name, case)?;
-        match self.mft.target(reference) {
+        match folder.target(reference) {
             Target::Stale => Err(corrupt(format!(
-                "file record {}: the name {name:?} leads to file record {} of sequence {}, which was freed or belongs to \
-                 another file by now",
+                "file record {}: the name {name:?} leads to file record {} of sequence {}, which was freed, \
+                 belongs to another file by now, or stands in another folder",
                 folder.number, reference.record, reference.sequence
             ))),
             target => node_of(reference, target),
