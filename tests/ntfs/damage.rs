@@ -325,6 +325,31 @@ fn a_stale_reference_leads_to_nobody_else() {
 }
 
 #[test]
+fn a_folder_in_two_places_makes_no_circle() {
+    let Some((forge, contents)) = sample("a_folder_in_two_places_makes_no_circle") else { return };
+    let many = record(&forge, "many");
+    let victim = forge.open().attr(find(&forge.open(), "many/entry 300")).unwrap();
+    let old = (victim.record | u64::from(victim.sequence) << 48).to_le_bytes();
+    for folder in ["many", "compressed", "."] {
+        let mut forge = forge.clone();
+        let attr = forge.open().attr(find(&forge.open(), folder)).unwrap();
+        let new = (attr.record | u64::from(attr.sequence) << 48).to_le_bytes();
+        for at in forge.runs(many, INDEX_ALLOCATION).into_iter().flat_map(|block| block..block + 4088) {
+            if forge.bytes[at..at + 8] == old {
+                forge.bytes[at..at + 8].copy_from_slice(&new);
+            }
+        }
+        let ntfs = forge.open();
+        let node = find(&ntfs, "many");
+        assert_eq!(ntfs.lookup(node, &"entry 300".into(), Case::Sensitive).unwrap_err().kind(), ErrorKind::Corrupt);
+        let entries = list(&ntfs, node).unwrap();
+        let entry = entries.iter().find(|entry| entry.name == "entry 300".into()).unwrap();
+        assert!(ntfs.attr(entry.node).is_err() && entries.len() == 400);
+        all_right(&ntfs, contents, |path| path == "many/entry 300");
+    }
+}
+
+#[test]
 fn absurd_run_lists_cost_their_stream() {
     let Some((forge, contents)) = sample("absurd_run_lists_cost_their_stream") else { return };
     let number = record(&forge, "plain 9");

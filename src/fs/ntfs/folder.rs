@@ -13,7 +13,7 @@ use super::folder_survey::{Ordered, Survey};
 use super::index::{Cursor, Found, Index, NodePlace};
 use super::index_node::{IndexEntry, Node};
 use super::mft::Target;
-use super::{Ntfs, RECORD_ROOT, node_id, to_u64, to_usize};
+use super::{Ntfs, RECORD_ROOT, attribute, node_id, to_u64, to_usize};
 
 /// The index of names.
 const NAMES: &str = "$I30";
@@ -90,6 +90,18 @@ impl<'a> Folder<'a> {
         Ok(alike)
     }
 
+    /// Whom a name of this folder leads to. A folder stands in one folder alone, the one that its own record names: so
+    /// whatever is damaged, no path leads back to where it came from.
+    pub(super) fn target(&self, reference: FileReference) -> Target {
+        let target = self.ntfs.mft.target(reference);
+        let Target::Live { directory: true } = target else { return target };
+        let Some(Ok(file)) = reference.number().map(|number| self.ntfs.file(number)) else { return target };
+        match file.resident(attribute::FILE_NAME).and_then(FileName::parse) {
+            Some(own) if own.parent().record != u64::from(self.number) => Target::Stale,
+            _ => target,
+        }
+    }
+
     fn survey(&self) -> Arc<Survey> {
         if let Some(survey) = self.ntfs.surveys.get(&self.number) {
             return survey;
@@ -115,15 +127,12 @@ impl<'a> Folder<'a> {
         let load = |place| self.load(place);
         let (pending, mut cursor) = match from {
             From::Start => (Vec::new(), Cursor::at_start(&self.index, &load)),
-            From::After(name) => self.resume(&load, name.units(), |found| {
-                found.entry().and_then(|entry| FileName::parse(entry.key())).is_some_and(|key| key.name() == *name)
-            })?,
+            From::After(name) => self.resume(&load, name.units(), |found| is_named(found, name))?,
             From::Cookie(cookie) => {
                 let wrong = || Error::new(ErrorKind::InvalidArgument, "the folder never gave out this cookie");
                 let (place, ordinal) = place_of(cookie).ok_or_else(wrong)?;
                 let last = Found::new(self.load(place)?, place, ordinal);
-                let key = last.entry().filter(|entry| !entry.is_last()).and_then(|entry| FileName::parse(entry.key()));
-                let name = key.ok_or_else(wrong)?.name();
+                let name = key_of(&last).ok_or_else(wrong)?.name();
                 self.resume(&load, name.units(), |found| (found.place, found.ordinal) == (place, ordinal))?
             }
         };
@@ -132,9 +141,7 @@ impl<'a> Folder<'a> {
         for found in pending.into_iter().map(Ok).chain(rest) {
             let emitted = found.and_then(|found| {
                 let cookie = cookie_of(&found)?;
-                let Some(key) = found.entry().and_then(|entry| FileName::parse(entry.key())) else { return Ok(None) };
-                let reference = found.entry().map(|entry| entry.reference());
-                if key.is_dos() { Ok(None) } else { self.dir_entry(&key, reference, cookie) }
+                if key_of(&found).is_none_or(|key| key.is_dos()) { Ok(None) } else { self.dir_entry(&found, cookie) }
             });
             match emitted {
                 Ok(Some(entry)) => {
@@ -185,10 +192,7 @@ impl<'a> Folder<'a> {
         };
         for (index, place) in ordered.list.iter().enumerate().skip(first).filter(|(_, place)| place.listed) {
             let Some(found) = self.found(place.node, place.ordinal) else { continue };
-            let Some(key) = found.entry().and_then(|entry| FileName::parse(entry.key())) else { continue };
-            let reference = found.entry().map(|entry| entry.reference());
-            let entry = self.dir_entry(&key, reference, to_u64(index).saturating_add(1));
-            if let Ok(Some(entry)) = entry
+            if let Ok(Some(entry)) = self.dir_entry(&found, to_u64(index).saturating_add(1))
                 && each(entry).is_break()
             {
                 return Ok(());
@@ -201,8 +205,7 @@ impl<'a> Folder<'a> {
     fn first_not_less(&self, ordered: &Ordered, name: &Name, behind: bool) -> usize {
         ordered.list.partition_point(|place| {
             let found = self.found(place.node, place.ordinal);
-            let key = found.as_ref().and_then(|found| found.entry()).and_then(|entry| FileName::parse(entry.key()));
-            let Some(key) = key else { return true };
+            let Some(key) = found.as_ref().and_then(key_of) else { return true };
             let by_case = self.ntfs.upcase.compare(key.units(), name.units().iter().copied());
             match (by_case, behind) {
                 (Ordering::Equal, true) => key.units().cmp(name.units().iter().copied()) != Ordering::Greater,
@@ -211,21 +214,17 @@ impl<'a> Folder<'a> {
         })
     }
 
-    /// What is shown of a name; `None` for what is not listed.
-    fn dir_entry(
-        &self,
-        key: &FileName<'_>,
-        reference: Option<FileReference>,
-        cookie: u64,
-    ) -> Result<Option<DirEntry>, Error> {
-        let Some(reference) = reference else { return Ok(None) };
-        let name = key.name();
+    /// What is shown of an entry; `None` for what is not listed.
+    fn dir_entry(&self, found: &Found, cookie: u64) -> Result<Option<DirEntry>, Error> {
+        let (Some(key), Some(entry)) = (key_of(found), found.entry()) else { return Ok(None) };
+        let (name, reference) = (key.name(), entry.reference());
         let own = self.number == RECORD_ROOT && reference.record < FIRST_USER_RECORD && !self.ntfs.options.metafiles;
         if own || (name.units() == [u16::from(b'.')] && reference.record == u64::from(self.number)) {
             return Ok(None);
         }
-        let node = self.ntfs.node_of(reference)?;
-        let is_folder = match self.ntfs.mft.target(reference) {
+        let target = self.target(reference);
+        let node = node_of(reference, target)?;
+        let is_folder = match target {
             Target::Live { directory } => directory,
             Target::Stale | Target::Unknown => key.is_directory(),
         };
@@ -239,33 +238,37 @@ impl<'a> Folder<'a> {
     }
 }
 
-impl Ntfs {
-    /// The node that a reference leads to: the file that is meant, or one that stands for its absence.
-    pub(super) fn node_of(&self, reference: FileReference) -> Result<NodeId, Error> {
-        let number = reference.number().ok_or_else(|| super::mft::absurd(reference))?;
-        let stale = self.mft.target(reference) == Target::Stale;
-        let node = node_id::join(number, if stale { node_id::STALE } else { node_id::ITSELF });
-        node.ok_or_else(|| super::corrupt(format!("file record {number} cannot be shown")))
-    }
+/// The node that a reference leads to: the file that is meant, or one that stands for its absence.
+pub(super) fn node_of(reference: FileReference, target: Target) -> Result<NodeId, Error> {
+    let number = reference.number().ok_or_else(|| super::mft::absurd(reference))?;
+    let ordinal = if target == Target::Stale { node_id::STALE } else { node_id::ITSELF };
+    node_id::join(number, ordinal).ok_or_else(|| super::corrupt(format!("file record {number} cannot be shown")))
+}
 
+impl Ntfs {
     fn is_link(&self, node: NodeId) -> bool {
         let file = node_id::split(node).and_then(|(number, _)| self.file(number));
         file.is_ok_and(|file| self.kind(&file) == Kind::Link)
     }
 }
 
+/// The name in an entry.
+fn key_of(found: &Found) -> Option<FileName<'_>> {
+    found.entry().filter(|entry| !entry.is_last()).and_then(|entry| FileName::parse(entry.key()))
+}
+
+fn is_named(found: &Found, name: &Name) -> bool {
+    key_of(found).is_some_and(|key| key.units().eq(name.units().iter().copied()))
+}
+
 /// The entry that is meant among those whose names differ in case at most.
 fn choose(alike: &[Found], name: &Name, case: Case) -> Option<FileReference> {
-    let entry = |found: &Found| found.entry().map(|entry| entry.reference());
-    let same = |found: &&Found| {
-        found.entry().and_then(|entry| FileName::parse(entry.key())).is_some_and(|key| key.name() == *name)
-    };
-    let chosen = match (alike.iter().find(same), case) {
+    let chosen = match (alike.iter().find(|found| is_named(found, name)), case) {
         (Some(found), _) => Some(found),
         (None, Case::Insensitive) => alike.first(),
         (None, Case::Sensitive) => None,
     };
-    chosen.and_then(entry)
+    chosen.and_then(Found::entry).map(|entry| entry.reference())
 }
 
 /// A cookie names the node and the entry's ordinal in it.

@@ -53,7 +53,7 @@ type States = Vec<Option<RecordState>>;
 pub(super) enum Target {
     /// The file that is meant; whether it is a folder.
     Live { directory: bool },
-    /// The record was freed, belongs to another file by now, or never was.
+    /// The record was freed, belongs to another file by now, never was, or is a folder that stands elsewhere.
     Stale,
     /// The record cannot be read; whose it is, is not known.
     Unknown,

@@ -30,7 +30,10 @@ pub(super) fn split(id: NodeId) -> Result<(u32, u16), Error> {
     if ordinal == STALE {
         return Err(Error::new(
             ErrorKind::Corrupt,
-            format!("the name leads to file record {record}, which was freed or belongs to another file by now"),
+            format!(
+                "the name leads to file record {record}, which was freed, belongs to another file by now, or stands in \
+                 another folder"
+            ),
         ));
     }
     Ok((record, ordinal))

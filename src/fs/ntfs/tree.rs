@@ -10,7 +10,7 @@ use mount_api::{
 
 use super::file::{Attribute, File, Value};
 use super::file_name::FileName;
-use super::folder::Folder;
+use super::folder::{Folder, node_of};
 use super::mft::Target;
 use super::node_id::{self, ITSELF, STALE};
 use super::reparse_point::{self, Elsewhere};
@@ -51,14 +51,14 @@ impl Tree for Ntfs {
     fn lookup(&self, dir: NodeId, name: &Name, case: Case) -> Result<NodeId, Error> {
         let folder = self.folder(dir)?;
         let reference = folder.find(name, case)?;
-        if self.mft.target(reference) == Target::Stale {
-            return Err(corrupt(format!(
-                "file record {}: the name {name:?} leads to file record {} of sequence {}, which was freed or belongs to \
-                 another file by now",
+        match folder.target(reference) {
+            Target::Stale => Err(corrupt(format!(
+                "file record {}: the name {name:?} leads to file record {} of sequence {}, which was freed, \
+                 belongs to another file by now, or stands in another folder",
                 folder.number, reference.record, reference.sequence
-            )));
+            ))),
+            target => node_of(reference, target),
         }
-        self.node_of(reference)
     }
 
     fn stream(&self, node: NodeId, name: &Name, case: Case) -> Result<NodeId, Error> {
