@@ -46,9 +46,7 @@ impl Vhdx {
 
         let trust = if regions_doubtful || metadata.doubtful { Trust::Doubtful(Code::LogTorn) } else { Trust::Proven };
         let mut structures = vec![0..1 << 20, regions.bat.clone(), regions.metadata.clone()];
-        if header.log_length > 0 {
-            structures.push(log_region(&header));
-        }
+        structures.extend(log_region(&header));
         structures.extend(regions.unknown.iter().map(|region| region.file.clone()));
         let vhdx = Vhdx {
             geometry: metadata.geometry,
