@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use super::link::Found;
 use super::open::ChainOptions;
+use crate::bytes::Guid;
 use crate::error::Result;
 use crate::format;
 use crate::image::{Depth, ImageStore, ReadAt};
-use crate::layer::{Identity, ParentPlace, ParentRecord, PlaceKind};
+use crate::layer::{ParentPlace, ParentRecord, PlaceKind};
 
 /// Files that are looked at in one folder or below a `--parent-dir`.
 const MAX_FILES: usize = 100_000;
@@ -25,7 +26,7 @@ pub(super) struct Candidate {
 pub(super) struct Locator<'a> {
     store: &'a dyn ImageStore,
     options: &'a ChainOptions,
-    identities: BTreeMap<PathBuf, std::result::Result<Identity, String>>,
+    identities: BTreeMap<PathBuf, std::result::Result<Guid, String>>,
     listings: BTreeMap<PathBuf, Vec<PathBuf>>,
 }
 
@@ -73,10 +74,10 @@ impl<'a> Locator<'a> {
         candidates
     }
 
-    /// Who a file is, or why that cannot be told.
-    pub(super) fn identity(&mut self, path: &Path) -> &std::result::Result<Identity, String> {
-        let store = self.store;
-        self.identities.entry(path.to_owned()).or_insert_with(|| identify(store, path))
+    /// The DataWriteGuid of a file, or why that cannot be told.
+    pub(super) fn data_write_guid(&mut self, path: &Path) -> std::result::Result<Guid, String> {
+        let (store, options) = (self.store, self.options);
+        self.identities.entry(path.to_owned()).or_insert_with(|| data_write_guid(store, path, options)).clone()
     }
 
     /// Where a recorded place is on this host.
@@ -93,10 +94,13 @@ impl<'a> Locator<'a> {
     }
 }
 
-fn identify(store: &dyn ImageStore, path: &Path) -> std::result::Result<Identity, String> {
-    let image: Result<Arc<dyn ReadAt>> = store.open_found(path).map(|opened| opened.image);
+fn data_write_guid(store: &dyn ImageStore, path: &Path, options: &ChainOptions) -> std::result::Result<Guid, String> {
+    // Of all candidates, only those that the user gave may be block devices.
+    let is_given = options.parents.iter().any(|given| given == path);
+    let opened = if is_given { store.open_named(path) } else { store.open_found(path) };
+    let image: Result<Arc<dyn ReadAt>> = opened.map(|opened| opened.image);
     let image = image.map_err(|error| error.message().to_owned())?;
-    format::identify(&image).ok_or_else(|| "not a readable VHDX".to_owned())
+    format::data_write_guid(&image).ok_or_else(|| "not a readable VHDX".to_owned())
 }
 
 /// The folder that holds a file, absolute where the host can say so, so that it has folders above it.

@@ -1,5 +1,6 @@
 //! Following the links from the youngest image to the base.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -98,6 +99,17 @@ struct Opening<'a> {
     findings: Vec<Finding>,
 }
 
+/// Candidates that are not the parent.
+#[derive(Default)]
+struct Rejected {
+    /// All that were looked at.
+    paths: BTreeSet<PathBuf>,
+    /// Why, in the order in which they were looked at.
+    why: Vec<(PathBuf, String)>,
+    /// One that bears the wanted identity and is a link of the chain already.
+    in_chain: Option<PathBuf>,
+}
+
 impl Opening<'_> {
     /// Adds an open image as the next link.
     fn push(&mut self, opened: OpenedImage, found: Found, proof: Option<LinkProof>) -> Result<()> {
@@ -126,9 +138,9 @@ impl Opening<'_> {
         Some((last.path.clone(), last.layer.identity().parent.clone()?))
     }
 
-    /// The first candidate whose identity is the recorded one.
+    /// The first candidate whose identity is the recorded one and that can be read.
     fn find_parent(&mut self, child: &Path, record: &ParentRecord) -> Result<(Candidate, OpenedImage, LinkProof)> {
-        let mut rejected = Vec::new();
+        let mut rejected = Rejected::default();
         let named = self.locator.named(child, record);
         if let Some(found) = self.first_proven(named, record, child, &mut rejected)? {
             return Ok(found);
@@ -137,7 +149,10 @@ impl Opening<'_> {
         if let Some(found) = self.first_proven(listed, record, child, &mut rejected)? {
             return Ok(found);
         }
-        Err(refusal(child, record, &rejected))
+        match rejected.in_chain {
+            Some(path) => Err(cycle(child, &path)),
+            None => Err(refusal(child, record, &rejected.why)),
+        }
     }
 
     fn first_proven(
@@ -145,27 +160,25 @@ impl Opening<'_> {
         candidates: Vec<Candidate>,
         record: &ParentRecord,
         child: &Path,
-        rejected: &mut Vec<(PathBuf, String)>,
+        rejected: &mut Rejected,
     ) -> Result<Option<(Candidate, OpenedImage, LinkProof)>> {
         for candidate in candidates {
-            if rejected.iter().any(|(path, _)| *path == candidate.path) {
+            if !rejected.paths.insert(candidate.path.clone()) {
                 continue;
             }
             // The child itself is no parent worth telling of, unless it claims to be one.
             let is_child = candidate.found == Found::ByIdentity && candidate.path.file_name() == child.file_name();
-            let identity = match self.locator.identity(&candidate.path) {
-                Ok(identity) => identity,
+            let guid = match self.locator.data_write_guid(&candidate.path) {
+                Ok(guid) => guid,
                 Err(why) => {
-                    rejected.push((candidate.path, why.clone()));
+                    rejected.why.push((candidate.path, why));
                     continue;
                 }
             };
-            let Some(proof) = judge(record, identity) else {
-                if is_child {
-                    continue;
+            let Some(proof) = judge(record, guid) else {
+                if !is_child {
+                    rejected.why.push((candidate.path, format!("DataWriteGuid {guid}")));
                 }
-                let guid = identity.data_write_guid.map_or_else(|| "none".to_owned(), |guid| guid.to_string());
-                rejected.push((candidate.path, format!("DataWriteGuid {guid}")));
                 continue;
             };
             let opened = match candidate.found {
@@ -173,7 +186,14 @@ impl Opening<'_> {
                 _ => self.store.open_found(&candidate.path)?,
             };
             if self.ids.contains(&opened.id) {
-                return Err(cycle(child, &candidate.path));
+                // Another file may bear the same GUID and be the real one.
+                rejected.in_chain.get_or_insert(candidate.path);
+                continue;
+            }
+            // A damaged copy must not stand in the way of a whole one.
+            if let Err(error) = format::open(Arc::clone(&opened.image), self.options.format) {
+                rejected.why.push((candidate.path, format!("it is the parent, but {error}")));
+                continue;
             }
             return Ok(Some((candidate, opened, proof)));
         }

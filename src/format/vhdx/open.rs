@@ -12,6 +12,7 @@ use super::metadata::{self, Metadata};
 use super::region_table::{self, RegionTable};
 use super::resolve::Vhdx;
 use crate::Faults;
+use crate::bytes::Guid;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::FormatOptions;
 use crate::format::broken::Broken;
@@ -63,18 +64,10 @@ impl Vhdx {
     }
 }
 
-/// Who a VHDX is and who its parent is. A dirty log is replayed for it, for the log may hold the parent locator.
+/// What a child records of a VHDX: its DataWriteGuid, which stands in the current header. Reads nothing else.
 #[must_use]
-pub fn identify(image: &Arc<dyn ReadAt>) -> Option<Identity> {
-    let mut findings = Vec::new();
-    let creator = creator(image, &mut findings);
-    let header = current_header(image, &mut findings).ok()?;
-    let mut patches = OverlayBuilder::default();
-    replay(image, &header, true, &mut patches, &mut findings).ok()?;
-    let file: File = Arc::new(patches.over(Arc::clone(image), Code::LogTorn));
-    let (regions, _) = regions(&file, &mut findings).ok()?;
-    let metadata = metadata::read(&file, &regions.metadata, &mut findings).ok()?;
-    Some(identity(&header, metadata, creator))
+pub fn data_write_guid(image: &dyn ReadAt) -> Option<Guid> {
+    current_header(image, &mut Vec::new()).ok().map(|header| header.data_write_guid)
 }
 
 fn identity(header: &Header, metadata: Metadata, creator: Option<String>) -> Identity {
