@@ -135,7 +135,7 @@ codes! {
     LogReplayDeclined = "log-replay-declined",
     /// A LogGuid is set, yet no entry bears it: the machine stopped before the first one.
     LogEmpty = "log-empty",
-    /// A LogGuid is set, and only torn entries bear it: what they were about to change is doubtful.
+    /// A LogGuid is set, and no complete sequence bears it: what its entries were about to change is doubtful.
     LogTorn = "log-torn",
     /// A log entry changes what no log may change.
     LogWritesForbiddenPlace = "log-writes-forbidden-place",

@@ -18,7 +18,7 @@ use fixtures::vhdx::parent_locator::ParentLocator;
 use fixtures::vhdx::{Block, Image, MIB};
 use support::Untouched;
 use vhdx_mount::chain::{self, Chain, ChainOptions, Found, LinkProof};
-use vhdx_mount::image::HostFolders;
+use vhdx_mount::image::{Depth, HostFolders, ImageStore, OpenedImage};
 use vhdx_mount::layer::PlaceKind;
 use vhdx_mount::{Error, ErrorKind};
 
@@ -281,4 +281,99 @@ fn what_is_no_file_is_refused_before_it_is_opened() {
     fs::write(&empty, b"").expect("an empty file");
     let error = open(&empty, &ChainOptions::default()).err().expect("a refusal");
     assert_eq!((error.kind(), error.message()), (ErrorKind::Corrupt, "the file is empty"));
+}
+
+#[test]
+fn a_damaged_copy_does_not_stand_in_the_way_of_a_whole_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let base = base();
+    // The one at the recorded place has lost its region tables.
+    let damaged = folder.path().join("base.vhdx");
+    write(&base, &damaged);
+    fs::OpenOptions::new()
+        .write(true)
+        .open(&damaged)
+        .and_then(|file| std::os::unix::fs::FileExt::write_all_at(&file, &[0; 128 << 10], 192 << 10))
+        .expect("damage");
+    let youngest = folder.path().join("child.avhdx");
+    write(&child(&base, locator(&base, &[("relative_path", r".\base.vhdx")])), &youngest);
+    let error = open(&youngest, &ChainOptions::default()).err().expect("a refusal");
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert!(error.details().iter().any(|line| line.contains("it is the parent, but")), "{:?}", error.details());
+
+    write(&base, &folder.path().join("copy.vhdx"));
+    let chain = open_whole(&youngest, &ChainOptions::default());
+    assert_eq!(chain.links()[1].found, Found::ByIdentity);
+}
+
+#[test]
+fn a_link_of_the_chain_that_bears_the_wanted_guid_does_not_hide_the_parent() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let base = base();
+    let mut image = child(&base, locator(&base, &[]));
+    image.data_write_guid = base.data_write_guid;
+    // Listed before the parent.
+    let youngest = folder.path().join("a child.avhdx");
+    write(&image, &youngest);
+    let error = open(&youngest, &ChainOptions::default()).err().expect("a refusal");
+    assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+    write(&base, &folder.path().join("parent.vhdx"));
+    open_whole(&youngest, &ChainOptions::default());
+}
+
+/// A store in which `device` is a block device.
+struct WithDevice {
+    device: PathBuf,
+}
+
+impl ImageStore for WithDevice {
+    fn open_named(&self, path: &Path) -> Result<OpenedImage, Error> {
+        HostFolders.open_named(path)
+    }
+
+    fn open_found(&self, path: &Path) -> Result<OpenedImage, Error> {
+        if path == self.device {
+            return Err(Error::new(ErrorKind::Refused, "a block device that nobody named; it is not opened"));
+        }
+        HostFolders.open_found(path)
+    }
+
+    fn find(&self, folder: &Path, components: &[&str]) -> Option<PathBuf> {
+        HostFolders.find(folder, components)
+    }
+
+    fn list(&self, folder: &Path, depth: Depth, limit: usize) -> Result<Vec<PathBuf>, Error> {
+        HostFolders.list(folder, depth, limit)
+    }
+}
+
+#[test]
+fn a_block_device_that_the_user_names_may_be_a_parent() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let base = base();
+    let store = WithDevice { device: folder.path().join("device") };
+    write(&base, &store.device);
+    let youngest = folder.path().join("child.avhdx");
+    write(&child(&base, locator(&base, &[])), &youngest);
+    let error = chain::open(&store, &youngest, &ChainOptions::default()).err().expect("a refusal");
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    let options = ChainOptions { parents: vec![store.device.clone()], ..ChainOptions::default() };
+    let chain = chain::open(&store, &youngest, &options).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(chain.links()[1].found, Found::Given);
+}
+
+#[test]
+fn many_files_beside_a_child_are_looked_at_in_no_time() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let base = base();
+    let youngest = folder.path().join("child.avhdx");
+    write(&child(&base, locator(&base, &[])), &youngest);
+    for number in 0..20_000 {
+        fs::write(folder.path().join(format!("a file of no interest that has a long name {number}")), b"x")
+            .expect("a file");
+    }
+    write(&base, &folder.path().join("parent.vhdx"));
+    let started = Instant::now();
+    open_whole(&youngest, &ChainOptions::default());
+    assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
 }

@@ -11,7 +11,7 @@ use fixtures::fill::Fill;
 use fixtures::guid::Guid;
 use fixtures::host_file::HostFile;
 use fixtures::vhdx::log::{DirtyLog, Rollback, Tear, Update};
-use fixtures::vhdx::{Block, Image, MIB, Places};
+use fixtures::vhdx::{Block, Image, MIB, Places, header};
 use support::Untouched;
 use vhdx_mount::chain::{self, Chain, ChainOptions, Doubt};
 use vhdx_mount::format::FormatOptions;
@@ -199,10 +199,90 @@ fn a_log_that_writes_a_header_is_a_finding_and_the_header_stays() {
     let forged = Forged::new();
     let mut updates = forged.bat.clone();
     updates.push(Update::page(64 << 10, &[0; 4096]));
+    // Many times over: a log of 1 MiB has room for thirty thousand descriptors.
+    updates.extend(vec![Update::Zeros { file_offset: 0, length: 4096 }; 10_000]);
     forged.write(&DirtyLog { active: vec![updates], ..forged.log() });
     let chain = forged.open(&ChainOptions::default());
     assert_eq!(finding(&chain, "log-writes-forbidden-place"), Severity::Warning);
+    let told = chain.findings().iter().filter(|finding| finding.code.as_str() == "log-writes-forbidden-place");
+    assert_eq!(told.count(), 1);
     expect_replayed(&chain);
+}
+
+/// Gives both headers the bytes `field` at `at`, and the checksums that they ask for.
+fn set_in_headers(forged: &Forged, at: u64, field: &[u8]) {
+    let mut file = forged.file();
+    for (number, offset) in (1..).zip(header::OFFSETS) {
+        file.write_at(offset + at, field);
+        header::mend_checksum(&mut file, number);
+    }
+}
+
+/// Where LogVersion, LogLength and LogOffset stand in a header.
+const LOG_VERSION: u64 = 64;
+const LOG_LENGTH: u64 = 68;
+const LOG_OFFSET: u64 = 72;
+
+#[test]
+fn a_dirty_log_that_cannot_be_is_refused_and_opens_without_a_replay() {
+    let offset = |offset: u64| offset.to_le_bytes().to_vec();
+    let cases = [
+        (LOG_VERSION, vec![1, 0]),
+        (LOG_LENGTH, vec![0, 0, 0, 0]),
+        (LOG_LENGTH, vec![0, 16, 0, 0]),
+        (LOG_OFFSET, offset(0)),
+        (LOG_OFFSET, offset(MIB + 4096)),
+        (LOG_OFFSET, offset(u64::MAX - MIB + 1)),
+    ];
+    for (at, field) in cases {
+        let forged = Forged::new();
+        forged.write(&forged.log());
+        set_in_headers(&forged, at, &field);
+        let refused = chain::open(&HostFolders, &forged.path(), &ChainOptions::default());
+        let advice = refused.err().and_then(|error| error.advice().map(ToOwned::to_owned)).expect("a refusal");
+        assert!(advice.contains("--no-log-replay"), "{advice}");
+        let options = ChainOptions { format: FormatOptions { log_replay: false }, ..ChainOptions::default() };
+        let chain = forged.open(&options);
+        assert_eq!(state(&chain), Some(LogState::Declined), "{at}: {field:?}");
+        assert_eq!(finding(&chain, "log-replay-declined"), Severity::Warning);
+        assert_eq!(support::read_proven(&**chain.disk(), 0, 4096), [0; 4096]);
+    }
+}
+
+#[test]
+fn what_a_log_that_cannot_be_read_was_about_to_change_may_be_anything() {
+    let forged = Forged::new();
+    forged.write(&forged.log());
+    // The log stands past the end of the file, as in a file that was cut: its entries are not known to be none.
+    let past = forged.places.file_size.next_multiple_of(MIB);
+    set_in_headers(&forged, LOG_OFFSET, &past.to_le_bytes());
+    let chain = forged.open(&ChainOptions::default());
+    assert_eq!(state(&chain), Some(LogState::Torn));
+    assert_eq!(finding(&chain, "log-torn"), Severity::Error);
+    assert_eq!(finding(&chain, "log-unreadable"), Severity::Warning);
+    let (_, faults) = read(&chain, 0, 8 << 20);
+    let told: Vec<_> = faults.iter().map(|fault| (fault.range.clone(), fault.kind, fault.code)).collect();
+    assert_eq!(told, [(0..8 * MIB, FaultKind::Lost, "log-torn")]);
+}
+
+#[test]
+fn an_entry_that_claims_four_gibibytes_of_descriptors_costs_no_memory() {
+    let forged = Forged::new();
+    forged.write(&forged.log());
+    let (log_length, log_offset) = (u32::MAX - (MIB as u32 - 1), forged.places.log.start);
+    set_in_headers(&forged, LOG_LENGTH, &log_length.to_le_bytes());
+    let mut file = forged.file();
+    // EntryLength and DescriptorCount of the first entry.
+    file.write_at(log_offset + 8, &log_length.to_le_bytes());
+    file.write_at(log_offset + 24, &((log_length - 64) / 32).to_le_bytes());
+    let chain = forged.open(&ChainOptions::default());
+    assert_eq!(state(&chain), Some(LogState::Torn));
+    if let Ok(status) = std::fs::read_to_string("/proc/self/status") {
+        let peak =
+            status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")).expect("a peak");
+        let peak: u64 = peak.parse().expect("a number");
+        assert!(peak < 2 << 20, "{peak} KiB of memory");
+    }
 }
 
 #[test]

@@ -156,6 +156,24 @@ fn extended_boot_records_that_go_round_or_end_in_nothing_keep_those_before() {
 }
 
 #[test]
+fn a_gpt_of_an_earlier_life_does_not_hide_the_partitions_of_an_mbr() {
+    // All of it, or the backup alone: partitioning anew writes the first sectors and forgets the last ones.
+    for primary_is_left in [true, false] {
+        let mut disk = gpt_disk(512);
+        if !primary_is_left {
+            disk[..34 * 512].fill(0);
+        }
+        mbr().write(&mut disk);
+        let (table, codes) = find(&disk, 512);
+        assert_eq!((table.scheme, places(&table), codes), (Scheme::Mbr, mbr_places(), vec![]), "{primary_is_left}");
+    }
+    // Where the first sector tells nothing, the GPT does.
+    let mut disk = gpt_disk(512);
+    disk[..512].fill(0);
+    assert_eq!(places(&find(&disk, 512).0), gpt_places(512));
+}
+
+#[test]
 fn a_partition_past_the_end_is_kept_and_told() {
     let mut disk = mbr_disk();
     disk.truncate(4200 * 512);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::bytes::Guid;
 use crate::format::vhdx::LogState;
-use crate::layer::{Identity, Layer, ParentRecord, PlaceKind};
+use crate::layer::{Layer, ParentRecord, PlaceKind};
 use crate::report::{Code, Finding, Severity};
 
 /// One open image of a chain.
@@ -73,10 +73,9 @@ impl Link {
     }
 }
 
-/// Whether an image of this identity is the parent that `record` names.
-pub(super) fn judge(record: &ParentRecord, candidate: &Identity) -> Option<LinkProof> {
-    let guid = candidate.data_write_guid?;
-    let is = |wanted: Option<Guid>| wanted == Some(guid);
+/// Whether an image of this DataWriteGuid is the parent that `record` names.
+pub(super) fn judge(record: &ParentRecord, candidate: Guid) -> Option<LinkProof> {
+    let is = |wanted: Option<Guid>| wanted == Some(candidate);
     if is(record.linkage) {
         Some(LinkProof::Linkage)
     } else if is(record.linkage2) {

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use super::link::Found;
 use super::options::ChainOptions;
+use crate::bytes::Guid;
 use crate::error::Result;
 use crate::format;
 use crate::image::{Depth, ImageStore, OpenedImage};
-use crate::layer::{Identity, ParentPlace, ParentRecord, PlaceKind};
+use crate::layer::{ParentPlace, ParentRecord, PlaceKind};
 
 /// Files that are looked at in one folder or below a `--parent-dir`.
 const MAX_FILES: usize = 100_000;
@@ -24,7 +25,7 @@ pub(super) struct Candidate {
 pub(super) struct Locator<'a> {
     store: &'a dyn ImageStore,
     options: &'a ChainOptions,
-    identities: BTreeMap<PathBuf, std::result::Result<Identity, String>>,
+    identities: BTreeMap<PathBuf, std::result::Result<Guid, String>>,
     listings: BTreeMap<PathBuf, Vec<PathBuf>>,
 }
 
@@ -72,10 +73,10 @@ impl<'a> Locator<'a> {
         candidates
     }
 
-    /// Who a file is, or why that cannot be told.
-    pub(super) fn identity(&mut self, candidate: &Candidate) -> &std::result::Result<Identity, String> {
+    /// The DataWriteGuid of a file, or why that cannot be told.
+    pub(super) fn data_write_guid(&mut self, candidate: &Candidate) -> std::result::Result<Guid, String> {
         let store = self.store;
-        self.identities.entry(candidate.path.clone()).or_insert_with(|| identify(store, candidate))
+        self.identities.entry(candidate.path.clone()).or_insert_with(|| data_write_guid(store, candidate)).clone()
     }
 
     /// Where a recorded place is on this host.
@@ -102,9 +103,9 @@ impl Candidate {
     }
 }
 
-fn identify(store: &dyn ImageStore, candidate: &Candidate) -> std::result::Result<Identity, String> {
+fn data_write_guid(store: &dyn ImageStore, candidate: &Candidate) -> std::result::Result<Guid, String> {
     let opened = candidate.open(store).map_err(|error| error.message().to_owned())?;
-    format::identify(&opened.image).ok_or_else(|| "not a readable VHDX".to_owned())
+    format::data_write_guid(&opened.image).ok_or_else(|| "not a readable VHDX".to_owned())
 }
 
 /// The folder that holds a file, absolute where the host can say so, so that it has folders above it.

@@ -1,5 +1,6 @@
 //! Following the links from the youngest image to the base.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -169,17 +170,20 @@ impl<'a> Opening<'a> {
         Some((last.path.clone(), last.layer.identity().parent.clone()?))
     }
 
-    /// The parent: proven by its identity, or taken unproven where the user allows it. `None` where the user wants to go on
+    /// The parent: proven by its identity and readable, or taken unproven where the user allows it. `None` where the user wants to go on
     /// without it.
     fn find_parent(&mut self, child: &Path, record: &ParentRecord) -> Result<Option<Parent>> {
         let mut rejected = Rejected::default();
         let named = self.locator.named(child, record);
-        if let Some(found) = self.first_proven(named, record, child, &mut rejected)? {
+        if let Some(found) = self.first_proven(named, record, &mut rejected)? {
             return Ok(Some(found));
         }
         let listed = self.locator.listed(child);
-        if let Some(found) = self.first_proven(listed, record, child, &mut rejected)? {
+        if let Some(found) = self.first_proven(listed, record, &mut rejected)? {
             return Ok(Some(found));
+        }
+        if let Some(path) = rejected.in_chain {
+            return Err(refusal::cycle(child, &path));
         }
         if self.options.missing == Missing::Lost && !self.options.allow_mismatch {
             return Ok(None);
@@ -202,27 +206,33 @@ impl<'a> Opening<'a> {
         &mut self,
         candidates: Vec<Candidate>,
         record: &ParentRecord,
-        child: &Path,
         rejected: &mut Rejected,
     ) -> Result<Option<Parent>> {
         for candidate in candidates {
-            if rejected.holds(&candidate.path) {
+            if !rejected.looked_at.insert(candidate.path.clone()) {
                 continue;
             }
-            let identity = match self.locator.identity(&candidate) {
-                Ok(identity) => identity,
+            let guid = match self.locator.data_write_guid(&candidate) {
+                Ok(guid) => guid,
                 Err(why) => {
-                    rejected.unreadable.push((candidate.path, why.clone()));
+                    rejected.unreadable.push((candidate.path, why));
                     continue;
                 }
             };
-            let Some(proof) = judge(record, identity) else {
+            let Some(proof) = judge(record, guid) else {
                 rejected.other.push(candidate);
                 continue;
             };
             let opened = candidate.open(self.store)?;
             if self.ids.contains(&opened.id) {
-                return Err(refusal::cycle(child, &candidate.path));
+                // Another file may bear the same GUID and be the real one.
+                rejected.in_chain.get_or_insert(candidate.path);
+                continue;
+            }
+            // A damaged copy must not stand in the way of a whole one.
+            if let Err(error) = format::open(Arc::clone(&opened.image), self.options.format) {
+                rejected.unreadable.push((candidate.path, format!("it is the parent, but {error}")));
+                continue;
             }
             return Ok(Some((candidate, opened, proof)));
         }
@@ -253,7 +263,8 @@ impl<'a> Opening<'a> {
         let child = self.links.last()?;
         let mut evidence = Evidence::gather(candidate.path.clone(), candidate.found, &*child.layer, &*container.layer);
         if let Some(own) = &container.layer.identity().parent {
-            let is_parent = |link: &&Link| judge(own, link.layer.identity()).is_some();
+            let is_parent =
+                |link: &&Link| link.layer.identity().data_write_guid.is_some_and(|guid| judge(own, guid).is_some());
             if let Some(elder) = self.links.iter().find(is_parent) {
                 evidence.excluded = Some(format!("it is a child of {}, not a parent", elder.path.display()));
             } else if own.linkage.is_some() && own.linkage == record.linkage {
@@ -301,14 +312,12 @@ impl<'a> Opening<'a> {
 /// Files that are not the parent.
 #[derive(Default)]
 struct Rejected {
+    /// All that were looked at.
+    looked_at: BTreeSet<PathBuf>,
     /// Images of another identity.
     other: Vec<Candidate>,
     /// What is no image, or cannot be read, and why.
     unreadable: Vec<(PathBuf, String)>,
-}
-
-impl Rejected {
-    fn holds(&self, path: &Path) -> bool {
-        self.other.iter().any(|one| one.path == path) || self.unreadable.iter().any(|(one, _)| one == path)
-    }
+    /// One that bears the wanted identity and is a link of the chain already.
+    in_chain: Option<PathBuf>,
 }

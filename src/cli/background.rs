@@ -16,8 +16,9 @@ const READY: u8 = b'+';
 pub(crate) fn start() -> Result<Outcome, Failure> {
     let cannot = |error: std::io::Error| Failure::new(format!("the background process cannot be started: {error}"));
     let mut child = Command::new(std::env::current_exe().map_err(cannot)?)
-        .args(std::env::args_os().skip(1))
+        // Before the others: behind a `--` it would be taken for a path.
         .arg("--detached")
+        .args(std::env::args_os().skip(1))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()

@@ -9,6 +9,7 @@ pub mod vhdx;
 use std::sync::Arc;
 
 use crate::Faults;
+use crate::bytes::Guid;
 use crate::error::{Error, ErrorKind, Result};
 use crate::image::ReadAt;
 use crate::layer::{Identity, Layer};
@@ -102,10 +103,17 @@ pub fn open(image: Arc<dyn ReadAt>, options: FormatOptions) -> Result<Container>
     }
 }
 
-/// Who a VHDX is, from as little of the file as possible; `None` where the file is none or does not say.
+/// Who a VHDX is and who its parent is; `None` where the file is none or does not say.
 #[must_use]
 pub fn identify(image: &Arc<dyn ReadAt>) -> Option<Identity> {
     (sniff(image) == Sniffed::Vhdx).then(|| vhdx::identify(image)).flatten()
+}
+
+/// What a child would record of this image as its parent, from as little of the file as possible; `None` where the file is
+/// no VHDX or does not say.
+#[must_use]
+pub fn data_write_guid(image: &dyn ReadAt) -> Option<Guid> {
+    (sniff(image) == Sniffed::Vhdx).then(|| vhdx::data_write_guid(image)).flatten()
 }
 
 fn unsupported(what: &str) -> Error {

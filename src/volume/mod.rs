@@ -71,7 +71,13 @@ pub fn find(disk: &dyn ReadAt, logical_sector_size: u32, findings: &mut Vec<Find
     let protective = mbr.as_ref().is_some_and(mbr::BootRecord::is_protective);
     // A disk that was imaged on a machine with other sectors keeps its table: both sizes are tried.
     let sizes = [sector_size, if sector_size == 512 { 4096 } else { 512 }];
-    let gpt = sizes.iter().find_map(|size| gpt::read(disk, *size, protective, findings));
+    // A GPT counts only where the first sector protects it or tells nothing. Beside partitions of an MBR it is what is left
+    // of an earlier life of the disk: partitioning anew often leaves the backup at the end of the disk.
+    let gpt = if protective || mbr.is_none() {
+        sizes.iter().find_map(|size| gpt::read(disk, *size, protective, findings))
+    } else {
+        None
+    };
     let (scheme, partitions) = match (gpt, mbr) {
         (Some(partitions), _) => (Scheme::Gpt, partitions),
         (None, Some(_)) if protective => {

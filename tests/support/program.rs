@@ -68,7 +68,7 @@ impl Mounted {
 
     /// The process that serves it.
     pub(crate) fn server(&self) -> i32 {
-        let output = run("pgrep", &[&"-f", &format!("{}.*--detached", self.at.display())]);
+        let output = run("pgrep", &[&"-f", &"--", &format!("--detached.*{}", self.at.display())]);
         let text = String::from_utf8_lossy(&output.stdout);
         text.split_whitespace().next().and_then(|pid| pid.parse().ok()).expect("a serving process")
     }

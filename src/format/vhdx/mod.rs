@@ -15,7 +15,7 @@ mod resolve;
 mod sector_bitmap;
 
 pub use log::LogState;
-pub use open::identify;
+pub use open::{data_write_guid, identify};
 pub use resolve::Vhdx;
 
 /// Where the two headers stand in a file.

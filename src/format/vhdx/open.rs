@@ -12,6 +12,7 @@ use super::metadata::{self, Metadata};
 use super::region_table::{self, RegionTable};
 use super::resolve::Vhdx;
 use crate::Faults;
+use crate::bytes::Guid;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::FormatOptions;
 use crate::format::broken::Broken;
@@ -46,9 +47,7 @@ impl Vhdx {
 
         let trust = if regions_doubtful || metadata.doubtful { Trust::Doubtful(Code::LogTorn) } else { Trust::Proven };
         let mut structures = vec![0..1 << 20, regions.bat.clone(), regions.metadata.clone()];
-        if header.log_length > 0 {
-            structures.push(log_region(&header));
-        }
+        structures.extend(log_region(&header));
         structures.extend(regions.unknown.iter().map(|region| region.file.clone()));
         let vhdx = Vhdx {
             geometry: metadata.geometry,
@@ -77,6 +76,12 @@ pub fn identify(image: &Arc<dyn ReadAt>) -> Option<Identity> {
     let (regions, _) = regions(&file, &mut findings).ok()?;
     let metadata = metadata::read(&file, &regions.metadata, &mut findings).ok()?;
     Some(identity(&header, metadata, creator))
+}
+
+/// What a child records of a VHDX: its DataWriteGuid, which stands in the current header. Reads nothing else.
+#[must_use]
+pub fn data_write_guid(image: &dyn ReadAt) -> Option<Guid> {
+    current_header(image, &mut Vec::new()).ok().map(|header| header.data_write_guid)
 }
 
 fn identity(header: &Header, metadata: Metadata, creator: Option<String>) -> Identity {

@@ -93,13 +93,11 @@ impl Descriptor {
     }
 }
 
-/// The descriptors of an entry, as far as they can be read: `None` stands for one that does not hold.
+/// The descriptors in some of an entry's descriptor sectors: `None` stands for one that does not hold. `first` says that
 /// `bytes` begins at the entry's header.
-pub(super) fn descriptors(bytes: &[u8], header: &EntryHeader) -> impl Iterator<Item = Option<Descriptor>> {
-    let count = usize::try_from(header.descriptor_count).unwrap_or(0);
-    let sequence_number = header.sequence_number;
+pub(super) fn descriptors(bytes: &[u8], first: bool, sequence_number: u64) -> impl Iterator<Item = Option<Descriptor>> {
     // The header takes the place of the first two descriptors.
-    let places = bytes.as_chunks::<32>().0.iter().skip(2).take(count);
+    let places = bytes.as_chunks::<32>().0.iter().skip(if first { 2 } else { 0 });
     places.map(move |place| Descriptor::parse(place, sequence_number))
 }
 

@@ -1,6 +1,6 @@
 //! Replaying the active sequence into an overlay: [MS-VHDX] 2.3.3.
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
 use super::entry::{Descriptor, SECTOR};
 use super::sequence::{Candidates, Log};
@@ -16,6 +16,9 @@ const MIB: u64 = 1 << 20;
 
 /// More patches than this are not held in memory. A log of Windows has 1 MiB, which is 255 pages.
 const MAX_PATCHES: usize = 1 << 20;
+
+/// Byte offset of region table 1: what stands before it, the file type identifier and the headers, no log may write.
+const LOG_MAY_WRITE_FROM: u64 = 192 << 10;
 
 /// What the log of a file is, seen from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -33,9 +36,10 @@ pub enum LogState {
     Torn,
 }
 
-/// The log region as the header gives it. `None` where the log is clean.
-pub(in crate::format::vhdx) fn log_region(header: &Header) -> Range<u64> {
-    header.log_offset..header.log_offset.saturating_add(u64::from(header.log_length))
+/// The log region as the header gives it. `None` where there is none, or at a place that cannot be.
+pub(in crate::format::vhdx) fn log_region(header: &Header) -> Option<Range<u64>> {
+    let end = header.log_offset.saturating_add(u64::from(header.log_length));
+    check_place(header).is_ok().then_some(header.log_offset..end)
 }
 
 /// Finds the active sequence of `file` and fills `patches` with what it writes.
@@ -53,7 +57,19 @@ pub(in crate::format::vhdx) fn replay(
     if header.log_guid.is_zero() {
         return Ok(LogState::Clean);
     }
-    check_place(header)?;
+    if let Err(broken) = check_version(header).and_then(|()| check_place(header)) {
+        if wanted {
+            return Err(broken
+                .error(LOG_STRUCTURE, header.log_offset)
+                .advise("the log is dirty and cannot be read; --no-log-replay shows the file as it lies"));
+        }
+        let text = format!(
+            "the log is dirty, cannot be read ({broken}), and was not replayed, as asked for: tables and files may be out of date"
+        );
+        findings
+            .push(Finding::new(Code::LogReplayDeclined, Severity::Warning, text).at(LOG_STRUCTURE, header.log_offset));
+        return Ok(LogState::Declined);
+    }
     let log = Log { file, offset: header.log_offset, length: header.log_length, guid: header.log_guid };
     let candidates = log.candidates()?;
     if candidates.unreadable > 0 {
@@ -69,8 +85,20 @@ pub(in crate::format::vhdx) fn replay(
         return Ok(LogState::Declined);
     }
     extend(file.size(), &log, &candidates, &sequence, patches, findings);
+    let mut forbidden = None;
     for offset in &sequence {
-        apply(&log, &candidates, *offset, patches, findings)?;
+        if apply(&log, &candidates, *offset, patches)? {
+            forbidden = forbidden.or(Some(*offset));
+        }
+    }
+    // Told once, for the first entry that does it: a log has room for millions of descriptors.
+    if let Some(offset) = forbidden {
+        let text = "a log entry changes the file type identifier or a header, which no log may; the headers are used as they lie";
+        findings.push(
+            Finding::new(Code::LogWritesForbiddenPlace, Severity::Warning, text)
+                .at("log entry", log.file_offset(offset))
+                .versus(format!("places from byte {LOG_MAY_WRITE_FROM} on"), "a place before it"),
+        );
     }
     let text = format!(
         "the file was not closed cleanly: its log (entries: {}, places they change: {}) was replayed in memory; the file itself is untouched",
@@ -81,22 +109,24 @@ pub(in crate::format::vhdx) fn replay(
     Ok(LogState::Replayed)
 }
 
-fn check_place(header: &Header) -> Result<()> {
-    let broken = if header.log_version != 0 {
-        Broken::new("LogVersion", "0", header.log_version.to_string())
-    } else if header.log_length == 0 || !u64::from(header.log_length).is_multiple_of(MIB) {
-        Broken::new("LogLength", "a multiple of 1 MiB, not 0", header.log_length.to_string())
+fn check_version(header: &Header) -> std::result::Result<(), Broken> {
+    match header.log_version {
+        0 => Ok(()),
+        version => Err(Broken::new("LogVersion", "0", version.to_string())),
+    }
+}
+
+fn check_place(header: &Header) -> std::result::Result<(), Broken> {
+    if header.log_length == 0 || !u64::from(header.log_length).is_multiple_of(MIB) {
+        Err(Broken::new("LogLength", "a multiple of 1 MiB, not 0", header.log_length.to_string()))
     } else if header.log_offset < MIB
         || !header.log_offset.is_multiple_of(MIB)
         || header.log_offset.checked_add(u64::from(header.log_length)).is_none()
     {
-        Broken::new("LogOffset", "a multiple of 1 MiB, not 0", header.log_offset.to_string())
+        Err(Broken::new("LogOffset", "a multiple of 1 MiB, not 0", header.log_offset.to_string()))
     } else {
-        return Ok(());
-    };
-    Err(broken
-        .error("header", header.log_offset)
-        .advise("the log is dirty and cannot be found; --no-log-replay shows the file as it lies"))
+        Ok(())
+    }
 }
 
 fn declined(log: &Log<'_>, guid: Guid, entries: usize) -> Finding {
@@ -138,41 +168,21 @@ fn extend(
     }
 }
 
-/// Adds what one entry of the active sequence writes.
-fn apply(
-    log: &Log<'_>,
-    candidates: &Candidates,
-    offset: u32,
-    patches: &mut OverlayBuilder,
-    findings: &mut Vec<Finding>,
-) -> Result<()> {
-    let Some(candidate) = candidates.by_offset.get(&offset) else { return Ok(()) };
+/// Adds what one entry of the active sequence writes. Returns whether it writes where no log may.
+fn apply(log: &Log<'_>, candidates: &Candidates, offset: u32, patches: &mut OverlayBuilder) -> Result<bool> {
+    let Some(candidate) = candidates.by_offset.get(&offset) else { return Ok(false) };
     let header = &candidate.header;
-    let changed = || {
-        Error::new(ErrorKind::Io, "a log entry that held a moment ago does not hold any more")
-            .at("log entry", log.file_offset(offset))
-            .advise("something writes to the file, or its storage fails: work on a copy")
-    };
-    let descriptors = log.descriptors(offset, header)?.ok_or_else(changed)?;
     let mut data_sector = log.advance(offset, header.descriptors_length().unwrap_or(0));
-    for descriptor in descriptors {
+    let mut forbidden = false;
+    let mut too_many = false;
+    let hold = log.each_descriptor(offset, header, &mut |descriptor| {
+        let Some(descriptor) = descriptor else { return ControlFlow::Break(()) };
         if patches.len() > MAX_PATCHES {
-            return Err(Error::new(
-                ErrorKind::Unsupported,
-                "the log changes more than a million places, which no writer does",
-            )
-            .at(LOG_STRUCTURE, log.offset)
-            .advise("--no-log-replay shows the file as it lies"));
+            too_many = true;
+            return ControlFlow::Break(());
         }
         let range = descriptor.file_range();
-        if range.start < 192 << 10 && !range.is_empty() {
-            let text = "a log entry changes the file type identifier or a header, which no log may; the headers are used as they lie";
-            findings.push(
-                Finding::new(Code::LogWritesForbiddenPlace, Severity::Warning, text)
-                    .at("log entry", log.file_offset(offset))
-                    .versus("a place from byte 196608 on", range.start.to_string()),
-            );
-        }
+        forbidden |= range.start < LOG_MAY_WRITE_FROM && !range.is_empty();
         match descriptor {
             Descriptor::Zero { .. } => patches.zero(range),
             Descriptor::Data { file_offset, leading, trailing } => {
@@ -181,8 +191,20 @@ fn apply(
                 data_sector = log.advance(data_sector, SECTOR);
             }
         }
+        ControlFlow::Continue(())
+    })?;
+    if too_many {
+        let text = "the log changes more than a million places, which no writer does";
+        return Err(Error::new(ErrorKind::Unsupported, text)
+            .at(LOG_STRUCTURE, log.offset)
+            .advise("--no-log-replay shows the file as it lies"));
     }
-    Ok(())
+    if !hold {
+        return Err(Error::new(ErrorKind::Io, "a log entry that held a moment ago does not hold any more")
+            .at("log entry", log.file_offset(offset))
+            .advise("something writes to the file, or its storage fails: work on a copy"));
+    }
+    Ok(forbidden)
 }
 
 /// A LogGuid without a complete sequence: the file is read as it lies, and what torn entries were about to change is
@@ -194,28 +216,47 @@ fn no_sequence(
     patches: &mut OverlayBuilder,
     findings: &mut Vec<Finding>,
 ) -> Result<LogState> {
-    if candidates.by_offset.is_empty() {
+    // Where a part of the log cannot be read, an entry may stand there.
+    if candidates.by_offset.is_empty() && candidates.unreadable == 0 {
         let text =
             "the file was open when the machine stopped, before its first log entry was written; it is read as it lies";
         findings.push(Finding::new(Code::LogEmpty, Severity::Information, text).at(LOG_STRUCTURE, log.offset));
         return Ok(LogState::Empty);
     }
     let mut pages = 0usize;
+    let mut all_told = candidates.unreadable == 0;
     // Descriptors of entries that overlap each other are read no more than twice over.
     let mut budget = u64::from(log.length).saturating_mul(2);
     for (offset, candidate) in candidates.by_offset.iter().filter(|_| wanted) {
         let cost = u64::from(candidate.header.descriptors_length().unwrap_or(0));
-        let Some(rest) = budget.checked_sub(cost) else { break };
+        let Some(rest) = budget.checked_sub(cost).filter(|_| pages < MAX_PATCHES) else {
+            all_told = false;
+            break;
+        };
         budget = rest;
-        for descriptor in log.readable_descriptors(*offset, &candidate.header)? {
-            if pages < MAX_PATCHES {
+        log.each_descriptor(*offset, &candidate.header, &mut |descriptor| {
+            if pages >= MAX_PATCHES {
+                return ControlFlow::Break(());
+            }
+            if let Some(descriptor) = descriptor {
                 patches.doubtful(descriptor.file_range());
                 pages = pages.saturating_add(1);
             }
-        }
+            ControlFlow::Continue(())
+        })?;
     }
+    all_told &= pages < MAX_PATCHES;
+    let doubtful = if !wanted {
+        "nothing is marked doubtful, for the log was to be left alone".to_owned()
+    } else if all_told {
+        format!("the {pages} places that they were about to change are doubtful")
+    } else {
+        // What was about to change is not known, and it may be any table.
+        patches.doubtful(0..u64::MAX);
+        "which places they were about to change cannot be told, so all is doubtful".to_owned()
+    };
     let text = format!(
-        "the log is dirty and none of its {} entries forms a complete sequence; the file is read as it lies, and the {pages} places that they were about to change are doubtful",
+        "the log is dirty and none of its {} readable entries forms a complete sequence; the file is read as it lies, and {doubtful}",
         candidates.by_offset.len()
     );
     findings.push(

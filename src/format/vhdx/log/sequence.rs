@@ -5,6 +5,7 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use super::entry::{self, Descriptor, EntryHeader, SECTOR, data_sector_holds};
 use crate::Faults;
@@ -78,6 +79,12 @@ impl Log<'_> {
         let mut buf = vec![0; usize::try_from(SCAN.min(self.length)).unwrap_or(0)];
         let mut offset = 0;
         while offset < self.length {
+            if self.file_offset(offset) >= self.file.size() {
+                // The file ends before its log does, perhaps by gigabytes.
+                let rest = self.length.saturating_sub(offset);
+                found.unreadable = found.unreadable.saturating_add(u64::from(rest));
+                break;
+            }
             if !self.read(&mut buf, offset)? {
                 found.unreadable = found.unreadable.saturating_add(len_u64(&buf));
             }
@@ -149,11 +156,18 @@ impl Log<'_> {
     /// Reads an entry in pieces of whole sectors: it may be as long as the log, and a log may have 4 GiB.
     fn check(&self, offset: u32, header: &EntryHeader) -> Result<bool> {
         let Some(descriptors_length) = header.descriptors_length() else { return Ok(false) };
-        let Some(descriptors) = self.descriptors(offset, header)? else { return Ok(false) };
-        let data_sectors = descriptors.iter().filter(|d| matches!(d, Descriptor::Data { .. })).count();
-        let expected_length = u64::from(descriptors_length)
-            .saturating_add(u64::try_from(data_sectors).unwrap_or(u64::MAX).saturating_mul(u64::from(SECTOR)));
-        if expected_length != u64::from(header.entry_length) {
+        let mut data_sectors = 0u64;
+        let hold = self.each_descriptor(offset, header, &mut |descriptor| match descriptor {
+            Some(Descriptor::Data { .. }) => {
+                data_sectors = data_sectors.saturating_add(1);
+                ControlFlow::Continue(())
+            }
+            Some(Descriptor::Zero { .. }) => ControlFlow::Continue(()),
+            None => ControlFlow::Break(()),
+        })?;
+        let expected_length =
+            u64::from(descriptors_length).saturating_add(data_sectors.saturating_mul(u64::from(SECTOR)));
+        if !hold || expected_length != u64::from(header.entry_length) {
             return Ok(false);
         }
         let mut crc = 0;
@@ -183,22 +197,34 @@ impl Log<'_> {
         Ok(crc == header.checksum)
     }
 
-    /// All descriptors of an entry; `None` where one of them does not hold or cannot be read.
-    pub(super) fn descriptors(&self, offset: u32, header: &EntryHeader) -> Result<Option<Vec<Descriptor>>> {
+    /// Tells the descriptors of an entry in order until `each` has enough; `None` stands for one that does not hold. They
+    /// are read in pieces, for there may be as many as fit into the log; a piece that cannot be read is the last one.
+    /// Returns whether all were told and could be read.
+    pub(super) fn each_descriptor(
+        &self,
+        offset: u32,
+        header: &EntryHeader,
+        each: &mut dyn FnMut(Option<Descriptor>) -> ControlFlow<()>,
+    ) -> Result<bool> {
         let length = header.descriptors_length().unwrap_or(0);
-        // At most the log's own length, which the header's check has seen to.
-        let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
-        if !self.read(&mut bytes, offset)? {
-            return Ok(None);
+        let mut buf = vec![0; usize::try_from(SCAN.min(length)).unwrap_or(0)];
+        let mut left = usize::try_from(header.descriptor_count).unwrap_or(usize::MAX);
+        let mut done = 0;
+        while done < length {
+            let piece = usize::try_from(length.saturating_sub(done)).unwrap_or(0).min(buf.len());
+            let Some(buf) = buf.get_mut(..piece) else { return Ok(false) };
+            let readable = self.read(buf, self.advance(offset, done))?;
+            for descriptor in entry::descriptors(buf, done == 0, header.sequence_number).take(left) {
+                left = left.saturating_sub(1);
+                if each(descriptor).is_break() {
+                    return Ok(false);
+                }
+            }
+            if !readable {
+                return Ok(false);
+            }
+            done = done.saturating_add(u32::try_from(piece).unwrap_or(u32::MAX));
         }
-        Ok(entry::descriptors(&bytes, header).collect())
-    }
-
-    /// The descriptors of a torn entry that can be read and hold.
-    pub(super) fn readable_descriptors(&self, offset: u32, header: &EntryHeader) -> Result<Vec<Descriptor>> {
-        let length = header.descriptors_length().unwrap_or(0);
-        let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
-        self.read(&mut bytes, offset)?;
-        Ok(entry::descriptors(&bytes, header).flatten().collect())
+        Ok(true)
     }
 }
