@@ -418,6 +418,18 @@ fn a_volume_cut_short_is_served_as_far_as_it_goes() {
 }
 
 #[test]
+fn a_file_without_its_stream_is_not_empty() {
+    let Some((mut forge, contents)) = sample("a_file_without_its_stream_is_not_empty") else { return };
+    forge.edit_attribute(record(&forge, "plain 4"), DATA, |attribute| attribute[0] = 0xf0);
+    let ntfs = forge.open();
+    let node = find(&ntfs, "plain 4");
+    assert_eq!(ntfs.attr(node).unwrap_err().kind(), ErrorKind::Corrupt);
+    assert_eq!(ntfs.read_at(node, 0, &mut [0; 4], &mut Faults::new()).unwrap_err().kind(), ErrorKind::Corrupt);
+    all_right(&ntfs, contents, |path| path == "plain 4");
+    assert_eq!(ntfs.attr(find(&ntfs, "$Secure")).unwrap().size, 0);
+}
+
+#[test]
 fn encrypted_streams_are_refused_by_name() {
     let Some((mut forge, contents)) = sample("encrypted_streams_are_refused_by_name") else { return };
     forge.edit_attribute(record(&forge, "plain 2"), DATA, |attribute| attribute[0x0d] |= 0x40);
