@@ -6,11 +6,13 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use fixtures::random::Rng;
+use mount_api::{Case, Tree};
 use vhdx_mount::fs::ntfs::{self, Ntfs, Options};
 use vhdx_mount::image::ReadAt;
 use vhdx_mount::{Fault, FaultKind, Faults, Result};
 
 use crate::tools::{Volume, have};
+use crate::walk::{content, find};
 
 pub(crate) const DATA: u32 = 0x80;
 pub(crate) const INDEX_ALLOCATION: u32 = 0xa0;
@@ -217,4 +219,20 @@ impl ReadAt for Faulty {
         }
         Ok(())
     }
+}
+
+/// Every file, but for those that `except` names, is what it was.
+pub(crate) fn all_right(ntfs: &Ntfs, contents: &Contents, except: impl Fn(&str) -> bool) {
+    for (path, expected) in contents.iter().filter(|(path, _)| !except(path)) {
+        let (path, stream) = path.split_once(':').map_or((&path[..], None), |(path, stream)| (path, Some(stream)));
+        let file = find(ntfs, path);
+        let node = stream.map_or(file, |name| ntfs.stream(file, &name.into(), Case::Sensitive).unwrap());
+        assert!(content(ntfs, node) == *expected, "{path}");
+    }
+}
+
+/// The number of the file record of a path.
+pub(crate) fn record(forge: &Forge, path: &str) -> usize {
+    let ntfs = forge.open();
+    ntfs.attr(find(&ntfs, path)).unwrap().record as usize
 }

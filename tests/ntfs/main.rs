@@ -9,6 +9,7 @@
 mod compression;
 mod contents;
 mod damage;
+mod damaged_folders;
 mod forge;
 mod layouts;
 mod metadata;

@@ -12,8 +12,7 @@ use vhdx_mount::fs::ntfs::{self, Ntfs, Options};
 use vhdx_mount::image::ReadAt;
 use vhdx_mount::{Faults as DiskFaults, Result};
 
-use crate::forge::{DATA, Forge, INDEX_ALLOCATION, sample};
-use crate::walk::find;
+use crate::forge::{DATA, Forge, INDEX_ALLOCATION, record, sample};
 
 /// Rounds of each test, unless `VHDX_MOUNT_ROUNDS` asks for more: a minute for all, without optimisation.
 const ROUNDS: u64 = 500;
@@ -173,12 +172,6 @@ fn peak_memory() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
-}
-
-/// The number of the file record of a path.
-fn record(forge: &Forge, path: &str) -> usize {
-    let ntfs = forge.open();
-    ntfs.attr(find(&ntfs, path)).unwrap().record as usize
 }
 
 #[test]

@@ -219,7 +219,7 @@ impl Ntfs {
             return Err(Error::new(ErrorKind::IsADirectory, text));
         }
         if node.ordinal == ITSELF && file.find(attribute::DATA, &[]).is_none() {
-            return Ok(None);
+            return file.may_have_no_content().map(|()| None);
         }
         let stream = self.value(file, node.data()?.0)?;
         if stream.size() > 0 {
@@ -323,7 +323,20 @@ impl File {
             // A folder whose index is unreadable still is a folder of size 0.
             return Ok((0, index.and_then(|index| sizes(index).ok()).map_or(0, |(_, allocated)| allocated)));
         }
-        self.find(attribute::DATA, &[]).map_or(Ok((0, 0)), sizes)
+        match self.find(attribute::DATA, &[]) {
+            Some(data) => sizes(data),
+            None => self.may_have_no_content().map(|()| (0, 0)),
+        }
+    }
+
+    /// Every file of a user has an unnamed stream, be it empty; only NTFS's own have other things instead. Without those
+    /// the stream is lost, and the file not empty.
+    fn may_have_no_content(&self) -> Result<(), Error> {
+        let instead = [attribute::DATA, attribute::INDEX_ROOT, attribute::REPARSE_POINT];
+        if self.attributes.iter().any(|attribute| instead.contains(&attribute.kind)) {
+            return Ok(());
+        }
+        Err(corrupt(format!("file record {}: it has no unnamed stream", self.number)))
     }
 }
 
