@@ -115,14 +115,20 @@ codes! {
     FileTypeIdentifierBad = "file-type-identifier-bad",
     /// One of the two headers does not hold.
     HeaderBad = "header-bad",
+    /// Neither header holds: log and identity are not known, and all that the tables tell is doubtful.
+    HeadersLost = "headers-lost",
     /// Both headers hold, have one sequence number and differ.
     HeadersAmbiguous = "headers-ambiguous",
     /// One of the two region tables does not hold.
     RegionTableBad = "region-table-bad",
+    /// Neither region table holds; the regions were found by what stands in them, and all that they tell is doubtful.
+    RegionTablesLost = "region-tables-lost",
     /// Both region tables hold and differ.
     RegionTablesDiffer = "region-tables-differ",
     /// A region that this program does not know and that is not required.
     RegionUnknown = "region-unknown",
+    /// The metadata table does not hold, but its entries are those of a metadata table.
+    MetadataTableBad = "metadata-table-bad",
     /// A metadata item that this program does not know and that is not required.
     MetadataItemUnknown = "metadata-item-unknown",
     /// A metadata item is missing or breaks its rules, and its value could be had otherwise.

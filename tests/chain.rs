@@ -287,21 +287,33 @@ fn what_is_no_file_is_refused_before_it_is_opened() {
 fn a_damaged_copy_does_not_stand_in_the_way_of_a_whole_one() {
     let folder = tempfile::tempdir().expect("a folder");
     let base = base();
-    // The one at the recorded place has lost its region tables.
     let damaged = folder.path().join("base.vhdx");
     write(&base, &damaged);
-    fs::OpenOptions::new()
-        .write(true)
-        .open(&damaged)
-        .and_then(|file| std::os::unix::fs::FileExt::write_all_at(&file, &[0; 128 << 10], 192 << 10))
-        .expect("damage");
+    let zero = |range: std::ops::Range<u64>| {
+        let zeros = vec![0; (range.end - range.start) as usize];
+        let file = fs::OpenOptions::new().write(true).open(&damaged).expect("the image opens");
+        std::os::unix::fs::FileExt::write_all_at(&file, &zeros, range.start).expect("damage");
+    };
     let youngest = folder.path().join("child.avhdx");
     write(&child(&base, locator(&base, &[("relative_path", r".\base.vhdx")])), &youngest);
+
+    // The one at the recorded place has lost its region tables: it is all there is, and doubtful.
+    zero(192 << 10..320 << 10);
+    let chain = open(&youngest, &ChainOptions::default()).expect("what can be inferred");
+    assert_eq!(codes(&chain), ["region-tables-lost"]);
+    // With its metadata gone too nothing of it can be read.
+    let metadata = base.places().metadata;
+    zero(metadata.start..metadata.start + (64 << 10));
     let error = open(&youngest, &ChainOptions::default()).err().expect("a refusal");
     assert_eq!(error.kind(), ErrorKind::NotFound);
     assert!(error.details().iter().any(|line| line.contains("it is the parent, but")), "{:?}", error.details());
 
     write(&base, &folder.path().join("copy.vhdx"));
+    let chain = open_whole(&youngest, &ChainOptions::default());
+    assert_eq!(chain.links()[1].found, Found::ByIdentity);
+    // Nor does one of which something can still be read.
+    write(&base, &damaged);
+    zero(192 << 10..320 << 10);
     let chain = open_whole(&youngest, &ChainOptions::default());
     assert_eq!(chain.links()[1].found, Found::ByIdentity);
 }

@@ -5,6 +5,7 @@
 mod support;
 
 use std::ops::Range;
+use std::path::Path;
 
 use fixtures::chain::{Chain, Model};
 use fixtures::damage::{Copies, Damage, EntryDamage, ItemDamage, TableDamage};
@@ -12,7 +13,7 @@ use fixtures::fill::Fill;
 use fixtures::host_file::HostFile;
 use fixtures::vhdx::{Block, Image, MIB, metadata};
 use support::Untouched;
-use vhdx_mount::chain::{self, ChainOptions};
+use vhdx_mount::chain::{self, ChainOptions, Doubt};
 use vhdx_mount::image::{HostFolders, ReadAt};
 use vhdx_mount::{ErrorKind, FaultKind, Faults};
 
@@ -22,6 +23,8 @@ enum Outcome {
     Whole(&'static [&'static str]),
     /// These bytes of the disk are lost, with this code; all others are right.
     Lost(Vec<Range<u64>>, &'static str),
+    /// All bytes are right, and doubtful with this code: served only where that is accepted.
+    Doubtful(&'static str),
     /// It does not open.
     Refused(ErrorKind),
 }
@@ -63,6 +66,29 @@ fn expect(damage: &Damage, expected: &Outcome) {
         (Ok(opened), Outcome::Lost(lost, code)) => {
             expect_bytes(&**opened.disk(), &forged.model, lost, code, damage);
         }
+        (Ok(opened), Outcome::Doubtful(code)) => {
+            let found: Vec<_> = opened.findings().iter().map(|finding| finding.code.as_str()).collect();
+            assert!(found.contains(code), "{damage:?}: {found:?}");
+            expect_doubtful(&child, &forged.model, code, damage);
+        }
+    }
+}
+
+/// All bytes are refused, and all are right where doubt is accepted.
+fn expect_doubtful(child: &Path, model: &Model, code: &str, damage: &Damage) {
+    for (doubt, kind) in [(Doubt::Refuse, FaultKind::Lost), (Doubt::Accept, FaultKind::Doubtful)] {
+        let options = ChainOptions { doubt, ..ChainOptions::default() };
+        let opened = chain::open(&HostFolders, child, &options).expect("it opened before");
+        let mut got = vec![0xa5; opened.disk().size() as usize];
+        let mut faults = Faults::new();
+        opened.disk().read_at(&mut got, 0, &mut faults).expect("a read");
+        let told: u64 = faults.iter().map(|fault| fault.range.end - fault.range.start).sum();
+        assert_eq!(told, model.size(), "{damage:?}");
+        assert!(faults.iter().all(|fault| fault.kind == kind && fault.code == code), "{damage:?}: {faults:?}");
+        match doubt {
+            Doubt::Refuse => assert!(got.iter().all(|byte| *byte == 0), "{damage:?}"),
+            Doubt::Accept => assert!(got == model.bytes(0, got.len()), "{damage:?}: wrong bytes"),
+        }
     }
 }
 
@@ -97,8 +123,8 @@ fn one_copy_of_a_header_or_region_table_is_enough() {
             expect(&Damage::Header(copies, damage), &Outcome::Whole(&["header-bad"]));
             expect(&Damage::RegionTable(copies, damage), &Outcome::Whole(&["region-table-bad"]));
         }
-        expect(&Damage::Header(Copies::Both, damage), &Outcome::Refused(ErrorKind::Corrupt));
-        expect(&Damage::RegionTable(Copies::Both, damage), &Outcome::Refused(ErrorKind::Corrupt));
+        expect(&Damage::Header(Copies::Both, damage), &Outcome::Doubtful("headers-lost"));
+        expect(&Damage::RegionTable(Copies::Both, damage), &Outcome::Doubtful("region-tables-lost"));
     }
 }
 
@@ -127,10 +153,19 @@ fn metadata_that_the_disk_can_be_read_without_is_a_finding() {
 }
 
 #[test]
-fn metadata_that_nothing_stands_in_for_is_refused() {
-    for damage in [TableDamage::Zeroed, TableDamage::Signature, TableDamage::Absurd] {
-        expect(&Damage::MetadataTable(damage), &Outcome::Refused(ErrorKind::Corrupt));
+fn a_metadata_table_whose_entries_still_tell_is_used() {
+    for damage in [TableDamage::Signature, TableDamage::Absurd] {
+        expect(&Damage::MetadataTable(damage), &Outcome::Whole(&["metadata-table-bad"]));
     }
+    // A bit of the first entry's id.
+    for damage in [TableDamage::FlippedBit, TableDamage::Checksum] {
+        expect(&Damage::MetadataTable(damage), &Outcome::Whole(&["metadata-item-bad"]));
+    }
+}
+
+#[test]
+fn metadata_that_nothing_stands_in_for_is_refused() {
+    expect(&Damage::MetadataTable(TableDamage::Zeroed), &Outcome::Refused(ErrorKind::Corrupt));
     let needed = [metadata::FILE_PARAMETERS, metadata::VIRTUAL_DISK_SIZE, metadata::LOGICAL_SECTOR_SIZE];
     for id in needed {
         for damage in [ItemDamage::Zeroed, ItemDamage::Ones, ItemDamage::Empty, ItemDamage::OutsideRegion] {

@@ -25,7 +25,7 @@ pub(super) struct Candidate {
 pub(super) struct Locator<'a> {
     store: &'a dyn ImageStore,
     options: &'a ChainOptions,
-    identities: BTreeMap<PathBuf, std::result::Result<Guid, String>>,
+    identities: BTreeMap<PathBuf, std::result::Result<Option<Guid>, String>>,
     listings: BTreeMap<PathBuf, Vec<PathBuf>>,
 }
 
@@ -73,8 +73,8 @@ impl<'a> Locator<'a> {
         candidates
     }
 
-    /// The DataWriteGuid of a file, or why that cannot be told.
-    pub(super) fn data_write_guid(&mut self, candidate: &Candidate) -> std::result::Result<Guid, String> {
+    /// The DataWriteGuid of an image, if it says, or why a file is no image.
+    pub(super) fn data_write_guid(&mut self, candidate: &Candidate) -> std::result::Result<Option<Guid>, String> {
         let store = self.store;
         self.identities.entry(candidate.path.clone()).or_insert_with(|| data_write_guid(store, candidate)).clone()
     }
@@ -103,7 +103,7 @@ impl Candidate {
     }
 }
 
-fn data_write_guid(store: &dyn ImageStore, candidate: &Candidate) -> std::result::Result<Guid, String> {
+fn data_write_guid(store: &dyn ImageStore, candidate: &Candidate) -> std::result::Result<Option<Guid>, String> {
     let opened = candidate.open(store).map_err(|error| error.message().to_owned())?;
     format::data_write_guid(&opened.image).ok_or_else(|| "not a readable VHDX".to_owned())
 }

@@ -182,6 +182,9 @@ impl<'a> Opening<'a> {
         if let Some(found) = self.first_proven(listed, record, &mut rejected)? {
             return Ok(Some(found));
         }
+        if let Some(damaged) = rejected.damaged {
+            return Ok(Some(damaged));
+        }
         if let Some(path) = rejected.in_chain {
             return Err(refusal::cycle(child, &path));
         }
@@ -219,7 +222,7 @@ impl<'a> Opening<'a> {
                     continue;
                 }
             };
-            let Some(proof) = judge(record, guid) else {
+            let Some(proof) = guid.and_then(|guid| judge(record, guid)) else {
                 rejected.other.push(candidate);
                 continue;
             };
@@ -230,11 +233,13 @@ impl<'a> Opening<'a> {
                 continue;
             }
             // A damaged copy must not stand in the way of a whole one.
-            if let Err(error) = format::open(Arc::clone(&opened.image), self.options.format) {
-                rejected.unreadable.push((candidate.path, format!("it is the parent, but {error}")));
-                continue;
+            match format::open(Arc::clone(&opened.image), self.options.format) {
+                Err(error) => rejected.unreadable.push((candidate.path, format!("it is the parent, but {error}"))),
+                Ok(container) if container.findings.iter().any(|finding| finding.severity == Severity::Error) => {
+                    rejected.damaged.get_or_insert((candidate, opened, proof));
+                }
+                Ok(_) => return Ok(Some((candidate, opened, proof))),
             }
-            return Ok(Some((candidate, opened, proof)));
         }
         Ok(None)
     }
@@ -318,6 +323,8 @@ struct Rejected {
     other: Vec<Candidate>,
     /// What is no image, or cannot be read, and why.
     unreadable: Vec<(PathBuf, String)>,
+    /// One that bears the wanted identity and is damaged: taken if no other does.
+    damaged: Option<Parent>,
     /// One that bears the wanted identity and is a link of the chain already.
     in_chain: Option<PathBuf>,
 }

@@ -109,11 +109,11 @@ pub fn identify(image: &Arc<dyn ReadAt>) -> Option<Identity> {
     (sniff(image) == Sniffed::Vhdx).then(|| vhdx::identify(image)).flatten()
 }
 
-/// What a child would record of this image as its parent, from as little of the file as possible; `None` where the file is
-/// no VHDX or does not say.
+/// What a child would record of this image as its parent, from as little of the file as possible. `None` where the file is
+/// no VHDX; `Some(None)` where it is one and does not say.
 #[must_use]
-pub fn data_write_guid(image: &dyn ReadAt) -> Option<Guid> {
-    (sniff(image) == Sniffed::Vhdx).then(|| vhdx::data_write_guid(image)).flatten()
+pub fn data_write_guid(image: &dyn ReadAt) -> Option<Option<Guid>> {
+    (sniff(image) == Sniffed::Vhdx).then(|| vhdx::data_write_guid(image))
 }
 
 fn unsupported(what: &str) -> Error {

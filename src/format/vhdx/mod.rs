@@ -2,7 +2,8 @@
 //!
 //! Opening goes from the start of the file inwards: [`file_type_identifier`], the current [`header`], the [`log`]
 //! replayed into an overlay, and through that overlay the [`region_table`] and the [`metadata`]. The [`bat`] and the
-//! [`sector_bitmap`]s are read when a block is asked for ([`resolve`]).
+//! [`sector_bitmap`]s are read when a block is asked for ([`resolve`]). What both copies of a region table should tell is
+//! looked for where they are gone ([`search`]).
 
 mod bat;
 mod file_type_identifier;
@@ -12,6 +13,7 @@ mod metadata;
 mod open;
 mod region_table;
 mod resolve;
+mod search;
 mod sector_bitmap;
 
 pub use log::LogState;

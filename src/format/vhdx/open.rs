@@ -7,10 +7,11 @@ use std::sync::Arc;
 use super::bat::{BatShape, ENTRY_LENGTH};
 use super::file_type_identifier::{self, FileTypeIdentifier};
 use super::header::{self, Current, Header};
-use super::log::{log_region, replay};
+use super::log::{LogState, log_region, replay};
 use super::metadata::{self, Metadata};
 use super::region_table::{self, RegionTable};
 use super::resolve::Vhdx;
+use super::search;
 use crate::Faults;
 use crate::bytes::Guid;
 use crate::error::{Error, ErrorKind, Result};
@@ -34,28 +35,33 @@ impl Vhdx {
     pub fn open(image: Arc<dyn ReadAt>, options: FormatOptions) -> Result<(Self, Vec<Finding>)> {
         let mut findings = Vec::new();
         let creator = creator(&image, &mut findings);
-        let header = current_header(&image, &mut findings)?;
+        let header = current_header(&image, &mut findings);
         let mut patches = OverlayBuilder::default();
-        let log_state = replay(&image, &header, options.log_replay, &mut patches, &mut findings)?;
+        let log_state = match &header {
+            Some(header) => replay(&image, header, options.log_replay, &mut patches, &mut findings)?,
+            None => LogState::Unknown,
+        };
         let file: File = Arc::new(patches.over(image, Code::LogTorn));
 
-        let (regions, regions_doubtful) = regions(&file, &mut findings)?;
+        let (regions, regions_doubt) = regions(&file, &mut findings)?;
         let metadata = metadata::read(&file, &regions.metadata, &mut findings)?;
         let impossible = || Error::new(ErrorKind::Corrupt, "block size and sector size contradict each other");
         let shape = BatShape::of(&metadata.geometry).ok_or_else(impossible)?;
         check_bat_length(&shape, &regions.bat, &mut findings);
 
-        let trust = if regions_doubtful || metadata.doubtful { Trust::Doubtful(Code::LogTorn) } else { Trust::Proven };
+        let headers_doubt = header.is_none().then_some(Code::HeadersLost);
+        let metadata_doubt = metadata.doubtful.then_some(Code::LogTorn);
+        let doubt = headers_doubt.or(regions_doubt).or(metadata_doubt);
         let mut structures = vec![0..1 << 20, regions.bat.clone(), regions.metadata.clone()];
-        structures.extend(log_region(&header));
+        structures.extend(header.as_ref().and_then(log_region));
         structures.extend(regions.unknown.iter().map(|region| region.file.clone()));
         let vhdx = Vhdx {
             geometry: metadata.geometry,
-            identity: identity(&header, metadata, creator),
+            identity: identity(header.as_ref(), metadata, creator),
             shape,
             bat: regions.bat,
             structures,
-            trust,
+            trust: doubt.map_or(Trust::Proven, Trust::Doubtful),
             log_state,
             tables: Cached::new(Arc::clone(&file), CACHED_PAGES),
             file,
@@ -69,22 +75,24 @@ impl Vhdx {
 pub fn identify(image: &Arc<dyn ReadAt>) -> Option<Identity> {
     let mut findings = Vec::new();
     let creator = creator(image, &mut findings);
-    let header = current_header(image, &mut findings).ok()?;
+    let header = current_header(image, &mut findings);
     let mut patches = OverlayBuilder::default();
-    replay(image, &header, true, &mut patches, &mut findings).ok()?;
+    if let Some(header) = &header {
+        replay(image, header, true, &mut patches, &mut findings).ok()?;
+    }
     let file: File = Arc::new(patches.over(Arc::clone(image), Code::LogTorn));
     let (regions, _) = regions(&file, &mut findings).ok()?;
     let metadata = metadata::read(&file, &regions.metadata, &mut findings).ok()?;
-    Some(identity(&header, metadata, creator))
+    Some(identity(header.as_ref(), metadata, creator))
 }
 
 /// What a child records of a VHDX: its DataWriteGuid, which stands in the current header. Reads nothing else.
 #[must_use]
 pub fn data_write_guid(image: &dyn ReadAt) -> Option<Guid> {
-    current_header(image, &mut Vec::new()).ok().map(|header| header.data_write_guid)
+    current_header(image, &mut Vec::new()).map(|header| header.data_write_guid)
 }
 
-fn identity(header: &Header, metadata: Metadata, creator: Option<String>) -> Identity {
+fn identity(header: Option<&Header>, metadata: Metadata, creator: Option<String>) -> Identity {
     let kind = match (&metadata.parent, metadata.leave_blocks_allocated) {
         (Some(_), _) => ContainerKind::Differencing,
         (None, true) => ContainerKind::Fixed,
@@ -93,8 +101,8 @@ fn identity(header: &Header, metadata: Metadata, creator: Option<String>) -> Ide
     Identity {
         format: "VHDX",
         kind,
-        data_write_guid: Some(header.data_write_guid),
-        file_write_guid: Some(header.file_write_guid),
+        data_write_guid: header.map(|header| header.data_write_guid),
+        file_write_guid: header.map(|header| header.file_write_guid),
         disk_id: metadata.disk_id,
         creator,
         parent: metadata.parent,
@@ -134,7 +142,8 @@ fn creator(image: &dyn ReadAt, findings: &mut Vec<Finding>) -> Option<String> {
     identifier.creator
 }
 
-fn current_header(image: &dyn ReadAt, findings: &mut Vec<Finding>) -> Result<Header> {
+/// The current header; `None`, and a finding, where neither holds.
+fn current_header(image: &dyn ReadAt, findings: &mut Vec<Finding>) -> Option<Header> {
     let headers = header::OFFSETS
         .map(|offset| structure(image, offset, header::LENGTH, &mut false).and_then(|bytes| Header::parse(&bytes)));
     let chosen = header::current(&headers);
@@ -158,18 +167,22 @@ fn current_header(image: &dyn ReadAt, findings: &mut Vec<Finding>) -> Result<Hea
     }
     let [first, second] = headers;
     match chosen {
-        Current::Is(1) => second,
-        _ => first,
+        Current::Is(1) => second.ok(),
+        Current::Is(_) | Current::Ambiguous => first.ok(),
+        Current::None => {
+            let text = "neither header holds: whether a log must be replayed is not known, so all tables are used as they lie and all they tell is doubtful; nor is known what a child would record of this image";
+            findings.push(
+                Finding::new(Code::HeadersLost, Severity::Error, text)
+                    .at("both headers", header::OFFSETS[0])
+                    .advise("look for a copy of the file; --accept-doubtful serves it as it lies"),
+            );
+            None
+        }
     }
-    .map_err(|broken| {
-        broken.error("both headers", header::OFFSETS[0]).advise(
-            "neither header holds, so log and identity of this image are not known; look for a copy of the file",
-        )
-    })
 }
 
-/// The region table, and whether it was read from a doubtful place.
-fn regions(file: &dyn ReadAt, findings: &mut Vec<Finding>) -> Result<(RegionTable, bool)> {
+/// The region table, and why it is doubtful, if it is.
+fn regions(file: &dyn ReadAt, findings: &mut Vec<Finding>) -> Result<(RegionTable, Option<Code>)> {
     let mut doubtful = false;
     let tables = region_table::OFFSETS.map(|offset| {
         structure(file, offset, region_table::LENGTH, &mut doubtful).and_then(|bytes| RegionTable::parse(&bytes))
@@ -197,13 +210,32 @@ fn regions(file: &dyn ReadAt, findings: &mut Vec<Finding>) -> Result<(RegionTabl
         );
     }
     let [first, second] = tables;
-    let table = first.or_else(|first| second.map_err(|_| first)).map_err(|broken| {
-        broken
+    match first.or_else(|first| second.map_err(|_| first)) {
+        Ok(table) => {
+            refuse_unknown(&table, findings)?;
+            Ok((table, doubtful.then_some(Code::LogTorn)))
+        }
+        Err(broken) => Ok((inferred_regions(file, &broken, findings)?, Some(Code::RegionTablesLost))),
+    }
+}
+
+/// The regions, found by what stands in them.
+fn inferred_regions(file: &dyn ReadAt, broken: &Broken, findings: &mut Vec<Finding>) -> Result<RegionTable> {
+    let Some(table) = search::regions(file) else {
+        return Err(broken
             .error("both region tables", region_table::OFFSETS[0])
-            .advise("neither region table holds, so the BAT cannot be found; look for a copy of the file")
-    })?;
-    refuse_unknown(&table, findings)?;
-    Ok((table, doubtful))
+            .advise("neither region table holds, and no BAT was found by its content; look for a copy of the file"));
+    };
+    let text = format!(
+        "neither region table holds ({broken}); by what stands there the metadata region is at byte {} and the BAT at byte {}; all that they tell is doubtful",
+        table.metadata.start, table.bat.start
+    );
+    findings.push(
+        Finding::new(Code::RegionTablesLost, Severity::Error, text)
+            .at("both region tables", region_table::OFFSETS[0])
+            .advise("look for a copy of the file; --accept-doubtful serves what was inferred"),
+    );
+    Ok(table)
 }
 
 fn refuse_unknown(table: &RegionTable, findings: &mut Vec<Finding>) -> Result<()> {

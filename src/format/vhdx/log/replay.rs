@@ -34,6 +34,8 @@ pub enum LogState {
     Empty,
     /// A LogGuid is set, and no complete sequence bears it.
     Torn,
+    /// Both headers are gone, and with them whether there is anything to replay.
+    Unknown,
 }
 
 /// The log region as the header gives it. `None` where there is none, or at a place that cannot be.

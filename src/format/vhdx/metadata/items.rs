@@ -55,7 +55,7 @@ pub(in crate::format::vhdx) fn read(
 ) -> Result<Metadata> {
     let mut reader = Reader { file, region, doubtful: false };
     let table = reader.bytes(0, table::LENGTH, "metadata table")?;
-    let entries = table::parse(&table).map_err(|broken| broken.error("metadata table", region.start))?;
+    let entries = entries(&table, region.start, findings)?;
     refuse_unknown(&entries, region.start, findings)?;
 
     let parameters = reader.required(&entries, FILE_PARAMETERS, "File Parameters item", file_parameters)?;
@@ -84,6 +84,43 @@ pub(in crate::format::vhdx) fn read(
         parent,
         doubtful: reader.doubtful,
     })
+}
+
+/// Bits of an item's id that may be wrong for it still to be that item. Ids of the format differ in more than 40.
+const MAX_WRONG_BITS: u32 = 8;
+
+/// The entries of the table, mended where it is certain what they should say.
+fn entries(table: &[u8], at: u64, findings: &mut Vec<Finding>) -> Result<Vec<TableEntry>> {
+    const TABLE: &str = "metadata table";
+    let (mut entries, broken) = table::parse(table).map_err(|broken| broken.error(TABLE, at))?;
+    if let Some(broken) = broken {
+        let known = |id: &Guid| entries.iter().any(|entry| entry.item_id == *id);
+        if ![FILE_PARAMETERS, VIRTUAL_DISK_SIZE, LOGICAL_SECTOR_SIZE].iter().all(known) {
+            return Err(broken.error(TABLE, at).advise("look for a copy of the file"));
+        }
+        // What stands behind the last entry is not known to be one.
+        entries.retain(|entry| KNOWN.contains(&entry.item_id));
+        findings.push(broken.finding(Code::MetadataTableBad, Severity::Warning, (TABLE, at), "its entries are used"));
+    }
+    for id in KNOWN {
+        if entries.iter().any(|entry| entry.item_id == id) {
+            continue;
+        }
+        let near = |entry: &&mut TableEntry| wrong_bits(entry.item_id, id) <= MAX_WRONG_BITS;
+        if let Some(entry) = entries.iter_mut().find(near) {
+            let text = format!(
+                "the id of an item is {} and is read as {id}, from which it differs in a few bits",
+                entry.item_id
+            );
+            findings.push(Finding::new(Code::MetadataItemBad, Severity::Warning, text).at(TABLE, at));
+            entry.item_id = id;
+        }
+    }
+    Ok(entries)
+}
+
+fn wrong_bits(a: Guid, b: Guid) -> u32 {
+    a.0.iter().zip(b.0).map(|(a, b)| (a ^ b).count_ones()).fold(0, u32::saturating_add)
 }
 
 /// Makes a finding of the error of an item that the disk can be read without.

@@ -24,20 +24,26 @@ pub(super) struct TableEntry {
     pub(super) is_required: bool,
 }
 
-/// Parses the metadata table. Whether an item stands where it may is checked when the item is read.
-pub(super) fn parse(bytes: &[u8]) -> Result<Vec<TableEntry>, Broken> {
+/// Parses the metadata table. Whether an item stands where it may is checked when the item is read. Signature or count may
+/// not hold (the second value); the entries are then taken up to the first empty one, and the items that they name decide.
+pub(super) fn parse(bytes: &[u8]) -> Result<(Vec<TableEntry>, Option<Broken>), Broken> {
     let cut = || Broken::cut(65536, len_u64(bytes));
     let bytes = bytes.get(..LENGTH).ok_or_else(cut)?;
     let signature: [u8; 8] = array(bytes, 0).ok_or_else(cut)?;
-    if signature != *b"metadata" {
-        return Err(Broken::new("Signature", "\"metadata\"", format!("\"{}\"", signature.escape_ascii())));
-    }
     let count = u16_le(bytes, 10).ok_or_else(cut)?;
-    if count > MAX_ENTRIES {
-        return Err(Broken::new("EntryCount", "at most 2047", count.to_string()));
-    }
+    let broken = if signature != *b"metadata" {
+        Some(Broken::new("Signature", "\"metadata\"", format!("\"{}\"", signature.escape_ascii())))
+    } else if count > MAX_ENTRIES {
+        Some(Broken::new("EntryCount", "at most 2047", count.to_string()))
+    } else {
+        None
+    };
+    let count = if broken.is_some() { MAX_ENTRIES } else { count };
     let entries = bytes.get(HEADER_LENGTH..).unwrap_or_default().chunks_exact(ENTRY_LENGTH).take(usize::from(count));
-    entries.map(|entry| parse_entry(entry).ok_or_else(cut)).collect()
+    let entries = entries.map(|entry| parse_entry(entry).ok_or_else(cut));
+    let entries = entries.take_while(|entry| broken.is_none() || entry.as_ref().is_ok_and(|e| !e.item_id.is_zero()));
+    let entries = entries.collect::<Result<_, _>>()?;
+    Ok((entries, broken))
 }
 
 fn parse_entry(entry: &[u8]) -> Option<TableEntry> {

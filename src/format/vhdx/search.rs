@@ -1,0 +1,98 @@
+//! Looking for the regions where both region tables are gone.
+//!
+//! The metadata region bears a signature. The BAT bears none, but everything in it must fit: states that exist, places
+//! within the file and at multiples of 1 MiB, no two alike. What is found so is inferred, so all of it is doubtful.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use super::bat::{BatEntry, BatShape, ENTRY_LENGTH, MIB, PayloadState};
+use super::metadata;
+use super::region_table::RegionTable;
+use crate::Faults;
+use crate::image::ReadAt;
+
+/// Places that are looked at: the first 4 GiB of the file. Writers put the regions at its start.
+const MAX_PLACES: u64 = 4096;
+
+/// Entries of a would-be BAT that are looked at: half a MiB.
+const MAX_ENTRIES: u64 = 1 << 16;
+
+/// The regions as far as they can be inferred.
+pub(super) fn regions(file: &dyn ReadAt) -> Option<RegionTable> {
+    let places = || (1..file.size().div_ceil(MIB).min(MAX_PLACES)).map(|place| place.saturating_mul(MIB));
+    let (metadata, shape, has_parent) = places().find_map(|place| metadata_at(file, place))?;
+    let mut found: Vec<(Range<u64>, BTreeSet<u64>)> = places()
+        .filter(|place| *place != metadata.start)
+        .filter_map(|place| bat_at(file, place, &shape, has_parent, &metadata))
+        .collect();
+    // A block may hold an image of its own, and that a BAT: the outer one claims the block that the inner one lies in.
+    let claimed = |place: u64| {
+        let covers = |start: &u64| (*start..start.saturating_add(shape.block_size)).contains(&place);
+        found.iter().any(|(bat, blocks)| bat.start != place && blocks.iter().any(covers))
+    };
+    let inner: BTreeSet<u64> = found.iter().map(|(bat, _)| bat.start).filter(|place| claimed(*place)).collect();
+    found.retain(|(bat, _)| !inner.contains(&bat.start));
+    let (bat, _) = found.into_iter().max_by_key(|(_, blocks)| blocks.len())?;
+    Some(RegionTable { bat, metadata, unknown: Vec::new() })
+}
+
+/// The metadata region at a place, if one is there that can be read: where it lies, and what BAT it asks for.
+fn metadata_at(file: &dyn ReadAt, place: u64) -> Option<(Range<u64>, BatShape, bool)> {
+    let mut signature = [0; 8];
+    let mut faults = Faults::new();
+    file.read_at(&mut signature, place, &mut faults).ok()?;
+    if &signature != b"metadata" || faults.any_lost() {
+        return None;
+    }
+    let region = place..place.checked_add(MIB)?;
+    let metadata = metadata::read(file, &region, &mut Vec::new()).ok()?;
+    Some((region, BatShape::of(&metadata.geometry)?, metadata.parent.is_some()))
+}
+
+/// The BAT region at a place, if what stands there can be one and claims at least one block; and the blocks it claims.
+fn bat_at(
+    file: &dyn ReadAt,
+    place: u64,
+    shape: &BatShape,
+    has_parent: bool,
+    metadata: &Range<u64>,
+) -> Option<(Range<u64>, BTreeSet<u64>)> {
+    let needed = shape.entries_needed();
+    let length = needed.checked_mul(ENTRY_LENGTH)?.checked_next_multiple_of(MIB)?;
+    let bat = place..place.checked_add(length)?;
+    let looked_at = needed.min(MAX_ENTRIES);
+    let mut bytes = vec![0; usize::try_from(looked_at.saturating_mul(ENTRY_LENGTH)).ok()?];
+    let mut faults = Faults::new();
+    file.read_at(&mut bytes, place, &mut faults).ok()?;
+    if faults.any_lost() {
+        return None;
+    }
+    let mut blocks = BTreeSet::new();
+    for (number, entry) in (0u64..).zip(bytes.as_chunks::<8>().0) {
+        let entry = BatEntry(u64::from_le_bytes(*entry));
+        // Every chunk_ratio payload entries are followed by that of their sector bitmap.
+        let position = number.checked_rem(shape.chunk_ratio.checked_add(1)?)?;
+        let is_bitmap = position == shape.chunk_ratio;
+        let claims = match (is_bitmap, entry.payload_state()) {
+            (true, _) if entry.bitmap_present() => Some(MIB),
+            (true, PayloadState::NotPresent) => None,
+            (true, _) | (false, PayloadState::Reserved) => return None,
+            (false, PayloadState::PartiallyPresent) if !has_parent => return None,
+            (false, PayloadState::FullyPresent | PayloadState::PartiallyPresent) => Some(shape.block_size),
+            (false, _) => None,
+        };
+        if !entry.is_aligned() {
+            return None;
+        }
+        if let Some(length) = claims {
+            let block = entry.file_offset()..entry.file_offset().checked_add(length)?;
+            let apart = |other: &Range<u64>| block.end <= other.start || other.end <= block.start;
+            let fits = block.start >= MIB && block.start < file.size() && apart(metadata) && apart(&bat);
+            if !fits || !blocks.insert(block.start) {
+                return None;
+            }
+        }
+    }
+    (!blocks.is_empty()).then_some((bat, blocks))
+}
