@@ -18,4 +18,4 @@ pub use attr::{Attr, Kind, Reparse, ReparseTarget, Time, Times};
 pub use error::{Error, ErrorKind};
 pub use faults::{Fault, FaultKind, Faults};
 pub use name::{Case, Name};
-pub use tree::{DirEntry, From, NodeId, NodeRange, RangeKind, StreamEntry, Tree, TreeInfo, Trust};
+pub use tree::{DirEntry, From, NodeId, NodePath, NodeRange, RangeKind, StreamEntry, Tree, TreeInfo, Trust};

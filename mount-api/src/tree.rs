@@ -88,6 +88,24 @@ pub struct NodeRange {
     pub kind: RangeKind,
 }
 
+/// The names that lead to a node, for messages and reports.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NodePath {
+    /// The names, from the first below the root.
+    pub names: Vec<Name>,
+    /// The named stream, where the node is one.
+    pub stream: Option<Name>,
+}
+
+impl std::fmt::Display for NodePath {
+    /// `a/b/c:stream`; names that are no text are shown as well as they can be.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<String> = self.names.iter().map(Name::to_string_lossy).collect();
+        f.write_str(&names.join("/"))?;
+        self.stream.as_ref().map_or(Ok(()), |stream| write!(f, ":{stream}"))
+    }
+}
+
 /// What stands behind a [`NodeRange`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RangeKind {
@@ -128,6 +146,13 @@ pub trait Tree: Send + Sync + 'static {
 
     /// Kind, sizes, times, attributes.
     fn attr(&self, node: NodeId) -> Result<Attr, Error>;
+
+    /// The names that lead from the root to the node, for messages and reports: one of its paths where it has several, and
+    /// `None` where the tree cannot tell.
+    fn path(&self, node: NodeId) -> Option<NodePath> {
+        let _ = node;
+        None
+    }
 
     /// What the node's reparse point says; `None` where it has none.
     fn reparse(&self, node: NodeId) -> Result<Option<Reparse>, Error>;

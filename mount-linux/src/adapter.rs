@@ -27,6 +27,7 @@ use crate::attributes::Ownership;
 use crate::content::ReadBuffer;
 use crate::link;
 use crate::listing::{self, LONGEST_NAME, Line};
+use crate::loss::Losses;
 use crate::name;
 use crate::refusal::answer;
 use crate::seek::{self, Wanted};
@@ -65,6 +66,7 @@ pub(crate) struct Adapter {
     case: Case,
     list_streams: bool,
     direct_io: bool,
+    losses: Losses,
 }
 
 impl Adapter {
@@ -75,6 +77,7 @@ impl Adapter {
             case: options.case,
             list_streams: options.list_streams,
             direct_io: options.direct_io,
+            losses: Losses::default(),
         }
     }
 
@@ -181,7 +184,7 @@ impl Filesystem for Adapter {
         reply: ReplyData,
     ) {
         READ_BUFFER.with_borrow_mut(|buffer| {
-            match answer("read", ino, || buffer.fill(&*self.tree, NodeId(ino.0), offset, size)) {
+            match answer("read", ino, || buffer.fill(&*self.tree, &self.losses, NodeId(ino.0), offset, size)) {
                 Ok(bytes) => reply.data(bytes),
                 Err(errno) => reply.error(errno),
             }

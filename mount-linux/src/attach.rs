@@ -10,6 +10,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -155,9 +156,19 @@ fn receive_device(socket: &UnixStream) -> io::Result<Option<OwnedFd>> {
     }))
 }
 
+/// The source that the mount bears: what the user sees, and what makes it unlike any other mount. A `fusermount3` that
+/// watches over a mount that has just ended takes another one at the same place, of the same source, for its own, and
+/// removes it.
+fn source(options: &Options) -> String {
+    static MOUNTS: AtomicU32 = AtomicU32::new(0);
+    let (process, number) = (std::process::id(), MOUNTS.fetch_add(1, Ordering::Relaxed));
+    let name = options.fs_name.replace('\0', "");
+    if number == 0 { format!("{name}#{process}") } else { format!("{name}#{process}.{number}") }
+}
+
 fn fusermount_options(options: &Options) -> String {
     // Its own way to write a comma that separates nothing.
-    let source = options.fs_name.replace('\\', r"\\").replace(',', r"\,").replace('\0', "");
+    let source = source(options).replace('\\', r"\\").replace(',', r"\,");
     let mut asked = format!("ro,nosuid,nodev,default_permissions,subtype={SUBTYPE},fsname={source}");
     for (wanted, option) in [(options.allow_other, ",allow_other"), (options.auto_unmount, ",auto_unmount")] {
         if wanted {
@@ -177,8 +188,7 @@ fn attach_by_kernel(target: &Path, options: &Options) -> Result<Attached, MountE
             })?;
     let data = kernel_options(&device, options);
     let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV;
-    let source = options.fs_name.replace('\0', "");
-    match rustix::mount::mount(source.as_str(), target, FILE_SYSTEM, flags, data.as_deref()) {
+    match rustix::mount::mount(source(options).as_str(), target, FILE_SYSTEM, flags, data.as_deref()) {
         Ok(()) => Ok(Attached { device, watcher: None }),
         Err(Errno::PERM | Errno::ACCESS) => Err(not_permitted(target, "the kernel does not allow it")),
         Err(Errno::NODEV) => Err(no_fuse()),
@@ -233,8 +243,8 @@ fn no_fuse() -> MountError {
     MountError::new(
         MountErrorKind::NoFuse,
         format!("{DEVICE} is not there: this kernel has no FUSE, or this container was not given it"),
-        "Load the module (modprobe fuse); give a container --device /dev/fuse --cap-add SYS_ADMIN; or extract instead \
-         of mounting.",
+        "Load the module (modprobe fuse); give a container --device /dev/fuse --cap-add SYS_ADMIN; or list files \
+         without mounting: vhdx-mount ls CHAIN.",
     )
 }
 
@@ -243,7 +253,7 @@ fn not_permitted(target: &Path, why: &str) -> MountError {
         MountErrorKind::NotPermitted,
         format!("{} may not be mounted on: {why}", target.display()),
         "Mount on an empty folder of your own, or run this as root; give a container --device /dev/fuse --cap-add \
-         SYS_ADMIN; or extract instead of mounting.",
+         SYS_ADMIN; or list files without mounting: vhdx-mount ls CHAIN.",
     )
 }
 

@@ -1,7 +1,8 @@
 //! Reading the content of files: the path that must be fast.
 
-use log::debug;
 use mount_api::{Error, ErrorKind, Faults, NodeId, Tree};
+
+use crate::loss::Losses;
 
 /// What one thread reads into. Kept between requests, so that a read allocates nothing; grows to the largest request,
 /// which the kernel keeps at 1 MiB.
@@ -21,7 +22,14 @@ impl ReadBuffer {
     /// A read that touches a lost byte fails as a whole: a shorter answer would look like the end of the file. The kernel
     /// then asks again page by page, so that a buffered reader loses the page of 4 KiB and no more. Doubtful bytes are
     /// served: the tree has judged them already.
-    pub(crate) fn fill(&mut self, tree: &dyn Tree, node: NodeId, offset: u64, length: u32) -> Result<&[u8], Error> {
+    pub(crate) fn fill(
+        &mut self,
+        tree: &dyn Tree,
+        losses: &Losses,
+        node: NodeId,
+        offset: u64,
+        length: u32,
+    ) -> Result<&[u8], Error> {
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         if self.bytes.len() < length {
             self.bytes.resize(length, 0);
@@ -30,9 +38,7 @@ impl ReadBuffer {
         let buffer = self.bytes.get_mut(..length).unwrap_or_default();
         let read = tree.read_at(node, offset, buffer, &mut self.faults)?;
         if self.faults.any_lost() {
-            for fault in &self.faults {
-                debug!("node {}: bytes {:?}: {:?} ({})", node.0, fault.range, fault.kind, fault.code);
-            }
+            losses.tell(tree, node, &self.faults);
             return Err(Error::new(ErrorKind::Lost, "the read touches lost bytes"));
         }
         buffer.get(..read).ok_or_else(|| Error::new(ErrorKind::Corrupt, "the tree read more than it was asked for"))

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `name`, `link` | names and link targets: UTF-16 of the tree to bytes of Linux and back |
 //! | `attributes`, `listing`, `content`, `seek` | one kind of question each, from the tree's answer to the kernel's |
+//! | `loss` | says once which bytes of which file are lost |
 //! | `adapter` | the requests of FUSE, each led to one of these |
 //! | `refusal` | the tree's errors and panics to error numbers |
 //! | `mount_table`, `target` | what is mounted where; whether the target can be used |
@@ -40,6 +41,7 @@ mod detach;
 mod error;
 mod link;
 mod listing;
+mod loss;
 mod mount_table;
 mod name;
 mod options;

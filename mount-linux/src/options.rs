@@ -3,7 +3,8 @@ use mount_api::Case;
 /// How a tree is shown at the mount point.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// What `/proc/mounts`, `mount` and `df` show as the source; best the path of the image.
+    /// What `/proc/mounts`, `mount` and `df` show as the source, with the process's number behind it; best the path of the
+    /// image.
     pub fs_name: String,
     /// Lets users other than the mounting one look at the files. An ordinary user may only ask for it where
     /// `/etc/fuse.conf` holds `user_allow_other`.

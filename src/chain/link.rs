@@ -50,7 +50,7 @@ impl Found {
             Found::Recorded(PlaceKind::Volume) => "recorded volume path",
             Found::Recorded(PlaceKind::Absolute) => "recorded absolute path",
             Found::ByName => "recorded name, another folder",
-            Found::ByIdentity => "identity alone",
+            Found::ByIdentity => "its identity",
         }
     }
 }
@@ -95,7 +95,8 @@ pub(super) fn compare(child: &Link, parent: &Link) -> Vec<Finding> {
         note(Code::LinkUnproven, Severity::Error, text.to_owned());
     }
     if !matches!(parent.found, Found::Recorded(_)) {
-        let text = format!("the parent was not where its child says; found by: {}", parent.found.describe());
+        let (place, how) = (parent.path.display(), parent.found.describe());
+        let text = format!("the parent was not where its child says; it was found at {place}, by: {how}");
         note(Code::ParentElsewhere, Severity::Information, text);
     }
     if parent.proof == Some(LinkProof::Linkage2) {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::link::Found;
 use super::options::ChainOptions;
+use super::refusal::NO_IMAGE;
 use crate::bytes::Guid;
 use crate::error::Result;
 use crate::format;
@@ -104,8 +105,11 @@ impl Candidate {
 }
 
 fn data_write_guid(store: &dyn ImageStore, candidate: &Candidate) -> std::result::Result<Option<Guid>, String> {
-    let opened = candidate.open(store).map_err(|error| error.message().to_owned())?;
-    format::data_write_guid(&opened.image).ok_or_else(|| "not a readable VHDX".to_owned())
+    let opened = candidate.open(store).map_err(|error| {
+        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+        format!("{}{}", error.message(), cause.unwrap_or_default())
+    })?;
+    format::data_write_guid(&opened.image).ok_or_else(|| NO_IMAGE.to_owned())
 }
 
 /// The folder that holds a file, absolute where the host can say so, so that it has folders above it.

@@ -9,6 +9,9 @@ use crate::layer::ParentRecord;
 /// Files that a refusal lists.
 const MAX_LISTED: usize = 20;
 
+/// Why a file that is no image at all is not the parent.
+pub(super) const NO_IMAGE: &str = "no readable VHDX";
+
 /// The parent is a link of the chain already.
 pub(super) fn cycle(child: &Path, parent: &Path) -> Error {
     let text =
@@ -48,14 +51,23 @@ pub(super) fn no_parent(
             error = error.detail(format!("  it cannot be the parent: {why}"));
         }
     }
-    for (path, why) in unreadable.iter().take(MAX_LISTED) {
+    let (no_images, images): (Vec<_>, Vec<_>) = unreadable.iter().partition(|(_, why)| why == NO_IMAGE);
+    for (path, why) in images.iter().take(MAX_LISTED) {
         error = error.detail(format!("looked at {}: {why}", path.display()));
     }
-    let more = evidence.len().saturating_sub(MAX_LISTED).saturating_add(unreadable.len().saturating_sub(MAX_LISTED));
+    let more = evidence.len().saturating_sub(MAX_LISTED).saturating_add(images.len().saturating_sub(MAX_LISTED));
     if more > 0 {
-        error = error.detail(format!("and at {more} more files"));
+        error = error.detail(format!("and at {more} more images"));
     }
-    error.advise(advice(evidence))
+    if !no_images.is_empty() {
+        error = error.detail(format!("and at {} files that are no VHDX images", no_images.len()));
+    }
+    if images.is_empty() {
+        error.advise(advice(evidence))
+    } else {
+        error
+            .advise(format!("make the images that cannot be read readable, if one of them is it; {}", advice(evidence)))
+    }
 }
 
 fn advice(evidence: &[Evidence]) -> String {

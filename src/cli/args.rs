@@ -51,6 +51,7 @@ pub(crate) enum Command {
     /// List files without mounting.
     Ls(LsArgs),
     /// Take a mount down.
+    #[command(visible_alias = "umount")]
     Unmount(UnmountArgs),
 }
 

@@ -1,10 +1,12 @@
 //! `vhdx-mount info`: the chain as a table, the findings, the volumes.
 
-use anstream::println;
+use std::io::{self, Write};
+
 use vhdx_mount::bytes::Guid;
 use vhdx_mount::chain::Link;
 use vhdx_mount::layer::ContainerKind;
 use vhdx_mount::namespace::{Inventory, Volume, report};
+use vhdx_mount::report::Severity;
 use vhdx_mount::volume::Scheme;
 
 use super::args::{InfoArgs, Verbosity};
@@ -17,35 +19,44 @@ use super::units::size;
 /// Opens the chain and describes it.
 pub(crate) fn run(args: &InfoArgs, verbosity: &Verbosity) -> Result<Outcome, Failure> {
     let inventory = chain::take_inventory(&args.chain, &args.how)?;
-    if args.json {
+    let mut out = anstream::stdout().lock();
+    let told = if args.json {
         let json = serde_json::to_string_pretty(&report(&inventory)).unwrap_or_default();
-        println!("{json}");
-        return Ok(Outcome::Well);
+        writeln!(out, "{json}")
+    } else {
+        tell(&mut out, &inventory, verbosity)
+    };
+    match told.and_then(|()| out.flush()) {
+        // On a broken pipe whoever reads it has seen enough.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(format!("what there is to tell cannot be written: {error}")))
+        }
+        _ if inventory.all_findings().any(|finding| finding.severity == Severity::Error) => Ok(Outcome::NotWhole),
+        _ => Ok(Outcome::Well),
     }
-    links(&inventory, verbosity);
-    volumes(&inventory);
-    findings(&inventory);
-    Ok(Outcome::Well)
 }
 
-fn links(inventory: &Inventory, verbosity: &Verbosity) {
+fn tell(out: &mut impl Write, inventory: &Inventory, verbosity: &Verbosity) -> io::Result<()> {
+    links(out, inventory, verbosity)?;
+    volumes(out, inventory)?;
+    findings(out, inventory)
+}
+
+fn links(out: &mut impl Write, inventory: &Inventory, verbosity: &Verbosity) -> io::Result<()> {
     let links = inventory.chain.links();
     let disk = inventory.chain.disk().geometry();
     let count = if links.len() == 1 { "1 link".to_owned() } else { format!("{} links", links.len()) };
-    println!(
-        "{BOLD}disk{BOLD:#}  {} in {count}, logical sectors of {} bytes",
-        size(disk.virtual_size),
-        disk.logical_sector_size
-    );
-    println!();
+    let (disk_size, sectors) = (size(disk.virtual_size), disk.logical_sector_size);
+    writeln!(out, "{BOLD}disk{BOLD:#}  {disk_size} in {count}, logical sectors of {sectors} bytes\n")?;
     let rows = links.iter().enumerate().map(|(number, link)| link_row(number, link));
-    table(&["link", "image", "kind", "disk", "in file", "identity", "log", "found by"], rows.collect());
+    table(out, &["link", "image", "kind", "disk", "in file", "identity", "log", "found by"], rows.collect())?;
     if verbosity.verbose > 0 {
-        println!();
+        writeln!(out)?;
         for (number, link) in links.iter().enumerate() {
-            link_details(number, link);
+            link_details(out, number, link)?;
         }
     }
+    Ok(())
 }
 
 fn link_row(number: usize, link: &Link) -> Vec<String> {
@@ -79,43 +90,45 @@ fn short(guid: Guid) -> String {
     guid.to_string().chars().take_while(|c| *c != '-').collect()
 }
 
-fn link_details(number: usize, link: &Link) {
-    let identity = link.layer.identity();
-    println!("{BOLD}link {number}{BOLD:#}  {}", escape(&link.path.display().to_string()));
-    let line = |name: &str, value: Option<String>| {
-        if let Some(value) = value {
-            println!("  {DIM}{name:<16}{DIM:#} {}", escape(&value));
-        }
-    };
-    line("made by", identity.creator.clone());
-    line("block size", (link.layer.geometry().block_size > 0).then(|| size(link.layer.geometry().block_size.into())));
-    line("DataWriteGuid", identity.data_write_guid.map(|guid| guid.to_string()));
-    line("FileWriteGuid", identity.file_write_guid.map(|guid| guid.to_string()));
-    line("disk id", identity.disk_id.map(|guid| guid.to_string()));
-    let Some(parent) = &identity.parent else { return };
-    line("parent_linkage", parent.linkage.map(|guid| guid.to_string()));
-    line("parent_linkage2", parent.linkage2.map(|guid| guid.to_string()));
-    for place in &parent.places {
-        line("recorded parent", Some(place.path.clone()));
+fn link_details(out: &mut impl Write, number: usize, link: &Link) -> io::Result<()> {
+    let (identity, geometry) = (link.layer.identity(), link.layer.geometry());
+    writeln!(out, "{BOLD}link {number}{BOLD:#}  {}", escape(&link.path.display().to_string()))?;
+    let guid = |guid: Option<Guid>| guid.map(|guid| guid.to_string());
+    let mut lines = vec![
+        ("made by", identity.creator.clone()),
+        ("block size", (geometry.block_size > 0).then(|| size(geometry.block_size.into()))),
+        ("DataWriteGuid", guid(identity.data_write_guid)),
+        ("FileWriteGuid", guid(identity.file_write_guid)),
+        ("disk id", guid(identity.disk_id)),
+    ];
+    if let Some(parent) = &identity.parent {
+        lines.push(("parent_linkage", guid(parent.linkage)));
+        lines.push(("parent_linkage2", guid(parent.linkage2)));
+        lines.extend(parent.places.iter().map(|place| ("recorded parent", Some(place.path.clone()))));
     }
+    for (name, value) in lines {
+        if let Some(value) = value {
+            writeln!(out, "  {DIM}{name:<16}{DIM:#} {}", escape(&value))?;
+        }
+    }
+    Ok(())
 }
 
-fn volumes(inventory: &Inventory) {
-    println!();
-    let scheme = match inventory.scheme {
-        Scheme::Gpt => "GPT",
-        Scheme::Mbr => "MBR",
-        Scheme::None => "no partition table: the whole disk is volume 1",
+fn volumes(out: &mut impl Write, inventory: &Inventory) -> io::Result<()> {
+    let scheme = match (inventory.scheme, inventory.volumes.is_empty()) {
+        (Scheme::Gpt, false) => "GPT",
+        (Scheme::Gpt, true) => "GPT, and no partition of it can be told: disk.raw holds the disk",
+        (Scheme::Mbr, _) => "MBR",
+        (Scheme::None, _) => "no partition table: the whole disk is volume 1",
+        (Scheme::Unknown, _) => "cannot be told: the first sector of the disk is lost; disk.raw holds the rest",
     };
-    println!("{BOLD}volumes{BOLD:#}  {scheme}");
+    writeln!(out, "\n{BOLD}volumes{BOLD:#}  {scheme}")?;
     if inventory.volumes.is_empty() {
-        return;
+        return Ok(());
     }
-    println!();
-    table(
-        &["volume", "type", "size", "at byte", "file system", "label"],
-        inventory.volumes.iter().map(volume_row).collect(),
-    );
+    writeln!(out)?;
+    let heads = ["volume", "type", "size", "at byte", "file system", "label"];
+    table(out, &heads, inventory.volumes.iter().map(volume_row).collect())
 }
 
 fn volume_row(volume: &Volume) -> Vec<String> {
@@ -136,28 +149,26 @@ fn volume_row(volume: &Volume) -> Vec<String> {
     ]
 }
 
-fn findings(inventory: &Inventory) {
+fn findings(out: &mut impl Write, inventory: &Inventory) -> io::Result<()> {
     let mut findings: Vec<_> = inventory.all_findings().collect();
-    println!();
-    if findings.is_empty() {
-        println!("{BOLD}findings{BOLD:#}  none");
-        return;
-    }
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
-    println!("{BOLD}findings{BOLD:#}");
+    let none =
+        if findings.is_empty() { "  none so far; blocks and files are looked at when they are read" } else { "" };
+    writeln!(out, "\n{BOLD}findings{BOLD:#}{none}")?;
     for finding in findings {
         let (word, style) = severity(finding.severity);
         for (number, line) in finding_lines(finding).iter().enumerate() {
             match number {
-                0 => println!("  {style}{word:<8}{style:#} {line}"),
-                _ => println!("           {line}"),
+                0 => writeln!(out, "  {style}{word:<8}{style:#} {line}")?,
+                _ => writeln!(out, "           {line}")?,
             }
         }
     }
+    Ok(())
 }
 
 /// Columns as wide as their widest cell.
-fn table(heads: &[&str], rows: Vec<Vec<String>>) {
+fn table(out: &mut impl Write, heads: &[&str], rows: Vec<Vec<String>>) -> io::Result<()> {
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
         cells.chain(heads.get(column).map(|head| head.len())).max().unwrap_or(0)
@@ -167,8 +178,9 @@ fn table(heads: &[&str], rows: Vec<Vec<String>>) {
         let padded = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
         padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
-    println!("  {DIM}{}{DIM:#}", line(heads.iter().map(ToString::to_string).collect()));
+    writeln!(out, "  {DIM}{}{DIM:#}", line(heads.iter().map(ToString::to_string).collect()))?;
     for row in rows {
-        println!("  {}", line(row));
+        writeln!(out, "  {}", line(row))?;
     }
+    Ok(())
 }

@@ -73,6 +73,7 @@ fn serve(args: &MountArgs, image: &Path, target: &Path, tree: Arc<dyn Tree>) -> 
         ..mount_linux::Options::default()
     };
     let ready = || {
+        say::mounted(target, args.foreground);
         if args.detached {
             super::background::tell_ready();
         }

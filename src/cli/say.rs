@@ -1,5 +1,7 @@
 //! What is told to people on stderr.
 
+use std::io::IsTerminal;
+
 use anstream::eprintln;
 use anstyle::{AnsiColor, Style};
 use vhdx_mount::report::{Finding, Severity};
@@ -22,6 +24,15 @@ pub(crate) fn failure(failure: &Failure) {
     }
     if let Some(advice) = &failure.advice {
         eprintln!("{GREEN}try{GREEN:#}: {}", escape(advice));
+    }
+}
+
+/// That the mount stands, and how to end it: for somebody who sits at a terminal.
+pub(crate) fn mounted(target: &std::path::Path, foreground: bool) {
+    if std::io::stderr().is_terminal() {
+        let target = target.display();
+        let end = if foreground { "Ctrl-C unmounts it".to_owned() } else { format!("vhdx-mount unmount {target}") };
+        eprintln!("mounted at {target}; {end}");
     }
 }
 

@@ -89,8 +89,10 @@ pub fn open(image: Arc<dyn ReadAt>, options: FormatOptions) -> Result<Container>
             let (layer, findings) = vhdx::Vhdx::open(image, options)?;
             Ok(Container { log: Some(layer.log_state()), layer: Arc::new(layer), findings })
         }
-        Sniffed::Vhd => Err(unsupported("a VHD image; this version reads VHDX")
-            .advise("convert a copy of it, or wait for the version that reads VHD")),
+        Sniffed::Vhd => Err(unsupported("a VHD image; this version reads VHDX").advise(
+            "a fixed or dynamic one: convert a copy with `qemu-img convert -O vhdx COPY.vhd NEW.vhdx`; a differencing one not \
+             with qemu-img, which ignores its parent without a word",
+        )),
         Sniffed::VhdSet => Err(unsupported("a VHD Set, which holds no data itself")
             .advise("open the .avhdx file that belongs to it, in the same folder")),
         Sniffed::Unknown if image.size() == 0 => {

@@ -7,8 +7,8 @@ use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use mount_api::{
-    Attr, Case, DirEntry, Error, ErrorKind, From, Kind, Name, NodeId, NodeRange, RangeKind, Reparse, StreamEntry, Time,
-    Times, Tree, TreeInfo, Trust,
+    Attr, Case, DirEntry, Error, ErrorKind, From, Kind, Name, NodeId, NodePath, NodeRange, RangeKind, Reparse,
+    StreamEntry, Time, Times, Tree, TreeInfo, Trust,
 };
 
 use super::inventory::Inventory;
@@ -237,6 +237,19 @@ impl Tree for Namespace {
             Place::Root => Ok(self.own_attr(Kind::Directory, 0)),
             Place::Own(content) => Ok(self.own_attr(Kind::File, content.size())),
             Place::Inner(tree, inner, _) => tree.attr(inner),
+        }
+    }
+
+    fn path(&self, node: NodeId) -> Option<NodePath> {
+        let entry_name = |node| self.entries.iter().find(|entry| entry.node == node).map(|entry| entry.name.clone());
+        match self.place(node).ok()? {
+            Place::Root => Some(NodePath::default()),
+            Place::Own(_) => Some(NodePath { names: vec![entry_name(node)?], stream: None }),
+            Place::Inner(tree, inner, number) => {
+                let mut path = tree.path(inner)?;
+                path.names.insert(0, entry_name(compose(number, NodeId::ROOT))?);
+                Some(path)
+            }
         }
     }
 

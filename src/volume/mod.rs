@@ -24,6 +24,8 @@ pub enum Scheme {
     Mbr,
     /// Nothing: the whole disk is one volume.
     None,
+    /// Not known: the first sector is lost, and there is no GPT.
+    Unknown,
 }
 
 /// The type of a partition, as its table says.
@@ -90,6 +92,7 @@ pub fn find(disk: &dyn ReadAt, logical_sector_size: u32, findings: &mut Vec<Find
             (Scheme::Gpt, Vec::new())
         }
         (None, Some(mbr)) => (Scheme::Mbr, mbr::partitions(disk, &mbr, sector_size, findings)),
+        (None, None) if boot_record.is_none() => (Scheme::Unknown, Vec::new()),
         (None, None) => {
             let whole = Partition { number: 1, disk: 0..disk.size(), kind: PartitionType::None, name: String::new() };
             (Scheme::None, vec![whole])

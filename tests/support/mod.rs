@@ -5,7 +5,7 @@
 pub(crate) mod program;
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,8 @@ use vhdx_mount::image::{HostFolders, ReadAt};
 /// Says that a test cannot run, and why. Where skips are forbidden (`.ci/run`, which installs everything), it fails.
 pub(crate) fn skip(test: &str, why: &str) {
     assert!(std::env::var_os("VHDX_MOUNT_FORBID_SKIPS").is_none(), "{test} was skipped: {why}");
-    println!("SKIPPED: {test}: {why}");
+    // Not by println, which the test runner keeps to itself where a test passes.
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {test}: {why}");
 }
 
 /// The folder of real images. Where it is absent this says so, for the test to end; that is no failure even where skips
@@ -26,7 +27,8 @@ pub(crate) fn samples(test: &str) -> Option<PathBuf> {
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/samples");
     let folder = std::env::var_os("VHDX_MOUNT_SAMPLES").map_or_else(beside, PathBuf::from);
     if !folder.is_dir() {
-        println!("SKIPPED: {test}: no folder of real images; VHDX_MOUNT_SAMPLES may name one");
+        let _ =
+            writeln!(std::io::stderr(), "SKIPPED: {test}: no folder of real images; VHDX_MOUNT_SAMPLES may name one");
         return None;
     }
     Some(folder)

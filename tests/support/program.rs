@@ -68,9 +68,14 @@ impl Mounted {
 
     /// The process that serves it.
     pub(crate) fn server(&self) -> i32 {
-        let output = run("pgrep", &[&"-f", &"--", &format!("--detached.*{}", self.at.display())]);
-        let text = String::from_utf8_lossy(&output.stdout);
-        text.split_whitespace().next().and_then(|pid| pid.parse().ok()).expect("a serving process")
+        let processes = fs::read_dir("/proc").expect("the processes").flatten();
+        let serves = |pid: &i32| {
+            let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let arguments: Vec<&[u8]> = arguments.split(|byte| *byte == 0).collect();
+            arguments.contains(&&b"--detached"[..]) && arguments.contains(&self.at.as_os_str().as_encoded_bytes())
+        };
+        let mut pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        pids.find(serves).expect("a serving process")
     }
 }
 

@@ -26,6 +26,7 @@ mod lznt1;
 mod mft;
 mod node_id;
 mod open;
+mod path;
 mod reparse_point;
 mod secure;
 mod standard_information;

@@ -4,8 +4,8 @@ use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use mount_api::{
-    Attr, Case, DirEntry, Error, ErrorKind, Faults, From, Kind, Name, NodeId, NodeRange, Reparse, StreamEntry, Tree,
-    TreeInfo,
+    Attr, Case, DirEntry, Error, ErrorKind, Faults, From, Kind, Name, NodeId, NodePath, NodeRange, Reparse,
+    StreamEntry, Tree, TreeInfo,
 };
 
 use super::file::{Attribute, File, Value};
@@ -29,7 +29,7 @@ const ATTRIBUTE_OFFLINE: u32 = 0x1000;
 const NAMES: [u16; 4] = [0x24, 0x49, 0x33, 0x30];
 
 /// A node: a file, and which of its streams.
-struct Node {
+pub(super) struct Node {
     file: Arc<File>,
     /// 0 for the file itself.
     ordinal: u16,
@@ -137,6 +137,10 @@ impl Tree for Ntfs {
         })
     }
 
+    fn path(&self, node: NodeId) -> Option<NodePath> {
+        self.path_of(node)
+    }
+
     fn reparse(&self, node: NodeId) -> Result<Option<Reparse>, Error> {
         let node = self.node_at(node)?;
         let Some(value) = self.reparse_value(&node.file)?.filter(|_| node.ordinal == ITSELF) else { return Ok(None) };
@@ -194,7 +198,7 @@ impl Tree for Ntfs {
 }
 
 impl Ntfs {
-    fn node_at(&self, id: NodeId) -> Result<Node, Error> {
+    pub(super) fn node_at(&self, id: NodeId) -> Result<Node, Error> {
         let (record, ordinal) = node_id::split(id)?;
         let node = Node { file: self.file(record)?, ordinal };
         if ordinal != ITSELF {
@@ -286,6 +290,17 @@ impl Ntfs {
 
 impl Node {
     /// The named streams with their ordinals, from 1 on, and their places among the attributes.
+    /// The number of the file record.
+    pub(super) fn record(&self) -> u32 {
+        self.file.number
+    }
+
+    /// The name of the stream that the node stands for; `None` for the file itself.
+    pub(super) fn stream_name(&self) -> Option<Name> {
+        let stream = (self.ordinal != ITSELF).then(|| self.data().ok()).flatten();
+        stream.map(|(_, attribute)| Name::from_units(attribute.name.clone()))
+    }
+
     fn named_streams(&self) -> impl Iterator<Item = (u64, usize, &Attribute)> {
         let all = self.file.attributes.iter().enumerate();
         let named = all.filter(|(_, attribute)| attribute.kind == attribute::DATA && !attribute.name.is_empty());
@@ -349,7 +364,7 @@ fn sizes(attribute: &Attribute) -> Result<(u64, u64), Error> {
     }
 }
 
-fn resident(attribute: &Attribute) -> Option<&[u8]> {
+pub(super) fn resident(attribute: &Attribute) -> Option<&[u8]> {
     match &attribute.value {
         Value::Resident(bytes) => Some(bytes),
         _ => None,

@@ -1,0 +1,71 @@
+//! Saying why a read failed: once for each lost range, with the path of the file.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+
+use log::warn;
+use mount_api::{FaultKind, Faults, NodeId, Tree};
+
+/// Ranges that are remembered as told. A disk with more lost ranges is not told of all of them here; the report is for that.
+const MAX_TOLD: usize = 10_000;
+
+/// What was told already. The kernel asks for a failed megabyte again page by page, and programs ask again and again.
+#[derive(Debug, Default)]
+pub(crate) struct Losses(Mutex<Told>);
+
+#[derive(Debug, Default)]
+struct Told {
+    ranges: BTreeMap<u64, Vec<Range<u64>>>,
+    count: usize,
+}
+
+impl Losses {
+    /// Logs the lost ranges of a read that were not logged before.
+    pub(crate) fn tell(&self, tree: &dyn Tree, node: NodeId, faults: &Faults) {
+        for fault in faults.iter().filter(|fault| fault.kind == FaultKind::Lost) {
+            if self.is_news(node, &fault.range) {
+                let path = tree.path(node).map_or_else(|| format!("node {}", node.0), |path| path.to_string());
+                let (range, code) = (&fault.range, fault.code);
+                warn!("{path}: bytes {}..{} are lost ({code}); reading them fails", range.start, range.end);
+            }
+        }
+    }
+
+    fn is_news(&self, node: NodeId, range: &Range<u64>) -> bool {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = told
+            .ranges
+            .get(&node.0)
+            .is_some_and(|ranges| ranges.iter().any(|known| known.start <= range.start && range.end <= known.end));
+        if known || told.count > MAX_TOLD {
+            return false;
+        }
+        told.count = told.count.saturating_add(1);
+        if told.count > MAX_TOLD {
+            warn!("more ranges are lost than are told here; vhdx-mount info and the report tell more");
+            return false;
+        }
+        told.ranges.entry(node.0).or_default().push(range.clone());
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_is_told_once_and_so_are_its_pages() {
+        let losses = Losses::default();
+        assert!(losses.is_news(NodeId(7), &(4096..20_000)));
+        assert!(!losses.is_news(NodeId(7), &(4096..20_000)));
+        assert!(!losses.is_news(NodeId(7), &(8192..12_288)));
+        assert!(losses.is_news(NodeId(7), &(0..4096)));
+        assert!(losses.is_news(NodeId(8), &(8192..12_288)));
+        for start in 0..20_000 {
+            losses.is_news(NodeId(9), &(start * 10..start * 10 + 1));
+        }
+        assert!(losses.0.lock().unwrap().ranges.values().map(Vec::len).sum::<usize>() <= MAX_TOLD);
+    }
+}

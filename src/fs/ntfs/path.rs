@@ -1,0 +1,46 @@
+//! The path of a file, from its own record upwards: for messages and reports.
+
+use mount_api::{Name, NodeId, NodePath};
+
+use super::file_name::FileName;
+use super::file_record::FileReference;
+use super::mft::Target;
+use super::tree::resident;
+use super::{Ntfs, RECORD_ROOT, attribute};
+
+/// Folders above a file; a path of more is that of a damaged one.
+const MAX_DEPTH: usize = 256;
+
+impl Ntfs {
+    /// The names from the root to a node; `None` where a record on the way does not tell.
+    pub(super) fn path_of(&self, node: NodeId) -> Option<NodePath> {
+        let node = self.node_at(node).ok()?;
+        let stream = node.stream_name();
+        let mut names = Vec::new();
+        let mut record = node.record();
+        while record != RECORD_ROOT {
+            if names.len() > MAX_DEPTH {
+                return None;
+            }
+            let (name, parent) = self.name_and_parent(record)?;
+            if self.mft.target(parent) == Target::Stale {
+                return None;
+            }
+            names.push(name);
+            record = parent.number()?;
+        }
+        names.reverse();
+        Some(NodePath { names, stream })
+    }
+
+    /// The long name of a file, and the folder that it stands in.
+    fn name_and_parent(&self, record: u32) -> Option<(Name, FileReference)> {
+        let file = self.file(record).ok()?;
+        let names = || {
+            let values = file.attributes.iter().filter(|attribute| attribute.kind == attribute::FILE_NAME);
+            values.filter_map(resident).filter_map(FileName::parse)
+        };
+        let name = names().find(|name| !name.is_dos()).or_else(|| names().next())?;
+        Some((name.name(), name.parent()))
+    }
+}
