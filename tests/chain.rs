@@ -333,6 +333,33 @@ fn a_link_of_the_chain_that_bears_the_wanted_guid_does_not_hide_the_parent() {
     open_whole(&youngest, &ChainOptions::default());
 }
 
+#[test]
+fn a_child_behind_a_symbolic_link_has_its_parent_beside_the_file_itself() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let base = base();
+    for name in ["base.vhdx", "another name.vhdx"] {
+        let real = tempfile::tempdir_in(folder.path()).expect("a folder");
+        write(&base, &real.path().join(name));
+        write(&child(&base, locator(&base, &[("relative_path", r".\base.vhdx")])), &real.path().join("child.avhdx"));
+        let link = tempfile::tempdir_in(folder.path()).expect("a folder").path().join("deep/link.avhdx");
+        fs::create_dir_all(link.parent().expect("a folder")).expect("a folder");
+        std::os::unix::fs::symlink(real.path().join("child.avhdx"), &link).expect("a symbolic link");
+        open_whole(&link, &ChainOptions::default());
+    }
+}
+
+#[test]
+fn a_linkage_of_zeros_proves_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut base = base();
+    base.data_write_guid = fixtures::guid::Guid::NIL;
+    write(&base, &folder.path().join("base.vhdx"));
+    let youngest = folder.path().join("child.avhdx");
+    write(&child(&base, locator(&base, &[("relative_path", r".\base.vhdx")])), &youngest);
+    let error = open(&youngest, &ChainOptions::default()).err().expect("a refusal");
+    assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+}
+
 /// A store in which `device` is a block device.
 struct WithDevice {
     device: PathBuf,

@@ -182,3 +182,42 @@ impl Drop for Detach {
         run("losetup", &[&"--detach", &self.0]);
     }
 }
+
+#[test]
+fn folders_that_contain_themselves_are_listed_once() {
+    let test = "folders_that_contain_themselves_are_listed_once";
+    if !can_mount(test) || ["mkntfs", "ntfs-3g"].iter().any(|tool| !has(test, tool)) {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let (volume, mounted) = (folder.path().join("volume"), folder.path().join("ntfs-3g"));
+    fs::create_dir(&mounted).expect("a folder");
+    expect_success(&run("truncate", &[&"--size=20M", &volume]));
+    expect_success(&run("mkntfs", &[&"--force", &"--fast", &"--quiet", &volume]));
+    expect_success(&run("ntfs-3g", &[&volume, &mounted]));
+    let made = run("mkdir", &[&"-p", &mounted.join("outer/first"), &mounted.join("outer/other")]);
+    expect_success(&run("umount", &[&mounted]));
+    expect_success(&made);
+
+    // Both inner folders become names of the outer one. An index entry is its file reference, 8 bytes, and from byte 16 on
+    // the file name, whose characters stand at byte 66.
+    let mut bytes = fs::read(&volume).expect("the volume");
+    let index_entries = |bytes: &[u8], name: &str| -> Vec<usize> {
+        let units: Vec<u8> = name.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let length = (66 + units.len() as u16).to_le_bytes();
+        let is_entry = |at: &usize| bytes[at + 82..].starts_with(&units) && bytes[at + 10..at + 12] == length;
+        (0..bytes.len() - 100).step_by(8).filter(is_entry).collect()
+    };
+    let outer = index_entries(&bytes, "outer")[0];
+    let reference = bytes[outer..outer + 8].to_vec();
+    for name in ["first", "other"] {
+        for entry in index_entries(&bytes, name) {
+            bytes[entry..entry + 8].copy_from_slice(&reference);
+        }
+    }
+    fs::write(&volume, &bytes).expect("the volume");
+    let listed = run(PROGRAM, &[&"ls", &"-r", &volume, &"volume-1"]);
+    assert_eq!(listed.status.code(), Some(3), "{}", String::from_utf8_lossy(&listed.stderr));
+    let text = String::from_utf8_lossy(&listed.stdout).into_owned();
+    assert_eq!(text.lines().collect::<Vec<_>>(), ["volume-1/outer", "volume-1/outer/first", "volume-1/outer/other"]);
+}

@@ -194,3 +194,38 @@ fn a_disk_without_a_table_is_one_volume() {
         assert_eq!((table.scheme, places(&table), codes), (Scheme::None, vec![(1, 0..DISK as u64)], vec![]));
     }
 }
+
+#[test]
+fn a_partition_that_claims_exabytes_is_mapped_at_once() {
+    use fixtures::vhdx::{Block, Image};
+    use mount_api::{Case, NodeId, RangeKind, Time, Tree};
+    use std::ops::ControlFlow;
+    use vhdx_mount::chain::{self, ChainOptions};
+    use vhdx_mount::fs::FsOptions;
+    use vhdx_mount::image::HostFolders;
+    use vhdx_mount::namespace::{Inventory, Namespace, Shown};
+
+    let table = Gpt::new(512).with(2048, (1 << 54) - 4096);
+    let mut disk = vec![0; DISK];
+    table.write(&mut disk);
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("disk.vhdx");
+    let mut image = Image::dynamic(DISK as u64);
+    let size = image.block_size as usize;
+    for (number, bytes) in (0..).zip(disk.chunks(size)) {
+        image.blocks.insert(number, Block::fully_present(fixtures::fill::Fill::bytes(number * size as u64, bytes)));
+    }
+    image.write_to(&path).expect("an image is written");
+    let chain = chain::open(&HostFolders, &path, &ChainOptions::default()).expect("a chain");
+    let tree = Namespace::new(&Inventory::take(chain, &FsOptions::default()), Shown::Everything, "", Time(0));
+    let node = tree.lookup(NodeId::ROOT, &"volume-1.raw".into(), Case::Sensitive).expect("the volume");
+    let length = tree.attr(node).expect("its attributes").size;
+    let mut last = None;
+    tree.ranges(node, 0..length, &mut |range| {
+        last = Some((range.range.end, range.kind));
+        ControlFlow::Continue(())
+    })
+    .expect("its ranges");
+    assert_eq!(last, Some((length, RangeKind::Lost("read-past-end"))));
+    assert!(length > 1 << 60, "{length}");
+}

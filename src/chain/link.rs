@@ -75,7 +75,8 @@ impl Link {
 
 /// Whether an image of this DataWriteGuid is the parent that `record` names.
 pub(super) fn judge(record: &ParentRecord, candidate: Guid) -> Option<LinkProof> {
-    let is = |wanted: Option<Guid>| wanted == Some(candidate);
+    // A file that never got a GUID is not told from any other such file.
+    let is = |wanted: Option<Guid>| wanted == Some(candidate) && !candidate.is_zero();
     if is(record.linkage) {
         Some(LinkProof::Linkage)
     } else if is(record.linkage2) {

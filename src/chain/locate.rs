@@ -37,14 +37,15 @@ impl<'a> Locator<'a> {
 
     /// Candidates that cost little to name: what the user gave, what the child records, the recorded names elsewhere.
     pub(super) fn named(&self, child: &Path, record: &ParentRecord) -> Vec<Candidate> {
-        let folder = folder_of(child);
+        let homes = folders_of(child);
         let given = self.options.parents.iter().map(|path| (path.clone(), Found::Given));
         let recorded = record.places.iter().flat_map(|place| {
-            self.recorded(&folder, place).into_iter().map(|path| (path, Found::Recorded(place.kind)))
+            let paths = homes.iter().flat_map(|folder| self.recorded(folder, place));
+            paths.map(|path| (path, Found::Recorded(place.kind))).collect::<Vec<_>>()
         });
         let names = record.places.iter().filter_map(|place| components(&place.path).last().copied());
         let by_name = names.flat_map(|name| {
-            let folders = std::iter::once(&folder).chain(&self.options.parent_dirs);
+            let folders = homes.iter().chain(&self.options.parent_dirs);
             folders.filter_map(move |folder| Some((self.store.find(folder, &[name])?, Found::ByName)))
         });
         let mut candidates: Vec<Candidate> = Vec::new();
@@ -58,7 +59,9 @@ impl<'a> Locator<'a> {
 
     /// All files of the child's folder and below each `--parent-dir`: only their identity can tell.
     pub(super) fn listed(&mut self, child: &Path) -> Vec<Candidate> {
-        let folders = std::iter::once((folder_of(child), Depth::Folder))
+        let folders = folders_of(child)
+            .into_iter()
+            .map(|folder| (folder, Depth::Folder))
             .chain(self.options.parent_dirs.iter().map(|folder| (folder.clone(), Depth::Below)));
         let mut candidates: Vec<Candidate> = Vec::new();
         for (folder, depth) in folders {
@@ -110,6 +113,18 @@ fn data_write_guid(store: &dyn ImageStore, candidate: &Candidate) -> std::result
         format!("{}{}", error.message(), cause.unwrap_or_default())
     })?;
     format::data_write_guid(&opened.image).ok_or_else(|| NO_IMAGE.to_owned())
+}
+
+/// The folders that hold a file: that of the name by which it was opened, and that of the file itself where the name is a
+/// symbolic link.
+fn folders_of(file: &Path) -> Vec<PathBuf> {
+    let mut folders = vec![folder_of(file)];
+    if file.is_symlink()
+        && let Ok(real) = std::fs::canonicalize(file)
+    {
+        folders.push(folder_of(&real));
+    }
+    folders
 }
 
 /// The folder that holds a file, absolute where the host can say so, so that it has folders above it.

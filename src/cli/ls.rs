@@ -1,5 +1,6 @@
 //! `vhdx-mount ls`: files without mounting.
 
+use std::collections::BTreeSet;
 use std::io::{self, BufWriter, Write};
 use std::ops::ControlFlow;
 
@@ -26,7 +27,7 @@ pub(crate) fn run(args: &LsArgs) -> Result<Outcome, Failure> {
     let (node, path) = paths::find(&*tree, args.path.as_deref().unwrap_or_default())?;
     let kind = tree.attr(node)?.kind;
     let out = BufWriter::new(io::stdout().lock());
-    let mut listing = Listing { args, tree: &*tree, out, entries: 0, whole: true };
+    let mut listing = Listing { args, tree: &*tree, out, entries: 0, whole: true, listed: BTreeSet::new() };
     match listing.all(node, kind, &path) {
         // Whoever reads the list has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Outcome::Well),
@@ -44,6 +45,8 @@ struct Listing<'a, W: Write> {
     entries: u64,
     /// Nothing that was read is lost or doubtful.
     whole: bool,
+    /// Folders that were listed: a damaged volume may have one in two places, or within itself.
+    listed: BTreeSet<u64>,
 }
 
 impl<W: Write> Listing<'_, W> {
@@ -62,6 +65,11 @@ impl<W: Write> Listing<'_, W> {
     }
 
     fn folder(&mut self, dir: NodeId, path: &TreePath, depth: usize) -> io::Result<()> {
+        if !self.listed.insert(dir.0) {
+            self.whole = false;
+            anstream::eprintln!("/{}: a folder that was listed already, under another name", escape(&path.text()));
+            return Ok(());
+        }
         let mut entries: Vec<DirEntry> = Vec::new();
         let complete = self.tree.read_dir(dir, From::Start, &mut |entry| {
             entries.push(entry);

@@ -351,7 +351,9 @@ fn disk_ranges(
     let mut at = range.start;
     while at < range.end {
         let from = start.saturating_add(at);
-        let to = from.saturating_add(MAP_STEP).min(start.saturating_add(range.end));
+        let end = start.saturating_add(range.end);
+        // Past the end of the disk there is nothing to map: a partition may claim exabytes there.
+        let to = if from >= size { end } else { from.saturating_add(MAP_STEP).min(end) };
         let mut extents = disk.map(from.min(size)..to.min(size))?;
         if to > size {
             let past = MergedSource::Lost(crate::report::Code::ReadPastEnd);
