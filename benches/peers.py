@@ -111,7 +111,8 @@ class QemuStorageDaemon:
             "--blockdev", f"driver=file,node-name=image,filename={self.image},read-only=on",
             "--blockdev", "driver=vhdx,node-name=disk,file=image,read-only=on",
             "--export", f"type=fuse,id=export,node-name=disk,mountpoint={self.file},writable=off",
-        ])
+            # As the other peers do for themselves: Linux shares processors out by sessions.
+        ], start_new_session=True)
         wait_for_first_byte(self.file, self.process)
         return time.monotonic() - began
 
