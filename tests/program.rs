@@ -9,6 +9,7 @@ use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use fixtures::chain::{Chain, RandomChain};
 use fixtures::fill::Fill;
@@ -289,6 +290,37 @@ fn a_log_file_is_never_written_over() {
 }
 
 #[test]
+fn mounts_of_one_image_in_a_row_stay() {
+    if !can_mount("mounts in a row") {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let (_, image) = base(folder.path());
+    let at = folder.path().join("m");
+    fs::create_dir(&at).expect("a mount point");
+    // What watches over the mount before may look at the new one, and so keep it busy for a moment.
+    let unmount = || wait_until("an unmount", || run("umount", &[&at]).status.success());
+    for round in 0..40 {
+        expect_success(&run(PROGRAM, &[&image, &at]));
+        unmount();
+        expect_success(&run(PROGRAM, &[&image, &at]));
+        // Whoever watches over the first mount has noticed its end by now.
+        std::thread::sleep(Duration::from_millis(30));
+        let size = fs::metadata(at.join("disk.raw")).map(|metadata| metadata.len());
+        unmount();
+        assert_eq!(size.ok(), Some(8 * MIB), "round {round}");
+    }
+}
+
+#[test]
+fn a_command_behind_an_option_is_told_to_come_first() {
+    let output = run(PROGRAM, &[&"--quiet", &"unmount", &"/nowhere"]);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("vhdx-mount unmount"), "{stderr}");
+}
+
+#[test]
 fn a_background_mount_logs_to_its_file() {
     if !can_mount("log file") {
         return;
@@ -296,9 +328,13 @@ fn a_background_mount_logs_to_its_file() {
     let folder = tempfile::tempdir().expect("a folder");
     let (image, lost) = cut_chain(folder.path());
     let log = folder.path().join("log");
-    let mounted = Mounted::new(&image, &["-vv", "--log-file", log.to_str().expect("a path in UTF-8")]);
+    let mounted = Mounted::new(&image, &["--log-file", log.to_str().expect("a path in UTF-8")]);
     let mut disk = File::open(mounted.path("disk.raw")).expect("disk.raw opens");
     disk.seek(SeekFrom::Start(lost.start)).expect("a seek");
     disk.read(&mut [0; 512]).expect_err("an error");
-    wait_until("a line of log", || fs::read_to_string(&log).is_ok_and(|log| log.contains("lost")));
+    let told = format!("disk.raw: bytes {}..{} are lost (block-past-end)", lost.start, lost.end);
+    wait_until("a line of log", || fs::read_to_string(&log).is_ok_and(|log| log.contains(&told)));
+    disk.read(&mut [0; 512]).expect_err("an error once more");
+    let log = fs::read_to_string(&log).expect("the log");
+    assert_eq!(log.matches("are lost").count(), 1, "told once: {log}");
 }

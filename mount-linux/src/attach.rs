@@ -163,7 +163,7 @@ fn source(options: &Options) -> String {
     static MOUNTS: AtomicU32 = AtomicU32::new(0);
     let (process, number) = (std::process::id(), MOUNTS.fetch_add(1, Ordering::Relaxed));
     let name = options.fs_name.replace('\0', "");
-    if number == 0 { format!("{name}#{process}") } else { format!("{name}#{process}.{number}") }
+    if number == 0 { format!("{name}@{process}") } else { format!("{name}@{process}.{number}") }
 }
 
 fn fusermount_options(options: &Options) -> String {

@@ -32,6 +32,13 @@ impl Mount {
     pub(crate) fn is_ours(&self) -> bool {
         self.file_system == FILE_SYSTEM
     }
+
+    /// Whether the kernel still knows it. Touches no path: to name one is to use, for a moment, whatever is mounted there
+    /// by now, and whoever unmounts that is told that it is busy.
+    pub(crate) fn is_known(&self) -> bool {
+        let table = read("/proc/self/mountinfo").unwrap_or_default();
+        table.split(|byte| *byte == b'\n').filter_map(parse).any(|mount| mount == *self)
+    }
 }
 
 /// A path of the host and the mount that it lies in.

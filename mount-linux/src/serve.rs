@@ -178,7 +178,8 @@ impl Life {
     }
 
     fn stands(&self) -> bool {
-        self.mount.is_some() && Place::find(&self.point).is_ok_and(|place| place.our_mount() == self.mount.as_ref())
+        self.mount.as_ref().is_some_and(Mount::is_known)
+            && Place::find(&self.point).is_ok_and(|place| place.our_mount() == self.mount.as_ref())
     }
 }
 

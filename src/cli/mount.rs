@@ -6,12 +6,13 @@ use std::sync::Arc;
 use mount_api::Tree;
 use vhdx_mount::namespace::{Inventory, Namespace, Shown};
 
-use super::args::{MountArgs, UnmountArgs, Verbosity};
+use super::args::{Cli, MountArgs, UnmountArgs, Verbosity};
 use super::outcome::{Failure, Outcome};
 use super::{chain, say};
 
 /// Opens the chain and mounts it.
 pub(crate) fn run(args: &MountArgs, verbosity: &Verbosity) -> Result<Outcome, Failure> {
+    refuse_misplaced_command(args)?;
     #[cfg(target_os = "linux")]
     if !args.foreground && !args.detached {
         return super::background::start();
@@ -23,6 +24,24 @@ pub(crate) fn run(args: &MountArgs, verbosity: &Verbosity) -> Result<Outcome, Fa
     say::findings(inventory.all_findings(), verbosity);
     let tree = tree(args, image, &inventory)?;
     serve(args, image, target, tree)
+}
+
+/// With an option before it, a command is taken for the name of an image.
+fn refuse_misplaced_command(args: &MountArgs) -> Result<(), Failure> {
+    use clap::CommandFactory;
+    let Some(image) = args.chain.as_ref().filter(|image| !image.exists()) else { return Ok(()) };
+    let command = Cli::command();
+    let meant = command
+        .get_subcommands()
+        .find(|c| c.get_all_aliases().chain([c.get_name()]).any(|name| image.as_os_str() == name));
+    match meant {
+        None => Ok(()),
+        Some(command) => {
+            let name = command.get_name();
+            Err(Failure::usage(format!("there is no image named {name}"))
+                .advise(format!("if the command is meant, put it first: vhdx-mount {name} … [OPTIONS]")))
+        }
+    }
 }
 
 /// The log file of the process that serves the mount; the one that only starts it has none.
