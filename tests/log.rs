@@ -11,7 +11,7 @@ use fixtures::fill::Fill;
 use fixtures::guid::Guid;
 use fixtures::host_file::HostFile;
 use fixtures::vhdx::log::{DirtyLog, Rollback, Tear, Update};
-use fixtures::vhdx::{Block, Image, MIB, Places, header};
+use fixtures::vhdx::{Block, Image, Layout, MIB, Part, Places, header};
 use support::Untouched;
 use vhdx_mount::chain::{self, Chain, ChainOptions, Doubt};
 use vhdx_mount::format::FormatOptions;
@@ -263,6 +263,45 @@ fn what_a_log_that_cannot_be_read_was_about_to_change_may_be_anything() {
     let (_, faults) = read(&chain, 0, 8 << 20);
     let told: Vec<_> = faults.iter().map(|fault| (fault.range.clone(), fault.kind, fault.code)).collect();
     assert_eq!(told, [(0..8 * MIB, FaultKind::Lost, "log-torn")]);
+}
+
+#[test]
+fn a_sequence_whose_end_cannot_be_read_may_not_be_the_newest() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut image = Image::dynamic(8 * MIB);
+    for block in [0, 2] {
+        image.blocks.insert(block, Block::fully_present(Fill::live(0)));
+    }
+    // The log stands last in the file.
+    image.layout = Layout::Explicit(vec![Part::Metadata, Part::Bat, Part::Payload(0), Part::Payload(2), Part::Log]);
+    let places = image.write_to(&folder.path().join("disk.vhdx")).expect("an image is written");
+    assert_eq!(places.log.end, places.file_size);
+    let mut forged = Forged { folder, places, bat: Vec::new() };
+    let mut rollback = Rollback::new();
+    rollback.blank(&forged.file(), &forged.places.bat);
+    forged.bat = rollback.take_back(&mut forged.file());
+    let start = forged.places.log.start;
+    let log = DirtyLog { flushed_file_offset: start, last_file_offset: start, ..forged.log() };
+    forged.write(&log);
+
+    // One more sector behind the entry can be read: nothing newer stands there.
+    let end = start + log.size() as u64;
+    forged.file().set_size(end + 4096);
+    let chain = forged.open(&ChainOptions::default());
+    assert_eq!(finding(&chain, "log-unreadable"), Severity::Warning);
+    expect_replayed(&chain);
+    // None can.
+    forged.file().set_size(end);
+    let chain = forged.open(&ChainOptions::default());
+    let told = chain.findings().iter().filter(|finding| finding.code.as_str() == "log-unreadable");
+    assert_eq!(told.map(|finding| finding.severity).collect::<Vec<_>>(), [Severity::Warning, Severity::Error]);
+    let (_, faults) = read(&chain, 0, 4096);
+    assert!(faults.any_lost());
+    let chain = forged.open(&ChainOptions { doubt: Doubt::Accept, ..ChainOptions::default() });
+    let (bytes, faults) = read(&chain, 0, 4096);
+    let mut expected = [0; 4096];
+    Fill::live(0).read(0, &mut expected);
+    assert!(bytes == expected && !faults.is_empty() && !faults.any_lost());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::ops::{ControlFlow, Range};
 
 use super::entry::{Descriptor, SECTOR};
-use super::sequence::{Candidates, Log};
+use super::sequence::{Candidate, Candidates, Log};
 use crate::bytes::Guid;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::broken::Broken;
@@ -102,6 +102,12 @@ pub(in crate::format::vhdx) fn replay(
                 .versus(format!("places from byte {LOG_MAY_WRITE_FROM} on"), "a place before it"),
         );
     }
+    if candidates.unreadable > 0 && may_be_followed(&log, &candidates, &sequence)? {
+        // What a newer entry changes is not known, and it may be any table.
+        patches.doubtful(0..u64::MAX);
+        let text = "a newer entry may stand in the part of the log that cannot be read, so all is doubtful";
+        findings.push(Finding::new(Code::LogUnreadable, Severity::Error, text).at(LOG_STRUCTURE, log.offset));
+    }
     let text = format!(
         "the file was not closed cleanly: its log (entries: {}, places they change: {}) was replayed in memory; the file itself is untouched",
         sequence.len(),
@@ -109,6 +115,17 @@ pub(in crate::format::vhdx) fn replay(
     );
     findings.push(Finding::new(Code::LogReplayed, Severity::Information, text).at(LOG_STRUCTURE, log.offset));
     Ok(LogState::Replayed)
+}
+
+/// Whether a newer entry than the sequence's head may be there, unseen. It could only stand right behind the head: the first
+/// sector there tells, if it can be read and does not begin an entry that goes on where it cannot.
+fn may_be_followed(log: &Log<'_>, candidates: &Candidates, sequence: &[u32]) -> Result<bool> {
+    let head = sequence.last().and_then(|offset| Some((*offset, candidates.by_offset.get(offset)?)));
+    let Some((offset, head)) = head else { return Ok(true) };
+    let next = log.advance(offset, head.header.entry_length);
+    let follows = |entry: &Candidate| Some(entry.header.sequence_number) == head.header.sequence_number.checked_add(1);
+    let mut sector = [0; 4096];
+    Ok(!log.read(&mut sector, next)? || candidates.by_offset.get(&next).is_some_and(follows))
 }
 
 fn check_version(header: &Header) -> std::result::Result<(), Broken> {
