@@ -1,7 +1,5 @@
 //! What is told to people on stderr.
 
-use std::io::IsTerminal;
-
 use anstream::eprintln;
 use anstyle::{AnsiColor, Style};
 use vhdx_mount::report::{Finding, Severity};
@@ -28,7 +26,10 @@ pub(crate) fn failure(failure: &Failure) {
 }
 
 /// That the mount stands, and how to end it: for somebody who sits at a terminal.
+#[cfg(target_os = "linux")]
 pub(crate) fn mounted(target: &std::path::Path, foreground: bool) {
+    use std::io::IsTerminal;
+
     if std::io::stderr().is_terminal() {
         let target = target.display();
         let end = if foreground { "Ctrl-C unmounts it".to_owned() } else { format!("vhdx-mount unmount {target}") };
