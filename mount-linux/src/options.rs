@@ -1,4 +1,4 @@
-use mount_api::Case;
+use mount_api::{Case, LostReads};
 
 /// How a tree is shown at the mount point.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub struct Options {
     pub dir_mode: u16,
     /// Whether `a` finds `A`.
     pub case: Case,
+    /// Whether reads of lost bytes fail. What cannot be read at all fails either way.
+    pub lost: LostReads,
     /// Lists named streams as `file:stream` beside their files. Without it they can be opened by name, but are in no
     /// listing.
     pub list_streams: bool,
@@ -46,6 +48,7 @@ impl Default for Options {
             file_mode: 0o444,
             dir_mode: 0o555,
             case: Case::Sensitive,
+            lost: LostReads::Fail,
             list_streams: false,
             auto_unmount: true,
         }
