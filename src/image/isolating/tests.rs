@@ -12,7 +12,7 @@ struct Failing {
     bad: Mutex<Vec<Range<u64>>>,
     /// So many reads fail, whatever they touch, before any succeeds.
     transient: AtomicUsize,
-    /// The host's error; `EIO` unless told otherwise.
+    /// The host's error; one of the storage unless told otherwise.
     error: Option<io::ErrorKind>,
     /// How long a failure takes.
     delay: Duration,
@@ -47,7 +47,7 @@ impl ReadAt for Failing {
         buf.fill(0xee);
         if transient.is_ok() || bad {
             std::thread::sleep(self.delay);
-            let cause = self.error.map_or_else(|| io::Error::from_raw_os_error(5), io::Error::from);
+            let cause = self.error.map_or_else(|| io::Error::other("bad sector"), io::Error::from);
             return Err(Error::io("bad sector", cause));
         }
         buf.fill(1);

@@ -60,7 +60,7 @@ fn what_changes_is_doubtful_from_then_on_and_for_ever() {
         assert_eq!(read(&watched, 10, 20), []);
         *watched.inner.now.lock().unwrap() = change;
         let doubtful = (10..30, FaultKind::Doubtful, "image-changed");
-        assert_eq!(read(&watched, 10, 20), [doubtful.clone()], "{change:?}");
+        assert_eq!(read(&watched, 10, 20), std::slice::from_ref(&doubtful), "{change:?}");
         *watched.inner.now.lock().unwrap() = FIRST;
         assert_eq!(read(&watched, 10, 20), [doubtful], "{change:?}");
         assert_eq!(watched.inner.looks.load(Ordering::SeqCst), 2, "once it has changed nobody looks");
