@@ -9,8 +9,8 @@ pub struct Options {
     /// Lets users other than the mounting one look at the files. An ordinary user may only ask for it where
     /// `/etc/fuse.conf` holds `user_allow_other`.
     pub allow_other: bool,
-    /// How many requests are worked on at once; at least one thread is started. More than there are processors gained
-    /// nothing when it was measured.
+    /// How many requests are worked on at once; at least one thread is started. More than there are processors gain no
+    /// speed, but a request that waits for failing storage keeps its thread from all others.
     pub threads: usize,
     /// Turns the kernel's page cache and read-ahead off. Random reads from many threads win, sequential ones lose.
     pub direct_io: bool,
@@ -36,12 +36,12 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// Two threads, the kernel's cache, files `0444` and folders `0555` of the calling user.
+    /// Eight threads, the kernel's cache, files `0444` and folders `0555` of the calling user.
     fn default() -> Self {
         Options {
             fs_name: "vhdx-mount".to_owned(),
             allow_other: false,
-            threads: 2,
+            threads: 8,
             direct_io: false,
             uid: rustix::process::geteuid().as_raw(),
             gid: rustix::process::getegid().as_raw(),
