@@ -100,6 +100,12 @@ macro_rules! codes {
                     $(Code::$name => $text,)*
                 }
             }
+
+            /// The code of this text: that of a [`Fault`](crate::Fault).
+            #[must_use]
+            pub fn named(text: &str) -> Option<Code> {
+                Self::ALL.iter().copied().find(|code| code.as_str() == text)
+            }
         }
     };
 }
@@ -109,8 +115,14 @@ codes! {
     ReadPastEnd = "read-past-end",
     /// The host could not read a part of an image.
     HostReadError = "host-read-error",
+    /// A part of an image was not read: the storage took too long to fail beside it. It is tried again after a minute.
+    HostReadSkipped = "host-read-skipped",
     /// An image ends before the end that it had when it was opened.
     ImageShrank = "image-shrank",
+    /// Something wrote to an image while it was open: all that is read from it since is doubtful.
+    ImageChanged = "image-changed",
+    /// By the map of the ddrescue run that copied an image, these bytes could not be copied.
+    NotRescued = "not-rescued",
     /// The file type identifier is not `vhdxfile`, but the structures behind it are there.
     FileTypeIdentifierBad = "file-type-identifier-bad",
     /// One of the two headers does not hold.
@@ -213,6 +225,8 @@ codes! {
     VolumeDirty = "volume-dirty",
     /// A volume whose file system this program does not read.
     VolumeUnread = "volume-unread",
+    /// Lost bytes read as zeros, as asked for.
+    LostAsZeros = "lost-as-zeros",
 }
 
 impl Serialize for Code {

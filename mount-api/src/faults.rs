@@ -22,6 +22,16 @@ pub enum FaultKind {
     Lost,
 }
 
+/// What a program that reads through a mount gets for lost bytes. The [`Faults`] of a read name them either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub enum LostReads {
+    /// The read fails.
+    #[default]
+    Fail,
+    /// Zeros stand for them: for programs that give up at the first error, and only where the user asked for it.
+    Zeros,
+}
+
 /// The lost and doubtful ranges that a read met, collected on the way up.
 ///
 /// Adjacent faults of the same kind, code and link become one, so a wholly lost gigabyte is one entry.

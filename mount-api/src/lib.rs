@@ -16,6 +16,6 @@ mod tree;
 
 pub use attr::{Attr, Kind, Reparse, ReparseTarget, Time, Times};
 pub use error::{Error, ErrorKind};
-pub use faults::{Fault, FaultKind, Faults};
+pub use faults::{Fault, FaultKind, Faults, LostReads};
 pub use name::{Case, Name};
 pub use tree::{DirEntry, From, NodeId, NodePath, NodeRange, RangeKind, StreamEntry, Tree, TreeInfo, Trust};

@@ -77,7 +77,7 @@ impl Adapter {
             case: options.case,
             list_streams: options.list_streams,
             direct_io: options.direct_io,
-            losses: Losses::default(),
+            losses: Losses::new(options.lost),
         }
     }
 

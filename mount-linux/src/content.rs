@@ -1,6 +1,6 @@
 //! Reading the content of files: the path that must be fast.
 
-use mount_api::{Error, ErrorKind, Faults, NodeId, Tree};
+use mount_api::{Error, ErrorKind, Faults, LostReads, NodeId, Tree};
 
 use crate::loss::Losses;
 
@@ -19,7 +19,7 @@ impl ReadBuffer {
 
     /// Reads `length` bytes, or fewer where the node ends.
     ///
-    /// A read that touches a lost byte fails as a whole: a shorter answer would look like the end of the file. The kernel
+    /// Unless zeros were asked for, a read that touches a lost byte fails as a whole: a shorter answer would look like the end of the file. The kernel
     /// then asks again page by page, so that a buffered reader loses the page of 4 KiB and no more. Doubtful bytes are
     /// served: the tree has judged them already.
     pub(crate) fn fill(
@@ -39,7 +39,10 @@ impl ReadBuffer {
         let read = tree.read_at(node, offset, buffer, &mut self.faults)?;
         if self.faults.any_lost() {
             losses.tell(tree, node, &self.faults);
-            return Err(Error::new(ErrorKind::Lost, "the read touches lost bytes"));
+            // A tree leaves zeros in the place of what is lost.
+            if losses.reads == LostReads::Fail {
+                return Err(Error::new(ErrorKind::Lost, "the read touches lost bytes"));
+            }
         }
         buffer.get(..read).ok_or_else(|| Error::new(ErrorKind::Corrupt, "the tree read more than it was asked for"))
     }

@@ -1,18 +1,23 @@
-//! Saying why a read failed: once for each lost range, with the path of the file.
+//! Saying what bytes were lost to a read: once for each lost range, with the path of the file.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use log::warn;
-use mount_api::{FaultKind, Faults, NodeId, Tree};
+use mount_api::{FaultKind, Faults, LostReads, NodeId, Tree};
 
 /// Ranges that are remembered as told. A disk with more lost ranges is not told of all of them here; the report is for that.
 const MAX_TOLD: usize = 10_000;
 
-/// What was told already. The kernel asks for a failed megabyte again page by page, and programs ask again and again.
-#[derive(Debug, Default)]
-pub(crate) struct Losses(Mutex<Told>);
+/// What becomes of lost bytes, and what of them was told already: the kernel asks for a failed megabyte again page by page,
+/// and programs ask again and again.
+#[derive(Debug)]
+pub(crate) struct Losses {
+    /// What a reader of them gets.
+    pub(crate) reads: LostReads,
+    told: Mutex<Told>,
+}
 
 #[derive(Debug, Default)]
 struct Told {
@@ -21,19 +26,27 @@ struct Told {
 }
 
 impl Losses {
+    pub(crate) fn new(reads: LostReads) -> Self {
+        Losses { reads, told: Mutex::default() }
+    }
+
     /// Logs the lost ranges of a read that were not logged before.
     pub(crate) fn tell(&self, tree: &dyn Tree, node: NodeId, faults: &Faults) {
         for fault in faults.iter().filter(|fault| fault.kind == FaultKind::Lost) {
             if self.is_news(node, &fault.range) {
                 let path = tree.path(node).map_or_else(|| format!("node {}", node.0), |path| path.to_string());
                 let (range, code) = (&fault.range, fault.code);
-                warn!("{path}: bytes {}..{} are lost ({code}); reading them fails", range.start, range.end);
+                let outcome = match self.reads {
+                    LostReads::Fail => "reading them fails",
+                    LostReads::Zeros => "they read as zeros",
+                };
+                warn!("{path}: bytes {}..{} are lost ({code}); {outcome}", range.start, range.end);
             }
         }
     }
 
     fn is_news(&self, node: NodeId, range: &Range<u64>) -> bool {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         let known = told
             .ranges
             .get(&node.0)
@@ -57,7 +70,7 @@ mod tests {
 
     #[test]
     fn a_range_is_told_once_and_so_are_its_pages() {
-        let losses = Losses::default();
+        let losses = Losses::new(LostReads::Fail);
         assert!(losses.is_news(NodeId(7), &(4096..20_000)));
         assert!(!losses.is_news(NodeId(7), &(4096..20_000)));
         assert!(!losses.is_news(NodeId(7), &(8192..12_288)));
@@ -66,6 +79,6 @@ mod tests {
         for start in 0..20_000 {
             losses.is_news(NodeId(9), &(start * 10..start * 10 + 1));
         }
-        assert!(losses.0.lock().unwrap().ranges.values().map(Vec::len).sum::<usize>() <= MAX_TOLD);
+        assert!(losses.told.lock().unwrap().ranges.values().map(Vec::len).sum::<usize>() <= MAX_TOLD);
     }
 }

@@ -1,4 +1,4 @@
-use mount_api::Case;
+use mount_api::{Case, LostReads};
 
 /// How a tree is shown at the mount point.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,8 +9,8 @@ pub struct Options {
     /// Lets users other than the mounting one look at the files. An ordinary user may only ask for it where
     /// `/etc/fuse.conf` holds `user_allow_other`.
     pub allow_other: bool,
-    /// How many requests are worked on at once; at least one thread is started. More than there are processors gained
-    /// nothing when it was measured.
+    /// How many requests are worked on at once; at least one thread is started. More than there are processors gain no
+    /// speed, but a request that waits for failing storage keeps its thread from all others.
     pub threads: usize,
     /// Turns the kernel's page cache and read-ahead off. Random reads from many threads win, sequential ones lose.
     pub direct_io: bool,
@@ -24,6 +24,8 @@ pub struct Options {
     pub dir_mode: u16,
     /// Whether `a` finds `A`.
     pub case: Case,
+    /// Whether reads of lost bytes fail. What cannot be read at all fails either way.
+    pub lost: LostReads,
     /// Lists named streams as `file:stream` beside their files. Without it they can be opened by name, but are in no
     /// listing.
     pub list_streams: bool,
@@ -34,18 +36,19 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// Two threads, the kernel's cache, files `0444` and folders `0555` of the calling user.
+    /// Eight threads, the kernel's cache, files `0444` and folders `0555` of the calling user.
     fn default() -> Self {
         Options {
             fs_name: "vhdx-mount".to_owned(),
             allow_other: false,
-            threads: 2,
+            threads: 8,
             direct_io: false,
             uid: rustix::process::geteuid().as_raw(),
             gid: rustix::process::getegid().as_raw(),
             file_mode: 0o444,
             dir_mode: 0o555,
             case: Case::Sensitive,
+            lost: LostReads::Fail,
             list_streams: false,
             auto_unmount: true,
         }

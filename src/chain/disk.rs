@@ -95,7 +95,11 @@ impl Disk {
         let start = number.saturating_mul(WINDOW);
         let end = start.saturating_add(WINDOW).min(self.geometry.virtual_size);
         let window = runs(start, &map::resolve(&self.links, start..end, self.below)?);
-        self.windows.put(number, Arc::clone(&window));
+        // Tables that could not be read may be had later, when the storage has recovered.
+        let unread = |run: &Run| matches!(run.source, MergedSource::Lost(Code::BatUnreadable | Code::BitmapUnreadable));
+        if !window.iter().any(unread) {
+            self.windows.put(number, Arc::clone(&window));
+        }
         Ok(window)
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::bytes::Guid;
 use crate::format::vhdx::LogState;
+use crate::image::FileId;
 use crate::layer::{Layer, ParentRecord, PlaceKind};
 use crate::report::{Code, Finding, Severity};
 
@@ -12,6 +13,8 @@ use crate::report::{Code, Finding, Severity};
 pub struct Link {
     /// The path by which it was opened.
     pub path: PathBuf,
+    /// The same for every name of its file.
+    pub id: FileId,
     /// Its size on the host, in bytes.
     pub file_size: u64,
     /// Its map of the disk.
@@ -69,7 +72,7 @@ pub enum LinkProof {
 impl Link {
     /// The same open image once more.
     pub(super) fn again(&self) -> Self {
-        Link { path: self.path.clone(), layer: Arc::clone(&self.layer), ..*self }
+        Link { path: self.path.clone(), id: self.id.clone(), layer: Arc::clone(&self.layer), ..*self }
     }
 }
 

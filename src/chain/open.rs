@@ -98,7 +98,6 @@ struct Opening<'a> {
     disks: Option<&'a dyn DiskJudge>,
     locator: Locator<'a>,
     links: Vec<Link>,
-    ids: Vec<FileId>,
     findings: Vec<Finding>,
     /// The chain ends before its base.
     cut: bool,
@@ -112,7 +111,6 @@ impl<'a> Opening<'a> {
             disks,
             locator: Locator::new(store, options),
             links: Vec::new(),
-            ids: Vec::new(),
             findings: Vec::new(),
             cut: false,
         }
@@ -149,12 +147,11 @@ impl<'a> Opening<'a> {
         let file_size = opened.image.size();
         let container = format::open(opened.image, self.options.format).map_err(|error| error.in_file(&path))?;
         let number = u32::try_from(self.links.len()).unwrap_or(u32::MAX);
-        let link = Link { path, file_size, layer: container.layer, log: container.log, found, proof };
-        for finding in container.findings {
+        let link = Link { path, id: opened.id, file_size, layer: container.layer, log: container.log, found, proof };
+        for finding in opened.findings.into_iter().chain(container.findings) {
             self.add(finding, number, &link.path);
         }
         self.links.push(link);
-        self.ids.push(opened.id);
         Ok(())
     }
 
@@ -162,6 +159,11 @@ impl<'a> Opening<'a> {
         finding.link = Some(link);
         finding.file = Some(file.display().to_string());
         self.findings.push(finding);
+    }
+
+    /// Whether the file is a link already.
+    fn holds(&self, id: &FileId) -> bool {
+        self.links.iter().any(|link| link.id == *id)
     }
 
     /// The last link and what it says of its parent; `None` where it is a base.
@@ -227,7 +229,7 @@ impl<'a> Opening<'a> {
                 continue;
             };
             let opened = candidate.open(self.store)?;
-            if self.ids.contains(&opened.id) {
+            if self.holds(&opened.id) {
                 // Another file may bear the same GUID and be the real one.
                 rejected.in_chain.get_or_insert(candidate.path);
                 continue;
@@ -261,7 +263,7 @@ impl<'a> Opening<'a> {
 
     fn weigh_one(&self, candidate: &Candidate, record: &ParentRecord) -> Option<Evidence> {
         let opened = candidate.open(self.store).ok()?;
-        if self.ids.contains(&opened.id) {
+        if self.holds(&opened.id) {
             return None;
         }
         let container = format::open(opened.image, self.options.format).ok()?;
@@ -285,7 +287,6 @@ impl<'a> Opening<'a> {
         let mut trial = Opening::new(self.store, &options, None);
         let candidate = Candidate { path: candidate.path.clone(), found: candidate.found };
         let opened = candidate.open(self.store).ok()?;
-        trial.ids.clone_from(&self.ids);
         trial.links = self.links.iter().map(Link::again).collect();
         trial.push(opened, candidate.found, Some(LinkProof::Unproven)).ok()?;
         trial.follow().ok()?;

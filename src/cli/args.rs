@@ -81,6 +81,9 @@ pub(crate) struct ChainArgs {
     /// Serve bytes that nothing proves, instead of failing; reports mark them.
     #[arg(long)]
     pub(crate) accept_doubtful: bool,
+    /// IMAGE is a copy that ddrescue made, MAPFILE its map: what could not be copied is lost (repeatable).
+    #[arg(long, value_name = "IMAGE=MAPFILE")]
+    pub(crate) map: Vec<OsString>,
     /// What to do when a parent is missing: refuse, or serve what the images at hand hold.
     #[arg(long, value_enum, default_value_t = MissingArg::Error, value_name = "WHAT")]
     pub(crate) missing: MissingArg,
@@ -98,6 +101,15 @@ pub(crate) enum MissingArg {
     Lost,
 }
 
+/// What a program that reads gets for lost bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LostArg {
+    /// The read fails.
+    Error,
+    /// Zeros stand for them.
+    Zero,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct MountArgs {
     /// The youngest image wanted (.vhdx or .avhdx).
@@ -108,6 +120,9 @@ pub(crate) struct MountArgs {
     pub(crate) target: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) how: ChainArgs,
+    /// What a read of lost bytes gives: an error, or zeros, for programs that give up at the first error.
+    #[arg(long, value_enum, default_value_t = LostArg::Error, value_name = "WHAT")]
+    pub(crate) lost: LostArg,
     /// Show the files of volume N right at the mount point.
     #[arg(long, value_name = "N")]
     pub(crate) volume: Option<u32>,

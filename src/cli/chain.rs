@@ -10,6 +10,7 @@ use vhdx_mount::image::HostFolders;
 use vhdx_mount::namespace::{Inventory, VolumeJudge};
 
 use super::args::{ChainArgs, MissingArg};
+use super::maps;
 use super::outcome::Failure;
 
 /// Opens the chain.
@@ -28,7 +29,10 @@ pub(crate) fn open(image: &Path, args: &ChainArgs) -> Result<Chain, Failure> {
         },
         allow_mismatch: args.allow_mismatch,
     };
-    Ok(chain::open_judged(&HostFolders, image, &options, &VolumeJudge)?)
+    let store = maps::images(&HostFolders, &args.map)?;
+    let chain = chain::open_judged(&store, image, &options, &VolumeJudge)?;
+    maps::check_all_used(&store, &chain)?;
+    Ok(chain)
 }
 
 /// Opens the chain and what is on its disk.

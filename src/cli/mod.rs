@@ -8,6 +8,7 @@ mod escape;
 mod info;
 mod logging;
 mod ls;
+mod maps;
 mod mount;
 mod outcome;
 mod paths;

@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use mount_api::Tree;
+use mount_api::{LostReads, Tree};
 use vhdx_mount::namespace::{Inventory, Namespace, Shown};
 
-use super::args::{Cli, MountArgs, UnmountArgs, Verbosity};
+use super::args::{Cli, LostArg, MountArgs, UnmountArgs, Verbosity};
 use super::outcome::{Failure, Outcome};
 use super::{chain, say};
 
@@ -20,10 +20,13 @@ pub(crate) fn run(args: &MountArgs, verbosity: &Verbosity) -> Result<Outcome, Fa
     let (Some(image), Some(target)) = (&args.chain, &args.target) else {
         return Err(Failure::usage("an image and a place to mount it are needed; see --help"));
     };
-    let inventory = chain::take_inventory(image, &args.how)?;
+    let mut inventory = chain::take_inventory(image, &args.how)?;
+    if args.lost == LostArg::Zero {
+        inventory = inventory.with_lost_as_zeros();
+    }
     say::findings(inventory.all_findings(), verbosity);
     let tree = tree(args, image, &inventory)?;
-    serve(args, image, target, tree)
+    serve(args, image, target, tree, inventory.lost_reads())
 }
 
 /// With an option before it, a command is taken for the name of an image.
@@ -83,11 +86,18 @@ pub(crate) fn namespace(inventory: &Inventory, image: &Path, shown: Shown) -> Ar
 }
 
 #[cfg(target_os = "linux")]
-fn serve(args: &MountArgs, image: &Path, target: &Path, tree: Arc<dyn Tree>) -> Result<Outcome, Failure> {
+fn serve(
+    args: &MountArgs,
+    image: &Path,
+    target: &Path,
+    tree: Arc<dyn Tree>,
+    lost: LostReads,
+) -> Result<Outcome, Failure> {
     let options = mount_linux::Options {
         fs_name: image.display().to_string(),
         allow_other: args.allow_other,
         direct_io: args.direct_io,
+        lost,
         list_streams: args.streams,
         ..mount_linux::Options::default()
     };
@@ -121,7 +131,13 @@ impl From<mount_linux::MountError> for Failure {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn serve(_args: &MountArgs, _image: &Path, _target: &Path, _tree: Arc<dyn Tree>) -> Result<Outcome, Failure> {
+fn serve(
+    _args: &MountArgs,
+    _image: &Path,
+    _target: &Path,
+    _tree: Arc<dyn Tree>,
+    _lost: LostReads,
+) -> Result<Outcome, Failure> {
     Err(Failure::new("mounting is not built for this system yet").advise("vhdx-mount ls and info work here"))
 }
 

@@ -39,7 +39,10 @@ impl<R: ReadAt> Cached<R> {
         let mut faults = Faults::new();
         self.inner.read_at(&mut bytes, start, &mut faults)?;
         let page = Arc::new(Page { bytes, faults });
-        lock().put(start, Arc::clone(&page));
+        // What was lost may be had later, when the storage has recovered; whoever reads below remembers what cannot.
+        if !page.faults.any_lost() {
+            lock().put(start, Arc::clone(&page));
+        }
         Ok(page)
     }
 }

@@ -9,7 +9,7 @@ use std::io::{Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use super::store::FileId;
-use super::{ReadAt, lose_tail};
+use super::{Observe, Observed, ReadAt, lose_tail};
 use crate::Faults;
 use crate::bytes::len_u64;
 use crate::error::{Error, ErrorKind, Result};
@@ -25,6 +25,8 @@ pub struct ImageFile {
     file: File,
     size: u64,
     id: FileId,
+    /// How it stood when it was opened; `None` for devices.
+    opened: Option<Observed>,
 }
 
 impl ImageFile {
@@ -45,13 +47,48 @@ impl ImageFile {
         let size =
             if metadata.is_file() { metadata.len() } else { (&file).seek(SeekFrom::End(0)).map_err(cannot_open)? };
         let id = FileId::of(path, &metadata);
-        Ok(ImageFile { path: path.to_owned(), file, size, id })
+        Ok(ImageFile { path: path.to_owned(), file, size, id, opened: observed(&metadata) })
     }
 
     /// Tells two names of one file from two files.
     #[must_use]
     pub fn id(&self) -> &FileId {
         &self.id
+    }
+
+    /// How it stood when it was opened; `None` where that cannot be told.
+    #[must_use]
+    pub fn opened(&self) -> Option<Observed> {
+        self.opened
+    }
+}
+
+impl Observe for ImageFile {
+    fn observe(&self) -> Option<Observed> {
+        observed(&self.file.metadata().ok()?)
+    }
+}
+
+/// Devices tell neither their length nor when they were written to.
+fn observed(metadata: &std::fs::Metadata) -> Option<Observed> {
+    metadata.is_file().then(|| Observed { size: metadata.len(), modified: metadata.modified().ok() })
+}
+
+/// All of a small file that stands beside an image.
+///
+/// # Errors
+/// As [`ImageFile::open`]; when it has more than `limit` bytes, or some of them cannot be read.
+pub(super) fn read_small(path: &Path, limit: u64) -> Result<Vec<u8>> {
+    let file = ImageFile::open(path, Devices::Refused)?;
+    let too_large = || Error::new(ErrorKind::Refused, format!("has more than {limit} bytes")).in_file(path);
+    let length = usize::try_from(file.size()).ok().filter(|_| file.size() <= limit).ok_or_else(too_large)?;
+    let mut bytes = vec![0; length];
+    let mut faults = Faults::new();
+    file.read_at(&mut bytes, 0, &mut faults)?;
+    if faults.is_empty() {
+        Ok(bytes)
+    } else {
+        Err(Error::new(ErrorKind::Io, "became shorter while it was read").in_file(path))
     }
 }
 

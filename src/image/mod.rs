@@ -2,12 +2,17 @@
 //!
 //! [`ImageFile`] is the only door to a host image; no trait here can write. The others wrap a [`ReadAt`] in a [`ReadAt`].
 
+mod bad_places;
 mod cached;
 mod file;
 mod isolating;
 mod overlay;
+mod range_set;
+mod rescue_map;
+mod rescued;
 mod slice;
 mod store;
+mod watched;
 
 use std::sync::Arc;
 
@@ -16,10 +21,13 @@ use crate::error::Result;
 
 pub use cached::Cached;
 pub use file::{Devices, ImageFile};
-pub use isolating::Isolating;
+pub use isolating::{Isolating, Patience};
 pub use overlay::{Overlay, OverlayBuilder};
+pub use rescue_map::RescueMap;
+pub use rescued::{Rescued, RescuedImages};
 pub use slice::Slice;
 pub use store::{Depth, FileId, HostFolders, ImageStore, OpenedImage};
+pub use watched::{Observe, Observed, Watched};
 
 /// Positioned reads, from any number of threads.
 pub trait ReadAt: Send + Sync {

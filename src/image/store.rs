@@ -2,8 +2,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::file::Devices;
-use super::{ImageFile, Isolating, ReadAt};
+use super::{ImageFile, Isolating, ReadAt, Watched};
 use crate::error::{Error, Result};
+use crate::report::Finding;
 
 /// Where images come from.
 pub trait ImageStore: Send + Sync {
@@ -48,6 +49,8 @@ pub struct OpenedImage {
     pub id: FileId,
     /// Its bytes.
     pub image: Arc<dyn ReadAt>,
+    /// What is known of it before it is read.
+    pub findings: Vec<Finding>,
 }
 
 /// Tells two names of one file from two files.
@@ -81,7 +84,9 @@ pub struct HostFolders;
 impl HostFolders {
     fn open(path: &Path, devices: Devices) -> Result<OpenedImage> {
         let file = ImageFile::open(path, devices)?;
-        Ok(OpenedImage { path: path.to_owned(), id: file.id().clone(), image: Arc::new(Isolating::new(file)) })
+        let (id, opened) = (file.id().clone(), file.opened());
+        let image = Arc::new(Isolating::new(Watched::new(file, path, opened)));
+        Ok(OpenedImage { path: path.to_owned(), id, image, findings: Vec::new() })
     }
 }
 

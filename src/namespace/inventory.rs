@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use mount_api::Tree;
+use mount_api::{LostReads, Tree};
 
 use crate::chain::Chain;
 use crate::fs::{self, FsOptions};
 use crate::image::{ReadAt, Slice};
-use crate::report::Finding;
+use crate::report::{Code, Finding, Severity};
 use crate::volume::{self, Partition, Scheme};
 
 /// An opened disk.
@@ -20,6 +20,8 @@ pub struct Inventory {
     pub volumes: Vec<Volume>,
     /// What was found in partition tables. The chain and each volume have findings of their own.
     pub findings: Vec<Finding>,
+    /// What a program that reads the disk or its files gets for lost bytes.
+    lost_reads: LostReads,
 }
 
 /// One volume of a disk.
@@ -44,7 +46,25 @@ impl Inventory {
         let disk: Arc<dyn ReadAt> = chain.disk().clone();
         let table = volume::find(&disk, chain.disk().geometry().logical_sector_size, &mut findings);
         let volumes = table.partitions.into_iter().map(|partition| Volume::open(&disk, partition, options)).collect();
-        Inventory { chain, scheme: table.scheme, volumes, findings }
+        Inventory { chain, scheme: table.scheme, volumes, findings, lost_reads: LostReads::Fail }
+    }
+
+    /// Has zeros stand for lost bytes wherever this disk is shown, and says so in the report. The library's own reads name
+    /// what is lost as before.
+    #[must_use]
+    pub fn with_lost_as_zeros(mut self) -> Self {
+        let text = "lost bytes read as zeros, as asked for: what is lost cannot be told from what is zero";
+        let finding = Finding::new(Code::LostAsZeros, Severity::Warning, text)
+            .advise("whatever is copied from here may have holes; without --lost zero a read of lost bytes fails");
+        self.findings.push(finding);
+        self.lost_reads = LostReads::Zeros;
+        self
+    }
+
+    /// What a program that reads the disk or its files gets for lost bytes.
+    #[must_use]
+    pub fn lost_reads(&self) -> LostReads {
+        self.lost_reads
     }
 
     /// The volume of this number.

@@ -1,5 +1,6 @@
 //! The report: one JSON object, the same from `info --json` and in `report.json` (docs/REPORT.md).
 
+use mount_api::LostReads;
 use serde_json::{Value, json};
 
 use super::inventory::{Inventory, Volume};
@@ -28,6 +29,10 @@ pub fn report(inventory: &Inventory) -> Value {
         "links": (0u32..).zip(chain.links()).map(|(number, link)| link_object(number, link)).collect::<Vec<_>>(),
         "volumes": inventory.volumes.iter().map(volume_object).collect::<Vec<_>>(),
         "findings": inventory.all_findings().collect::<Vec<_>>(),
+        "lost_reads": match inventory.lost_reads() {
+            LostReads::Fail => "errors",
+            LostReads::Zeros => "zeros",
+        },
         "lost": [],
         "doubtful": [],
     })

@@ -41,6 +41,22 @@ fn a_lost_sector_costs_its_page_and_no_more() {
 }
 
 #[test]
+fn zeros_stand_for_lost_bytes_where_asked_for_and_nothing_else_is_hidden() {
+    let test = "zeros_stand_for_lost_bytes_where_asked_for_and_nothing_else_is_hidden";
+    if !can(test, &[]) {
+        return;
+    }
+    let (mounted, tree) = (Mounted::with("damaged", "lost-as-zeros"), samples::tree("damaged"));
+    let content = tree.content("lost.bin");
+    let mut expected = content.bytes(0..content.size);
+    for lost in &content.lost {
+        expected[lost.start as usize..lost.end as usize].fill(0);
+    }
+    assert!(fs::read(mounted.path("lost.bin")).unwrap() == expected);
+    assert_eq!(fs::read(mounted.path("corrupt.bin")).unwrap_err().raw_os_error(), EIO);
+}
+
+#[test]
 fn a_large_read_gives_what_stands_before_the_lost_page_and_then_fails() {
     if !can("a_large_read_gives_what_stands_before_the_lost_page_and_then_fails", &["cat"]) {
         return;

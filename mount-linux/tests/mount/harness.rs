@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use mount_api::Case;
+use mount_api::{Case, LostReads};
 use mount_linux::{End, Options};
 use rustix::process::{Pid, Signal};
 
@@ -58,6 +58,7 @@ fn parse_options(words: &str) -> Options {
             "allow-other" => options.allow_other = true,
             "direct-io" => options.direct_io = true,
             "streams" => options.list_streams = true,
+            "lost-as-zeros" => options.lost = LostReads::Zeros,
             "insensitive" => options.case = Case::Insensitive,
             "no-auto-unmount" => options.auto_unmount = false,
             "threads" => options.threads = value.parse().unwrap(),

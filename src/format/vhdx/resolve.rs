@@ -56,10 +56,10 @@ impl Vhdx {
     fn table_bytes(&self, buf: &mut [u8], at: u64) -> Option<Trust> {
         let mut faults = Faults::new();
         self.tables.read_at(buf, at, &mut faults).ok()?;
-        match faults.is_empty() {
-            true => Some(self.trust),
-            false if faults.any_lost() => None,
-            false => Some(Trust::Doubtful(Code::LogTorn)),
+        match faults.worst() {
+            None => Some(self.trust),
+            Some(_) if faults.any_lost() => None,
+            Some(doubt) => Some(Trust::Doubtful(Code::named(doubt.code).unwrap_or(Code::LogTorn))),
         }
     }
 

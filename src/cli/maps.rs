@@ -1,0 +1,78 @@
+//! `--map IMAGE=MAPFILE`: images that are copies made by ddrescue, and the maps of those runs.
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+
+use vhdx_mount::chain::Chain;
+use vhdx_mount::image::{FileId, ImageStore, RescueMap, RescuedImages};
+
+use super::outcome::Failure;
+
+/// The images of a store, seen through the maps that the arguments name.
+pub(crate) fn images<'a>(store: &'a dyn ImageStore, arguments: &[OsString]) -> Result<RescuedImages<'a>, Failure> {
+    let maps = arguments.iter().map(|argument| {
+        let (image, map) = split(argument)?;
+        Ok((image, RescueMap::read(&map)?))
+    });
+    Ok(RescuedImages::new(store, maps.collect::<Result<Vec<_>, Failure>>()?)?)
+}
+
+/// Refuses a map of a file that is no link of the chain: it was meant to hold, and does not.
+pub(crate) fn check_all_used(images: &RescuedImages<'_>, chain: &Chain) -> Result<(), Failure> {
+    let links: Vec<FileId> = chain.links().iter().map(|link| link.id.clone()).collect();
+    let Some(unused) = images.not_among(&links).next() else { return Ok(()) };
+    let mut failure = Failure::usage(format!("--map {}: this file is no link of the chain", unused.display()))
+        .advise("give the path of one of these, or leave the map out");
+    failure.details = chain.links().iter().map(|link| format!("link: {}", link.path.display())).collect();
+    Err(failure)
+}
+
+/// The image and its map. Both names may hold a `=`: the image is what exists before one of them.
+fn split(argument: &OsStr) -> Result<(PathBuf, PathBuf), Failure> {
+    let splits = splits(argument);
+    let found = splits.iter().find(|(image, _)| image.exists()).cloned();
+    found.ok_or_else(|| {
+        let told = argument.to_string_lossy();
+        match splits.first() {
+            Some((image, _)) => Failure::usage(format!("--map {told}: there is no image {}", image.display())),
+            None => Failure::usage(format!("--map {told}: an image, a = and the map that ddrescue wrote are needed")),
+        }
+    })
+}
+
+/// What stands before and behind each `=`.
+#[cfg(unix)]
+fn splits(argument: &OsStr) -> Vec<(PathBuf, PathBuf)> {
+    use std::os::unix::ffi::OsStrExt;
+    let bytes = argument.as_bytes();
+    let cut = |at: usize| {
+        let (image, map) = (bytes.get(..at)?, bytes.get(at.saturating_add(1)..)?);
+        (!image.is_empty() && !map.is_empty()).then(|| (OsStr::from_bytes(image).into(), OsStr::from_bytes(map).into()))
+    };
+    bytes.iter().enumerate().filter(|(_, byte)| **byte == b'=').filter_map(|(at, _)| cut(at)).collect()
+}
+
+/// What stands before and behind each `=`.
+#[cfg(not(unix))]
+fn splits(argument: &OsStr) -> Vec<(PathBuf, PathBuf)> {
+    let text = argument.to_string_lossy();
+    let cut = |at: usize| {
+        let (image, map) = (text.get(..at)?, text.get(at.saturating_add(1)..)?);
+        (!image.is_empty() && !map.is_empty()).then(|| (image.into(), map.into()))
+    };
+    text.match_indices('=').filter_map(|(at, _)| cut(at)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_equals_sign_may_be_the_one() {
+        let told: Vec<_> = splits(OsStr::new("a=b=c")).into_iter().collect();
+        let paths = |image: &str, map: &str| (PathBuf::from(image), PathBuf::from(map));
+        assert_eq!(told, [paths("a", "b=c"), paths("a=b", "c")]);
+        assert!(splits(OsStr::new("=b")).is_empty() && splits(OsStr::new("a=")).is_empty());
+        assert!(splits(OsStr::new("ab")).is_empty());
+    }
+}
