@@ -5,6 +5,7 @@ use vhdx_mount::bytes::Guid;
 use vhdx_mount::chain::Link;
 use vhdx_mount::layer::ContainerKind;
 use vhdx_mount::namespace::{Inventory, Volume, report};
+use vhdx_mount::report::Finding;
 use vhdx_mount::volume::Scheme;
 
 use super::args::{InfoArgs, Verbosity};
@@ -24,11 +25,15 @@ pub(crate) fn run(args: &InfoArgs, verbosity: &Verbosity) -> Result<Outcome, Fai
     }
     links(&inventory, verbosity);
     volumes(&inventory);
-    findings(&inventory);
+    println!();
+    let mut found: Vec<_> = inventory.all_findings().collect();
+    found.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    findings(&found);
     Ok(Outcome::Well)
 }
 
-fn links(inventory: &Inventory, verbosity: &Verbosity) {
+/// The disk and its links, as a table.
+pub(super) fn links(inventory: &Inventory, verbosity: &Verbosity) {
     let links = inventory.chain.links();
     let disk = inventory.chain.disk().geometry();
     let count = if links.len() == 1 { "1 link".to_owned() } else { format!("{} links", links.len()) };
@@ -136,14 +141,12 @@ fn volume_row(volume: &Volume) -> Vec<String> {
     ]
 }
 
-fn findings(inventory: &Inventory) {
-    let mut findings: Vec<_> = inventory.all_findings().collect();
-    println!();
+/// Findings, in the order given.
+pub(super) fn findings(findings: &[&Finding]) {
     if findings.is_empty() {
         println!("{BOLD}findings{BOLD:#}  none");
         return;
     }
-    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     println!("{BOLD}findings{BOLD:#}");
     for finding in findings {
         let (word, style) = severity(finding.severity);
@@ -157,7 +160,7 @@ fn findings(inventory: &Inventory) {
 }
 
 /// Columns as wide as their widest cell.
-fn table(heads: &[&str], rows: Vec<Vec<String>>) {
+pub(super) fn table(heads: &[&str], rows: Vec<Vec<String>>) {
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
         cells.chain(heads.get(column).map(|head| head.len())).max().unwrap_or(0)

@@ -2,9 +2,10 @@
 //!
 //! Opening goes from the start of the file inwards: [`file_type_identifier`], the current [`header`], the [`log`]
 //! replayed into an overlay, and through that overlay the [`region_table`] and the [`metadata`]. The [`bat`] and the
-//! [`sector_bitmap`]s are read when a block is asked for ([`resolve`]).
+//! [`sector_bitmap`]s are read when a block is asked for ([`resolve`]), or as a whole to be checked ([`verify`]).
 
 mod bat;
+mod claims;
 mod file_type_identifier;
 mod header;
 mod log;
@@ -13,6 +14,8 @@ mod open;
 mod region_table;
 mod resolve;
 mod sector_bitmap;
+mod tally;
+mod verify;
 
 pub use log::LogState;
 pub use open::identify;
