@@ -7,7 +7,7 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::Path;
 
 use fixtures::bytes::{Bytes, SparseBytes};
 use fixtures::chain::{Chain, spread};
@@ -207,8 +207,8 @@ mod program {
     use super::*;
     use crate::support::program::{PROGRAM, run as run_program};
 
-    fn run_check(image: &PathBuf, more: &[&str]) -> (Output, String) {
-        let mut args: Vec<&dyn AsRef<OsStr>> = vec![&"check", image];
+    fn run_check(image: &Path, more: &[&str]) -> (Output, String) {
+        let mut args: Vec<&dyn AsRef<OsStr>> = vec![&"check", &image];
         args.extend(more.iter().map(|arg| arg as &dyn AsRef<OsStr>));
         let output = run_program(PROGRAM, &args);
         let text = String::from_utf8(output.stdout.clone()).expect("text");

@@ -22,17 +22,17 @@ impl DoubtedLayer {
     }
 
     /// Adds `extent`, cut where doubts begin and end.
-    fn push(&self, extent: Extent, out: &mut Vec<Extent>) {
+    fn push(&self, extent: &Extent, out: &mut Vec<Extent>) {
         let first = self.doubts.partition_point(|doubt| doubt.disk.end <= extent.disk.start);
         let doubts = self.doubts.get(first..).unwrap_or_default();
         let mut at = extent.disk.start;
         for doubt in doubts.iter().take_while(|doubt| doubt.disk.start < extent.disk.end) {
             let (start, end) = (doubt.disk.start.max(at), doubt.disk.end.min(extent.disk.end));
-            push_part(&extent, at..start, None, out);
-            push_part(&extent, start..end, Some(doubt), out);
+            push_part(extent, at..start, None, out);
+            push_part(extent, start..end, Some(doubt), out);
             at = end;
         }
-        push_part(&extent, at..extent.disk.end, None, out);
+        push_part(extent, at..extent.disk.end, None, out);
     }
 }
 
@@ -67,7 +67,7 @@ impl Layer for DoubtedLayer {
     fn resolve(&self, disk: Range<u64>, out: &mut Vec<Extent>) -> Result<u64> {
         let mut plain = Vec::new();
         let reached = self.inner.resolve(disk, &mut plain)?;
-        plain.into_iter().for_each(|extent| self.push(extent, out));
+        plain.iter().for_each(|extent| self.push(extent, out));
         Ok(reached)
     }
 

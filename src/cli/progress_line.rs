@@ -33,21 +33,24 @@ pub(crate) fn with<T>(progress: &Progress, verbosity: &Verbosity, work: impl FnO
 fn show(progress: &Progress, done: &AtomicBool) {
     let mut phase = progress.phase();
     let mut since = (Instant::now(), progress.bytes_read());
+    let mut width = 0;
     while !done.load(Ordering::Relaxed) {
         std::thread::park_timeout(EVERY);
         if progress.phase() != phase {
             phase = progress.phase();
             since = (Instant::now(), progress.bytes_read());
         }
-        write(&line(progress, since.0.elapsed(), progress.bytes_read().saturating_sub(since.1)));
+        write(&line(progress, since.0.elapsed(), progress.bytes_read().saturating_sub(since.1)), &mut width);
     }
-    write("");
+    write("", &mut width);
 }
 
-/// Writes over what stands on the line.
-fn write(text: &str) {
+/// Writes over what stands on the line, which has `width` characters. Without escape sequences: not every console knows them.
+fn write(text: &str, width: &mut usize) {
+    let before = std::mem::replace(width, text.len());
     let mut stderr = std::io::stderr().lock();
-    let _ = write!(stderr, "\r\x1b[K{text}").and_then(|()| stderr.flush());
+    // Back to the line's start at the end, so that whatever else is told begins there.
+    let _ = write!(stderr, "\r{text:before$}\r").and_then(|()| stderr.flush());
 }
 
 fn line(progress: &Progress, elapsed: Duration, read: u64) -> String {

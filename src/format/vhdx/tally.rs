@@ -80,7 +80,12 @@ fn words(code: Code) -> (Severity, &'static str, &'static str, &'static str) {
             "blocks claim places in the file that others claim too",
             "all of them are doubtful",
         ),
-        Code::BatShort => (Severity::Error, "has no entry", "blocks have no entry", lost),
+        Code::BatShort => (
+            Severity::Error,
+            "has no entry in the BAT",
+            "sector bitmaps have no entry in the BAT",
+            "the partially present blocks that need it are lost",
+        ),
         Code::BitmapMissing => (
             Severity::Error,
             "is not there, and partially present blocks need it",

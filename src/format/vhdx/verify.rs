@@ -24,6 +24,9 @@ const SECTOR: u64 = 4096;
 const PAYLOAD_ENTRY: &str = "BAT entry";
 const BITMAP_ENTRY: &str = "BAT entry of a sector bitmap";
 
+/// Takes what is found.
+type Tell<'a> = dyn FnMut(Verified) + 'a;
+
 /// What an entry of the BAT is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Role {
@@ -42,7 +45,7 @@ struct Seen {
 }
 
 /// Reads the whole BAT, and the sector bitmaps that describe bytes of `disk`.
-pub(super) fn verify(vhdx: &Vhdx, disk: Range<u64>, tell: &mut dyn FnMut(Verified)) {
+pub(super) fn verify(vhdx: &Vhdx, disk: Range<u64>, tell: &mut Tell<'_>) {
     let mut survey = Survey {
         vhdx,
         disk,
@@ -55,7 +58,7 @@ pub(super) fn verify(vhdx: &Vhdx, disk: Range<u64>, tell: &mut dyn FnMut(Verifie
     for at in unread {
         survey.tally.count(Code::BatUnreadable, ("BAT", at), || "a part of the BAT".to_owned());
     }
-    survey.count_missing_entries();
+    survey.count_missing_bitmap();
     let Survey { mut tally, claims, .. } = survey;
     if claims.any_twice() {
         name_claimants(vhdx, &claims, &mut tally, tell);
@@ -65,11 +68,7 @@ pub(super) fn verify(vhdx: &Vhdx, disk: Range<u64>, tell: &mut dyn FnMut(Verifie
 
 /// Calls `each` with every entry that the disk needs and that can be read. Returns where in the file those sectors of the
 /// BAT stand that cannot, at most some thousand of them.
-fn entries(
-    vhdx: &Vhdx,
-    tell: &mut dyn FnMut(Verified),
-    each: &mut dyn FnMut(Seen, &mut dyn FnMut(Verified)),
-) -> Vec<u64> {
+fn entries(vhdx: &Vhdx, tell: &mut Tell<'_>, each: &mut dyn FnMut(Seen, &mut Tell<'_>)) -> Vec<u64> {
     const MAX_UNREAD: usize = 10_000;
     let end = vhdx.bat.end.min(vhdx.bat.start.saturating_add(vhdx.needed_entries().saturating_mul(ENTRY_LENGTH)));
     let mut buf = vec![0; usize::try_from(PIECE).unwrap_or(0)];
@@ -151,7 +150,7 @@ struct Survey<'a> {
 }
 
 impl Survey<'_> {
-    fn look_at(&mut self, seen: &Seen, tell: &mut dyn FnMut(Verified)) {
+    fn look_at(&mut self, seen: &Seen, tell: &mut Tell<'_>) {
         match seen.role {
             Role::Payload(block) if block < self.vhdx.shape.payload_blocks => self.payload(block, seen),
             Role::Payload(_) => {}
@@ -191,7 +190,7 @@ impl Survey<'_> {
         }
     }
 
-    fn bitmap(&mut self, chunk: u64, seen: &Seen, needed: bool, tell: &mut dyn FnMut(Verified)) {
+    fn bitmap(&mut self, chunk: u64, seen: &Seen, needed: bool, tell: &mut Tell<'_>) {
         if !seen.entry.bitmap_present() {
             if needed {
                 self.tally.count(Code::BitmapMissing, (BITMAP_ENTRY, seen.at), || seen.role.describe());
@@ -218,13 +217,12 @@ impl Survey<'_> {
         }
     }
 
-    /// Blocks that a short BAT has no entry for, and bitmaps likewise.
-    fn count_missing_entries(&mut self) {
-        // A bitmap's entry stands behind all blocks of its chunk: where the BAT ends before it, it was never seen.
+    /// A BAT that ends before the last bitmap's entry. That blocks have no entry is told when the image is opened.
+    fn count_missing_bitmap(&mut self) {
+        // A bitmap's entry stands behind those of all blocks of its chunk: here it was never seen.
         if self.partial && self.vhdx.is_differencing() {
             let at = self.vhdx.bat.end;
-            self.tally
-                .count(Code::BitmapMissing, (BITMAP_ENTRY, at), || "the sector bitmap of the last chunk".to_owned());
+            self.tally.count(Code::BatShort, (BITMAP_ENTRY, at), || "the sector bitmap of the last chunk".to_owned());
         }
     }
 }
@@ -257,7 +255,7 @@ impl Vhdx {
 }
 
 /// The second pass, where any place is claimed twice: names the blocks that claim it.
-fn name_claimants(vhdx: &Vhdx, claims: &Claims, tally: &mut Tally, tell: &mut dyn FnMut(Verified)) {
+fn name_claimants(vhdx: &Vhdx, claims: &Claims, tally: &mut Tally, tell: &mut Tell<'_>) {
     let twice = |entry: BatEntry, length: u64| {
         vhdx.claimed(entry, length).is_ok_and(|start| claims.is_twice(start..start.saturating_add(length)))
     };
@@ -308,7 +306,7 @@ struct Doubts {
 }
 
 impl Doubts {
-    fn push(&mut self, disk: Range<u64>, what: Doubted, tell: &mut dyn FnMut(Verified)) {
+    fn push(&mut self, disk: Range<u64>, what: Doubted, tell: &mut Tell<'_>) {
         match &mut self.open {
             Some(open) if open.disk.end == disk.start && open.what == what => open.disk.end = disk.end,
             _ => {
@@ -318,7 +316,7 @@ impl Doubts {
         }
     }
 
-    fn finish(&mut self, tell: &mut dyn FnMut(Verified)) {
+    fn finish(&mut self, tell: &mut Tell<'_>) {
         if let Some(doubt) = self.open.take().filter(|doubt| !doubt.disk.is_empty()) {
             tell(Verified::Doubt(doubt));
         }
