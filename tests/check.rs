@@ -167,7 +167,8 @@ fn a_million_bad_entries_would_be_one_finding() {
     assert_eq!(told(&checked.lost), [(Some(0), 20 * MIB..40 * MIB, "block-state-reserved")]);
     let findings = checked.findings();
     assert_eq!(findings.len(), 1);
-    assert!(findings[0].text.starts_with("10 entries") && findings[0].text.contains("payload block 10"));
+    let text = &findings[0].text;
+    assert!(text.starts_with("10 entries") && text.contains("payload block 10, payload block 11,"), "{text}");
 }
 
 #[test]
@@ -194,7 +195,8 @@ fn blocks_that_claim_one_place_are_all_doubtful() {
         assert_eq!(told(&checked.doubtful), doubtful);
         assert_eq!(told(&checked.lost), []);
         assert_eq!(codes(&checked), ["blocks-overlap"]);
-        assert!(checked.findings()[0].text.starts_with("2 blocks"), "{}", checked.findings()[0].text);
+        let text = &checked.findings()[0].text;
+        assert!(text.starts_with("2 blocks") && text.contains("(payload block 0, payload block 1)"), "{text}");
         assert_eq!(checked.triage()[1].state, State::Damaged);
         assert!(!checked.is_well());
     }

@@ -87,6 +87,10 @@ fn files(checked: &Checked, few: usize) {
             println!("  There are more files than can be kept: check the disk in parts, with --range.");
         }
     }
+    for volume in checked.inventory.volumes.iter().filter(|volume| volume.tree.is_none()) {
+        let (number, name) = (volume.partition.number, volume.file_system.unwrap_or("an unknown file system"));
+        println!("  Volume {number} ({name}): its files are not read, so whether any is touched is not known.");
+    }
     if checked.files.unread() > 0 {
         println!("  {} more hold content that is not read yet (encrypted, CompactOS).", checked.files.unread());
     }

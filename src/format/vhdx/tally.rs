@@ -2,6 +2,9 @@
 
 use crate::report::{Code, Finding, Severity};
 
+/// So many entries of one kind are named.
+const NAMED: usize = 4;
+
 /// How many entries have one kind of damage, and which is the first.
 #[derive(Debug, Clone)]
 struct Kind {
@@ -10,8 +13,8 @@ struct Kind {
     count: u64,
     /// Byte offset in the file of the first one.
     offset: u64,
-    /// What the first one is, in words.
-    first: String,
+    /// What the first ones are, in words.
+    names: Vec<String>,
 }
 
 /// All kinds of damage that were met.
@@ -19,16 +22,21 @@ struct Kind {
 pub(super) struct Tally(Vec<Kind>);
 
 impl Tally {
-    /// Counts one. `first` tells which it is and is asked only for the first of its kind.
+    /// Counts one. `name` tells which it is and is asked for the first few of its kind.
     pub(super) fn count(
         &mut self,
         code: Code,
         (structure, offset): (&'static str, u64),
-        first: impl FnOnce() -> String,
+        name: impl FnOnce() -> String,
     ) {
         match self.0.iter_mut().find(|kind| kind.code == code && kind.structure == structure) {
-            Some(kind) => kind.count = kind.count.saturating_add(1),
-            None => self.0.push(Kind { code, structure, count: 1, offset, first: first() }),
+            Some(kind) => {
+                kind.count = kind.count.saturating_add(1);
+                if kind.names.len() < NAMED {
+                    kind.names.push(name());
+                }
+            }
+            None => self.0.push(Kind { code, structure, count: 1, offset, names: vec![name()] }),
         }
     }
 
@@ -36,9 +44,13 @@ impl Tally {
     pub(super) fn findings(self) -> impl Iterator<Item = Finding> {
         self.0.into_iter().map(|kind| {
             let (severity, one, many, consequence) = words(kind.code);
+            let names = kind.names.join(", ");
             let text = match kind.count {
-                1 => format!("{} {one}; {consequence}", kind.first),
-                count => format!("{count} {many}, the first is {}; {consequence}", kind.first),
+                1 => format!("{names} {one}; {consequence}"),
+                count if usize::try_from(count) == Ok(kind.names.len()) => {
+                    format!("{count} {many} ({names}); {consequence}")
+                }
+                count => format!("{count} {many}, the first are {names}; {consequence}"),
             };
             Finding::new(kind.code, severity, text).at(kind.structure, kind.offset).advise(advice(kind.code))
         })
