@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::bytes::Guid;
 use crate::error::Result;
-use crate::report::Code;
+use crate::report::{Code, Finding};
 use crate::{Faults, image::ReadAt};
 
 /// Where the bytes of an [`Extent`] come from.
@@ -141,6 +141,44 @@ pub trait Layer: Send + Sync {
     /// # Errors
     /// When nothing could be read at all.
     fn read_data(&self, extent: &Extent, buf: &mut [u8], faults: &mut Faults) -> Result<()>;
+
+    /// Reads the tables of the image as a whole, and tells what only that can show. Tables that serve single ranges of the
+    /// disk (sector bitmaps) are read where they serve bytes of `disk`. Costs what reading the tables costs; for formats
+    /// without tables nothing.
+    fn verify(&self, disk: Range<u64>, tell: &mut dyn FnMut(Verified)) {
+        let _ = (disk, tell);
+    }
+}
+
+/// What [`Layer::verify`] tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verified {
+    /// One kind of damage, however often it is there.
+    Finding(Finding),
+    /// A part of the map that is doubtful, which [`Layer::resolve`] alone cannot know. In order of the disk.
+    Doubt(MapDoubt),
+    /// Bytes of tables that were read since this was told last: for progress.
+    Read(u64),
+}
+
+/// A range of the disk of which a layer's map is doubtful.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MapDoubt {
+    /// Bytes of the disk.
+    pub disk: Range<u64>,
+    /// What is doubtful there.
+    pub what: Doubted,
+    /// Why.
+    pub code: Code,
+}
+
+/// What of a layer's map is doubtful.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doubted {
+    /// Where this image's own bytes stand in its file. Which bytes are its own is proven.
+    Places,
+    /// Whether the bytes are this image's or its parent's, too.
+    Everything,
 }
 
 /// A [`Layer`]'s `read_data` for formats that keep payload as plain bytes.

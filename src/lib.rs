@@ -5,7 +5,7 @@
 //!
 //! The rooms, from the ground up; each imports only what stands above it in this list (docs/ARCHITECTURE.md):
 //! [`error`], [`report`], [`bytes`], [`image`], [`layer`], [`mod@format`], [`chain`], `volume`, `fs`,
-//! `namespace`, `extract`, `cli`.
+//! `namespace`, `check`, `extract`, `cli`.
 #![forbid(unsafe_code)]
 // Everything here parses bytes that somebody else wrote, or a broken machine. Tests may unwrap.
 #![cfg_attr(
@@ -24,6 +24,7 @@
 
 pub mod bytes;
 pub mod chain;
+pub mod check;
 pub mod error;
 pub mod format;
 pub mod fs;

@@ -177,6 +177,10 @@ codes! {
     BlockStateReserved = "block-state-reserved",
     /// A BAT entry is partially present in an image that has no parent.
     BlockPartialWithoutParent = "block-partial-without-parent",
+    /// A BAT entry has state 5, the UNMAPPED of version 0.95 of the format; it reads as zeros.
+    BlockStateOldUnmapped = "block-state-old-unmapped",
+    /// Two blocks claim one place in the file: nothing tells which of them is right.
+    BlocksOverlap = "blocks-overlap",
     /// A sector bitmap that is needed is not there.
     BitmapMissing = "bitmap-missing",
     /// A sector bitmap that is needed cannot be read.

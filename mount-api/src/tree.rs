@@ -176,7 +176,8 @@ pub trait Tree: Send + Sync + 'static {
     /// that nothing could be read at all.
     fn read_at(&self, node: NodeId, offset: u64, buf: &mut [u8], faults: &mut Faults) -> Result<usize, Error>;
 
-    /// Calls `each` with the stretches that tile `range` of the content, in order, until it breaks.
+    /// Calls `each` with the stretches that tile `range` of the content, in order, until it breaks. The content of a folder
+    /// is what its names are kept in, where the tree can tell where that lies; else it is refused as `read_at` refuses it.
     fn ranges(
         &self,
         node: NodeId,

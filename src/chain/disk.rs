@@ -65,6 +65,13 @@ impl Disk {
         Ok(Disk { links, geometry, doubt, below, windows: WindowCache::new() })
     }
 
+    /// The same disk over other maps of the same links. Nothing that was resolved is kept.
+    pub(super) fn over(&self, layers: impl Iterator<Item = Arc<dyn Layer>>) -> Self {
+        let links = self.links.iter().zip(layers).map(|(link, layer)| DiskLink { layer, doubt: link.doubt }).collect();
+        let Disk { geometry, doubt, below, .. } = *self;
+        Disk { links, geometry, doubt, below, windows: WindowCache::new() }
+    }
+
     /// Sizes of disk, blocks and sectors: those of the opened link.
     #[must_use]
     pub fn geometry(&self) -> &Geometry {
@@ -85,6 +92,14 @@ impl Disk {
     /// When `disk` leaves the disk.
     pub fn map(&self, disk: Range<u64>) -> Result<Vec<MergedExtent>> {
         map::resolve(&self.links, disk, self.below)
+    }
+
+    /// Reads `buf` from `into` bytes after the start of an extent that [`Disk::map`] returned; all of it lies in the extent.
+    /// For those who read what they have mapped, and nothing else.
+    pub fn read_extent(&self, extent: &MergedExtent, into: u64, buf: &mut [u8], faults: &mut Faults) {
+        let link = u16::try_from(extent.link).unwrap_or(u16::MAX);
+        let run = Run { start: 0, link, doubt: extent.doubt, source: extent.source };
+        self.read_run(&run, extent.disk.start.saturating_add(into), into, buf, faults);
     }
 
     fn window(&self, number: u64) -> Result<Arc<Window>> {

@@ -2,9 +2,10 @@
 //!
 //! [`locate`] finds where a parent may be, [`link`] judges whether it is the one, [`evidence`] weighs what is not proven,
 //! [`open`](mod@open) follows the links from the youngest to the base, and [`disk`] is the merged result, resolved by
-//! [`map`] window by window.
+//! [`map`] window by window. [`doubted`] marks what turns out to be doubtful later.
 
 mod disk;
+mod doubted;
 mod evidence;
 mod link;
 mod locate;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::disk::{Disk, DiskLink};
+use super::doubted::DoubtedLayer;
 use super::evidence::{DiskJudge, Evidence};
 use super::link::{Found, Link, LinkProof, judge};
 use super::locate::{Candidate, Locator};
@@ -13,7 +14,7 @@ use super::refusal;
 use crate::error::Result;
 use crate::format;
 use crate::image::{FileId, ImageStore, OpenedImage};
-use crate::layer::ParentRecord;
+use crate::layer::{MapDoubt, ParentRecord};
 use crate::report::{Code, Finding, Severity};
 
 /// A chain of more links than this is refused. Hyper-V itself stops at 50 checkpoints.
@@ -49,6 +50,22 @@ impl Chain {
     #[must_use]
     pub fn disk(&self) -> &Arc<Disk> {
         &self.disk
+    }
+
+    /// The same chain, and what is known of it now: findings, and parts of the maps of its links that are doubtful. There
+    /// is one list of doubts for each link, in order of the disk, without overlaps; links without a list have none.
+    #[must_use]
+    pub fn knowing(mut self, findings: Vec<Finding>, doubts: Vec<Vec<MapDoubt>>) -> Self {
+        self.findings.extend(findings);
+        let mut any = false;
+        for (link, doubts) in self.links.iter_mut().zip(doubts).filter(|(_, doubts)| !doubts.is_empty()) {
+            link.layer = Arc::new(DoubtedLayer::new(Arc::clone(&link.layer), doubts));
+            any = true;
+        }
+        if any {
+            self.disk = Arc::new(self.disk.over(self.links.iter().map(|link| Arc::clone(&link.layer))));
+        }
+        self
     }
 }
 

@@ -1,6 +1,7 @@
 //! What can be typed.
 
 use std::ffi::OsString;
+use std::ops::Range;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -33,6 +34,7 @@ parent's identity, not its name. Nothing is ever written to an image.";
 const AFTER_HELP: &str = "Examples:
   vhdx-mount VM_1A2B.avhdx /mnt/x         the disk as of this checkpoint, and its files
   vhdx-mount info VM_1A2B.avhdx           the chain, its state, its volumes
+  vhdx-mount check VM_1A2B.avhdx          reads all of it: lost bytes, the files they touch, what to do
   vhdx-mount ls VM_1A2B.avhdx volume-2/Users
   vhdx-mount unmount /mnt/x
 
@@ -48,6 +50,8 @@ Exit codes: 0 all well, 1 an error, 2 wrong usage, 3 done, but something that wa
 pub(crate) enum Command {
     /// Show the chain, what is wrong with it, and its volumes.
     Info(InfoArgs),
+    /// Read everything; show what is lost, what is doubtful, and which files that touches.
+    Check(CheckArgs),
     /// List files without mounting.
     Ls(LsArgs),
     /// Take a mount down.
@@ -164,6 +168,35 @@ pub(crate) struct InfoArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// The youngest image wanted (.vhdx or .avhdx).
+    pub(crate) chain: PathBuf,
+    #[command(flatten)]
+    pub(crate) how: ChainArgs,
+    /// Read tables and metadata only, no payload: fast, and blind to what the storage cannot read.
+    #[arg(long)]
+    pub(crate) structures: bool,
+    /// Read the payload of older links too, where younger ones hide it.
+    #[arg(long)]
+    pub(crate) all_links: bool,
+    /// Look at these bytes of the disk only, such as 0..1099511627776 or 1099511627776.. to go on from there.
+    #[arg(long, value_name = "START..END", value_parser = byte_range)]
+    pub(crate) range: Option<Range<u64>>,
+    /// Print one JSON object (docs/REPORT.md).
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Bytes of the disk: both ends may be left out.
+fn byte_range(text: &str) -> Result<Range<u64>, String> {
+    let wrong = || "two numbers of bytes with .. between them are needed, such as 0..1048576".to_owned();
+    let (start, end) = text.split_once("..").ok_or_else(wrong)?;
+    let number = |text: &str, default| if text.is_empty() { Ok(default) } else { text.parse().map_err(|_| wrong()) };
+    let range = number(start, 0)?..number(end, u64::MAX)?;
+    if range.is_empty() { Err("the range ends before it begins".to_owned()) } else { Ok(range) }
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct LsArgs {
     /// The youngest image wanted (.vhdx or .avhdx).
     pub(crate) chain: PathBuf,
@@ -215,8 +248,15 @@ mod tests {
         let cli = Cli::try_parse_from(["vhdx-mount", "info", "a.avhdx", "--json", "-v"]).unwrap();
         assert!(matches!(cli.command, Some(Command::Info(InfoArgs { json: true, .. }))));
         assert_eq!(cli.verbosity.verbose, 1);
+        let cli = Cli::try_parse_from(["vhdx-mount", "check", "a.avhdx", "--range", "512..", "--json"]).unwrap();
+        assert!(
+            matches!(cli.command, Some(Command::Check(CheckArgs { range: Some(range), .. })) if range == (512..u64::MAX))
+        );
         for wrong in [
             &["vhdx-mount"][..],
+            &["vhdx-mount", "check", "a", "--range", "5"],
+            &["vhdx-mount", "check", "a", "--range", "9..9"],
+            &["vhdx-mount", "check", "a", "--range", "1 MiB.."],
             &["vhdx-mount", "a.avhdx"],
             &["vhdx-mount", "ls"],
             &["vhdx-mount", "-q", "-v", "a", "b"],

@@ -15,6 +15,15 @@ use super::outcome::Failure;
 
 /// Opens the chain.
 pub(crate) fn open(image: &Path, args: &ChainArgs) -> Result<Chain, Failure> {
+    open_with(image, args, if args.accept_doubtful { Doubt::Accept } else { Doubt::Refuse })
+}
+
+/// Opens the chain to be checked: doubtful bytes are read, so that they can be told from lost ones.
+pub(crate) fn open_to_check(image: &Path, args: &ChainArgs) -> Result<Chain, Failure> {
+    open_with(image, args, Doubt::Accept)
+}
+
+fn open_with(image: &Path, args: &ChainArgs, doubt: Doubt) -> Result<Chain, Failure> {
     if let Some(folder) = args.parent_dir.iter().find(|folder| !folder.is_dir()) {
         return Err(Failure::new(format!("--parent-dir {}: no such folder", folder.display())));
     }
@@ -22,7 +31,7 @@ pub(crate) fn open(image: &Path, args: &ChainArgs) -> Result<Chain, Failure> {
         parents: args.parent.clone(),
         parent_dirs: args.parent_dir.clone(),
         format: FormatOptions { log_replay: !args.no_log_replay },
-        doubt: if args.accept_doubtful { Doubt::Accept } else { Doubt::Refuse },
+        doubt,
         missing: match args.missing {
             MissingArg::Error => Missing::Error,
             MissingArg::Lost => Missing::Lost,

@@ -6,7 +6,7 @@ use vhdx_mount::bytes::Guid;
 use vhdx_mount::chain::Link;
 use vhdx_mount::layer::ContainerKind;
 use vhdx_mount::namespace::{Inventory, Volume, report};
-use vhdx_mount::report::Severity;
+use vhdx_mount::report::{Finding, Severity};
 use vhdx_mount::volume::Scheme;
 
 use super::args::{InfoArgs, Verbosity};
@@ -26,23 +26,20 @@ pub(crate) fn run(args: &InfoArgs, verbosity: &Verbosity) -> Result<Outcome, Fai
     } else {
         tell(&mut out, &inventory, verbosity)
     };
-    match told.and_then(|()| out.flush()) {
-        // On a broken pipe whoever reads it has seen enough.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(format!("what there is to tell cannot be written: {error}")))
-        }
-        _ if inventory.all_findings().any(|finding| finding.severity == Severity::Error) => Ok(Outcome::NotWhole),
-        _ => Ok(Outcome::Well),
-    }
+    let whole = inventory.all_findings().all(|finding| finding.severity != Severity::Error);
+    Outcome::of_output(told.and_then(|()| out.flush()), whole)
 }
 
 fn tell(out: &mut impl Write, inventory: &Inventory, verbosity: &Verbosity) -> io::Result<()> {
     links(out, inventory, verbosity)?;
     volumes(out, inventory)?;
-    findings(out, inventory)
+    let mut found: Vec<_> = inventory.all_findings().collect();
+    found.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    findings(out, &found, "none so far; blocks and files are looked at when they are read")
 }
 
-fn links(out: &mut impl Write, inventory: &Inventory, verbosity: &Verbosity) -> io::Result<()> {
+/// The disk and its links, as a table.
+pub(super) fn links(out: &mut impl Write, inventory: &Inventory, verbosity: &Verbosity) -> io::Result<()> {
     let links = inventory.chain.links();
     let disk = inventory.chain.disk().geometry();
     let count = if links.len() == 1 { "1 link".to_owned() } else { format!("{} links", links.len()) };
@@ -149,11 +146,9 @@ fn volume_row(volume: &Volume) -> Vec<String> {
     ]
 }
 
-fn findings(out: &mut impl Write, inventory: &Inventory) -> io::Result<()> {
-    let mut findings: Vec<_> = inventory.all_findings().collect();
-    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
-    let none =
-        if findings.is_empty() { "  none so far; blocks and files are looked at when they are read" } else { "" };
+/// Findings, in the order given; `none` is what there is to say where there are none.
+pub(super) fn findings(out: &mut impl Write, findings: &[&Finding], none: &str) -> io::Result<()> {
+    let none = if findings.is_empty() { format!("  {none}") } else { String::new() };
     writeln!(out, "\n{BOLD}findings{BOLD:#}{none}")?;
     for finding in findings {
         let (word, style) = severity(finding.severity);
@@ -168,7 +163,7 @@ fn findings(out: &mut impl Write, inventory: &Inventory) -> io::Result<()> {
 }
 
 /// Columns as wide as their widest cell.
-fn table(out: &mut impl Write, heads: &[&str], rows: Vec<Vec<String>>) -> io::Result<()> {
+pub(super) fn table(out: &mut impl Write, heads: &[&str], rows: Vec<Vec<String>>) -> io::Result<()> {
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
         cells.chain(heads.get(column).map(|head| head.len())).max().unwrap_or(0)

@@ -4,6 +4,7 @@ mod args;
 #[cfg(target_os = "linux")]
 mod background;
 mod chain;
+mod check;
 mod escape;
 mod info;
 mod logging;
@@ -12,6 +13,7 @@ mod maps;
 mod mount;
 mod outcome;
 mod paths;
+mod progress_line;
 mod say;
 mod units;
 
@@ -45,6 +47,7 @@ fn dispatch(cli: &Cli) -> Result<Outcome, Failure> {
     logging::start(&cli.verbosity, mount::log_file(&cli.mount))?;
     match &cli.command {
         Some(Command::Info(args)) => info::run(args, &cli.verbosity),
+        Some(Command::Check(args)) => check::run(args, &cli.verbosity),
         Some(Command::Ls(args)) => ls::run(args),
         Some(Command::Unmount(args)) => mount::unmount(args),
         None => mount::run(&cli.mount, &cli.verbosity),

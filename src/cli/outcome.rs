@@ -14,6 +14,18 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
+    /// What a run came to that has told all there is to tell, if it could.
+    pub(crate) fn of_output(told: std::io::Result<()>, whole: bool) -> Result<Self, Failure> {
+        match told {
+            // On a broken pipe whoever reads it has seen enough.
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+                Err(Failure::new(format!("what there is to tell cannot be written: {error}")))
+            }
+            _ if whole => Ok(Outcome::Well),
+            _ => Ok(Outcome::NotWhole),
+        }
+    }
+
     pub(crate) fn exit_code(self) -> ExitCode {
         ExitCode::from(match self {
             Outcome::Well => 0,

@@ -1,7 +1,7 @@
 //! The block allocation table: [MS-VHDX] 2.5.
 //!
-//! The BAT of a 64 TiB disk can hold 64 million entries, so it is never read as a whole: an entry is read when a block is
-//! asked for.
+//! The BAT of a 64 TiB disk can hold 64 million entries, so it is never kept as a whole: an entry is read when a block is
+//! asked for. Only a check reads all of them.
 
 use crate::layer::Geometry;
 

@@ -2,10 +2,11 @@
 //!
 //! Opening goes from the start of the file inwards: [`file_type_identifier`], the current [`header`], the [`log`]
 //! replayed into an overlay, and through that overlay the [`region_table`] and the [`metadata`]. The [`bat`] and the
-//! [`sector_bitmap`]s are read when a block is asked for ([`resolve`]). What both copies of a region table should tell is
-//! looked for where they are gone ([`search`]).
+//! [`sector_bitmap`]s are read when a block is asked for ([`resolve`]), or as a whole to be checked ([`verify`]). What both
+//! copies of a region table should tell is looked for where they are gone ([`search`]).
 
 mod bat;
+mod claims;
 mod file_type_identifier;
 mod header;
 mod log;
@@ -15,6 +16,8 @@ mod region_table;
 mod resolve;
 mod search;
 mod sector_bitmap;
+mod tally;
+mod verify;
 
 pub use log::LogState;
 pub use open::{data_write_guid, identify};

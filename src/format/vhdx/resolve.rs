@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use super::bat::{BatEntry, BatShape, ENTRY_LENGTH, MIB, PayloadState, SECTORS_PER_CHUNK};
 use super::log::LogState;
-use super::sector_bitmap;
+use super::{sector_bitmap, verify};
 use crate::Faults;
 use crate::error::{Error, ErrorKind, Result};
 use crate::image::{Cached, Overlay, ReadAt};
-use crate::layer::{ContainerKind, Extent, Geometry, Identity, Layer, Source, Trust, read_plain};
+use crate::layer::{ContainerKind, Extent, Geometry, Identity, Layer, Source, Trust, Verified, read_plain};
 use crate::report::Code;
 
 /// One VHDX file.
@@ -44,7 +44,7 @@ impl Vhdx {
     }
 
     /// A BAT entry and whether it is proven, or why it cannot be had.
-    fn entry(&self, number: u64) -> std::result::Result<(BatEntry, Trust), Code> {
+    pub(super) fn entry(&self, number: u64) -> std::result::Result<(BatEntry, Trust), Code> {
         let at = number.checked_mul(ENTRY_LENGTH).and_then(|at| at.checked_add(self.bat.start));
         let at = at.filter(|at| at.saturating_add(ENTRY_LENGTH) <= self.bat.end).ok_or(Code::BatShort)?;
         let mut bytes = [0; 8];
@@ -64,7 +64,7 @@ impl Vhdx {
     }
 
     /// Where a claimed block of `length` bytes stands, or why it cannot stand there.
-    fn claimed(&self, entry: BatEntry, length: u64) -> std::result::Result<u64, Code> {
+    pub(super) fn claimed(&self, entry: BatEntry, length: u64) -> std::result::Result<u64, Code> {
         let start = entry.file_offset();
         let end = start.checked_add(length).ok_or(Code::BlockPastEnd)?;
         if !entry.is_aligned() {
@@ -231,5 +231,9 @@ impl Layer for Vhdx {
 
     fn read_data(&self, extent: &Extent, buf: &mut [u8], faults: &mut Faults) -> Result<()> {
         read_plain(&self.file, extent, buf, faults)
+    }
+
+    fn verify(&self, disk: Range<u64>, tell: &mut dyn FnMut(Verified)) {
+        verify::verify(self, disk, tell);
     }
 }

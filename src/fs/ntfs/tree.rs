@@ -189,7 +189,11 @@ impl Tree for Ntfs {
         each: &mut dyn FnMut(NodeRange) -> ControlFlow<()>,
     ) -> Result<(), Error> {
         let node = self.node_at(node)?;
-        if let Some(stream) = self.content(&node)? {
+        let content = match node.ordinal == ITSELF && node.file.directory {
+            true => self.value_named(&node.file, attribute::INDEX_ALLOCATION, &NAMES)?,
+            false => self.content(&node)?,
+        };
+        if let Some(stream) = content {
             // A break is the caller's own word, nothing to report.
             let _ = stream.ranges(range, &self.volume, each);
         }

@@ -1,0 +1,185 @@
+//! Reads all that a chain claims, and tells what is lost, what is doubtful, and which files that touches.
+//!
+//! In this order: the tables of each link ([`mod@tables`]), the payload of the merged disk ([`payload`]), the files of its volumes
+//! ([`files`]). [`triage`] sorts what was found by where it has to be mended, [`mod@report`] writes it down.
+
+mod files;
+mod payload;
+mod progress;
+mod ranges;
+mod report;
+mod tables;
+mod triage;
+
+use std::ops::Range;
+
+pub use files::{Touched, TouchedFile, TouchedKind};
+pub use progress::{Phase, Progress};
+pub use ranges::{DiskRange, MAX_RANGES, Ranges};
+pub use report::report;
+pub use triage::{Area, State, Triage};
+
+use crate::chain::Chain;
+use crate::error::{Error, ErrorKind, Result};
+use crate::fs::FsOptions;
+use crate::namespace::Inventory;
+use crate::report::Finding;
+
+/// What is checked.
+#[derive(Debug, Clone)]
+pub struct CheckOptions {
+    /// Bytes of the disk whose payload, bitmaps and files are looked at. What lies past the end of the disk is no matter.
+    pub range: Range<u64>,
+    /// Whether payload is read; where not, only what tables tell is known.
+    pub payload: bool,
+    /// Whether the payload of older links that younger ones hide is read too.
+    pub all_links: bool,
+}
+
+impl Default for CheckOptions {
+    fn default() -> Self {
+        CheckOptions { range: 0..u64::MAX, payload: true, all_links: false }
+    }
+}
+
+/// What a check came to.
+pub struct Checked {
+    /// The chain, with all that is known of it now, and what is on its disk.
+    pub inventory: Inventory,
+    /// Bytes of the disk that were looked at.
+    pub range: Range<u64>,
+    /// Ranges of the disk that are lost.
+    pub lost: Ranges,
+    /// Ranges of the disk that are doubtful, and not lost.
+    pub doubtful: Ranges,
+    /// Ranges of older links that are lost and that no reader of the disk sees; only where they were asked for.
+    pub hidden_lost: Ranges,
+    /// The same for doubtful ones.
+    pub hidden_doubtful: Ranges,
+    /// Files and folders that all this touches.
+    pub files: Touched,
+    /// Bytes of payload that were read.
+    pub bytes_read: u64,
+    /// Every byte of the disk and all tables were looked at, and everything that was found is told.
+    pub complete: bool,
+}
+
+/// Checks a chain. Open it with [`Doubt::Accept`](crate::chain::Doubt::Accept): where doubtful bytes are refused they count
+/// as lost.
+///
+/// # Errors
+/// When the range does not lie on the disk, or the map of an image contradicts itself. Damage is no error.
+pub fn check(chain: Chain, options: &CheckOptions, progress: &Progress) -> Result<Checked> {
+    let size = chain.disk().geometry().virtual_size;
+    let range = options.range.start..options.range.end.min(size);
+    if range.start > range.end {
+        let text = format!("the disk has {size} bytes: nothing of it lies in the range that was asked for");
+        return Err(Error::new(ErrorKind::Usage, text));
+    }
+    progress.begin(Phase::Tables, 0);
+    let chain = tables::verify(chain, &range, progress);
+    let options = CheckOptions { range: range.clone(), ..options.clone() };
+    let found = payload::read(&chain, &options, progress)?;
+    let unreadable = found.host_findings(&chain);
+    let chain = chain.knowing(unreadable, Vec::new());
+    progress.begin(Phase::Files, 0);
+    let inventory = Inventory::take(chain, &FsOptions { metafiles: true });
+    let files = files::touched(&inventory, &found.lost, &found.doubtful, progress);
+    let whole = options.payload && range == (0..size);
+    let told = [&found.lost, &found.doubtful, &found.hidden_lost, &found.hidden_doubtful].iter().all(|r| r.is_whole());
+    Ok(Checked {
+        complete: whole && told && files.is_whole(),
+        inventory,
+        range,
+        lost: found.lost,
+        doubtful: found.doubtful,
+        hidden_lost: found.hidden_lost,
+        hidden_doubtful: found.hidden_doubtful,
+        files,
+        bytes_read: progress.bytes_read(),
+    })
+}
+
+impl Checked {
+    /// Nothing that was looked at is lost or doubtful.
+    #[must_use]
+    pub fn is_well(&self) -> bool {
+        let ranges = [&self.lost, &self.doubtful, &self.hidden_lost, &self.hidden_doubtful];
+        ranges.iter().all(|ranges| ranges.bytes() == 0) && self.files.count() == 0
+    }
+
+    /// All findings, those that matter most first; of one weight, in the order in which they have to be mended.
+    #[must_use]
+    pub fn findings(&self) -> Vec<&Finding> {
+        let mut findings: Vec<_> = self.inventory.all_findings().collect();
+        findings.sort_by_key(|finding| (std::cmp::Reverse(finding.severity), Area::of(finding.code), finding.link));
+        findings
+    }
+
+    /// What has to be mended where, and what to do next.
+    #[must_use]
+    pub fn triage(&self) -> Vec<Triage> {
+        triage::triage(self)
+    }
+
+    /// How many bytes of the range were looked at.
+    #[must_use]
+    pub fn bytes_checked(&self) -> u64 {
+        self.range.end.saturating_sub(self.range.start)
+    }
+}
+
+/// The parts of `range` that none of `covered` covers, which are in order and do not overlap.
+fn subtract(range: &Range<u64>, covered: &[Range<u64>]) -> Vec<Range<u64>> {
+    let first = covered.partition_point(|one| one.end <= range.start);
+    let mut left = Vec::new();
+    let mut at = range.start;
+    for one in covered.get(first..).unwrap_or_default().iter().take_while(|one| one.start < range.end) {
+        if at < one.start {
+            left.push(at..one.start);
+        }
+        at = at.max(one.end);
+    }
+    if at < range.end {
+        left.push(at..range.end);
+    }
+    left
+}
+
+/// The same bytes as ranges in order that neither overlap nor touch.
+fn united(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
+    ranges.sort_by_key(|range| range.start);
+    ranges.dedup_by(|next, before| {
+        let joins = next.start <= before.end;
+        if joins {
+            before.end = before.end.max(next.end);
+        }
+        joins
+    });
+    ranges
+}
+
+fn length(range: &Range<u64>) -> u64 {
+    range.end.saturating_sub(range.start)
+}
+
+/// A slice's first `length` bytes, or all of it.
+fn head(buf: &mut [u8], length: u64) -> &mut [u8] {
+    let length = usize::try_from(length).unwrap_or(usize::MAX).min(buf.len());
+    buf.get_mut(..length).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_united_and_subtracted() {
+        let covered = united(vec![40..50, 10..20, 20..25, 12..13, 60..70]);
+        assert_eq!(covered, [10..25, 40..50, 60..70]);
+        assert_eq!(subtract(&(0..100), &covered), [0..10, 25..40, 50..60, 70..100]);
+        assert_eq!(subtract(&(12..45), &covered), [25..40]);
+        assert_eq!(subtract(&(10..25), &covered), []);
+        assert_eq!(subtract(&(90..95), &[]), [90..95]);
+    }
+}

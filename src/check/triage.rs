@@ -1,0 +1,144 @@
+//! What has to be mended where, as an administrator goes about it: the storage first, for everything else stands on it,
+//! then each image, then the chain, and the guest's file systems last.
+
+use serde::Serialize;
+
+use super::{Checked, Ranges, length};
+use crate::report::{Code, Severity};
+
+/// Where something has to be mended, in the order in which to do it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Area {
+    /// The host's storage, under the images.
+    Storage,
+    /// A single image.
+    Image,
+    /// How the images hang together.
+    Chain,
+    /// What lies on the disk: partition tables, file systems.
+    GuestFileSystem,
+}
+
+/// How an area stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// Nothing was found.
+    Well,
+    /// Something was found that costs no byte.
+    Noted,
+    /// Bytes or files are lost or doubtful.
+    Damaged,
+}
+
+/// How one area stands and what to do next.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Triage {
+    /// Which.
+    pub area: Area,
+    /// How it stands.
+    pub state: State,
+    /// How many findings belong to it.
+    pub findings: u64,
+    /// Bytes of the disk that are lost by it.
+    pub lost: u64,
+    /// Bytes of the disk that are doubtful by it.
+    pub doubtful: u64,
+    /// What to do next; `None` where nothing is to be done.
+    pub next: Option<&'static str>,
+}
+
+impl Area {
+    /// All areas, in order.
+    pub const ALL: [Area; 4] = [Area::Storage, Area::Image, Area::Chain, Area::GuestFileSystem];
+
+    /// Where the cause of a finding of this code lies.
+    #[must_use]
+    pub fn of(code: Code) -> Self {
+        match code {
+            Code::HostReadError | Code::ImageShrank => Area::Storage,
+            Code::LinkMissing
+            | Code::LinkUnproven
+            | Code::ParentElsewhere
+            | Code::ParentMidMerge
+            | Code::ParentSizeDiffers
+            | Code::ParentSectorSizeDiffers
+            | Code::DiskIdDiffers => Area::Chain,
+            // The codes of what lies on the disk stand last in the list.
+            code if code >= Code::GptPrimaryBad => Area::GuestFileSystem,
+            _ => Area::Image,
+        }
+    }
+
+    /// The area in words.
+    #[must_use]
+    pub fn describe(self) -> &'static str {
+        match self {
+            Area::Storage => "storage",
+            Area::Image => "disk files",
+            Area::Chain => "chain",
+            Area::GuestFileSystem => "guest file systems",
+        }
+    }
+
+    fn next(self, state: State) -> Option<&'static str> {
+        match (self, state) {
+            (_, State::Well) => None,
+            (Area::Storage, _) => Some(
+                "first of all, copy the images to sound storage with ddrescue and check the copies; look at the host's event log for its disks",
+            ),
+            (Area::Image, State::Damaged) => Some(
+                "look for other copies of the damaged images (backup, replica, shadow copy); from this one take the files that are not listed here, they are whole",
+            ),
+            (Area::Image, State::Noted) => {
+                Some("nothing is lost; do not start the machine from these images before they are copied")
+            }
+            (Area::Chain, State::Damaged) => Some(
+                "find the images that are missing or not the recorded ones, and name them with --parent or --parent-dir",
+            ),
+            (Area::Chain, State::Noted) => {
+                Some("nothing is lost; put the images back where their children look for them before Hyper-V uses them")
+            }
+            (Area::GuestFileSystem, State::Damaged) => {
+                Some("copy out what is whole; let chkdsk repair only a copy of the disk, never these images")
+            }
+            (Area::GuestFileSystem, State::Noted) => {
+                Some("nothing is lost; a repair, if wanted, belongs on a copy of the disk")
+            }
+        }
+    }
+}
+
+pub(super) fn triage(checked: &Checked) -> Vec<Triage> {
+    let findings = checked.findings();
+    let one = |area: Area| {
+        let of_area: Vec<_> = findings.iter().filter(|finding| Area::of(finding.code) == area).collect();
+        let (lost, doubtful) = (bytes(&checked.lost, area), bytes(&checked.doubtful, area));
+        let hidden = bytes(&checked.hidden_lost, area).saturating_add(bytes(&checked.hidden_doubtful, area));
+        let files = area == Area::GuestFileSystem && has_damage_of_its_own(checked);
+        let damaged = lost > 0 || doubtful > 0 || hidden > 0 || files;
+        let worst = of_area.iter().map(|finding| finding.severity).max();
+        let state = match worst {
+            _ if damaged => State::Damaged,
+            Some(Severity::Error) => State::Damaged,
+            Some(_) => State::Noted,
+            None => State::Well,
+        };
+        let count = u64::try_from(of_area.len()).unwrap_or(u64::MAX);
+        Triage { area, state, findings: count, lost, doubtful, next: area.next(state) }
+    };
+    Area::ALL.into_iter().map(one).collect()
+}
+
+/// Whether files are damaged though no byte of the disk is lost or doubtful: then their file system is.
+fn has_damage_of_its_own(checked: &Checked) -> bool {
+    checked.lost.is_empty() && checked.doubtful.is_empty() && checked.files.count() > 0
+}
+
+fn bytes(ranges: &Ranges, area: Area) -> u64 {
+    let is =
+        |code: &str| Code::ALL.iter().find(|known| known.as_str() == code).is_some_and(|code| Area::of(*code) == area);
+    let of_area = ranges.iter().filter(|range| is(range.code));
+    of_area.fold(0, |sum: u64, range| sum.saturating_add(length(&range.disk)))
+}

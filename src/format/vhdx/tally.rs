@@ -1,0 +1,132 @@
+//! Counts damaged BAT entries by kind, so that a million of them are one finding.
+
+use crate::report::{Code, Finding, Severity};
+
+/// So many entries of one kind are named.
+const NAMED: usize = 4;
+
+/// How many entries have one kind of damage, and which is the first.
+#[derive(Debug, Clone)]
+struct Kind {
+    code: Code,
+    structure: &'static str,
+    count: u64,
+    /// Byte offset in the file of the first one.
+    offset: u64,
+    /// What the first ones are, in words.
+    names: Vec<String>,
+}
+
+/// All kinds of damage that were met.
+#[derive(Debug, Default)]
+pub(super) struct Tally(Vec<Kind>);
+
+impl Tally {
+    /// Counts one. `name` tells which it is and is asked for the first few of its kind.
+    pub(super) fn count(
+        &mut self,
+        code: Code,
+        (structure, offset): (&'static str, u64),
+        name: impl FnOnce() -> String,
+    ) {
+        match self.0.iter_mut().find(|kind| kind.code == code && kind.structure == structure) {
+            Some(kind) => {
+                kind.count = kind.count.saturating_add(1);
+                if kind.names.len() < NAMED {
+                    kind.names.push(name());
+                }
+            }
+            None => self.0.push(Kind { code, structure, count: 1, offset, names: vec![name()] }),
+        }
+    }
+
+    /// One finding for each kind.
+    pub(super) fn findings(self) -> impl Iterator<Item = Finding> {
+        self.0.into_iter().map(|kind| {
+            let (severity, one, many, consequence) = words(kind.code);
+            let names = kind.names.join(", ");
+            let text = match kind.count {
+                1 => format!("{names} {one}; {consequence}"),
+                count if usize::try_from(count) == Ok(kind.names.len()) => {
+                    format!("{count} {many} ({names}); {consequence}")
+                }
+                count => format!("{count} {many}, the first are {names}; {consequence}"),
+            };
+            Finding::new(kind.code, severity, text).at(kind.structure, kind.offset).advise(advice(kind.code))
+        })
+    }
+}
+
+/// Severity, what is said of one, what is said of many, and what it means.
+fn words(code: Code) -> (Severity, &'static str, &'static str, &'static str) {
+    let lost = "what they should hold is lost";
+    match code {
+        Code::BlockPastEnd => {
+            (Severity::Error, "reaches past the end of the file", "blocks reach past the end of the file", lost)
+        }
+        Code::BlockMisaligned => (Severity::Error, "has reserved bits set", "entries have reserved bits set", lost),
+        Code::BlockOnStructure => {
+            (Severity::Error, "points onto a structure of the file", "entries point onto structures of the file", lost)
+        }
+        Code::BlockStateReserved => (
+            Severity::Error,
+            "has a state that the format does not know",
+            "entries have a state that the format does not know",
+            lost,
+        ),
+        Code::BlockPartialWithoutParent => (
+            Severity::Error,
+            "is partially present, and the image has no parent",
+            "blocks are partially present, and the image has no parent",
+            lost,
+        ),
+        Code::BlockStateOldUnmapped => (
+            Severity::Warning,
+            "has state 5, the UNMAPPED of version 0.95",
+            "entries have state 5, the UNMAPPED of version 0.95",
+            "they read as zeros",
+        ),
+        Code::BlocksOverlap => (
+            Severity::Error,
+            "claims a place in the file that another block claims too",
+            "blocks claim places in the file that others claim too",
+            "all of them are doubtful",
+        ),
+        Code::BatShort => (
+            Severity::Error,
+            "has no entry in the BAT",
+            "sector bitmaps have no entry in the BAT",
+            "the partially present blocks that need it are lost",
+        ),
+        Code::BitmapMissing => (
+            Severity::Error,
+            "is not there, and partially present blocks need it",
+            "sector bitmaps are not there, and partially present blocks need them",
+            "those blocks are lost",
+        ),
+        Code::BitmapUnreadable => (
+            Severity::Error,
+            "cannot be read as a whole, and partially present blocks need it",
+            "sector bitmaps cannot be read as a whole, and partially present blocks need them",
+            "what their unreadable parts describe is lost",
+        ),
+        Code::HostReadError => (
+            Severity::Warning,
+            "cannot be read as a whole, and nothing needs it",
+            "sector bitmaps that nothing needs cannot be read as a whole",
+            "no byte is lost by it",
+        ),
+        _ => (Severity::Error, "cannot be read", "parts of the BAT cannot be read", "the blocks in them are lost"),
+    }
+}
+
+fn advice(code: Code) -> &'static str {
+    match code {
+        Code::BlockStateOldUnmapped => "nothing is to be done",
+        Code::BatUnreadable | Code::BitmapUnreadable | Code::HostReadError => {
+            "copy the image onto sound storage with ddrescue and check the copy"
+        }
+        Code::BlockPastEnd => "if the image was copied, copy it again: the end of the file may be missing",
+        _ => "look for another copy of this image: a backup, a replica, a shadow copy",
+    }
+}

@@ -1,0 +1,324 @@
+//! The whole BAT and the sector bitmaps, read once to be checked.
+//!
+//! [`resolve`](super::resolve) judges an entry when its block is asked for. What only shows when all of them are seen is
+//! told here: blocks that claim one place. The rest is counted, so that each kind of damage is one finding.
+
+use std::ops::Range;
+
+use super::bat::{BatEntry, ENTRY_LENGTH, MIB, PayloadState};
+use super::claims::Claims;
+use super::resolve::Vhdx;
+use super::tally::Tally;
+use crate::Faults;
+use crate::bytes::len_u64;
+use crate::image::ReadAt;
+use crate::layer::{ContainerKind, Doubted, MapDoubt, Verified};
+use crate::report::Code;
+
+/// Bytes of the BAT that are read at once.
+const PIECE: u64 = 1 << 20;
+
+/// Entries of the BAT that cannot be read are counted by sectors of this length.
+const SECTOR: u64 = 4096;
+
+const PAYLOAD_ENTRY: &str = "BAT entry";
+const BITMAP_ENTRY: &str = "BAT entry of a sector bitmap";
+
+/// Takes what is found.
+type Tell<'a> = dyn FnMut(Verified) + 'a;
+
+/// What an entry of the BAT is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// Number of a payload block.
+    Payload(u64),
+    /// Number of the chunk that the bitmap describes.
+    Bitmap(u64),
+}
+
+/// An entry of the BAT, where it stands and what it is for.
+struct Seen {
+    entry: BatEntry,
+    role: Role,
+    /// Byte offset in the file.
+    at: u64,
+}
+
+/// Reads the whole BAT, and the sector bitmaps that describe bytes of `disk`.
+pub(super) fn verify(vhdx: &Vhdx, disk: Range<u64>, tell: &mut Tell<'_>) {
+    let mut survey = Survey {
+        vhdx,
+        disk,
+        tally: Tally::default(),
+        claims: Claims::of_file(vhdx.file.size()),
+        partial: false,
+        buf: vec![0; usize::try_from(MIB).unwrap_or(0)],
+    };
+    let unread = entries(vhdx, tell, &mut |seen, tell| survey.look_at(&seen, tell));
+    for at in unread {
+        survey.tally.count(Code::BatUnreadable, ("BAT", at), || "a part of the BAT".to_owned());
+    }
+    survey.count_missing_bitmap();
+    let Survey { mut tally, claims, .. } = survey;
+    if claims.any_twice() {
+        name_claimants(vhdx, &claims, &mut tally, tell);
+    }
+    tally.findings().for_each(|finding| tell(Verified::Finding(finding)));
+}
+
+/// Calls `each` with every entry that the disk needs and that can be read. Returns where in the file those sectors of the
+/// BAT stand that cannot, at most some thousand of them.
+fn entries(vhdx: &Vhdx, tell: &mut Tell<'_>, each: &mut dyn FnMut(Seen, &mut Tell<'_>)) -> Vec<u64> {
+    const MAX_UNREAD: usize = 10_000;
+    let end = vhdx.bat.end.min(vhdx.bat.start.saturating_add(vhdx.needed_entries().saturating_mul(ENTRY_LENGTH)));
+    let mut buf = vec![0; usize::try_from(PIECE).unwrap_or(0)];
+    let mut unread = Vec::new();
+    let mut roles = Roles { next: Role::Payload(0), ratio: vhdx.shape.chunk_ratio };
+    let mut at = vhdx.bat.start;
+    while at < end {
+        let length = usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX).min(buf.len());
+        let piece = buf.get_mut(..length).unwrap_or_default();
+        let mut faults = Faults::new();
+        if vhdx.file.read_at(piece, at, &mut faults).is_err() {
+            faults.clear();
+            faults.lost(at..at.saturating_add(len_u64(piece)), Code::BatUnreadable.as_str());
+        }
+        let lost: Vec<Range<u64>> = faults
+            .iter()
+            .filter(|fault| fault.kind == crate::FaultKind::Lost)
+            .map(|fault| fault.range.clone())
+            .collect();
+        let sectors =
+            lost.iter().flat_map(|range| (range.start..range.end).step_by(usize::try_from(SECTOR).unwrap_or(1)));
+        unread.extend(sectors.take(MAX_UNREAD.saturating_sub(unread.len())));
+        for bytes in piece.as_chunks::<8>().0 {
+            let (role, entry_at) = (roles.take(), at);
+            at = at.saturating_add(ENTRY_LENGTH);
+            if lost.is_empty() || !lost.iter().any(|range| range.start < at && entry_at < range.end) {
+                each(Seen { entry: BatEntry(u64::from_le_bytes(*bytes)), role, at: entry_at }, tell);
+            }
+        }
+        tell(Verified::Read(len_u64(piece)));
+        if length < 8 {
+            break;
+        }
+    }
+    unread
+}
+
+/// The roles of the entries, in their order.
+struct Roles {
+    next: Role,
+    ratio: u64,
+}
+
+impl Roles {
+    fn take(&mut self) -> Role {
+        let role = self.next;
+        self.next = match role {
+            Role::Payload(block) => match block.saturating_add(1) {
+                after if after.checked_rem(self.ratio) == Some(0) => {
+                    Role::Bitmap(block.checked_div(self.ratio).unwrap_or(0))
+                }
+                after => Role::Payload(after),
+            },
+            Role::Bitmap(chunk) => Role::Payload(chunk.saturating_add(1).saturating_mul(self.ratio)),
+        };
+        role
+    }
+}
+
+impl Role {
+    fn describe(self) -> String {
+        match self {
+            Role::Payload(block) => format!("payload block {block}"),
+            Role::Bitmap(chunk) => format!("the sector bitmap of chunk {chunk}"),
+        }
+    }
+}
+
+/// The first pass: judges each entry, counts, and marks what is claimed.
+struct Survey<'a> {
+    vhdx: &'a Vhdx,
+    /// Bitmaps of these bytes of the disk are read.
+    disk: Range<u64>,
+    tally: Tally,
+    claims: Claims,
+    /// A block of the present chunk is partially present, so that its bitmap is needed.
+    partial: bool,
+    buf: Vec<u8>,
+}
+
+impl Survey<'_> {
+    fn look_at(&mut self, seen: &Seen, tell: &mut Tell<'_>) {
+        match seen.role {
+            Role::Payload(block) if block < self.vhdx.shape.payload_blocks => self.payload(block, seen),
+            Role::Payload(_) => {}
+            Role::Bitmap(chunk) => {
+                let needed = std::mem::take(&mut self.partial);
+                if self.vhdx.is_differencing() {
+                    self.bitmap(chunk, seen, needed, tell);
+                }
+            }
+        }
+    }
+
+    fn payload(&mut self, block: u64, seen: &Seen) {
+        let damage = match seen.entry.payload_state() {
+            PayloadState::NotPresent | PayloadState::Undefined | PayloadState::Zero | PayloadState::Unmapped => return,
+            PayloadState::OldUnmapped => Some(Code::BlockStateOldUnmapped),
+            PayloadState::Reserved => Some(Code::BlockStateReserved),
+            PayloadState::PartiallyPresent if !self.vhdx.is_differencing() => Some(Code::BlockPartialWithoutParent),
+            state @ (PayloadState::FullyPresent | PayloadState::PartiallyPresent) => {
+                self.partial |= state == PayloadState::PartiallyPresent;
+                self.claim(seen, self.vhdx.shape.block_size, self.vhdx.bytes_of(block))
+            }
+        };
+        if let Some(code) = damage {
+            self.tally.count(code, (PAYLOAD_ENTRY, seen.at), || seen.role.describe());
+        }
+    }
+
+    /// Claims a block of `length` bytes, of which the first `used` bytes count. Tells why it cannot stand there.
+    fn claim(&mut self, seen: &Seen, length: u64, used: u64) -> Option<Code> {
+        match self.vhdx.claimed(seen.entry, length) {
+            Ok(start) => {
+                self.claims.claim(start..start.saturating_add(length));
+                (start.saturating_add(used) > self.vhdx.file.size()).then_some(Code::BlockPastEnd)
+            }
+            Err(code) => Some(code),
+        }
+    }
+
+    fn bitmap(&mut self, chunk: u64, seen: &Seen, needed: bool, tell: &mut Tell<'_>) {
+        if !seen.entry.bitmap_present() {
+            if needed {
+                self.tally.count(Code::BitmapMissing, (BITMAP_ENTRY, seen.at), || seen.role.describe());
+            }
+            return;
+        }
+        // A bitmap that is cut is told by reading it.
+        if let Some(code) = self.claim(seen, MIB, 0) {
+            if needed {
+                self.tally.count(code, (BITMAP_ENTRY, seen.at), || seen.role.describe());
+            }
+            return;
+        }
+        let described = self.vhdx.bytes_of_chunk(chunk);
+        if described.start >= self.disk.end || self.disk.start >= described.end {
+            return;
+        }
+        let mut faults = Faults::new();
+        let read = self.vhdx.file.read_at(&mut self.buf, seen.entry.file_offset(), &mut faults);
+        tell(Verified::Read(MIB));
+        if read.is_err() || faults.any_lost() {
+            let code = if needed { Code::BitmapUnreadable } else { Code::HostReadError };
+            self.tally.count(code, ("sector bitmap", seen.entry.file_offset()), || seen.role.describe());
+        }
+    }
+
+    /// A BAT that ends before the last bitmap's entry. That blocks have no entry is told when the image is opened.
+    fn count_missing_bitmap(&mut self) {
+        // A bitmap's entry stands behind those of all blocks of its chunk: here it was never seen.
+        if self.partial && self.vhdx.is_differencing() {
+            let at = self.vhdx.bat.end;
+            self.tally.count(Code::BatShort, (BITMAP_ENTRY, at), || "the sector bitmap of the last chunk".to_owned());
+        }
+    }
+}
+
+impl Vhdx {
+    fn is_differencing(&self) -> bool {
+        self.identity.kind == ContainerKind::Differencing
+    }
+
+    /// Entries that the disk needs; those of the bitmaps of a differencing disk included.
+    fn needed_entries(&self) -> u64 {
+        let last_chunk = self.shape.chunk(self.shape.payload_blocks.saturating_sub(1));
+        match self.is_differencing() {
+            true => self.shape.bitmap_entry(last_chunk).saturating_add(1),
+            false => self.shape.entries_needed(),
+        }
+    }
+
+    /// How many bytes of the disk a block holds: fewer than its size where the disk ends in it.
+    fn bytes_of(&self, block: u64) -> u64 {
+        let start = block.saturating_mul(self.shape.block_size);
+        self.geometry.virtual_size.saturating_sub(start).min(self.shape.block_size)
+    }
+
+    fn bytes_of_chunk(&self, chunk: u64) -> Range<u64> {
+        let length = self.shape.chunk_ratio.saturating_mul(self.shape.block_size);
+        let start = chunk.saturating_mul(length);
+        start..start.saturating_add(length).min(self.geometry.virtual_size)
+    }
+}
+
+/// The second pass, where any place is claimed twice: names the blocks that claim it.
+fn name_claimants(vhdx: &Vhdx, claims: &Claims, tally: &mut Tally, tell: &mut Tell<'_>) {
+    let twice = |entry: BatEntry, length: u64| {
+        vhdx.claimed(entry, length).is_ok_and(|start| claims.is_twice(start..start.saturating_add(length)))
+    };
+    let bitmap_twice = |chunk: u64| {
+        let entry = vhdx.entry(vhdx.shape.bitmap_entry(chunk));
+        vhdx.is_differencing() && entry.is_ok_and(|(entry, _)| entry.bitmap_present() && twice(entry, MIB))
+    };
+    // A bitmap's entry stands behind those of its blocks, so it is looked up when its chunk begins.
+    let mut bitmap = false;
+    let mut doubts = Doubts { open: None };
+    entries(vhdx, tell, &mut |seen, tell| {
+        let block = match seen.role {
+            Role::Bitmap(_) => {
+                if bitmap {
+                    tally.count(Code::BlocksOverlap, (PAYLOAD_ENTRY, seen.at), || seen.role.describe());
+                }
+                return;
+            }
+            Role::Payload(block) => block,
+        };
+        if block.checked_rem(vhdx.shape.chunk_ratio) == Some(0) {
+            bitmap = bitmap_twice(vhdx.shape.chunk(block));
+        }
+        let (own, partial) = match seen.entry.payload_state() {
+            PayloadState::FullyPresent => (twice(seen.entry, vhdx.shape.block_size), false),
+            PayloadState::PartiallyPresent if vhdx.is_differencing() => {
+                (twice(seen.entry, vhdx.shape.block_size), true)
+            }
+            _ => return,
+        };
+        if own {
+            tally.count(Code::BlocksOverlap, (PAYLOAD_ENTRY, seen.at), || seen.role.describe());
+        }
+        let what = match (own, partial && bitmap) {
+            (_, true) => Doubted::Everything,
+            (true, false) => Doubted::Places,
+            (false, false) => return,
+        };
+        let start = block.saturating_mul(vhdx.shape.block_size);
+        doubts.push(start..start.saturating_add(vhdx.bytes_of(block)), what, tell);
+    });
+    doubts.finish(tell);
+}
+
+/// Joins doubts of neighbouring blocks.
+struct Doubts {
+    open: Option<MapDoubt>,
+}
+
+impl Doubts {
+    fn push(&mut self, disk: Range<u64>, what: Doubted, tell: &mut Tell<'_>) {
+        match &mut self.open {
+            Some(open) if open.disk.end == disk.start && open.what == what => open.disk.end = disk.end,
+            _ => {
+                self.finish(tell);
+                self.open = Some(MapDoubt { disk, what, code: Code::BlocksOverlap });
+            }
+        }
+    }
+
+    fn finish(&mut self, tell: &mut Tell<'_>) {
+        if let Some(doubt) = self.open.take().filter(|doubt| !doubt.disk.is_empty()) {
+            tell(Verified::Doubt(doubt));
+        }
+    }
+}
