@@ -19,7 +19,7 @@ pub use file::{Devices, ImageFile};
 pub use isolating::Isolating;
 pub use overlay::{Overlay, OverlayBuilder};
 pub use slice::Slice;
-pub use store::{Depth, FileId, HostFolders, ImageStore, OpenedImage};
+pub use store::{Depth, FileId, HostFolders, ImageStore, Listing, OpenedImage};
 
 /// Positioned reads, from any number of threads.
 pub trait ReadAt: Send + Sync {
