@@ -66,6 +66,18 @@ pub enum LinkProof {
     Unproven,
 }
 
+impl LinkProof {
+    /// The key of the child's parent locator that holds it, or `none`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LinkProof::Linkage => "parent_linkage",
+            LinkProof::Linkage2 => "parent_linkage2",
+            LinkProof::Unproven => "none",
+        }
+    }
+}
+
 impl Link {
     /// The same open image once more.
     pub(super) fn again(&self) -> Self {
@@ -74,7 +86,7 @@ impl Link {
 }
 
 /// Whether an image of this identity is the parent that `record` names.
-pub(super) fn judge(record: &ParentRecord, candidate: &Identity) -> Option<LinkProof> {
+pub(crate) fn judge(record: &ParentRecord, candidate: &Identity) -> Option<LinkProof> {
     let guid = candidate.data_write_guid?;
     let is = |wanted: Option<Guid>| wanted == Some(guid);
     if is(record.linkage) {
