@@ -34,6 +34,7 @@ const AFTER_HELP: &str = "Examples:
   vhdx-mount VM_1A2B.avhdx /mnt/x         the disk as of this checkpoint, and its files
   vhdx-mount info VM_1A2B.avhdx           the chain, its state, its volumes
   vhdx-mount ls VM_1A2B.avhdx volume-2/Users
+  vhdx-mount scan /vms                    which images there are, and which to open
   vhdx-mount unmount /mnt/x
 
 At the mount point:
@@ -50,6 +51,8 @@ pub(crate) enum Command {
     Info(InfoArgs),
     /// List files without mounting.
     Ls(LsArgs),
+    /// Show every image below some folders, which belong together, and which to open.
+    Scan(ScanArgs),
     /// Take a mount down.
     Unmount(UnmountArgs),
 }
@@ -172,6 +175,18 @@ pub(crate) struct LsArgs {
     pub(crate) volume: Option<u32>,
 }
 
+/// Reads headers and metadata only. Exit code 3: a file or folder could not be read, so that images may be missed; a chain
+/// without its base alone is no reason for that.
+#[derive(Debug, Args)]
+pub(crate) struct ScanArgs {
+    /// Folders to look through, with all folders below them.
+    #[arg(required = true, value_name = "DIR")]
+    pub(crate) folders: Vec<PathBuf>,
+    /// Print one JSON object (docs/REPORT.md).
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct UnmountArgs {
     /// Where it is mounted.
@@ -203,6 +218,7 @@ mod tests {
             &["vhdx-mount"][..],
             &["vhdx-mount", "a.avhdx"],
             &["vhdx-mount", "ls"],
+            &["vhdx-mount", "scan"],
             &["vhdx-mount", "-q", "-v", "a", "b"],
         ] {
             let error = Cli::try_parse_from(wrong).expect_err("wrong usage");

@@ -12,6 +12,7 @@ mod mount;
 mod outcome;
 mod paths;
 mod say;
+mod scan;
 mod units;
 
 use std::process::ExitCode;
@@ -45,6 +46,7 @@ fn dispatch(cli: &Cli) -> Result<Outcome, Failure> {
     match &cli.command {
         Some(Command::Info(args)) => info::run(args, &cli.verbosity),
         Some(Command::Ls(args)) => ls::run(args),
+        Some(Command::Scan(args)) => scan::run(args, &cli.verbosity),
         Some(Command::Unmount(args)) => mount::unmount(args),
         None => mount::run(&cli.mount, &cli.verbosity),
     }
