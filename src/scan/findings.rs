@@ -53,9 +53,9 @@ impl Scan {
                 None => finding,
             });
         }
-        let copies: Vec<usize> = self.copies(link).collect();
+        let copies = name_some(self.copies(link).filter_map(|copy| self.path(copy)));
         if !copies.is_empty() {
-            let text = format!("has the same identity as {}", self.name_some(&copies));
+            let text = format!("has the same identity as {copies}");
             let advice = "compare them: a copy may have been made at another time, or cut short";
             findings.push(Finding::new(Code::IdentityShared, Severity::Warning, text).advise(advice));
         }
@@ -108,7 +108,10 @@ impl Scan {
         let found = if namesakes.is_empty() {
             "no image of that name either".to_owned()
         } else {
-            format!("of that name, with another identity: {}", self.name_some(&namesakes))
+            format!(
+                "of that name, with another identity: {}",
+                name_some(namesakes.iter().filter_map(|image| self.path(*image)))
+            )
         };
         let advice = if namesakes.is_empty() {
             "look for it elsewhere and scan that folder too, or open with --parent-dir DIR; --missing lost shows what these images hold"
@@ -129,8 +132,7 @@ impl Scan {
         let here: Vec<&Beside> = folders.iter().flat_map(|folder| self.beside_machine(folder)).collect();
         let named = |kind| {
             let files = here.iter().filter(|one| one.kind == kind);
-            let files: Vec<String> = files.map(|one| one.path.display().to_string()).collect();
-            (!files.is_empty()).then(|| name_some(files))
+            Some(name_some(files.map(|one| one.path.as_path()))).filter(|files| !files.is_empty())
         };
         let saved = named(BesideKind::SavedState).map(|files| {
             let text = format!(
@@ -146,21 +148,21 @@ impl Scan {
         saved.into_iter().chain(replica).collect()
     }
 
-    fn path_of(&self, image: usize) -> String {
-        self.images.get(image).map(|image| image.path.display().to_string()).unwrap_or_default()
+    fn path(&self, image: usize) -> Option<&Path> {
+        self.images.get(image).map(|image| image.path.as_path())
     }
 
-    fn name_some(&self, images: &[usize]) -> String {
-        name_some(images.iter().map(|image| self.path_of(*image)).collect())
+    fn path_of(&self, image: usize) -> String {
+        self.path(image).map(|path| path.display().to_string()).unwrap_or_default()
     }
 }
 
-/// The first few names, and how many there are more.
-fn name_some(names: Vec<String>) -> String {
-    let more = names.len().saturating_sub(MAX_NAMED);
-    let mut named: Vec<String> = names.into_iter().take(MAX_NAMED).collect();
-    if more > 0 {
-        named.push(format!("and {more} more"));
+/// The first few files, and how many there are more; nothing where there are none.
+fn name_some<'a>(mut files: impl Iterator<Item = &'a Path>) -> String {
+    let mut named: Vec<String> = files.by_ref().take(MAX_NAMED).map(|file| file.display().to_string()).collect();
+    match files.count() {
+        0 => {}
+        more => named.push(format!("and {more} more")),
     }
     named.join(", ")
 }

@@ -180,7 +180,7 @@ fn text(path: &Path) -> String {
 
 /// The bytes of a path, where text does not hold them all.
 fn bytes_if_lossy(path: &Path) -> Option<&[u8]> {
-    path.to_str().is_none().then(|| path.as_os_str().as_encoded_bytes())
+    path.to_str().is_none().then_some(path.as_os_str().as_encoded_bytes())
 }
 
 fn role_name(role: Role) -> &'static str {
