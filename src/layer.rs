@@ -69,6 +69,19 @@ pub enum ContainerKind {
     Raw,
 }
 
+impl ContainerKind {
+    /// In one word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ContainerKind::Fixed => "fixed",
+            ContainerKind::Dynamic => "dynamic",
+            ContainerKind::Differencing => "differencing",
+            ContainerKind::Raw => "raw",
+        }
+    }
+}
+
 /// Who an image is and who its parent is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {

@@ -199,6 +199,16 @@ codes! {
     ParentSectorSizeDiffers = "parent-sector-size-differs",
     /// The parent carries another virtual disk id than its child.
     DiskIdDiffers = "disk-id-differs",
+    /// The parents lead back to the image itself: the chain has no base.
+    ChainCycle = "chain-cycle",
+    /// Several files bear one identity: copies of each other, or of one image at different times.
+    IdentityShared = "identity-shared",
+    /// The name is that of a file which a backup makes and should remove: not the newest state.
+    BackupLeftover = "backup-leftover",
+    /// A saved state of the machine lies in its folder: what was in memory then is not on the disk.
+    SavedStateBeside = "saved-state-beside",
+    /// A log of Hyper-V Replica lies in the machine's folder: changes that one side does not have yet.
+    ReplicaLogBeside = "replica-log-beside",
     /// The primary GPT does not hold; the backup is used.
     GptPrimaryBad = "gpt-primary-bad",
     /// The backup GPT does not hold.

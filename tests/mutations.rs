@@ -12,7 +12,7 @@ use fixtures::random::Rng;
 use fixtures::vhdx::{Block, Image, MIB};
 use vhdx_mount::chain::{self, ChainOptions, Doubt};
 use vhdx_mount::fs::FsOptions;
-use vhdx_mount::image::{Depth, FileId, ImageStore, OpenedImage, ReadAt};
+use vhdx_mount::image::{Depth, FileId, ImageStore, Listing, OpenedImage, ReadAt};
 use vhdx_mount::namespace::Inventory;
 use vhdx_mount::{Error, ErrorKind, Faults, Result};
 
@@ -42,8 +42,8 @@ impl ImageStore for Memory {
         self.0.iter().map(|(path, _)| path).find(|path| path.file_name().is_some_and(|n| n == *name)).cloned()
     }
 
-    fn list(&self, _: &Path, _: Depth, _: usize) -> Result<Vec<PathBuf>> {
-        Ok(self.0.iter().map(|(path, _)| path.clone()).collect())
+    fn list(&self, _: &Path, _: Depth, _: usize) -> Result<Listing> {
+        Ok(Listing { files: self.0.iter().map(|(path, _)| path.clone()).collect(), left_out: Vec::new() })
     }
 }
 

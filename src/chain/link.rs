@@ -69,6 +69,18 @@ pub enum LinkProof {
     Unproven,
 }
 
+impl LinkProof {
+    /// The key of the child's parent locator that holds it, or `none`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LinkProof::Linkage => "parent_linkage",
+            LinkProof::Linkage2 => "parent_linkage2",
+            LinkProof::Unproven => "none",
+        }
+    }
+}
+
 impl Link {
     /// The same open image once more.
     pub(super) fn again(&self) -> Self {
@@ -77,7 +89,7 @@ impl Link {
 }
 
 /// Whether an image of this DataWriteGuid is the parent that `record` names.
-pub(super) fn judge(record: &ParentRecord, candidate: Guid) -> Option<LinkProof> {
+pub(crate) fn judge(record: &ParentRecord, candidate: Guid) -> Option<LinkProof> {
     // A file that never got a GUID is not told from any other such file.
     let is = |wanted: Option<Guid>| wanted == Some(candidate) && !candidate.is_zero();
     if is(record.linkage) {

@@ -9,7 +9,7 @@ use super::refusal::NO_IMAGE;
 use crate::bytes::Guid;
 use crate::error::Result;
 use crate::format;
-use crate::image::{Depth, ImageStore, OpenedImage};
+use crate::image::{Depth, ImageStore, Listing, OpenedImage};
 use crate::layer::{ParentPlace, ParentRecord, PlaceKind};
 
 /// Files that are looked at in one folder or below a `--parent-dir`.
@@ -67,10 +67,12 @@ impl<'a> Locator<'a> {
         for (folder, depth) in folders {
             let store = self.store;
             let listing = self.listings.entry(folder).or_insert_with_key(|folder| {
-                store.list(folder, depth, MAX_FILES).unwrap_or_else(|error| {
+                let listing = store.list(folder, depth, MAX_FILES);
+                let listing = listing.unwrap_or_else(|error| Listing { left_out: vec![error], files: Vec::new() });
+                for error in &listing.left_out {
                     log::warn!("{error}");
-                    Vec::new()
-                })
+                }
+                listing.files
             });
             candidates.extend(listing.iter().map(|path| Candidate { path: path.clone(), found: Found::ByIdentity }));
         }
@@ -135,7 +137,7 @@ fn folder_of(file: &Path) -> PathBuf {
 
 /// The components of a path as Windows spells it, without what names the drive, volume or server:
 /// `C:\a\b`, `\\?\C:\a\b`, `\\?\Volume{…}\a\b`, `\\server\share\a\b` and `.\a\b` all become `a`, `b`.
-fn components(path: &str) -> Vec<&str> {
+pub(crate) fn components(path: &str) -> Vec<&str> {
     let is_separator = |c: char| c == '\\' || c == '/';
     let unc = ["\\\\?\\UNC\\", "//?/UNC/"].iter().find_map(|prefix| path.strip_prefix(prefix));
     let device = ["\\\\?\\", "\\\\.\\", "\\??\\"].iter().find_map(|prefix| path.strip_prefix(prefix));

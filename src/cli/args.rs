@@ -36,6 +36,7 @@ const AFTER_HELP: &str = "Examples:
   vhdx-mount info VM_1A2B.avhdx           the chain, its state, its volumes
   vhdx-mount check VM_1A2B.avhdx          reads all of it: lost bytes, the files they touch, what to do
   vhdx-mount ls VM_1A2B.avhdx volume-2/Users
+  vhdx-mount scan /vms                    which images there are, and which to open
   vhdx-mount unmount /mnt/x
 
 At the mount point:
@@ -54,6 +55,8 @@ pub(crate) enum Command {
     Check(CheckArgs),
     /// List files without mounting.
     Ls(LsArgs),
+    /// Show every image below some folders, which belong together, and which to open.
+    Scan(ScanArgs),
     /// Take a mount down.
     #[command(visible_alias = "umount")]
     Unmount(UnmountArgs),
@@ -221,6 +224,18 @@ pub(crate) struct LsArgs {
     pub(crate) volume: Option<u32>,
 }
 
+/// Reads headers and metadata only. Exit code 3: a file or folder could not be read, so that images may be missed; a chain
+/// without its base alone is no reason for that.
+#[derive(Debug, Args)]
+pub(crate) struct ScanArgs {
+    /// Folders to look through, with all folders below them.
+    #[arg(required = true, value_name = "DIR")]
+    pub(crate) folders: Vec<PathBuf>,
+    /// Print one JSON object (docs/REPORT.md).
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct UnmountArgs {
     /// Where it is mounted.
@@ -259,6 +274,7 @@ mod tests {
             &["vhdx-mount", "check", "a", "--range", "1 MiB.."],
             &["vhdx-mount", "a.avhdx"],
             &["vhdx-mount", "ls"],
+            &["vhdx-mount", "scan"],
             &["vhdx-mount", "-q", "-v", "a", "b"],
         ] {
             let error = Cli::try_parse_from(wrong).expect_err("wrong usage");

@@ -4,7 +4,6 @@ use std::io::{self, Write};
 
 use vhdx_mount::bytes::Guid;
 use vhdx_mount::chain::Link;
-use vhdx_mount::layer::ContainerKind;
 use vhdx_mount::namespace::{Inventory, Volume, report};
 use vhdx_mount::report::{Finding, Severity};
 use vhdx_mount::volume::Scheme;
@@ -62,18 +61,12 @@ fn link_row(number: usize, link: &Link) -> Vec<String> {
         .path
         .file_name()
         .map_or_else(|| link.path.display().to_string(), |name| name.to_string_lossy().into_owned());
-    let kind = match identity.kind {
-        ContainerKind::Fixed => "fixed",
-        ContainerKind::Dynamic => "dynamic",
-        ContainerKind::Differencing => "differencing",
-        ContainerKind::Raw => "raw",
-    };
     let log = link.log.and_then(|log| serde_json::to_value(log).ok());
     let log = log.and_then(|log| log.as_str().map(ToOwned::to_owned)).unwrap_or_else(|| "-".to_owned());
     vec![
         number.to_string(),
         escape(&name),
-        kind.to_owned(),
+        identity.kind.as_str().to_owned(),
         size(geometry.virtual_size),
         size(link.file_size),
         identity.data_write_guid.map_or_else(|| "-".to_owned(), short),

@@ -15,6 +15,7 @@ mod outcome;
 mod paths;
 mod progress_line;
 mod say;
+mod scan;
 mod units;
 
 use std::process::ExitCode;
@@ -49,6 +50,7 @@ fn dispatch(cli: &Cli) -> Result<Outcome, Failure> {
         Some(Command::Info(args)) => info::run(args, &cli.verbosity),
         Some(Command::Check(args)) => check::run(args, &cli.verbosity),
         Some(Command::Ls(args)) => ls::run(args),
+        Some(Command::Scan(args)) => scan::run(args, &cli.verbosity),
         Some(Command::Unmount(args)) => mount::unmount(args),
         None => mount::run(&cli.mount, &cli.verbosity),
     }

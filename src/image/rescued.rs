@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::range_set::cut;
-use super::{Depth, FileId, ImageStore, OpenedImage, ReadAt, RescueMap};
+use super::{Depth, FileId, ImageStore, Listing, OpenedImage, ReadAt, RescueMap};
 use crate::Faults;
 use crate::bytes::len_u64;
 use crate::error::Result;
@@ -119,7 +119,7 @@ impl ImageStore for RescuedImages<'_> {
         self.store.find(folder, components)
     }
 
-    fn list(&self, folder: &Path, depth: Depth, limit: usize) -> Result<Vec<PathBuf>> {
+    fn list(&self, folder: &Path, depth: Depth, limit: usize) -> Result<Listing> {
         self.store.list(folder, depth, limit)
     }
 }

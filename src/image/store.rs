@@ -24,11 +24,20 @@ pub trait ImageStore: Send + Sync {
     /// exactly first and then without case, for the paths that images record are those of Windows.
     fn find(&self, folder: &Path, components: &[&str]) -> Option<PathBuf>;
 
-    /// The regular files of a folder, or of all folders below it too, sorted by path. At most `limit` of them.
+    /// The regular files of a folder, or of all folders below it too. At most `limit` of them.
     ///
     /// # Errors
-    /// When the folder itself cannot be listed; folders below it that cannot are left out.
-    fn list(&self, folder: &Path, depth: Depth, limit: usize) -> Result<Vec<PathBuf>>;
+    /// When the folder itself cannot be listed; folders below it that cannot are told in [`Listing::left_out`].
+    fn list(&self, folder: &Path, depth: Depth, limit: usize) -> Result<Listing>;
+}
+
+/// What [`ImageStore::list`] found.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// Regular files, and links to such, sorted by path.
+    pub files: Vec<PathBuf>,
+    /// Why it is not all: folders that could not be listed, or too many files.
+    pub left_out: Vec<Error>,
 }
 
 /// How far [`ImageStore::list`] goes.
@@ -116,37 +125,44 @@ impl ImageStore for HostFolders {
         path.is_file().then_some(path)
     }
 
-    fn list(&self, folder: &Path, depth: Depth, limit: usize) -> Result<Vec<PathBuf>> {
-        let mut files = Vec::new();
-        let mut folders = vec![folder.to_owned()];
-        let mut first = true;
-        while let Some(folder) = folders.pop() {
-            let entries = match std::fs::read_dir(&folder) {
-                Ok(entries) => entries,
-                Err(error) if first => return Err(Error::io("the folder cannot be listed", error).in_file(folder)),
-                Err(error) => {
-                    log::warn!("{}: the folder cannot be listed and is left out: {error}", folder.display());
-                    continue;
-                }
-            };
-            first = false;
-            for entry in entries.flatten() {
-                let Ok(file_type) = entry.file_type() else { continue };
-                if files.len() >= limit {
-                    log::warn!("{}: more than {limit} files; the rest is not looked at", folder.display());
-                    files.sort();
-                    return Ok(files);
-                }
-                if file_type.is_dir() {
-                    if depth == Depth::Below {
-                        folders.push(entry.path());
-                    }
-                } else if file_type.is_file() || (file_type.is_symlink() && entry.path().is_file()) {
-                    files.push(entry.path());
-                }
+    fn list(&self, folder: &Path, depth: Depth, limit: usize) -> Result<Listing> {
+        let unlisted = |error, folder: &Path| Error::io("the folder cannot be listed", error).in_file(folder);
+        let (mut files, mut folders, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
+        let first = std::fs::read_dir(folder).map_err(|error| unlisted(error, folder))?;
+        if let Err(error) = sort_out(first, limit, &mut files, &mut folders) {
+            left_out.push(unlisted(error, folder));
+        }
+        while depth == Depth::Below
+            && let Some(folder) = folders.pop()
+        {
+            let read = std::fs::read_dir(&folder);
+            if let Err(error) = read.and_then(|entries| sort_out(entries, limit, &mut files, &mut folders)) {
+                left_out.push(unlisted(error, &folder));
             }
         }
         files.sort();
-        Ok(files)
+        Ok(Listing { files, left_out })
     }
+}
+
+/// Adds the entries of a folder to the files and folders known; stops where there are more files than `limit`.
+fn sort_out(
+    entries: std::fs::ReadDir,
+    limit: usize,
+    files: &mut Vec<PathBuf>,
+    folders: &mut Vec<PathBuf>,
+) -> std::io::Result<()> {
+    for entry in entries {
+        let entry = entry?;
+        let file_type = entry.file_type()?;
+        if file_type.is_dir() {
+            folders.push(entry.path());
+        } else if file_type.is_file() || (file_type.is_symlink() && entry.path().is_file()) {
+            if files.len() >= limit {
+                return Err(std::io::Error::other(format!("more than {limit} files; the rest is not looked at")));
+            }
+            files.push(entry.path());
+        }
+    }
+    Ok(())
 }

@@ -5,7 +5,6 @@ use serde_json::{Value, json};
 
 use super::inventory::{Inventory, Volume};
 use crate::chain::{Link, LinkProof};
-use crate::layer::ContainerKind;
 
 /// The version of the object. It changes when a reader of the old one could be misled.
 const SCHEMA: u32 = 1;
@@ -46,7 +45,7 @@ fn link_object(number: u32, link: &Link) -> Value {
         "path": link.path.display().to_string(),
         "file_size": link.file_size,
         "format": identity.format,
-        "kind": kind_name(identity.kind),
+        "kind": identity.kind.as_str(),
         "virtual_size": geometry.virtual_size,
         "block_size": geometry.block_size,
         "logical_sector_size": geometry.logical_sector_size,
@@ -56,31 +55,13 @@ fn link_object(number: u32, link: &Link) -> Value {
         "disk_id": guid(identity.disk_id),
         "log": link.log,
         "found_by": link.found.describe(),
-        "proof": link.proof.map(proof_name),
+        "proof": link.proof.map(LinkProof::as_str),
         "parent": identity.parent.as_ref().map(|parent| json!({
             "linkage": guid(parent.linkage),
             "linkage2": guid(parent.linkage2),
             "places": parent.places.iter().map(|place| &place.path).collect::<Vec<_>>(),
         })),
     })
-}
-
-/// A kind of container in one word.
-pub(super) fn kind_name(kind: ContainerKind) -> &'static str {
-    match kind {
-        ContainerKind::Fixed => "fixed",
-        ContainerKind::Dynamic => "dynamic",
-        ContainerKind::Differencing => "differencing",
-        ContainerKind::Raw => "raw",
-    }
-}
-
-fn proof_name(proof: LinkProof) -> &'static str {
-    match proof {
-        LinkProof::Linkage => "parent_linkage",
-        LinkProof::Linkage2 => "parent_linkage2",
-        LinkProof::Unproven => "none",
-    }
 }
 
 fn volume_object(volume: &Volume) -> Value {

@@ -1,0 +1,146 @@
+//! Who is whose parent, by identity alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::places::{Asked, Standing, names};
+use super::{ScannedImage, beside};
+use crate::bytes::Guid;
+use crate::chain::{LinkProof, judge};
+use crate::layer::Identity;
+
+/// How an image hangs together with the others. Numbers are those of the images.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kin {
+    /// Its parent, where that is among the images.
+    pub parent: Option<FoundParent>,
+    /// The images whose parent it is.
+    pub children: Vec<usize>,
+    /// What part it has in a chain.
+    pub role: Role,
+    /// Whether its parents lead back to it.
+    pub in_cycle: bool,
+}
+
+/// The parent of an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundParent {
+    /// Its number.
+    pub image: usize,
+    /// What proves it.
+    pub proof: LinkProof,
+    /// Where it stands, compared with what the child records.
+    pub standing: Standing,
+}
+
+/// What part an image has in a chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// No image is its child, but for leftovers of backups: the one to open.
+    Youngest,
+    /// Another image is its child.
+    Older,
+    /// Images are children of its identity, and all of them have another file of that identity for their parent.
+    Copy,
+    /// A backup made it, by its name. It is never the newest state just because nothing is its child.
+    Leftover,
+}
+
+/// The images that bear each identity.
+pub(super) type Bearers = BTreeMap<Guid, Vec<usize>>;
+
+/// Finds parents, children and parts.
+pub(super) fn find(images: &[ScannedImage], bearers: &Bearers) -> Vec<Kin> {
+    let parents = parents(images, bearers);
+    let superseded = superseded(images, bearers);
+    let mut kin: Vec<Kin> = Vec::new();
+    for (parent, in_cycle) in parents.iter().zip(cycles(&parents)) {
+        kin.push(Kin { parent: parent.clone(), children: Vec::new(), role: Role::Youngest, in_cycle });
+    }
+    for (child, parent) in parents.iter().enumerate() {
+        if let Some(parent) = parent.as_ref().and_then(|parent| kin.get_mut(parent.image)) {
+            parent.children.push(child);
+        }
+    }
+    for (image, kin) in images.iter().zip(&mut kin) {
+        let is_superseded = image.identity.data_write_guid.is_some_and(|guid| superseded.contains(&guid));
+        kin.role = match (beside::is_leftover(&image.path), is_superseded) {
+            (true, _) => Role::Leftover,
+            (false, false) => Role::Youngest,
+            (false, true) if kin.children.is_empty() => Role::Copy,
+            (false, true) => Role::Older,
+        };
+    }
+    kin
+}
+
+/// Finds which images bear each identity.
+pub(super) fn bearers(images: &[ScannedImage]) -> Bearers {
+    let mut bearers = Bearers::new();
+    for (number, image) in images.iter().enumerate() {
+        if let Some(guid) = image.identity.data_write_guid {
+            bearers.entry(guid).or_default().push(number);
+        }
+    }
+    bearers
+}
+
+/// The identities that a child names.
+fn wanted(identity: &Identity) -> impl Iterator<Item = Guid> + '_ {
+    identity.parent.iter().flat_map(|record| [record.linkage, record.linkage2]).flatten()
+}
+
+/// The parent of each image: of those that are proven, the one that opening the child comes upon first.
+fn parents(images: &[ScannedImage], bearers: &Bearers) -> Vec<Option<FoundParent>> {
+    let names: Vec<_> = images.iter().map(names).collect();
+    let parent_of = |child: &ScannedImage| {
+        let record = child.identity.parent.as_ref()?;
+        let asked = Asked::new(&child.path, record);
+        let candidates = wanted(&child.identity).filter_map(|guid| bearers.get(&guid)).flatten();
+        let proven = candidates.filter_map(|number| {
+            let proof = judge(record, images.get(*number)?.identity.data_write_guid?)?;
+            Some(FoundParent { image: *number, proof, standing: asked.standing(names.get(*number)?) })
+        });
+        // Images are sorted by path, and so is the folder that is looked through for want of a better way.
+        proven.min_by_key(|parent| (parent.standing, parent.image))
+    };
+    images.iter().map(parent_of).collect()
+}
+
+/// The identities that have a child, or a child's child, that no backup made.
+fn superseded(images: &[ScannedImage], bearers: &Bearers) -> BTreeSet<Guid> {
+    let lasting = images.iter().filter(|image| !beside::is_leftover(&image.path));
+    let mut open: Vec<Guid> = lasting.flat_map(|image| wanted(&image.identity)).collect();
+    let mut superseded = BTreeSet::new();
+    while let Some(guid) = open.pop() {
+        if superseded.insert(guid) {
+            let same = bearers.get(&guid).into_iter().flatten().filter_map(|number| images.get(*number));
+            open.extend(same.flat_map(|image| wanted(&image.identity)));
+        }
+    }
+    superseded
+}
+
+/// Which images are links of a cycle.
+fn cycles(parents: &[Option<FoundParent>]) -> Vec<bool> {
+    let mut in_cycle = vec![false; parents.len()];
+    // The walk on which each image was first met.
+    let mut met: Vec<Option<usize>> = vec![None; parents.len()];
+    let parent = |image: usize| parents.get(image)?.as_ref().map(|parent| parent.image);
+    for start in 0..parents.len() {
+        let mut at = Some(start);
+        while let Some(image) = at
+            && let Some(walk @ None) = met.get_mut(image)
+        {
+            *walk = Some(start);
+            at = parent(image);
+        }
+        // Back on an image of this same walk: from there it goes round.
+        while let Some(image) = at.filter(|image| met.get(*image) == Some(&Some(start)))
+            && let Some(known @ false) = in_cycle.get_mut(image)
+        {
+            *known = true;
+            at = parent(image);
+        }
+    }
+    in_cycle
+}

@@ -1,0 +1,168 @@
+//! What is unusual about a chain, in the vocabulary of all reports.
+
+use std::path::Path;
+
+use super::{Beside, BesideKind, Ending, Role, Scan, ScannedChain, beside};
+use crate::chain::{Found, LinkProof, MAX_LINKS};
+use crate::report::{Code, Finding, Severity};
+
+/// Files that one finding names.
+const MAX_NAMED: usize = 4;
+
+impl Scan {
+    /// What is unusual about a chain: its links, how it ends, what lies beside it. What was found inside the images is told
+    /// with each of them.
+    #[must_use]
+    pub fn findings(&self, chain: &ScannedChain) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for (position, link) in (0u32..).zip(&chain.links) {
+            findings.extend(
+                self.link_findings(*link).into_iter().map(|finding| Finding { link: Some(position), ..finding }),
+            );
+        }
+        let position = u32::try_from(chain.links.len().saturating_sub(1)).ok();
+        findings.extend(self.ending_finding(chain).map(|finding| Finding { link: position, ..finding }));
+        findings.extend(self.machine_findings(chain));
+        findings
+    }
+
+    /// What is unusual about one image among the others: copies, its parent's place, a leftover's name.
+    #[must_use]
+    pub fn link_findings(&self, image: usize) -> Vec<Finding> {
+        let of_link = self.of_link(image).into_iter();
+        of_link.map(|finding| Finding { file: Some(self.path_of(image)), ..finding }).collect()
+    }
+
+    /// Why a chain has no base.
+    #[must_use]
+    pub fn ending_finding(&self, chain: &ScannedChain) -> Option<Finding> {
+        let last = *chain.links.last()?;
+        let finding = self.of_ending(chain.ending, last)?;
+        Some(Finding { file: Some(self.path_of(last)), ..finding })
+    }
+
+    fn of_link(&self, link: usize) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        let (Some(image), Some(kin)) = (self.images.get(link), self.kin.get(link)) else { return findings };
+        if kin.role == Role::Leftover {
+            let text =
+                "by its name a backup made this file and did not remove it: it is not the machine's newest state";
+            let finding = Finding::new(Code::BackupLeftover, Severity::Warning, text);
+            findings.push(match &kin.parent {
+                Some(parent) => finding.advise(format!("its parent is {}", self.path_of(parent.image))),
+                None => finding,
+            });
+        }
+        let copies = name_some(self.copies(link).filter_map(|copy| self.path(copy)));
+        if !copies.is_empty() {
+            let text = format!("has the same identity as {copies}");
+            let advice = "compare them: a copy may have been made at another time, or cut short";
+            findings.push(Finding::new(Code::IdentityShared, Severity::Warning, text).advise(advice));
+        }
+        let Some((parent, record)) = kin.parent.as_ref().zip(image.identity.parent.as_ref()) else { return findings };
+        if !matches!(parent.standing.found(record), Found::Recorded(_)) {
+            let recorded: Vec<_> = record.places.iter().map(|place| place.path.as_str()).collect();
+            let text = "its parent is not where it says";
+            let finding = Finding::new(Code::ParentElsewhere, Severity::Information, text);
+            findings.push(finding.versus(recorded.join(" or "), self.path_of(parent.image)));
+        }
+        if parent.proof == LinkProof::Linkage2 {
+            let text =
+                "a merge of this image into its parent had begun: other children of that parent no longer fit it";
+            findings.push(Finding::new(Code::ParentMidMerge, Severity::Warning, text));
+        }
+        findings
+    }
+
+    fn of_ending(&self, ending: Ending, last: usize) -> Option<Finding> {
+        match ending {
+            Ending::Base => None,
+            Ending::Missing => Some(self.missing(last)),
+            Ending::Cycle => {
+                let parent = self.kin.get(last).and_then(|kin| kin.parent.as_ref())?;
+                let text =
+                    format!("its parent is {}, a link of this same chain: it has no base", self.path_of(parent.image));
+                let advice = "one of these files was overwritten by a copy of another: look for the real parent";
+                Some(Finding::new(Code::ChainCycle, Severity::Error, text).advise(advice))
+            }
+            Ending::TooDeep => {
+                let text = format!("the chain has more than {MAX_LINKS} links, which no disk has");
+                Some(Finding::new(Code::LinkMissing, Severity::Error, text))
+            }
+        }
+    }
+
+    fn missing(&self, child: usize) -> Finding {
+        let record = self.missing_parent(child);
+        let linkage = record.and_then(|record| record.linkage);
+        let linkage2 = record.and_then(|record| record.linkage2);
+        let wanted = [linkage, linkage2].into_iter().flatten().map(|guid| guid.to_string()).collect::<Vec<_>>();
+        let places = record.map(|record| record.places.iter().map(|place| place.path.as_str()).collect::<Vec<_>>());
+        let places = places.unwrap_or_default();
+        let expected = match (wanted.is_empty(), places.is_empty()) {
+            (true, _) => "it does not say which".to_owned(),
+            (false, true) => format!("DataWriteGuid {}", wanted.join(" or ")),
+            (false, false) => format!("DataWriteGuid {}, recorded at {}", wanted.join(" or "), places.join(" or ")),
+        };
+        let namesakes = self.namesakes(child);
+        let found = if namesakes.is_empty() {
+            "no image of that name either".to_owned()
+        } else {
+            format!(
+                "of that name, with another identity: {}",
+                name_some(namesakes.iter().filter_map(|image| self.path(*image)))
+            )
+        };
+        let advice = if namesakes.is_empty() {
+            "look for it elsewhere and scan that folder too, or open with --parent-dir DIR; --missing lost shows what these images hold"
+        } else {
+            "an image of that name was written to after the child was made, or is another: look for an older copy; `info` on the child weighs what there is"
+        };
+        let text = "its parent is not among these images";
+        Finding::new(Code::LinkMissing, Severity::Error, text).versus(expected, found).advise(advice)
+    }
+
+    /// Saved states and replica logs in the folders of the machines whose disks these are.
+    #[must_use]
+    pub fn machine_findings(&self, chain: &ScannedChain) -> Vec<Finding> {
+        let links = chain.links.iter().filter_map(|link| self.images.get(*link));
+        let mut folders: Vec<&Path> = links.map(|image| beside::machine_folder(&image.path)).collect();
+        folders.sort_unstable();
+        folders.dedup();
+        let here: Vec<&Beside> = folders.iter().flat_map(|folder| self.beside_machine(folder)).collect();
+        let named = |kind| {
+            let files = here.iter().filter(|one| one.kind == kind);
+            Some(name_some(files.map(|one| one.path.as_path()))).filter(|files| !files.is_empty())
+        };
+        let saved = named(BesideKind::SavedState).map(|files| {
+            let text = format!(
+                "a saved state may hold what never reached the disk; a .vmrs is there for every machine and large only where it was saved: {files}"
+            );
+            Finding::new(Code::SavedStateBeside, Severity::Information, text)
+        });
+        let replica = named(BesideKind::ReplicaLog).map(|files| {
+            let text =
+                format!("Hyper-V Replica has logs here, which hold changes that one side does not have yet: {files}");
+            Finding::new(Code::ReplicaLogBeside, Severity::Warning, text)
+        });
+        saved.into_iter().chain(replica).collect()
+    }
+
+    fn path(&self, image: usize) -> Option<&Path> {
+        self.images.get(image).map(|image| image.path.as_path())
+    }
+
+    fn path_of(&self, image: usize) -> String {
+        self.path(image).map(|path| path.display().to_string()).unwrap_or_default()
+    }
+}
+
+/// The first few files, and how many there are more; nothing where there are none.
+fn name_some<'a>(mut files: impl Iterator<Item = &'a Path>) -> String {
+    let mut named: Vec<String> = files.by_ref().take(MAX_NAMED).map(|file| file.display().to_string()).collect();
+    match files.count() {
+        0 => {}
+        more => named.push(format!("and {more} more")),
+    }
+    named.join(", ")
+}

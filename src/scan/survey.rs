@@ -1,0 +1,177 @@
+//! Looking at every file below some folders: a few at a time, and no more of each than says what it is.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::{Bearers, Beside, Scan, ScannedImage, UnreadImage, Unreadable, beside};
+use crate::Faults;
+use crate::error::{Error, Result};
+use crate::format::{self, FormatOptions, Sniffed};
+use crate::image::{Depth, FileId, ImageStore, OpenedImage, ReadAt};
+
+/// Files that are looked at at the same time: what takes long is to wait for storage, which serves several as fast as one.
+const AT_ONCE: usize = 8;
+
+/// Files below one folder that are looked at.
+const MAX_FILES: usize = 2_000_000;
+
+/// Looks at every file; leaves open who belongs to whom.
+pub(super) fn survey(store: &dyn ImageStore, folders: Vec<PathBuf>) -> Result<Scan> {
+    let mut files = Vec::new();
+    let mut unreadable = Vec::new();
+    for folder in &folders {
+        let listing = store.list(folder, Depth::Below, MAX_FILES)?;
+        files.extend(listing.files);
+        unreadable.extend(
+            listing
+                .left_out
+                .iter()
+                .map(|error| Unreadable { path: error.file().unwrap_or(folder).to_owned(), reason: reason(error) }),
+        );
+    }
+    files.sort();
+    files.dedup();
+    let beside = files.iter().filter_map(|path| Some(Beside { kind: beside::kind_of(path)?, path: path.clone() }));
+    let mut scan = Scan {
+        folders,
+        files: files.len(),
+        images: Vec::new(),
+        kin: Vec::new(),
+        unread: Vec::new(),
+        unreadable,
+        beside: beside.collect(),
+        by_name: BTreeMap::new(),
+        bearers: Bearers::new(),
+        machines: BTreeMap::new(),
+    };
+    let mut known: HashMap<FileId, usize> = HashMap::new();
+    for (path, seen) in files.iter().zip(look_at_all(store, &files)) {
+        match seen {
+            Seen::Nothing => {}
+            Seen::Unread(format) => scan.unread.push(UnreadImage { path: path.clone(), format }),
+            Seen::Unreadable(reason) => scan.unreadable.push(Unreadable { path: path.clone(), reason }),
+            Seen::Image(id, image) => match known.get(&id).and_then(|number| scan.images.get_mut(*number)) {
+                Some(same) => same.also.push(path.clone()),
+                None => {
+                    known.insert(id, scan.images.len());
+                    scan.images.push(*image);
+                }
+            },
+        }
+    }
+    Ok(scan)
+}
+
+/// What a file turned out to be.
+enum Seen {
+    Image(FileId, Box<ScannedImage>),
+    /// A format that is recognised and not read.
+    Unread(&'static str),
+    Unreadable(String),
+    /// No image, and not named like one.
+    Nothing,
+}
+
+/// Looks at all files; what each is, in their order.
+fn look_at_all(store: &dyn ImageStore, files: &[PathBuf]) -> Vec<Seen> {
+    let next = AtomicUsize::new(0);
+    let all = Mutex::new(Vec::with_capacity(files.len()));
+    let work = || {
+        let mut seen = Vec::new();
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some(path) = files.get(number) else { break };
+            seen.push((number, look(store, path)));
+        }
+        all.lock().unwrap_or_else(PoisonError::into_inner).append(&mut seen);
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..AT_ONCE.min(files.len()) {
+            // Where the host gives no more threads, those that are there do all.
+            let _ = std::thread::Builder::new().spawn_scoped(scope, work);
+        }
+        work();
+    });
+    let mut all = all.into_inner().unwrap_or_else(PoisonError::into_inner);
+    all.sort_by_key(|(number, _)| *number);
+    all.into_iter().map(|(_, seen)| seen).collect()
+}
+
+fn look(store: &dyn ImageStore, path: &Path) -> Seen {
+    let opened = match store.open_found(path) {
+        Ok(opened) => opened,
+        Err(error) => return Seen::Unreadable(reason(&error)),
+    };
+    match format::sniff(&opened.image) {
+        Sniffed::Vhdx => look_inside(opened),
+        Sniffed::Vhd => Seen::Unread("VHD"),
+        Sniffed::VhdSet => Seen::Unread("VHD Set"),
+        Sniffed::Unknown => look_outside(path, &*opened.image),
+    }
+}
+
+/// Opens a VHDX; reads its headers, its log where that is dirty, its region table and metadata.
+fn look_inside(opened: OpenedImage) -> Seen {
+    let OpenedImage { path, id, image, .. } = opened;
+    let file_size = image.size();
+    let unfinished = |identity| ScannedImage {
+        path: path.clone(),
+        also: Vec::new(),
+        file_size,
+        identity,
+        geometry: None,
+        log: None,
+        findings: Vec::new(),
+        error: None,
+    };
+    let scanned = match format::open(Arc::clone(&image), FormatOptions::default()) {
+        Ok(container) => {
+            let mut findings = container.findings;
+            for finding in &mut findings {
+                finding.file = Some(path.display().to_string());
+            }
+            let geometry = Some(*container.layer.geometry());
+            let identity = container.layer.identity().clone();
+            ScannedImage { geometry, log: container.log, findings, ..unfinished(identity) }
+        }
+        // It may still say who it is, which its children need.
+        Err(error) => match format::identify(&image) {
+            Some(identity) => ScannedImage { error: Some(reason(&error)), ..unfinished(identity) },
+            None => return Seen::Unreadable(reason(&error)),
+        },
+    };
+    Seen::Image(id, Box::new(scanned))
+}
+
+/// A file that says nothing of itself: whether that is worth telling.
+fn look_outside(path: &Path, image: &dyn ReadAt) -> Seen {
+    let named = beside::is_named_like_an_image(path);
+    let mut first = [0; 8];
+    let mut faults = Faults::new();
+    let looked = image.read_at(&mut first, 0, &mut faults);
+    let short = image.size() < 8;
+    match (image.size(), looked) {
+        (0, _) if named => Seen::Unreadable("the file is empty".to_owned()),
+        (_, Err(error)) => Seen::Unreadable(reason(&error)),
+        (_, Ok(())) if faults.any_lost() && !short => {
+            Seen::Unreadable("its first bytes cannot be read, so what it is cannot be told".to_owned())
+        }
+        (_, Ok(())) if named => {
+            Seen::Unreadable("named like a disk image, but nothing in it says that it is one".to_owned())
+        }
+        (_, Ok(())) => Seen::Nothing,
+    }
+}
+
+/// An error without the file, with its cause.
+fn reason(error: &Error) -> String {
+    let place = match error.place() {
+        (Some(structure), Some(offset)) => format!("{structure} at byte {offset}: "),
+        (Some(structure), None) => format!("{structure}: "),
+        (None, _) => String::new(),
+    };
+    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
+    format!("{place}{}{cause}", error.message())
+}

@@ -1,0 +1,196 @@
+//! What scan reads of files, what it says of those that it cannot read, and how long it takes.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use fixtures::damage::{Copies, Damage, TableDamage};
+use fixtures::guid::Guid;
+use fixtures::host_file::HostFile;
+use fixtures::vhdx::log::{DirtyLog, Rollback};
+use serde_json::Value;
+use vhdx_mount::Faults;
+use vhdx_mount::error::{Error, ErrorKind, Result};
+use vhdx_mount::image::{Depth, FileId, ImageStore, Listing, OpenedImage, ReadAt};
+
+use crate::folder::{Folder, codes, list, string};
+use crate::support::program::{PROGRAM, run};
+
+#[test]
+fn what_cannot_be_read_is_listed_and_the_rest_is_found() {
+    let mut folder = Folder::new(14);
+    folder.base("good.vhdx");
+    let broken = folder.base("broken.vhdx");
+    let places = broken.places();
+    let mut file = HostFile::open(&folder.path("broken.vhdx")).expect("the image opens");
+    Damage::Header(Copies::Both, TableDamage::ALL[0]).apply(&mut file, &places);
+    drop(file);
+    fs::write(folder.path("empty.avhdx"), "").expect("a file");
+    fs::write(folder.path("text.vhdx"), "not a disk").expect("a file");
+    fs::write(folder.path("notes.txt"), "not a disk").expect("a file");
+    fs::write(folder.path("empty.txt"), "").expect("a file");
+    let mut vhd = vec![0; 4096];
+    vhd.extend(b"conectix");
+    vhd.resize(4096 + 512, 0);
+    fs::write(folder.path("old.vhd"), &vhd).expect("a file");
+    let scan = folder.scan(3);
+    assert_eq!(scan["complete"], false);
+    assert_eq!(folder.chains(&scan), [["good.vhdx"]]);
+    let unreadable: Vec<_> = list(&scan["unreadable"]).iter().map(|one| folder.name(&one["path"])).collect();
+    assert_eq!(unreadable, ["broken.vhdx", "empty.avhdx", "text.vhdx"]);
+    assert!(string(&scan["unreadable"][0]["reason"]).contains("header"), "{}", scan["unreadable"][0]);
+    assert_eq!(scan["unreadable"][1]["reason"], "the file is empty");
+    let unread = list(&scan["unread"]);
+    assert_eq!((folder.name(&unread[0]["path"]).as_str(), &unread[0]["format"]), ("old.vhd", &"VHD".into()));
+    let text = folder.text();
+    assert!(text.contains("could not be read\n  broken.vhdx: ") && text.contains("  VHD      old.vhd\n"), "{text}");
+    assert!(!text.contains("notes.txt") && !text.contains("empty.txt"), "{text}");
+}
+
+#[test]
+fn a_first_sector_that_is_gone_hides_no_image() {
+    let mut folder = Folder::new(15);
+    let base = folder.base("base.vhdx");
+    folder.child(&base, "base.vhdx", "x_1.avhdx");
+    let mut file = HostFile::open(&folder.path("base.vhdx")).expect("the image opens");
+    Damage::FileTypeIdentifier.apply(&mut file, &base.places());
+    drop(file);
+    let scan = folder.scan(0);
+    assert_eq!(folder.chains(&scan), [["x_1.avhdx", "base.vhdx"]]);
+    assert_eq!(codes(&folder.image(&scan, "base.vhdx")["findings"]), ["file-type-identifier-bad"]);
+}
+
+#[test]
+fn a_parent_that_stands_in_the_log_alone_is_found() {
+    let mut folder = Folder::new(16);
+    let base = folder.base("base.vhdx");
+    let child = folder.child(&base, "base.vhdx", "x_1.avhdx");
+    let places = child.places();
+    let mut file = HostFile::open(&folder.path("x_1.avhdx")).expect("the image opens");
+    let mut rollback = Rollback::new();
+    rollback.blank(&file, &places.metadata);
+    let pages = rollback.take_back(&mut file);
+    assert!(!pages.is_empty());
+    DirtyLog::new(Guid::parse("0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"), vec![pages], places.file_size)
+        .write(&mut file, &places.log);
+    drop(file);
+    let scan = folder.scan(0);
+    assert_eq!(folder.chains(&scan), [["x_1.avhdx", "base.vhdx"]]);
+    assert_eq!(folder.image(&scan, "x_1.avhdx")["log"], "replayed");
+    assert!(folder.text().contains("log replayed in memory"));
+}
+
+#[test]
+fn a_name_cannot_act_on_the_terminal() {
+    let mut folder = Folder::new(18);
+    folder.base("a\u{1b}[31m\nb.vhdx");
+    let text = folder.text();
+    assert!(!text.contains('\u{1b}') && text.contains(r"a\u{1b}[31m\u{a}b.vhdx"), "{text}");
+}
+
+#[test]
+fn folders_that_are_none_are_refused() {
+    let mut folder = Folder::new(19);
+    folder.base("base.vhdx");
+    for (given, says) in [("nowhere", "cannot be listed"), ("base.vhdx", "not a folder")] {
+        let output = run(PROGRAM, &[&"scan", &folder.folder.path().join(given)]);
+        assert_eq!(output.status.code(), Some(1));
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(told.contains(says), "{told}");
+    }
+    let output = run(PROGRAM, &[&"scan"]);
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn two_thousand_images_take_seconds() {
+    let mut folder = Folder::new(17);
+    let mut parent = folder.base("base.vhdx");
+    for link in 0..1999 {
+        // Chains of a hundred links each, but for the base alone and the last.
+        let name = format!("{}/x_{link}.avhdx", link / 100);
+        parent = match link % 100 {
+            0 => folder.base(&name),
+            _ => folder.child(&parent, &format!("x_{}.avhdx", link - 1), &name),
+        };
+    }
+    let started = Instant::now();
+    let output = run(PROGRAM, &[&"scan", &"--json", &folder.folder.path()]);
+    let took = started.elapsed();
+    assert!(took < Duration::from_secs(20), "{took:?}");
+    let scan: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(list(&scan["images"]).len(), 2000);
+    let mut lengths: Vec<usize> = list(&scan["chains"]).iter().map(|chain| list(&chain["links"]).len()).collect();
+    lengths.sort_unstable();
+    let expected = [vec![1, 99], vec![100; 19]].concat();
+    assert_eq!(lengths, expected);
+    let deep = folder.text();
+    assert!(deep.lines().all(|line| line.chars().count() < 400), "lines stay on the screen");
+    assert!(deep.contains("[99] "), "depth is told where it is not drawn");
+}
+
+/// A store on failing storage: of one file nothing at all can be read, one does not open.
+struct Failing;
+
+struct Lost;
+
+impl ReadAt for Lost {
+    fn size(&self) -> u64 {
+        1 << 20
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64, faults: &mut Faults) -> Result<()> {
+        buf.fill(0);
+        faults.lost(offset..offset + buf.len() as u64, "host-read-error");
+        Ok(())
+    }
+}
+
+impl ImageStore for Failing {
+    fn open_named(&self, path: &Path) -> Result<OpenedImage> {
+        self.open_found(path)
+    }
+
+    fn open_found(&self, path: &Path) -> Result<OpenedImage> {
+        if path.ends_with("shut") {
+            return Err(Error::io("cannot be opened", std::io::Error::other("bad cable")).in_file(path));
+        }
+        Ok(OpenedImage {
+            path: path.to_owned(),
+            id: FileId::new(path.display().to_string()),
+            image: Arc::new(Lost),
+            findings: Vec::new(),
+        })
+    }
+
+    fn find(&self, _: &Path, _: &[&str]) -> Option<PathBuf> {
+        None
+    }
+
+    fn list(&self, folder: &Path, _: Depth, _: usize) -> Result<Listing> {
+        let left_out = vec![Error::new(ErrorKind::Io, "cannot be listed").in_file(folder.join("below"))];
+        Ok(Listing { files: vec![folder.join("lost"), folder.join("shut")], left_out })
+    }
+}
+
+#[test]
+fn storage_that_fails_is_no_reason_to_call_a_file_no_image() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let scan = vhdx_mount::scan::scan(&Failing, &[folder.path().to_owned()]).expect("a scan");
+    assert!(!scan.is_complete());
+    let told: Vec<_> = scan
+        .unreadable
+        .iter()
+        .map(|one| (one.path.file_name().and_then(OsStr::to_str).unwrap_or_default(), one.reason.as_str()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("below", "cannot be listed"),
+            ("lost", "its first bytes cannot be read, so what it is cannot be told"),
+            ("shut", "cannot be opened: bad cable"),
+        ]
+    );
+}
