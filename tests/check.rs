@@ -293,7 +293,7 @@ impl ImageStore for Failing {
         HostFolders.find(folder, components)
     }
 
-    fn list(&self, folder: &Path, depth: Depth, limit: usize) -> vhdx_mount::Result<Vec<PathBuf>> {
+    fn list(&self, folder: &Path, depth: Depth, limit: usize) -> vhdx_mount::Result<vhdx_mount::image::Listing> {
         HostFolders.list(folder, depth, limit)
     }
 }
