@@ -381,7 +381,7 @@ impl ImageStore for WithDevice {
         HostFolders.find(folder, components)
     }
 
-    fn list(&self, folder: &Path, depth: Depth, limit: usize) -> Result<Vec<PathBuf>, Error> {
+    fn list(&self, folder: &Path, depth: Depth, limit: usize) -> Result<vhdx_mount::image::Listing, Error> {
         HostFolders.list(folder, depth, limit)
     }
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use fixtures::chain::{Chain, RandomChain};
 use fixtures::fill::Fill;
 use fixtures::vhdx::{Block, Image, Layout, MIB, Part};
-use support::program::{Mounted, PROGRAM, can_mount, expect_success, has, is_gone, run, wait_until};
+use support::program::{Mounted, PROGRAM, can_mount, expect_success, has, is_gone, run, unmount, wait_until};
 use support::{Untouched, skip};
 
 /// A base of 8 MiB full of known bytes, and its file.
@@ -86,7 +86,7 @@ fn images_that_nobody_may_write_on_a_read_only_mount_work() {
     assert!(got == expected);
     drop(mounted);
     // The serving process lets go of the image a moment after the unmount.
-    wait_until("the view's end", || run("umount", &[&view.path()]).status.success());
+    unmount(view.path());
 }
 
 /// Every file that the program opens while it reads a chain, as the kernel saw it.
@@ -298,16 +298,14 @@ fn mounts_of_one_image_in_a_row_stay() {
     let (_, image) = base(folder.path());
     let at = folder.path().join("m");
     fs::create_dir(&at).expect("a mount point");
-    // What watches over the mount before may look at the new one, and so keep it busy for a moment.
-    let unmount = || wait_until("an unmount", || run("umount", &[&at]).status.success());
     for round in 0..40 {
         expect_success(&run(PROGRAM, &[&image, &at]));
-        unmount();
+        unmount(&at);
         expect_success(&run(PROGRAM, &[&image, &at]));
         // Whoever watches over the first mount has noticed its end by now.
         std::thread::sleep(Duration::from_millis(30));
         let size = fs::metadata(at.join("disk.raw")).map(|metadata| metadata.len());
-        unmount();
+        unmount(&at);
         assert_eq!(size.ok(), Some(8 * MIB), "round {round}");
     }
 }

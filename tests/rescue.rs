@@ -12,7 +12,7 @@ use fixtures::chain::{Chain, spread};
 use fixtures::gpt::Gpt;
 use fixtures::random::Rng;
 use support::Untouched;
-use support::program::{Mounted, PROGRAM, can_mount, expect_success, has, run};
+use support::program::{Mounted, PROGRAM, can_mount, expect_success, has, run, unmount};
 
 const MIB: usize = 1 << 20;
 
@@ -46,7 +46,7 @@ fn disk(folder: &Path, source: &Path) -> Vec<u8> {
     expect_success(&run("mkntfs", &[&"--force", &"--fast", &"--quiet", &"--label", &"Rescue me", &volume]));
     expect_success(&run("ntfs-3g", &[&volume, &mounted]));
     let copied = run("cp", &[&"-a", &source, &mounted.join("tree")]);
-    expect_success(&run("umount", &[&mounted]));
+    unmount(&mounted);
     expect_success(&copied);
     let mut disk = vec![0; 48 * MIB];
     Gpt::new(512).with(2048, 44 << 11).write(&mut disk);
@@ -150,7 +150,7 @@ fn other_readers_work_on_top() {
     let compare = |image: &dyn AsRef<std::ffi::OsStr>| {
         expect_success(&run("ntfs-3g", &[&"-o", &"ro", image, &view]));
         let compared = run("diff", &[&"-r", &source, &view.join("tree")]);
-        expect_success(&run("umount", &[&view]));
+        unmount(&view);
         expect_success(&compared);
     };
     compare(&mounted.path("volume-1.raw"));
@@ -196,7 +196,7 @@ fn folders_that_contain_themselves_are_listed_once() {
     expect_success(&run("mkntfs", &[&"--force", &"--fast", &"--quiet", &volume]));
     expect_success(&run("ntfs-3g", &[&volume, &mounted]));
     let made = run("mkdir", &[&"-p", &mounted.join("outer/first"), &mounted.join("outer/other")]);
-    expect_success(&run("umount", &[&mounted]));
+    unmount(&mounted);
     expect_success(&made);
 
     // Both inner folders become names of the outer one. An index entry is its file reference, 8 bytes, and from byte 16 on

@@ -177,8 +177,10 @@ impl<'a> Walk<'a> {
                 path.push(entry.name);
                 match entry.kind {
                     Kind::Directory if known.insert(entry.node) => below.push((entry.node, path)),
-                    // Its own root stands in every NTFS root folder, as `.`; a folder is looked at once.
-                    Kind::Directory => {}
+                    Kind::Directory => {
+                        let error = Error::new(ErrorKind::Corrupt, "a folder that stands under another name too");
+                        self.add(&path, TouchedKind::Folder, None, Damage::default(), Some(&error));
+                    }
                     Kind::File | Kind::Link => self.node(entry.node, TouchedKind::File, &path, None),
                 }
             }

@@ -23,7 +23,7 @@ use crate::chain::Chain;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::FsOptions;
 use crate::namespace::Inventory;
-use crate::report::Finding;
+use crate::report::{Finding, Severity};
 
 /// What is checked.
 #[derive(Debug, Clone)]
@@ -101,9 +101,12 @@ pub fn check(chain: Chain, options: &CheckOptions, progress: &Progress) -> Resul
 }
 
 impl Checked {
-    /// Nothing that was looked at is lost or doubtful.
+    /// Nothing that was looked at is lost or doubtful. What only tables tell of blocks that younger links hide counts too.
     #[must_use]
     pub fn is_well(&self) -> bool {
+        if self.inventory.all_findings().any(|finding| finding.severity == Severity::Error) {
+            return false;
+        }
         let ranges = [&self.lost, &self.doubtful, &self.hidden_lost, &self.hidden_doubtful];
         ranges.iter().all(|ranges| ranges.bytes() == 0) && self.files.count() == 0
     }

@@ -43,17 +43,36 @@ impl Found {
     pub(super) fn host_findings(&self, chain: &Chain) -> Vec<Finding> {
         let finding = |(&(number, code), what): (&(u32, &'static str), &Unreadable)| {
             let link = chain.links().get(usize::try_from(number).ok()?)?;
-            let (code, text, advice) = if code == Code::ImageShrank.as_str() {
-                let text = format!("the image became shorter while it was read: {} bytes are lost", what.bytes);
-                (Code::ImageShrank, text, "see what writes to the image, and check a copy that nothing writes to")
-            } else {
-                let text = format!("the host cannot read {} bytes of payload: they are lost", what.bytes);
-                (Code::HostReadError, text, "copy the image onto sound storage with ddrescue, and work on the copy")
-            };
+            let code = Code::named(code)?;
+            let (why, advice) = unreadable(code)?;
+            let text = format!("{why}: {} bytes of payload are lost", what.bytes);
             let finding = Finding::new(code, Severity::Error, text).at("payload", what.first).advise(advice);
             Some(tables::in_link(finding, number, &link.path))
         };
         self.unreadable.iter().filter_map(finding).collect()
+    }
+}
+
+/// Why the host could not give bytes, and what to do; `None` for codes that are not the host's.
+fn unreadable(code: Code) -> Option<(&'static str, &'static str)> {
+    match code {
+        Code::HostReadError => Some((
+            "the host cannot read all of the image",
+            "copy the image onto sound storage with ddrescue, and work on the copy",
+        )),
+        Code::HostReadSkipped => Some((
+            "the storage takes long to fail, and places beside bad ones were not read",
+            "copy the image onto sound storage with ddrescue, which tries as often as it is told to",
+        )),
+        Code::ImageShrank => Some((
+            "the image became shorter while it was read",
+            "see what writes to the image, and check a copy that nothing writes to",
+        )),
+        Code::NotRescued => Some((
+            "by its map, the copy of the image lacks what ddrescue could not read",
+            "let ddrescue try once more, or look for another copy of the image",
+        )),
+        _ => None,
     }
 }
 
@@ -271,8 +290,8 @@ impl Reading<'_> {
             }
         }
         let Some((disk_start, file_offset)) = place else { return };
-        let host = [Code::HostReadError.as_str(), Code::ImageShrank.as_str()];
-        for fault in of_kind(FaultKind::Lost).filter(|fault| host.contains(&fault.code)) {
+        let from_host = |fault: &&Fault| Code::named(fault.code).and_then(unreadable).is_some();
+        for fault in of_kind(FaultKind::Lost).filter(from_host) {
             let Some(link) = fault.link.or(hidden) else { continue };
             let at = file_offset.saturating_add(fault.range.start.saturating_sub(disk_start));
             let entry = found.unreadable.entry((link, fault.code)).or_insert(Unreadable { bytes: 0, first: at });

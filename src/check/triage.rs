@@ -57,7 +57,9 @@ impl Area {
     #[must_use]
     pub fn of(code: Code) -> Self {
         match code {
-            Code::HostReadError | Code::ImageShrank => Area::Storage,
+            Code::HostReadError | Code::HostReadSkipped | Code::ImageShrank | Code::ImageChanged | Code::NotRescued => {
+                Area::Storage
+            }
             Code::LinkMissing
             | Code::LinkUnproven
             | Code::ParentElsewhere
@@ -137,8 +139,7 @@ fn has_damage_of_its_own(checked: &Checked) -> bool {
 }
 
 fn bytes(ranges: &Ranges, area: Area) -> u64 {
-    let is =
-        |code: &str| Code::ALL.iter().find(|known| known.as_str() == code).is_some_and(|code| Area::of(*code) == area);
+    let is = |code: &str| Code::named(code).is_some_and(|code| Area::of(code) == area);
     let of_area = ranges.iter().filter(|range| is(range.code));
     of_area.fold(0, |sum: u64, range| sum.saturating_add(length(&range.disk)))
 }

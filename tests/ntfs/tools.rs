@@ -93,8 +93,16 @@ struct Mounted(PathBuf);
 impl Drop for Mounted {
     fn drop(&mut self) {
         // ntfs-3g writes all back before umount returns, for it holds the image till then.
-        let done = Command::new("timeout").args(["-k", "5", "120", "umount"]).arg(&self.0).status();
-        if !done.is_ok_and(|status| status.success()) {
+        // Others on the machine may look at the mount for a moment and so keep it busy.
+        let unmounted = (0..50).any(|_| {
+            let done = Command::new("timeout").args(["-k", "5", "120", "umount"]).arg(&self.0).status();
+            let done = done.is_ok_and(|status| status.success());
+            if !done {
+                std::thread::sleep(std::time::Duration::from_millis(100));
+            }
+            done
+        });
+        if !unmounted {
             let _ = Command::new("umount").arg("-l").arg(&self.0).status();
             assert!(std::thread::panicking(), "{} cannot be unmounted", self.0.display());
         }

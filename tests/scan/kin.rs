@@ -32,7 +32,7 @@ fn a_chain_is_found_whatever_its_files_are_called() {
     assert_eq!(image["parent"]["linkage"], middle.data_write_guid.to_string());
     assert_eq!(image["parent"]["places"][0], r".\x_1.avhdx");
     assert_eq!(image["parent"]["proof"], "parent_linkage");
-    assert_eq!(image["parent"]["found_by"], "identity alone");
+    assert_eq!(image["parent"]["found_by"], "its identity");
     assert_eq!(folder.role(&scan, "a.avhdx"), "youngest");
     assert_eq!(folder.role(&scan, "z.bin"), "older");
     assert_eq!(folder.role(&scan, "readme.txt"), "older");

@@ -63,7 +63,7 @@ impl ImageStore for FailingStorage {
         HostFolders.find(folder, components)
     }
 
-    fn list(&self, folder: &Path, depth: Depth, limit: usize) -> Result<Vec<PathBuf>> {
+    fn list(&self, folder: &Path, depth: Depth, limit: usize) -> Result<vhdx_mount::image::Listing> {
         HostFolders.list(folder, depth, limit)
     }
 }

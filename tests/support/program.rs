@@ -85,6 +85,11 @@ impl Drop for Mounted {
     }
 }
 
+/// Unmounts by `umount`. Others on the machine may look at a mount for a moment and so keep it busy.
+pub(crate) fn unmount(at: &Path) {
+    wait_until("an unmount", || run("umount", &[&at]).status.success());
+}
+
 /// Whether nothing is mounted there.
 pub(crate) fn is_gone(at: &Path) -> bool {
     let mounts = fs::read_to_string("/proc/mounts").expect("the mounts");
