@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use fixtures::damage::{Copies, Damage, TableDamage};
+use fixtures::damage::{Damage, TableDamage};
 use fixtures::guid::Guid;
 use fixtures::host_file::HostFile;
 use fixtures::vhdx::log::{DirtyLog, Rollback};
