@@ -150,16 +150,18 @@ fn a_user_may_not_mount_on_the_folder_of_another() {
     assert!(said.contains("FAILED NotPermitted") && said.contains("folder of your own"), "{said}");
 }
 
-/// Hides `fusermount3` in a mount namespace.
-const NO_FUSERMOUNT: &str = "mkdir upper work && mount -t overlay o -o lowerdir=/usr/bin,upperdir=upper,workdir=work \
-                             /usr/bin && rm /usr/bin/fusermount3 && hash -r && ! type -P fusermount3";
+/// Hides `fusermount3` in a mount namespace. The upper folder lies in a tmpfs: where the root is an overlay itself, as in
+/// a container, it cannot lie there.
+const NO_FUSERMOUNT: &str = "mkdir h && mount -t tmpfs t h && cd h && mkdir upper work && \
+                             mount -t overlay o -o lowerdir=/usr/bin,upperdir=upper,workdir=work /usr/bin && cd .. && \
+                             rm /usr/bin/fusermount3 && hash -r && ! type -P fusermount3";
 
 fn can_hide_fusermount(test: &str) -> bool {
     if !can_be_nobody(test) {
         return false;
     }
     let folder = Folder::new();
-    let script = format!("cd '{}' && mount -t tmpfs t . && {NO_FUSERMOUNT}", folder.path().display());
+    let script = format!("cd '{}' && {NO_FUSERMOUNT}", folder.path().display());
     let hidden = run("unshare", &[&"-m", &"bash", &"-c", &script]).status.success();
     if !hidden {
         skip(test, "no overlay file system to hide fusermount3 with");
@@ -172,9 +174,8 @@ fn without_fusermount_root_mounts_all_the_same() {
     if !can_hide_fusermount("without_fusermount_root_mounts_all_the_same") {
         return;
     }
-    let setup = format!("mkdir h && mount -t tmpfs t h && cd h && {NO_FUSERMOUNT} && cd ..");
     let script = r#"serve; stat -c %s "$M/big.bin"; kill $SERVER; wait $SERVER; echo "end $?""#;
-    let said = in_namespace(&setup, ROOT, "", script);
+    let said = in_namespace(NO_FUSERMOUNT, ROOT, "", script);
     assert_eq!(said.lines().collect::<Vec<_>>(), ["16777216", "end 0"]);
 }
 
@@ -183,8 +184,7 @@ fn without_fusermount_a_user_is_told_what_to_install() {
     if !can_hide_fusermount("without_fusermount_a_user_is_told_what_to_install") {
         return;
     }
-    let setup = format!("mkdir h && mount -t tmpfs t h && cd h && {NO_FUSERMOUNT} && cd ..");
-    let said = in_namespace(&setup, NOBODY, "", r#"serve; wait $SERVER; grep FAILED "$OUT"; true"#);
+    let said = in_namespace(NO_FUSERMOUNT, NOBODY, "", r#"serve; wait $SERVER; grep FAILED "$OUT"; true"#);
     assert!(said.contains("FAILED NoFusermount") && said.contains("apt install fuse3"), "{said}");
 }
 
