@@ -52,7 +52,7 @@ fn read<R: ReadAt + Observe>(
 
 #[test]
 fn what_changes_is_doubtful_from_then_on_and_for_ever() {
-    let later = Some(SystemTime::UNIX_EPOCH + Duration::from_nanos(1));
+    let later = Some(SystemTime::UNIX_EPOCH + Duration::from_micros(1));
     for change in
         [Observed { modified: later, ..FIRST }, Observed { size: 100_001, ..FIRST }, Observed { size: 5, ..FIRST }]
     {
