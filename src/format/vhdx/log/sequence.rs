@@ -100,13 +100,19 @@ impl Log<'_> {
         Ok(found)
     }
 
-    /// The offsets of the active sequence's entries, from tail to head; empty where no sequence is complete.
+    /// The offsets of the active sequence's entries, from tail to head; empty where no sequence is complete, or where the
+    /// work limit leaves open which one is.
     pub(super) fn active_sequence(&self, candidates: &Candidates) -> Result<Vec<u32>> {
         let mut budget = u64::from(self.length).saturating_mul(WORK_LIMIT);
         let mut heads: Vec<_> = candidates.by_offset.iter().collect();
         heads.sort_by_key(|(_, candidate)| std::cmp::Reverse(candidate.header.sequence_number));
         for (&head, _) in heads {
-            if let Some(sequence) = self.sequence_of_head(head, candidates, &mut budget)? {
+            let sequence = self.sequence_of_head(head, candidates, &mut budget)?;
+            // Out of work, a higher head may have been passed over unseen: then none is known to be the active one.
+            if budget == 0 {
+                break;
+            }
+            if let Some(sequence) = sequence {
                 return Ok(sequence);
             }
         }
@@ -146,8 +152,10 @@ impl Log<'_> {
         if let Some(known) = candidate.whole.get() {
             return Ok(known);
         }
-        let Some(rest) = budget.checked_sub(u64::from(candidate.header.entry_length)) else { return Ok(false) };
-        *budget = rest;
+        *budget = budget.saturating_sub(u64::from(candidate.header.entry_length));
+        if *budget == 0 {
+            return Ok(false);
+        }
         let whole = self.check(offset, &candidate.header)?;
         candidate.whole.set(Some(whole));
         Ok(whole)
