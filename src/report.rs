@@ -205,6 +205,8 @@ codes! {
     IdentityShared = "identity-shared",
     /// The name is that of a file which a backup makes and should remove: not the newest state.
     BackupLeftover = "backup-leftover",
+    /// A child of the opened image lies beside it: the opened one is not the newest state.
+    YoungerBeside = "younger-beside",
     /// A saved state of the machine lies in its folder: what was in memory then is not on the disk.
     SavedStateBeside = "saved-state-beside",
     /// A log of Hyper-V Replica lies in the machine's folder: changes that one side does not have yet.

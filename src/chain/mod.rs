@@ -2,8 +2,10 @@
 //!
 //! [`locate`] finds where a parent may be, [`link`] judges whether it is the one, [`evidence`] weighs what is not proven,
 //! [`open`](mod@open) follows the links from the youngest to the base, and [`disk`] is the merged result, resolved by
-//! [`map`] window by window. [`doubted`] marks what turns out to be doubtful later.
+//! [`map`] window by window. [`doubted`] marks what turns out to be doubtful later,
+//! and [`beside`] knows what the other files of the folder say about the chain.
 
+pub mod beside;
 mod disk;
 mod doubted;
 mod evidence;

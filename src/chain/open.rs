@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::beside;
 use super::disk::{Disk, DiskLink};
 use super::doubted::DoubtedLayer;
 use super::evidence::{DiskJudge, Evidence};
@@ -102,6 +103,7 @@ fn open_with(
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     opening.push(store.open_named(&path)?, Found::Opened, None)?;
     opening.follow()?;
+    opening.findings.extend(beside::findings(store, &opening.links));
     let disk = Arc::new(opening.disk()?);
     Ok(Chain { links: opening.links, findings: opening.findings, disk })
 }

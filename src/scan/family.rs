@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::ScannedImage;
 use super::places::{Asked, Standing, names};
-use super::{ScannedImage, beside};
 use crate::bytes::Guid;
-use crate::chain::{LinkProof, judge};
+use crate::chain::{LinkProof, beside, judge};
 use crate::layer::Identity;
 
 /// How an image hangs together with the others. Numbers are those of the images.

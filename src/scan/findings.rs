@@ -2,12 +2,10 @@
 
 use std::path::Path;
 
-use super::{Beside, BesideKind, Ending, Role, Scan, ScannedChain, beside};
+use super::{Beside, Ending, Role, Scan, ScannedChain};
+use crate::chain::beside::{self, name_some};
 use crate::chain::{Found, LinkProof, MAX_LINKS};
 use crate::report::{Code, Finding, Severity};
-
-/// Files that one finding names.
-const MAX_NAMED: usize = 4;
 
 impl Scan {
     /// What is unusual about a chain: its links, how it ends, what lies beside it. What was found inside the images is told
@@ -45,13 +43,10 @@ impl Scan {
         let mut findings = Vec::new();
         let (Some(image), Some(kin)) = (self.images.get(link), self.kin.get(link)) else { return findings };
         if kin.role == Role::Leftover {
-            let text =
-                "by its name a backup made this file and did not remove it: it is not the machine's newest state";
-            let finding = Finding::new(Code::BackupLeftover, Severity::Warning, text);
-            findings.push(match &kin.parent {
+            findings.extend(beside::leftover(&image.path).map(|finding| match &kin.parent {
                 Some(parent) => finding.advise(format!("its parent is {}", self.path_of(parent.image))),
                 None => finding,
-            });
+            }));
         }
         let copies = name_some(self.copies(link).filter_map(|copy| self.path(copy)));
         if !copies.is_empty() {
@@ -130,22 +125,7 @@ impl Scan {
         folders.sort_unstable();
         folders.dedup();
         let here: Vec<&Beside> = folders.iter().flat_map(|folder| self.beside_machine(folder)).collect();
-        let named = |kind| {
-            let files = here.iter().filter(|one| one.kind == kind);
-            Some(name_some(files.map(|one| one.path.as_path()))).filter(|files| !files.is_empty())
-        };
-        let saved = named(BesideKind::SavedState).map(|files| {
-            let text = format!(
-                "a saved state may hold what never reached the disk; a .vmrs is there for every machine and large only where it was saved: {files}"
-            );
-            Finding::new(Code::SavedStateBeside, Severity::Information, text)
-        });
-        let replica = named(BesideKind::ReplicaLog).map(|files| {
-            let text =
-                format!("Hyper-V Replica has logs here, which hold changes that one side does not have yet: {files}");
-            Finding::new(Code::ReplicaLogBeside, Severity::Warning, text)
-        });
-        saved.into_iter().chain(replica).collect()
+        beside::machine_findings(&here)
     }
 
     fn path(&self, image: usize) -> Option<&Path> {
@@ -155,14 +135,4 @@ impl Scan {
     fn path_of(&self, image: usize) -> String {
         self.path(image).map(|path| path.display().to_string()).unwrap_or_default()
     }
-}
-
-/// The first few files, and how many there are more; nothing where there are none.
-fn name_some<'a>(mut files: impl Iterator<Item = &'a Path>) -> String {
-    let mut named: Vec<String> = files.by_ref().take(MAX_NAMED).map(|file| file.display().to_string()).collect();
-    match files.count() {
-        0 => {}
-        more => named.push(format!("and {more} more")),
-    }
-    named.join(", ")
 }

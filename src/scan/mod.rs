@@ -1,11 +1,10 @@
 //! Every image below some folders, and which belong together.
 //!
 //! [`survey`] looks at all files, a few at a time, and reads no more of each than its headers and metadata; [`family`]
-//! finds out by identity who is whose parent, [`places`] compares that with what the children record, and [`beside`]
-//! knows the other files of a machine's folder. [`findings`] says what is unusual about a chain, [`mod@report`] makes one JSON
+//! finds out by identity who is whose parent, [`places`] compares that with what the children record, and
+//! [`beside`](crate::chain::beside) knows the other files of a machine's folder. [`findings`] says what is unusual about a chain, [`mod@report`] makes one JSON
 //! object of it all.
 
-mod beside;
 mod family;
 mod findings;
 mod places;
@@ -17,14 +16,14 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use crate::bytes::Guid;
-use crate::chain::MAX_LINKS;
+pub use crate::chain::beside::{Beside, BesideKind};
+use crate::chain::{MAX_LINKS, beside};
 use crate::error::Result;
 use crate::format::vhdx::LogState;
 use crate::image::ImageStore;
 use crate::layer::{Geometry, Identity, ParentRecord};
 use crate::report::Finding;
 
-pub use beside::{Beside, BesideKind};
 use family::Bearers;
 pub use family::{FoundParent, Kin, Role};
 pub use places::Standing;
@@ -122,7 +121,7 @@ pub fn scan(store: &dyn ImageStore, folders: &[PathBuf]) -> Result<Scan> {
     scan.bearers = family::bearers(&scan.images);
     scan.kin = family::find(&scan.images, &scan.bearers);
     for (number, image) in scan.images.iter().enumerate() {
-        scan.by_name.entry(places::file_name(&image.path)).or_default().push(number);
+        scan.by_name.entry(beside::file_name(&image.path)).or_default().push(number);
     }
     for (number, one) in scan.beside.iter().enumerate() {
         scan.machines.entry(beside::machine_folder(&one.path).to_owned()).or_default().push(number);

@@ -54,11 +54,6 @@ pub(super) fn names(image: &ScannedImage) -> Vec<Names> {
     std::iter::once(&image.path).chain(&image.also).map(|path| names_in(path)).collect()
 }
 
-/// A file's name in lower case.
-pub(super) fn file_name(path: &Path) -> String {
-    path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default()
-}
-
 fn names_in(path: &Path) -> Names {
     let name = |component| match component {
         Component::Normal(name) => Some(name.to_string_lossy().to_lowercase()),

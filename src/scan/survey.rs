@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Bearers, Beside, Scan, ScannedImage, UnreadImage, Unreadable, beside};
+use super::{Bearers, Beside, Scan, ScannedImage, UnreadImage, Unreadable};
 use crate::Faults;
+use crate::chain::beside;
 use crate::error::{Error, Result};
 use crate::format::{self, FormatOptions, Sniffed};
 use crate::image::{Depth, FileId, ImageStore, OpenedImage, ReadAt};

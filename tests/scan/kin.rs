@@ -283,4 +283,25 @@ fn what_lies_beside_the_disks_is_noted() {
     let kinds: Vec<String> = list(&scan["beside"]).iter().map(|one| string(&one["kind"])).collect();
     assert_eq!(kinds, ["saved-state", "saved-state", "replica-log"]);
     assert!(folder.text().contains("[replica-log-beside]"));
+    assert_eq!(opened(&folder, "a/Virtual Hard Disks/a.vhdx"), ["saved-state-beside"]);
+    assert_eq!(opened(&folder, "b/b.vhdx"), ["replica-log-beside"]);
+}
+
+/// The findings of opening an image.
+fn opened(folder: &Folder, name: &str) -> Vec<String> {
+    let output = run(PROGRAM, &[&"info", &"--json", &folder.path(name)]);
+    codes(&serde_json::from_slice::<Value>(&output.stdout).expect("JSON")["findings"])
+}
+
+#[test]
+fn whoever_opens_an_older_link_is_told() {
+    let mut folder = Folder::new(19);
+    let base = folder.base("base.vhdx");
+    let child = folder.child(&base, "base.vhdx", "base_1.avhdx");
+    folder.child(&child, "base_1.avhdx", "base_2.avhdx");
+    folder.child(&child, "base_1.avhdx", "base_2-AutoRecovery.avhdx");
+    assert_eq!(opened(&folder, "base.vhdx"), ["younger-beside"]);
+    assert_eq!(opened(&folder, "base_1.avhdx"), ["younger-beside"]);
+    assert!(opened(&folder, "base_2.avhdx").is_empty());
+    assert_eq!(opened(&folder, "base_2-AutoRecovery.avhdx"), ["backup-leftover"]);
 }

@@ -1,0 +1,211 @@
+//! Other files of a Hyper-V machine's folder that say that a disk is not the machine's last state, and names that backups
+//! leave behind.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::link::{Link, judge};
+use crate::bytes::Guid;
+use crate::format;
+use crate::image::{Depth, ImageStore};
+use crate::report::{Code, Finding, Severity};
+
+/// Files that one finding names.
+const MAX_NAMED: usize = 4;
+
+/// Files that are listed in one folder of a machine.
+const MAX_FILES: usize = 10_000;
+
+/// Images of a folder that are asked whether they are younger, and how long: the answer is welcome, not needed.
+const MAX_ASKED: usize = 64;
+const LONGEST_ASKING: Duration = Duration::from_millis(500);
+
+/// Folders in which Hyper-V keeps what belongs to a machine, by their names in lower case and as it spells them.
+const PARTS: [(&str, &str); 4] = [
+    ("virtual hard disks", "Virtual Hard Disks"),
+    ("virtual machines", "Virtual Machines"),
+    ("snapshots", "Snapshots"),
+    ("planned virtual machines", "Planned Virtual Machines"),
+];
+
+/// A file that says that a disk is not the machine's last state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Beside {
+    /// Its path.
+    pub path: PathBuf,
+    /// What it says.
+    pub kind: BesideKind,
+}
+
+/// The kinds of [`Beside`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum BesideKind {
+    /// `.vsv`, `.vmrs`, or a `.bin` named by a GUID: the memory and the devices of a machine that was saved. A `.vmrs` is
+    /// there for every machine of Windows Server 2016 and later, and large only where the machine was saved.
+    SavedState,
+    /// `.hrl`: what Hyper-V Replica has written down and not carried over, or not carried out.
+    ReplicaLog,
+}
+
+/// What sort of file it is, by its name.
+pub(crate) fn kind_of(path: &Path) -> Option<BesideKind> {
+    let extension = path.extension()?.to_string_lossy().to_lowercase();
+    match extension.as_str() {
+        "vsv" | "vmrs" => Some(BesideKind::SavedState),
+        // A common ending; Hyper-V names the file by the machine's GUID.
+        "bin" if is_guid(path.file_stem()?) => Some(BesideKind::SavedState),
+        "hrl" => Some(BesideKind::ReplicaLog),
+        _ => None,
+    }
+}
+
+/// Whether an image bears the name of one that a backup makes for its own use. Hyper-V makes `NAME-AutoRecovery.avhdx` over
+/// the disk while a shadow copy is taken and writes to it what applications undo in the copy. The machine never runs on it.
+pub(crate) fn is_leftover(path: &Path) -> bool {
+    file_name(path).contains("autorecovery")
+}
+
+/// Whether a file is named like a disk image.
+pub(crate) fn is_named_like_an_image(path: &Path) -> bool {
+    let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
+    extension.is_some_and(|extension| matches!(extension.as_str(), "vhdx" | "avhdx" | "vhd" | "avhd" | "vhds"))
+}
+
+/// The folder of the machine that a file belongs to: Hyper-V keeps disks, configuration and checkpoints in folders of
+/// well-known names below it.
+pub(crate) fn machine_folder(file: &Path) -> &Path {
+    let mut folder = file.parent().unwrap_or(file);
+    while let (Some(name), Some(above)) = (folder.file_name(), folder.parent()) {
+        let is_part = PARTS.iter().any(|(part, _)| *part == file_name(folder));
+        if !is_part && !is_guid(name) {
+            break;
+        }
+        folder = above;
+    }
+    folder
+}
+
+fn is_guid(name: &std::ffi::OsStr) -> bool {
+    name.to_str().is_some_and(|name| Guid::parse(name).is_some())
+}
+
+/// A file's name in lower case, as Windows compares names.
+pub(crate) fn file_name(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default()
+}
+
+/// That an image is a backup's leftover, if its name says so.
+pub(crate) fn leftover(path: &Path) -> Option<Finding> {
+    let text = "by its name a backup made this file and did not remove it: it is not the machine's newest state";
+    is_leftover(path).then(|| Finding::new(Code::BackupLeftover, Severity::Warning, text))
+}
+
+/// What saved states and replica logs say about the disks of their machine.
+pub(crate) fn machine_findings(files: &[&Beside]) -> Vec<Finding> {
+    let named = |kind| {
+        let files = files.iter().filter(|one| one.kind == kind);
+        Some(name_some(files.map(|one| one.path.as_path()))).filter(|files| !files.is_empty())
+    };
+    let saved = named(BesideKind::SavedState).map(|files| {
+        let text = format!(
+            "a saved state may hold what never reached the disk; a .vmrs is there for every machine and large only where it was saved: {files}"
+        );
+        Finding::new(Code::SavedStateBeside, Severity::Information, text)
+    });
+    let replica = named(BesideKind::ReplicaLog).map(|files| {
+        let text =
+            format!("Hyper-V Replica has logs here, which hold changes that one side does not have yet: {files}");
+        Finding::new(Code::ReplicaLogBeside, Severity::Warning, text)
+    });
+    saved.into_iter().chain(replica).collect()
+}
+
+/// The first few files, and how many there are more; nothing where there are none.
+pub(crate) fn name_some<'a>(mut files: impl Iterator<Item = &'a Path>) -> String {
+    let mut named: Vec<String> = files.by_ref().take(MAX_NAMED).map(|file| file.display().to_string()).collect();
+    match files.count() {
+        0 => {}
+        more => named.push(format!("and {more} more")),
+    }
+    named.join(", ")
+}
+
+/// What the folders of an opened chain say about it: whether its youngest link is the newest state.
+pub(super) fn findings(store: &dyn ImageStore, links: &[Link]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (number, link) in (0u32..).zip(links) {
+        let file = Some(link.path.display().to_string());
+        findings.extend(leftover(&link.path).map(|finding| Finding { link: Some(number), file, ..finding }));
+    }
+    findings.extend(younger(store, links));
+    let folders: BTreeSet<&Path> = links.iter().map(|link| machine_folder(&link.path)).collect();
+    let files: Vec<Beside> = folders.into_iter().flat_map(|folder| files_of_machine(store, folder)).collect();
+    findings.extend(machine_findings(&files.iter().collect::<Vec<_>>()));
+    findings
+}
+
+/// The saved states and replica logs of a machine. A folder that is not there, or cannot be listed, has none.
+fn files_of_machine(store: &dyn ImageStore, folder: &Path) -> Vec<Beside> {
+    let parts = PARTS.iter().map(|(_, part)| (folder.join(part), Depth::Below));
+    let listings = std::iter::once((folder.to_owned(), Depth::Folder)).chain(parts);
+    let files = listings.filter_map(|(folder, depth)| store.list(&folder, depth, MAX_FILES).ok());
+    files.flat_map(|listing| listing.files).filter_map(|path| Some(Beside { kind: kind_of(&path)?, path })).collect()
+}
+
+/// Images beside the opened one that are its children: then it is not the newest state.
+fn younger(store: &dyn ImageStore, links: &[Link]) -> Option<Finding> {
+    let opened = links.first()?;
+    let guid = opened.layer.identity().data_write_guid?;
+    let began = Instant::now();
+    let listing = store.list(opened.path.parent()?, Depth::Folder, MAX_FILES).ok()?;
+    let images = listing.files.iter().filter(|path| {
+        is_named_like_an_image(path) && !is_leftover(path) && links.iter().all(|link| link.path != **path)
+    });
+    let is_child = |path: &&PathBuf| {
+        let identity = store.open_found(path).ok().and_then(|opened| format::identify(&opened.image));
+        identity.and_then(|identity| identity.parent).is_some_and(|record| judge(&record, guid).is_some())
+    };
+    let asked = images.take(MAX_ASKED).take_while(|_| began.elapsed() < LONGEST_ASKING);
+    let children = name_some(asked.filter(is_child).map(PathBuf::as_path));
+    if children.is_empty() {
+        return None;
+    }
+    let text = format!("this is not the newest state of the machine: made over it was {children}");
+    let finding = Finding::new(Code::YoungerBeside, Severity::Information, text).advise(
+        "to see the disk as it was left, open the youngest image; `vhdx-mount scan FOLDER` shows which that is",
+    );
+    Some(Finding { link: Some(0), file: Some(opened.path.display().to_string()), ..finding })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GUID: &str = "3c8f1a2e-0001-4aaa-8bbb-100000000000";
+
+    #[test]
+    fn a_bin_counts_only_under_a_guid() {
+        assert_eq!(kind_of(Path::new("x/firmware.bin")), None);
+        assert_eq!(kind_of(&Path::new("x").join(format!("{GUID}.bin"))), Some(BesideKind::SavedState));
+        assert_eq!(kind_of(Path::new("x/a.VMRS")), Some(BesideKind::SavedState));
+        assert_eq!(kind_of(Path::new("x/disk.hrl")), Some(BesideKind::ReplicaLog));
+        assert_eq!(kind_of(Path::new("x/disk.vhdx")), None);
+    }
+
+    #[test]
+    fn disks_and_states_of_one_machine_have_one_folder() {
+        let state = Path::new("/vms/a/Virtual Machines").join(GUID).join("x.vsv");
+        for file in [Path::new("/vms/a/Virtual Hard Disks/a.vhdx"), Path::new("/vms/a/a.vhdx"), &state] {
+            assert_eq!(machine_folder(file), Path::new("/vms/a"), "{}", file.display());
+        }
+        assert_eq!(machine_folder(Path::new("a.vhdx")), Path::new(""));
+    }
+
+    #[test]
+    fn auto_recovery_is_a_leftover_whatever_its_case() {
+        assert!(is_leftover(Path::new("/v/VM-AutoRecovery.avhdx")));
+        assert!(is_leftover(Path::new("/v/vm-AUTORECOVERY (2).avhdx")));
+        assert!(!is_leftover(Path::new("/AutoRecovery/VM.avhdx")), "the folder's name does not count");
+    }
+}
