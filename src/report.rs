@@ -215,7 +215,9 @@ codes! {
     GptPrimaryBad = "gpt-primary-bad",
     /// The backup GPT does not hold.
     GptBackupBad = "gpt-backup-bad",
-    /// A partition table entry breaks its rules.
+    /// A GPT that holds, and a master boot record that has partitions of its own and announces none: the latter are shown.
+    GptUnprotected = "gpt-unprotected",
+    /// A partition table entry breaks its rules, or two claim the same bytes.
     PartitionBad = "partition-bad",
     /// A part of a partition table could not be read.
     PartitionTableUnreadable = "partition-table-unreadable",

@@ -1,10 +1,17 @@
 //! Partition tables, whole and damaged: where the volumes lie, how they are numbered, what is said.
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
+use std::path::Path;
 
 use fixtures::bytes::Bytes;
 use fixtures::gpt::{self, Gpt};
 use fixtures::mbr::{Entry, Extended, Logical, Mbr};
+use fixtures::vhdx::{Block, Image};
+use mount_api::{Case, NodeId, RangeKind, Time, Tree};
+use vhdx_mount::chain::{self, ChainOptions};
+use vhdx_mount::fs::FsOptions;
+use vhdx_mount::image::HostFolders;
+use vhdx_mount::namespace::{Inventory, Namespace, Shown};
 use vhdx_mount::report::Finding;
 use vhdx_mount::volume::{self, PartitionTable, Scheme};
 
@@ -148,6 +155,12 @@ fn extended_boot_records_that_go_round_or_end_in_nothing_keep_those_before() {
     let (table, codes) = find(&nothing, 512);
     assert_eq!((places(&table), codes), (mbr_places()[..4].to_vec(), vec!["partition-bad"]));
 
+    // Whatever its entries' status bytes are: another record leads here.
+    let mut odd = mbr_disk();
+    odd[13_000 * 512 + 446] = 0x41;
+    let (table, codes) = find(&odd, 512);
+    assert_eq!((places(&table), codes), (mbr_places(), vec![]));
+
     let mut cut = mbr_disk();
     cut.truncate(10_000 * 512);
     let (table, codes) = find(&cut, 512);
@@ -165,12 +178,26 @@ fn a_gpt_of_an_earlier_life_does_not_hide_the_partitions_of_an_mbr() {
         }
         mbr().write(&mut disk);
         let (table, codes) = find(&disk, 512);
-        assert_eq!((table.scheme, places(&table), codes), (Scheme::Mbr, mbr_places(), vec![]), "{primary_is_left}");
+        let told = if primary_is_left { vec!["gpt-unprotected"] } else { vec![] };
+        assert_eq!((table.scheme, places(&table), codes), (Scheme::Mbr, mbr_places(), told), "{primary_is_left}");
     }
     // Where the first sector tells nothing, the GPT does.
     let mut disk = gpt_disk(512);
     disk[..512].fill(0);
     assert_eq!(places(&find(&disk, 512).0), gpt_places(512));
+}
+
+#[test]
+fn partitions_that_claim_the_same_bytes_are_told_and_shown() {
+    let mut disk = vec![0; DISK];
+    Gpt::new(512).with(256, 100).with(300, 10).with(356, 10).with(320, 2).write(&mut disk);
+    let mut findings: Vec<Finding> = Vec::new();
+    let table = volume::find(&disk, 512, &mut findings);
+    assert_eq!(table.partitions.len(), 4);
+    let [finding] = findings.as_slice() else { panic!("{findings:?}") };
+    assert_eq!(finding.code.as_str(), "partition-bad");
+    // 2 and 4 lie in 1; 3 begins where 1 ends.
+    assert!(finding.text.contains("partitions 1 and 2") && finding.text.contains("1 more"), "{}", finding.text);
 }
 
 #[test]
@@ -197,27 +224,11 @@ fn a_disk_without_a_table_is_one_volume() {
 
 #[test]
 fn a_partition_that_claims_exabytes_is_mapped_at_once() {
-    use fixtures::vhdx::{Block, Image};
-    use mount_api::{Case, NodeId, RangeKind, Time, Tree};
-    use std::ops::ControlFlow;
-    use vhdx_mount::chain::{self, ChainOptions};
-    use vhdx_mount::fs::FsOptions;
-    use vhdx_mount::image::HostFolders;
-    use vhdx_mount::namespace::{Inventory, Namespace, Shown};
-
     let table = Gpt::new(512).with(2048, (1 << 54) - 4096);
     let mut disk = vec![0; DISK];
     table.write(&mut disk);
     let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("disk.vhdx");
-    let mut image = Image::dynamic(DISK as u64);
-    let size = image.block_size as usize;
-    for (number, bytes) in (0..).zip(disk.chunks(size)) {
-        image.blocks.insert(number, Block::fully_present(fixtures::fill::Fill::bytes(number * size as u64, bytes)));
-    }
-    image.write_to(&path).expect("an image is written");
-    let chain = chain::open(&HostFolders, &path, &ChainOptions::default()).expect("a chain");
-    let tree = Namespace::new(&Inventory::take(chain, &FsOptions::default()), Shown::Everything, "", Time(0));
+    let tree = Namespace::new(&inventory(&disk, folder.path()), Shown::Everything, "", Time(0));
     let node = tree.lookup(NodeId::ROOT, &"volume-1.raw".into(), Case::Sensitive).expect("the volume");
     let length = tree.attr(node).expect("its attributes").size;
     let mut last = None;
@@ -228,4 +239,37 @@ fn a_partition_that_claims_exabytes_is_mapped_at_once() {
     .expect("its ranges");
     assert_eq!(last, Some((length, RangeKind::Lost("read-past-end"))));
     assert!(length > 1 << 60, "{length}");
+}
+
+#[test]
+fn hundreds_of_partitions_over_one_volume_do_not_open_it_hundreds_of_times() {
+    let volume = fixtures::ntfs::volume();
+    let mut disk = vec![0; DISK];
+    disk.write_at(1 << 20, &volume.bytes_at(0, volume.size() as usize));
+    let mut table = Gpt { entry_count: 256, ..Gpt::new(512) };
+    for _ in 0..200 {
+        table = table.with(2048, volume.size() / 512);
+    }
+    table.write(&mut disk);
+    let folder = tempfile::tempdir().expect("a folder");
+    let inventory = inventory(&disk, folder.path());
+    assert_eq!(inventory.volumes.len(), 200);
+    for volume in &inventory.volumes {
+        let codes: Vec<_> = volume.findings.iter().map(|finding| finding.code.as_str()).collect();
+        let opened = volume.partition.number <= 128;
+        assert_eq!((volume.tree.is_some(), codes.contains(&"volume-unread")), (opened, !opened));
+    }
+}
+
+/// What a disk holds, read from one image.
+fn inventory(disk: &[u8], folder: &Path) -> Inventory {
+    let path = folder.join("disk.vhdx");
+    let mut image = Image::dynamic(disk.len() as u64);
+    let size = image.block_size as usize;
+    for (number, bytes) in (0..).zip(disk.chunks(size)) {
+        image.blocks.insert(number, Block::fully_present(fixtures::fill::Fill::bytes(number * size as u64, bytes)));
+    }
+    image.write_to(&path).expect("an image is written");
+    let chain = chain::open(&HostFolders, &path, &ChainOptions::default()).expect("a chain");
+    Inventory::take(chain, &FsOptions::default())
 }

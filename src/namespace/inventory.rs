@@ -10,6 +10,9 @@ use crate::image::{ReadAt, Slice};
 use crate::report::{Code, Finding, Severity};
 use crate::volume::{self, Partition, Scheme};
 
+/// Volumes whose file systems are opened: as many as Windows gives a disk. A forged table of thousands would fill the memory.
+const MAX_OPENED: usize = 128;
+
 /// An opened disk.
 pub struct Inventory {
     /// The images.
@@ -45,7 +48,13 @@ impl Inventory {
         let mut findings = Vec::new();
         let disk: Arc<dyn ReadAt> = chain.disk().clone();
         let table = volume::find(&disk, chain.disk().geometry().logical_sector_size, &mut findings);
-        let volumes = table.partitions.into_iter().map(|partition| Volume::open(&disk, partition, options)).collect();
+        let opened = table.partitions.into_iter().zip(1usize..);
+        let volumes = opened
+            .map(|(partition, nth)| match nth {
+                ..=MAX_OPENED => Volume::open(&disk, partition, options),
+                _ => Volume::leave(&disk, partition),
+            })
+            .collect();
         Inventory { chain, scheme: table.scheme, volumes, findings, lost_reads: LostReads::Fail }
     }
 
@@ -82,9 +91,20 @@ impl Inventory {
 
 impl Volume {
     fn open(disk: &Arc<dyn ReadAt>, partition: Partition, options: &FsOptions) -> Self {
-        let size = partition.disk.end.saturating_sub(partition.disk.start);
-        let bytes: Arc<dyn ReadAt> = Arc::new(Slice::new(Arc::clone(disk), partition.disk.start, size));
+        let bytes = bytes_of(disk, &partition);
         let opened = fs::open(&bytes, options);
         Volume { partition, bytes, file_system: opened.name, tree: opened.tree, findings: opened.findings }
     }
+
+    /// The volume as bytes alone.
+    fn leave(disk: &Arc<dyn ReadAt>, partition: Partition) -> Self {
+        let text = format!("the disk has more than {MAX_OPENED} partitions: the files of this one are not shown");
+        let finding = Finding::new(Code::VolumeUnread, Severity::Warning, text);
+        Volume { bytes: bytes_of(disk, &partition), partition, file_system: None, tree: None, findings: vec![finding] }
+    }
+}
+
+fn bytes_of(disk: &Arc<dyn ReadAt>, partition: &Partition) -> Arc<dyn ReadAt> {
+    let size = partition.disk.end.saturating_sub(partition.disk.start);
+    Arc::new(Slice::new(Arc::clone(disk), partition.disk.start, size))
 }

@@ -63,6 +63,11 @@ pub(super) fn read(
     }
 }
 
+/// The primary GPT of this sector size, if it holds.
+pub(super) fn read_primary(disk: &dyn ReadAt, sector_size: u64) -> Option<Vec<Partition>> {
+    table(disk, sector_size, sector_size).ok().map(|(partitions, _)| partitions)
+}
+
 /// The table whose header stands at byte `at`, if header and entries hold.
 fn table(disk: &dyn ReadAt, at: u64, sector_size: u64) -> Result<(Vec<Partition>, Header), String> {
     let header = header(disk, at, sector_size)?;

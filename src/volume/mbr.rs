@@ -10,6 +10,9 @@ use crate::report::{Code, Finding, Severity};
 /// Logical partitions that are followed; nobody has more.
 const MAX_LOGICAL: usize = 128;
 
+/// Bytes of one entry.
+const ENTRY_LENGTH: usize = 16;
+
 /// One entry of a boot record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Entry {
@@ -41,19 +44,23 @@ impl BootRecord {
 
 /// Parses the first sector. `None` where it is none, or the boot sector of a volume, which bears the same signature.
 pub(super) fn parse(sector: &[u8]) -> Option<BootRecord> {
+    let record = parse_extended(sector)?;
+    let plausible = sector.get(446..510)?.iter().step_by(ENTRY_LENGTH).all(|status| status & 0x7f == 0);
+    let any = record.0.iter().any(|entry| entry.is_used() && entry.first_lba > 0);
+    (plausible && any).then_some(record)
+}
+
+/// Parses an extended boot record. That is one because another record leads to it, so its signature is enough; one
+/// without logical partitions has no entries.
+fn parse_extended(sector: &[u8]) -> Option<BootRecord> {
     if array(sector, 510)? != [0x55, 0xaa] || is_volume_boot_sector(sector) {
         return None;
     }
     let mut entries = [Entry { kind: 0, first_lba: 0, sectors: 0 }; 4];
-    for (entry, bytes) in entries.iter_mut().zip(sector.get(446..510)?.as_chunks::<16>().0) {
-        let [status, ..] = *bytes;
-        if status & 0x7f != 0 {
-            return None;
-        }
+    for (entry, bytes) in entries.iter_mut().zip(sector.get(446..510)?.as_chunks::<ENTRY_LENGTH>().0) {
         *entry = Entry { kind: *bytes.get(4)?, first_lba: u32_le(bytes, 8)?, sectors: u32_le(bytes, 12)? };
     }
-    let any = entries.iter().any(|entry| entry.is_used() && entry.first_lba > 0);
-    any.then_some(BootRecord(entries))
+    Some(BootRecord(entries))
 }
 
 /// Whether the sector begins like a volume: a jump and the name of a file system.
@@ -121,11 +128,9 @@ fn logical(
             findings.push(broken(Code::PartitionTableUnreadable, text));
             return;
         };
-        let Some(record) = parse(&sector) else {
-            // The record of an extended partition without logical ones has the signature and no entry.
-            if array(&sector, 510) != Some([0x55, 0xaa]) {
-                findings.push(broken(Code::PartitionBad, "an extended boot record does not bear its signature"));
-            }
+        let Some(record) = parse_extended(&sector) else {
+            let text = "what should be an extended boot record is none: the logical partitions behind it are not known";
+            findings.push(broken(Code::PartitionBad, text));
             return;
         };
         let number = partitions.iter().map(|p| p.number).max().unwrap_or(0).max(4).saturating_add(1);

@@ -78,6 +78,7 @@ pub fn find(disk: &dyn ReadAt, logical_sector_size: u32, findings: &mut Vec<Find
     let gpt = if protective || mbr.is_none() {
         sizes.iter().find_map(|size| gpt::read(disk, *size, protective, findings))
     } else {
+        findings.extend(sizes.iter().find_map(|size| unprotected(disk, *size)));
         None
     };
     let (scheme, partitions) = match (gpt, mbr) {
@@ -105,7 +106,43 @@ pub fn find(disk: &dyn ReadAt, logical_sector_size: u32, findings: &mut Vec<Find
                 .versus(format!("at most {} bytes", disk.size()), format!("{} bytes", partition.disk.end)),
         );
     }
+    findings.extend(overlap(&partitions));
     PartitionTable { scheme, partitions }
+}
+
+/// That a whole GPT stands where the master boot record does not announce one.
+fn unprotected(disk: &dyn ReadAt, sector_size: u64) -> Option<Finding> {
+    let count = gpt::read_primary(disk, sector_size)?.len();
+    let text = format!(
+        "the disk has a GPT too, of {count} partitions, but its master boot record lists partitions of its own: these are shown"
+    );
+    let advice = "if they make no sense, the first sector was overwritten: disk.raw holds the whole disk for tools that read the GPT";
+    Some(Finding::new(Code::GptUnprotected, Severity::Warning, text).at("GPT header", sector_size).advise(advice))
+}
+
+/// That partitions claim the same bytes.
+fn overlap(partitions: &[Partition]) -> Option<Finding> {
+    let mut by_start: Vec<&Partition> = partitions.iter().collect();
+    by_start.sort_by_key(|partition| (partition.disk.start, partition.number));
+    let mut farthest: Option<&Partition> = None;
+    let (mut count, mut first) = (0usize, None);
+    for partition in by_start {
+        if let Some(before) = farthest.filter(|before| before.disk.end > partition.disk.start) {
+            count = count.saturating_add(1);
+            first.get_or_insert((before.number, partition.number));
+        }
+        farthest = Some(farthest.filter(|before| before.disk.end >= partition.disk.end).unwrap_or(partition));
+    }
+    let (before, behind) = first?;
+    let text = format!(
+        "partitions {before} and {behind} claim the same bytes{}",
+        match count {
+            1 => String::new(),
+            more => format!(", as do {} more", more.saturating_sub(1)),
+        }
+    );
+    let advice = "each is shown as the table has it; at most one of them can be right";
+    Some(Finding::new(Code::PartitionBad, Severity::Warning, text).advise(advice))
 }
 
 impl PartitionType {
