@@ -26,6 +26,7 @@ pub mod bytes;
 pub mod chain;
 pub mod check;
 pub mod error;
+pub mod extract;
 pub mod format;
 pub mod fs;
 pub mod image;

@@ -36,6 +36,7 @@ const AFTER_HELP: &str = "Examples:
   vhdx-mount info VM_1A2B.avhdx           the chain, its state, its volumes
   vhdx-mount check VM_1A2B.avhdx          reads all of it: lost bytes, the files they touch, what to do
   vhdx-mount ls VM_1A2B.avhdx volume-2/Users
+  vhdx-mount extract VM_1A2B.avhdx --to /rescue volume-2/Users
   vhdx-mount scan /vms                    which images there are, and which to open
   vhdx-mount unmount /mnt/x
 
@@ -53,6 +54,8 @@ pub(crate) enum Command {
     Info(InfoArgs),
     /// Read everything; show what is lost, what is doubtful, and which files that touches.
     Check(CheckArgs),
+    /// Copy files out, without mounting: in bulk, hashed, with a manifest that says what is whole.
+    Extract(Box<super::extract::ExtractArgs>),
     /// List files without mounting.
     Ls(LsArgs),
     /// Show every image below some folders, which belong together, and which to open.

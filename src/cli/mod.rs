@@ -6,6 +6,7 @@ mod background;
 mod chain;
 mod check;
 mod escape;
+mod extract;
 mod info;
 mod logging;
 mod ls;
@@ -17,6 +18,8 @@ mod progress_line;
 mod say;
 mod scan;
 mod units;
+#[cfg(any(test, not(target_os = "linux")))]
+mod windows_names;
 
 use std::process::ExitCode;
 
@@ -49,6 +52,7 @@ fn dispatch(cli: &Cli) -> Result<Outcome, Failure> {
     match &cli.command {
         Some(Command::Info(args)) => info::run(args, &cli.verbosity),
         Some(Command::Check(args)) => check::run(args, &cli.verbosity),
+        Some(Command::Extract(args)) => extract::run(args, &cli.verbosity),
         Some(Command::Ls(args)) => ls::run(args),
         Some(Command::Scan(args)) => scan::run(args, &cli.verbosity),
         Some(Command::Unmount(args)) => mount::unmount(args),

@@ -46,6 +46,20 @@ fn spell(name: &Name) -> Vec<u8> {
     name.to_string_lossy().into_bytes()
 }
 
+/// A name as this host spells it.
+#[cfg(target_os = "linux")]
+pub(crate) fn spell_on_host(name: &Name) -> std::ffi::OsString {
+    use std::os::unix::ffi::OsStringExt;
+    std::ffi::OsString::from_vec(spell(name))
+}
+
+/// A name as this host spells it: what Windows allows in no name becomes `%` and two hex digits, as does a dot or blank at
+/// the end, the first letter of a name that means a device, and a `%` that stands before two such digits.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn spell_on_host(name: &Name) -> std::ffi::OsString {
+    super::windows_names::spell(name)
+}
+
 /// The names of a path that was typed: between slashes, and on Windows between backslashes too.
 #[cfg(target_os = "linux")]
 fn names(path: &OsStr) -> Vec<Name> {

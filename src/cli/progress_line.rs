@@ -40,13 +40,13 @@ fn show(progress: &Progress, done: &AtomicBool) {
             phase = progress.phase();
             since = (Instant::now(), progress.bytes_read());
         }
-        write(&line(progress, since.0.elapsed(), progress.bytes_read().saturating_sub(since.1)), &mut width);
+        write_over(&line(progress, since.0.elapsed(), progress.bytes_read().saturating_sub(since.1)), &mut width);
     }
-    write("", &mut width);
+    write_over("", &mut width);
 }
 
 /// Writes over what stands on the line, which has `width` characters. Without escape sequences: not every console knows them.
-fn write(text: &str, width: &mut usize) {
+pub(super) fn write_over(text: &str, width: &mut usize) {
     let before = std::mem::replace(width, text.len());
     let mut stderr = std::io::stderr().lock();
     // Back to the line's start at the end, so that whatever else is told begins there.

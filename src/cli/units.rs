@@ -32,12 +32,7 @@ pub(crate) fn time(time: Time) -> String {
     }
 }
 
-/// A time as RFC 3339, to the 100 nanoseconds; `None` where none is recorded.
-pub(crate) fn timestamp(time: Time) -> Option<String> {
-    let (seconds, nanos) = time.to_unix();
-    let timestamp = jiff::Timestamp::new(seconds, i32::try_from(nanos).unwrap_or(0)).ok()?;
-    (time != Time(0)).then(|| timestamp.to_string())
-}
+pub(crate) use vhdx_mount::extract::timestamp;
 
 #[cfg(test)]
 mod tests {

@@ -1,0 +1,169 @@
+//! What can be typed behind `vhdx-mount extract`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use mount_api::Time;
+use vhdx_mount::extract::HashKind;
+
+use crate::cli::args::ChainArgs;
+
+/// Writes DIR/manifest.jsonl, a row for each name with its hash and verdict, and DIR/run.json. Exit code 0: all that was
+/// wanted is whole; 3: it is not, and the manifest says which files and bytes; 1: the run could not do its work.
+#[derive(Debug, Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct ExtractArgs {
+    /// The youngest image wanted (.vhdx or .avhdx).
+    pub(crate) chain: PathBuf,
+    /// What is wanted; everything if left out. A pattern with a slash is of whole paths as `ls` prints them, one without
+    /// of names anywhere; `!PATTERN` is not wanted. A folder brings all that is in it. Case does not matter.
+    #[arg(value_name = "GLOB")]
+    pub(crate) patterns: Vec<String>,
+    /// The folder to write to: a new one, an empty one, or one to go on with by --resume.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: PathBuf,
+    #[command(flatten)]
+    pub(crate) how: ChainArgs,
+    #[command(flatten)]
+    pub(crate) choice: ChoiceArgs,
+    /// Write named streams too, each as FILE:STREAM beside its file.
+    #[arg(long)]
+    pub(crate) streams: bool,
+    /// Make symbolic links that stay inside their volume; others are only in the manifest.
+    #[arg(long)]
+    pub(crate) links: bool,
+    /// Give files with zeros for lost bytes their plain name, not NAME.partial.
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub(crate) lost: Option<LostFiles>,
+    /// Replace what stands in the way.
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+    /// Go on with an extraction that was interrupted: what is whole stays, the rest is done again.
+    #[arg(long)]
+    pub(crate) resume: bool,
+    /// Only count: files, folders and bytes.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Hashes of each file in the manifest.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "sha256", value_name = "HASH")]
+    pub(crate) hash: Vec<HashArg>,
+    /// Hash the images before and after, and compare.
+    #[arg(long)]
+    pub(crate) hash_images: bool,
+    /// Files that are copied at once; as many as processors if left out.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) threads: Option<u16>,
+    /// Also write a list for `hashdeep -a` into this new file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) hashdeep: Option<PathBuf>,
+    /// Also write a bodyfile for `mactime` into this new file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) bodyfile: Option<PathBuf>,
+    /// Also write the manifest as CSV into this new file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) csv: Option<PathBuf>,
+}
+
+/// Which files.
+#[derive(Debug, Args)]
+pub(crate) struct ChoiceArgs {
+    /// The files of volume N alone, right in DIR; paths then begin at its root.
+    #[arg(long, value_name = "N")]
+    pub(crate) volume: Option<u32>,
+    /// What goes first, before everything else that is wanted (repeatable).
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) first: Vec<String>,
+    /// Only files last changed at this time or later: 2026-01-31, or 2026-01-31T12:00:00Z.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) newer: Option<Time>,
+    /// Only files last changed before this time.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) older: Option<Time>,
+    /// Only files of at most so many bytes: 4096, 100M, 2G.
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    pub(crate) max_size: Option<u64>,
+    /// Only the paths in this file, one a line or each ended by a zero byte, as `ls` and `ls -0` print them.
+    #[arg(long, value_name = "LIST")]
+    pub(crate) from_file: Option<PathBuf>,
+}
+
+const AFTER_HELP: &str = "Examples:
+  vhdx-mount extract VM_1A2B.avhdx --to /rescue
+  vhdx-mount extract VM_1A2B.avhdx --to /rescue 'volume-2/Users' '*.mdf' '!*.tmp' --first '*.mdf'
+  vhdx-mount extract VM_1A2B.avhdx --to /rescue --resume
+
+Verdicts in the manifest: whole; partial (written as NAME.partial, zeros for lost bytes, ranges named); doubtful (written as
+NAME.doubtful); failed; refused (encrypted, deduplicated); skipped (links and streams that were not asked for).";
+
+/// What becomes of files with lost bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LostFiles {
+    /// Zeros stand for lost bytes, under the plain name.
+    Zero,
+}
+
+/// A hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum HashArg {
+    /// SHA-256.
+    Sha256,
+    /// MD5.
+    Md5,
+    /// SHA-1.
+    Sha1,
+    /// BLAKE3.
+    Blake3,
+    /// No hash at all.
+    None,
+}
+
+impl HashArg {
+    pub(crate) fn kind(self) -> Option<HashKind> {
+        match self {
+            HashArg::Sha256 => Some(HashKind::Sha256),
+            HashArg::Md5 => Some(HashKind::Md5),
+            HashArg::Sha1 => Some(HashKind::Sha1),
+            HashArg::Blake3 => Some(HashKind::Blake3),
+            HashArg::None => None,
+        }
+    }
+}
+
+/// A day, which begins at midnight UTC, or a time.
+fn time(text: &str) -> Result<Time, String> {
+    let day = text.parse::<jiff::civil::Date>().ok().and_then(|day| day.to_zoned(jiff::tz::TimeZone::UTC).ok());
+    let timestamp = match day {
+        Some(day) => day.timestamp(),
+        None => text.parse::<jiff::Timestamp>().map_err(|_| "such as 2026-01-31 or 2026-01-31T12:00:00Z".to_owned())?,
+    };
+    Ok(Time::from_unix(timestamp.as_second(), u32::try_from(timestamp.subsec_nanosecond()).unwrap_or(0)))
+}
+
+fn bytes(text: &str) -> Result<u64, String> {
+    let wrong = || "a number of bytes is needed, such as 4096, 100M or 2G".to_owned();
+    let shift = match text.chars().last().map(|unit| unit.to_ascii_uppercase()) {
+        Some('K') => 10,
+        Some('M') => 20,
+        Some('G') => 30,
+        Some('T') => 40,
+        _ => 0,
+    };
+    let digits = if shift == 0 { text } else { &text[..text.len() - 1] };
+    let number: u64 = digits.parse().map_err(|_| wrong())?;
+    number.checked_mul(1 << shift).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_sizes_are_read_as_they_are_meant() {
+        assert_eq!(time("1970-01-02"), Ok(Time::from_unix(86_400, 0)));
+        assert_eq!(time("1970-01-01T00:00:01.5Z"), Ok(Time::from_unix(1, 500_000_000)));
+        assert!(time("yesterday").is_err());
+        assert_eq!(bytes("4096"), Ok(4096));
+        assert_eq!(bytes("2g"), Ok(2 << 30));
+        assert!(bytes("").is_err() && bytes("M").is_err() && bytes("99999999T").is_err());
+    }
+}

@@ -1,0 +1,103 @@
+//! How far an extraction has come, and what it came to.
+
+use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use vhdx_mount::extract::{Extracted, MANIFEST, Progress, Sink, Verdict};
+
+use super::super::args::Verbosity;
+use super::super::escape::escape;
+use super::super::outcome::{Failure, Outcome};
+use super::super::progress_line::write_over;
+use super::super::say::{BOLD, GREEN, RED, YELLOW};
+use super::super::units::size;
+
+/// How often the line on a terminal is written, and how often a line is told elsewhere.
+const ON_TERMINAL: Duration = Duration::from_millis(250);
+const ELSEWHERE: Duration = Duration::from_secs(5);
+
+/// Does `work` and shows its progress meanwhile: on a terminal, or with `-v`.
+pub(super) fn with<T>(progress: &Progress, verbosity: &Verbosity, work: impl FnOnce() -> T) -> T {
+    let terminal = std::io::stderr().is_terminal();
+    if verbosity.quiet || !(terminal || verbosity.verbose > 0) {
+        return work();
+    }
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let line = std::thread::Builder::new().name("progress".to_owned());
+        let shown = line.spawn_scoped(scope, || show(progress, terminal, &done));
+        let result = work();
+        done.store(true, Ordering::Relaxed);
+        if let Ok(thread) = &shown {
+            thread.thread().unpark();
+        }
+        result
+    })
+}
+
+fn show(progress: &Progress, terminal: bool, done: &AtomicBool) {
+    let began = Instant::now();
+    let mut width = 0;
+    loop {
+        std::thread::park_timeout(if terminal { ON_TERMINAL } else { ELSEWHERE });
+        if done.load(Ordering::Relaxed) {
+            break;
+        }
+        let line = line(progress, began.elapsed());
+        if terminal {
+            write_over(&line, &mut width);
+        } else {
+            let _ = writeln!(std::io::stderr(), "{line}");
+        }
+    }
+    if terminal {
+        write_over("", &mut width);
+    }
+}
+
+fn line(progress: &Progress, elapsed: Duration) -> String {
+    let rate = progress.bytes() * 1000 / u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX).max(1);
+    let mut line = format!("{} whole, {}, {}/s", progress.count(Verdict::Whole), size(progress.bytes()), size(rate));
+    for verdict in [Verdict::Partial, Verdict::Doubtful, Verdict::Failed, Verdict::Refused] {
+        if let count @ 1.. = progress.count(verdict) {
+            line.push_str(&format!(", {count} {}", verdict.as_str()));
+        }
+    }
+    line
+}
+
+/// What a dry run counted, on stdout.
+pub(super) fn counted(progress: &Progress) -> Result<Outcome, Failure> {
+    let mut out = anstream::stdout().lock();
+    let (files, lost) = (progress.count(Verdict::Whole), progress.count(Verdict::Failed));
+    let mut told = writeln!(out, "{files} files and folders, {} bytes ({})", progress.bytes(), size(progress.bytes()));
+    if lost > 0 {
+        told = told.and_then(|()| writeln!(out, "{lost} more, whose metadata is lost"));
+    }
+    Outcome::of_output(told.and_then(|()| out.flush()), lost == 0)
+}
+
+/// What it came to, in one look.
+pub(super) fn summary(sink: &Sink, progress: &Progress, extracted: &Extracted) {
+    let count = |verdict| progress.count(verdict);
+    let bad: u64 = Verdict::ALL.into_iter().filter(|verdict| !verdict.is_well()).map(count).sum();
+    let (word, style) = match (extracted.stopped, bad) {
+        (true, _) => ("stopped", YELLOW),
+        (false, 0) => ("all is well", GREEN),
+        (false, _) => ("not all is whole", RED),
+    };
+    let mut line = format!("{style}{word}{style:#}: {} whole", count(Verdict::Whole));
+    for verdict in Verdict::ALL.into_iter().filter(|verdict| *verdict != Verdict::Whole && count(*verdict) > 0) {
+        line.push_str(&format!(", {} {}", count(verdict), verdict.as_str()));
+    }
+    anstream::eprintln!("{line}; {} read", size(progress.bytes()));
+    for (path, verdict) in &extracted.not_well {
+        anstream::eprintln!("  {BOLD}{:<8}{BOLD:#} {}", verdict.as_str(), escape(path));
+    }
+    let told = u64::try_from(extracted.not_well.len()).unwrap_or(u64::MAX);
+    if bad > told {
+        anstream::eprintln!("  and {} more", bad - told);
+    }
+    anstream::eprintln!("each name and its verdict: {}", escape(&sink.path().join(MANIFEST).display().to_string()));
+}

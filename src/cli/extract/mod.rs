@@ -1,0 +1,146 @@
+//! `vhdx-mount extract`: files out of a chain, into a folder.
+
+mod args;
+mod face;
+mod run_record;
+
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::path::Path;
+use std::sync::Arc;
+
+use mount_api::Name;
+use vhdx_mount::extract::{
+    self, Choice, Extracted, MANIFEST, Options, Patterns, Progress, Sink, Source, Verdict, listings,
+};
+use vhdx_mount::namespace::Inventory;
+
+pub(crate) use args::ExtractArgs;
+
+use super::args::Verbosity;
+use super::escape::escape;
+use super::outcome::{Failure, Outcome};
+use super::{chain, mount, paths, say};
+use run_record::RunRecord;
+
+/// Extracts what is wanted.
+pub(crate) fn run(args: &ExtractArgs, verbosity: &Verbosity) -> Result<Outcome, Failure> {
+    let choice = choice(args)?;
+    // Doubtful bytes are read, so that they can be told from lost ones.
+    let inventory = Inventory::take(chain::open_to_check(&args.chain, &args.how)?, &Default::default());
+    say::findings(inventory.all_findings(), verbosity);
+    let sources = sources(args, &inventory)?;
+    let options = options(args, choice);
+    let progress = Progress::default();
+    if args.dry_run {
+        face::with(&progress, verbosity, || extract::count(&sources, &options, &progress));
+        return face::counted(&progress);
+    }
+    let sink = Sink::open(&args.to)?;
+    let mut record = RunRecord::begin(&sink, &inventory, args)?;
+    let extracted = face::with(&progress, verbosity, || extract::extract(&sources, &sink, &options, &progress))?;
+    let images_stand = record.end(&sink, &inventory, &progress, &extracted)?;
+    lists(args, &sink)?;
+    face::summary(&sink, &progress, &extracted);
+    sink.close();
+    if let Some(changed) = images_stand {
+        return Err(Failure::new(format!("{}: its hash is another than before", changed.display()))
+            .advise("something else writes to this image: what was extracted is of no one state"));
+    }
+    outcome(&progress, &extracted)
+}
+
+fn outcome(progress: &Progress, extracted: &Extracted) -> Result<Outcome, Failure> {
+    if extracted.stopped {
+        return Err(Failure::new("stopped before the end").advise("run the same command again with --resume"));
+    }
+    let well = Verdict::ALL.iter().all(|verdict| verdict.is_well() || progress.count(*verdict) == 0);
+    Ok(if well { Outcome::Well } else { Outcome::NotWhole })
+}
+
+fn choice(args: &ExtractArgs) -> Result<Choice, Failure> {
+    let (unwanted, wanted): (Vec<&str>, Vec<&str>) =
+        args.patterns.iter().map(String::as_str).partition(|pattern| pattern.starts_with('!'));
+    let listed = args.choice.from_file.as_deref().map(listed).transpose()?;
+    Ok(Choice {
+        wanted: Patterns::new(wanted)?,
+        unwanted: Patterns::new(unwanted.into_iter().map(|pattern| pattern.trim_start_matches('!')))?,
+        listed,
+        first: Patterns::new(args.choice.first.iter().map(String::as_str))?,
+        newer: args.choice.newer,
+        older: args.choice.older,
+        max_size: args.choice.max_size,
+    })
+}
+
+/// The paths in a file.
+#[expect(clippy::disallowed_methods, reason = "a list of paths that the user wrote, no image")]
+fn listed(file: &Path) -> Result<HashSet<String>, Failure> {
+    let content = std::fs::read(file).map_err(|error| Failure::new(format!("{}: {error}", file.display())))?;
+    let end = if content.contains(&0) { 0 } else { b'\n' };
+    let lines = content.split(|byte| *byte == end).map(|line| String::from_utf8_lossy(line).into_owned());
+    let paths = lines.map(|line| line.trim_end_matches('\r').trim_matches('/').to_owned());
+    Ok(paths.filter(|path| !path.is_empty()).collect())
+}
+
+/// The volumes whose files can be read, or the one that was asked for.
+fn sources(args: &ExtractArgs, inventory: &Inventory) -> Result<Vec<Source>, Failure> {
+    if let Some(number) = args.choice.volume {
+        return Ok(vec![Source { folder: String::new(), tree: mount::volume_tree(inventory, number)? }]);
+    }
+    let sources: Vec<Source> = inventory
+        .volumes
+        .iter()
+        .filter_map(|volume| {
+            let tree = Arc::clone(volume.tree.as_ref()?);
+            Some(Source { folder: format!("volume-{}", volume.partition.number), tree })
+        })
+        .collect();
+    if sources.is_empty() {
+        return Err(Failure::new("no volume of this disk has files that can be read").advise(
+            "`vhdx-mount info` tells what there is; the mount shows disk.raw and volume-N.raw for other tools",
+        ));
+    }
+    Ok(sources)
+}
+
+fn options(args: &ExtractArgs, choice: Choice) -> Options {
+    let processors = std::thread::available_parallelism().map_or(2, usize::from);
+    let mut hashes: Vec<_> = args.hash.iter().filter_map(|hash| hash.kind()).collect();
+    hashes.sort_unstable();
+    hashes.dedup();
+    Options {
+        choice,
+        streams: args.streams,
+        links: args.links,
+        overwrite: args.overwrite,
+        resume: args.resume,
+        lost_as_zeros: args.lost.is_some(),
+        accept_doubtful: args.how.accept_doubtful,
+        hashes,
+        threads: args.threads.map_or(processors, usize::from),
+        spell,
+    }
+}
+
+fn spell(name: &Name) -> OsString {
+    paths::spell_on_host(name)
+}
+
+/// Writes the lists of other tools.
+#[expect(clippy::disallowed_types, reason = "new files that the user named")]
+fn lists(args: &ExtractArgs, sink: &Sink) -> Result<(), Failure> {
+    let wanted = [
+        (&args.hashdeep, listings::Listing::Hashdeep),
+        (&args.bodyfile, listings::Listing::Bodyfile),
+        (&args.csv, listings::Listing::Csv),
+    ];
+    for (file, listing) in wanted {
+        let Some(file) = file else { continue };
+        let failed = |error| Failure::new(format!("{}: {error}", escape(&file.display().to_string())));
+        let manifest = sink.append_to(MANIFEST).map_err(failed)?.0;
+        let out = std::fs::OpenOptions::new().write(true).create_new(true).open(file).map_err(failed)?;
+        listings::write(listing, &manifest, &mut std::io::BufWriter::new(out)).map_err(failed)?;
+    }
+    Ok(())
+}

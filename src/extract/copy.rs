@@ -1,0 +1,442 @@
+//! One file: read, hashed, written, judged.
+
+use std::collections::HashSet;
+use std::collections::hash_map::DefaultHasher;
+use std::ffi::{OsStr, OsString};
+use std::hash::{Hash, Hasher};
+use std::io;
+use std::ops::{ControlFlow, Range};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use mount_api::{Attr, Error, ErrorKind, Faults, Kind, Name, NodeId, RangeKind, StreamEntry, Times, Tree, Trust};
+use serde_json::json;
+
+use super::hashes::Hashing;
+use super::manifest::Manifest;
+use super::row::{Damage, Row, Verdict};
+use super::sink::{Folder, Output, Sink, Standing, describe};
+use super::{Options, Progress, names};
+use crate::bytes::len_u64;
+use crate::report::Code;
+
+/// Bytes that are read at once.
+const READ: usize = 1 << 20;
+
+/// Bytes of a file whose holes are looked for at once.
+const WINDOW: u64 = 64 << 20;
+
+/// A file of at most so many bytes is read without looking for holes.
+const SMALL: u64 = 64 << 10;
+
+/// Files in a row that the destination did not take: then it takes nothing.
+const MAX_REFUSED: u32 = 100;
+
+/// Names that are tried where others stand in the way.
+const MAX_NUMBER: u32 = 1000;
+
+/// A name that is wanted.
+pub(super) struct Item {
+    pub(super) tree: Arc<dyn Tree>,
+    pub(super) node: NodeId,
+    pub(super) kind: Kind,
+    pub(super) path: Vec<Name>,
+    pub(super) text: String,
+    /// The folder of the host that it goes to, its path below the destination, and its own name there.
+    pub(super) folder: Arc<Folder>,
+    pub(super) place: PathBuf,
+    pub(super) name: OsString,
+    /// Folders above it, below the destination.
+    pub(super) depth: usize,
+}
+
+/// What all threads of an extraction share.
+pub(super) struct Run<'a> {
+    pub(super) sink: &'a Sink,
+    manifest: &'a Manifest<'a>,
+    pub(super) options: &'a Options,
+    progress: &'a Progress,
+    /// Hashes of the places that this run has written: nothing of its own is replaced.
+    written: Mutex<HashSet<u64>>,
+    /// Files in a row that the destination did not take.
+    refused: AtomicU32,
+    folders: Mutex<Vec<(Vec<OsString>, Times)>>,
+}
+
+/// Why a content could not be copied.
+enum Failed {
+    /// The whole run is to end.
+    Stopped,
+    Tree(Error),
+    Host(io::Error),
+}
+
+/// What was copied of one content.
+#[derive(Default)]
+struct Content {
+    damage: Damage,
+    hashes: Vec<(&'static str, String)>,
+    /// The last error of reading, where some of it could not be read at all.
+    error: Option<Error>,
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn new(
+        sink: &'a Sink,
+        manifest: &'a Manifest<'a>,
+        options: &'a Options,
+        progress: &'a Progress,
+    ) -> Self {
+        let (written, folders) = (Mutex::default(), Mutex::default());
+        Run { sink, manifest, options, progress, written, refused: AtomicU32::new(0), folders }
+    }
+
+    /// Whether nothing more is to be done.
+    pub(super) fn is_over(&self) -> bool {
+        self.progress.is_stopped() || self.refused.load(Ordering::Relaxed) >= MAX_REFUSED || self.manifest.is_broken()
+    }
+
+    /// Counts and writes a row.
+    pub(super) fn tell(&self, row: &Row) {
+        self.progress.done(row.verdict);
+        self.manifest.add(row);
+    }
+
+    /// Keeps the times of folders until all is written.
+    pub(super) fn leave_times(&self, folders: Vec<(Vec<OsString>, Times)>) {
+        self.folders.lock().unwrap_or_else(PoisonError::into_inner).extend(folders);
+    }
+
+    /// Gives all folders their times: what is written into a folder changes them.
+    pub(super) fn set_folder_times(self) {
+        let folders = self.folders.into_inner().unwrap_or_else(PoisonError::into_inner);
+        for (names, times) in folders.iter().rev() {
+            if let Err(error) = self.sink.folder(names).and_then(|folder| folder.set_times(times)) {
+                log::debug!("{names:?}: times cannot be set: {error}");
+            }
+        }
+    }
+
+    /// Copies one name, and its streams.
+    pub(super) fn copy(&self, item: &Item) {
+        if self.is_over() {
+            return;
+        }
+        let attr = match item.tree.attr(item.node) {
+            Ok(attr) => attr,
+            Err(error) => return self.tell(&item.row(None, Verdict::Failed).error(&error)),
+        };
+        if !self.options.choice.wants(&attr) {
+            return;
+        }
+        match item.kind {
+            Kind::Link => self.link(item, &attr),
+            Kind::File | Kind::Directory => self.content(item, item.node, &attr, None),
+        }
+        self.streams(item);
+    }
+
+    fn streams(&self, item: &Item) {
+        let mut streams: Vec<StreamEntry> = Vec::new();
+        let listed = item.tree.streams(item.node, &mut |stream| {
+            streams.push(stream);
+            ControlFlow::Continue(())
+        });
+        for stream in streams {
+            match item.tree.attr(stream.node) {
+                Ok(attr) if self.options.streams => self.content(item, stream.node, &attr, Some(&stream.name)),
+                Ok(attr) => {
+                    let row = item.row(Some(&stream.name), Verdict::Skipped).of(&attr, true);
+                    self.tell(&row.error("named streams are left out without --streams"));
+                }
+                Err(error) => self.tell(&item.row(Some(&stream.name), Verdict::Failed).error(&error)),
+            }
+        }
+        if let Err(error) = listed {
+            let text = format!("not all of its named streams can be told: {error}");
+            self.tell(&item.row(None, Verdict::Failed).error(&text));
+        }
+    }
+
+    fn link(&self, item: &Item, attr: &Attr) {
+        let row = |verdict| item.row(None, verdict).of(attr, false);
+        let reparse = match item.tree.reparse(item.node) {
+            Ok(reparse) => reparse,
+            Err(error) => return self.tell(&row(Verdict::Failed).error(&error)),
+        };
+        let target = reparse.as_ref().and_then(|reparse| reparse.target.as_ref());
+        let described = |mut row: Row| {
+            row.set("reparse_tag", json!(reparse.as_ref().map(|reparse| reparse.tag)));
+            row.set("target", json!(target.map(|target| target.substitute.to_string_lossy())));
+            row
+        };
+        if !self.options.links {
+            return self.tell(&described(row(Verdict::Skipped)).error("links are made with --links only"));
+        }
+        let Some(inside) = target
+            .filter(|target| target.relative)
+            .and_then(|target| relative_link(&target.substitute, item.depth, self.options.spell))
+        else {
+            return self.tell(&described(row(Verdict::Skipped)).error("it leads out of its volume"));
+        };
+        match item.folder.link(&item.name, &inside) {
+            Ok(()) => self.tell(&described(row(Verdict::Whole)).written(&item.place.join(&item.name))),
+            Err(error) => self.tell(&described(row(Verdict::Failed)).error(&describe(&error))),
+        }
+    }
+
+    /// Copies one content: a file's, or a named stream's.
+    fn content(&self, item: &Item, node: NodeId, attr: &Attr, stream: Option<&Name>) {
+        let row = |verdict| item.row(stream, verdict).of(attr, stream.is_some());
+        let name = match stream {
+            None => item.name.clone(),
+            Some(stream) => {
+                let suffix = names::fit((self.options.spell)(stream));
+                names::fit(names::with_suffix(&names::with_suffix(&item.name, ":"), &suffix.to_string_lossy()))
+            }
+        };
+        if self.manifest.has_whole(&text_of(&item.place.join(&name)), attr.size) {
+            return self.progress.done(Verdict::Whole);
+        }
+        let volume = item.tree.info().total_bytes;
+        if attr.size > volume && self.options.choice.max_size.is_none() {
+            let text = format!("it claims {} bytes, more than its volume has: ask for it with --max-size", attr.size);
+            return self.tell(&row(Verdict::Refused).error(&text));
+        }
+        let mut output = match self.sink.create() {
+            Ok(output) => output,
+            Err(error) => return self.refuse(row(Verdict::Failed), &error),
+        };
+        let content = match self.pour(&*item.tree, node, attr.size, &mut output) {
+            Ok(content) => content,
+            Err(Failed::Stopped) => return,
+            Err(Failed::Host(error)) => return self.refuse(row(Verdict::Failed), &error),
+            Err(Failed::Tree(error)) => {
+                let unread = matches!(error.kind(), ErrorKind::Encrypted | ErrorKind::Unsupported);
+                let verdict = if unread { Verdict::Refused } else { Verdict::Failed };
+                return self.tell(&row(verdict).error(&error));
+            }
+        };
+        let verdict = self.judge(attr, &content);
+        let mut row = row(verdict).damaged(&content.damage);
+        for (hash, value) in &content.hashes {
+            row.set(hash, json!(value));
+        }
+        if let Trust::Doubtful(code) = attr.trust {
+            row.set("metadata_doubtful", json!(code));
+        }
+        if let Some(error) = content.error {
+            row = row.error(&error);
+        }
+        if verdict == Verdict::Failed {
+            return self.tell(&row.error("all of its bytes are lost"));
+        }
+        let suffix = match verdict {
+            Verdict::Partial if !self.options.lost_as_zeros => ".partial",
+            Verdict::Doubtful if !self.options.accept_doubtful => ".doubtful",
+            _ => "",
+        };
+        match self.finish(output, item, &names::with_suffix(&name, suffix), &attr.times) {
+            Ok(place) => {
+                self.refused.store(0, Ordering::Relaxed);
+                self.tell(&row.written(&place));
+            }
+            Err(error) => {
+                row.verdict = Verdict::Failed;
+                row.set("verdict", json!(Verdict::Failed.as_str()));
+                self.refuse(row, &error);
+            }
+        }
+    }
+
+    /// The destination did not take a file.
+    fn refuse(&self, row: Row, error: &io::Error) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        self.tell(&row.error(&describe(error)));
+    }
+
+    fn judge(&self, attr: &Attr, content: &Content) -> Verdict {
+        let damage = &content.damage;
+        if damage.lost_bytes >= attr.size && attr.size > 0 && !self.options.lost_as_zeros {
+            Verdict::Failed
+        } else if damage.lost_bytes > 0 {
+            Verdict::Partial
+        } else if damage.doubtful_bytes > 0 || attr.trust != Trust::Proven {
+            Verdict::Doubtful
+        } else {
+            Verdict::Whole
+        }
+    }
+
+    /// Reads a content into the output, piece by piece; holes are left out.
+    fn pour(&self, tree: &dyn Tree, node: NodeId, size: u64, output: &mut Output<'_>) -> Result<Content, Failed> {
+        let mut content = Content::default();
+        let mut hashing = Hashing::new(&self.options.hashes);
+        let length = usize::try_from(size).unwrap_or(READ).min(READ);
+        let mut buf = vec![0; length];
+        let mut at = 0;
+        while at < size {
+            let window = at..at.saturating_add(WINDOW).min(size);
+            let holes = if size > SMALL { holes(tree, node, window.clone()) } else { Vec::new() };
+            for hole in holes.iter().cloned().chain([window.end..window.end]) {
+                self.read(tree, node, at..hole.start, &mut buf, output, &mut hashing, &mut content)?;
+                self.skip(&hole, &mut buf, &mut hashing)?;
+                at = hole.end.max(at);
+            }
+        }
+        output.set_length(size).map_err(Failed::Host)?;
+        content.hashes = hashing.finish();
+        Ok(content)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the loop of `pour`, which holds all of these")]
+    fn read(
+        &self,
+        tree: &dyn Tree,
+        node: NodeId,
+        range: Range<u64>,
+        buf: &mut [u8],
+        output: &mut Output<'_>,
+        hashing: &mut Hashing,
+        content: &mut Content,
+    ) -> Result<(), Failed> {
+        let mut at = range.start;
+        let mut faults = Faults::new();
+        while at < range.end {
+            if self.progress.is_stopped() {
+                return Err(Failed::Stopped);
+            }
+            let wanted = usize::try_from(range.end.saturating_sub(at)).unwrap_or(usize::MAX);
+            let piece = buf.get_mut(..wanted.min(READ)).unwrap_or_default();
+            faults.clear();
+            let end = at.saturating_add(len_u64(piece));
+            match tree.read_at(node, at, piece, &mut faults) {
+                Ok(read) if read >= piece.len() => {}
+                // The content ends before its size: what is missing is lost.
+                Ok(read) => {
+                    piece.get_mut(read..).unwrap_or_default().fill(0);
+                    faults.lost(
+                        at.saturating_add(len_u64(piece.get(..read).unwrap_or_default()))..end,
+                        Code::ReadPastEnd.as_str(),
+                    );
+                }
+                Err(error) if matches!(error.kind(), ErrorKind::Encrypted | ErrorKind::Unsupported) => {
+                    return Err(Failed::Tree(error));
+                }
+                Err(error) => {
+                    piece.fill(0);
+                    faults.clear();
+                    faults.lost(at..end, Code::HostReadError.as_str());
+                    content.error = Some(error);
+                }
+            }
+            for fault in &faults {
+                content.damage.add(fault);
+            }
+            hashing.update(piece);
+            output.write(at, piece).map_err(Failed::Host)?;
+            self.progress.read(len_u64(piece));
+            at = end;
+        }
+        Ok(())
+    }
+
+    /// A hole: its zeros are hashed, and not written.
+    fn skip(&self, hole: &Range<u64>, buf: &mut [u8], hashing: &mut Hashing) -> Result<(), Failed> {
+        let mut left = hole.end.saturating_sub(hole.start);
+        if left == 0 {
+            return Ok(());
+        }
+        buf.fill(0);
+        while left > 0 {
+            if self.progress.is_stopped() {
+                return Err(Failed::Stopped);
+            }
+            let piece = buf.get(..usize::try_from(left).unwrap_or(usize::MAX).min(READ)).unwrap_or_default();
+            hashing.update(piece);
+            left = left.saturating_sub(len_u64(piece));
+        }
+        Ok(())
+    }
+
+    /// Gives a file its name, or the next free one where something stands in the way.
+    fn finish(&self, output: Output<'_>, item: &Item, name: &OsStr, times: &Times) -> io::Result<PathBuf> {
+        let mut number = 1;
+        let mut output = Some(output);
+        loop {
+            let name = if number == 1 { name.to_owned() } else { names::numbered(name, number) };
+            let place = item.place.join(&name);
+            let text = text_of(&place);
+            let replaces = self.options.overwrite || self.manifest.knows(&text);
+            let is_new = self.written.lock().unwrap_or_else(PoisonError::into_inner).insert(hash(&text));
+            let standing = if replaces && is_new { Standing::Replaced } else { Standing::Stays };
+            let Some(writing) = output.take() else { return Ok(place) };
+            match writing.finish(&item.folder, &name, times, standing) {
+                Ok(()) => return Ok(place),
+                Err((error, writing)) if error.kind() == io::ErrorKind::AlreadyExists && number < MAX_NUMBER => {
+                    output = Some(writing);
+                    number = number.saturating_add(1);
+                }
+                Err((error, _)) => return Err(error),
+            }
+        }
+    }
+}
+
+impl Item {
+    fn row(&self, stream: Option<&Name>, verdict: Verdict) -> Row {
+        Row::new(&self.path, stream, &self.text, verdict)
+    }
+}
+
+/// The parts of a content that hold nothing, in order, within `window`.
+fn holes(tree: &dyn Tree, node: NodeId, window: Range<u64>) -> Vec<Range<u64>> {
+    let mut holes: Vec<Range<u64>> = Vec::new();
+    let mut at = window.start;
+    // What cannot be told is read.
+    let _ = tree.ranges(node, window.clone(), &mut |stretch| {
+        let range = stretch.range.start.max(at)..stretch.range.end.min(window.end);
+        if stretch.kind == RangeKind::Sparse && !range.is_empty() {
+            holes.push(range.clone());
+        }
+        at = at.max(range.end);
+        ControlFlow::Continue(())
+    });
+    holes
+}
+
+/// The target of a relative link in the host's spelling; `None` where it leads out of the volume. Steps upward stand at
+/// its beginning only: they then lead through folders that this program has made.
+fn relative_link(target: &Name, depth: usize, spell: fn(&Name) -> OsString) -> Option<PathBuf> {
+    let separator = |unit: &u16| *unit == u16::from(b'\\') || *unit == u16::from(b'/');
+    let mut path = PathBuf::new();
+    let (mut up, mut down) = (0usize, false);
+    for part in target.units().split(separator) {
+        let name = Name::from_units(part);
+        match name.to_string_lossy().as_str() {
+            "" | "." => {}
+            ".." if down => return None,
+            ".." => {
+                up = up.saturating_add(1);
+                path.push("..");
+            }
+            _ => {
+                down = true;
+                path.push(names::fit(spell(&name)));
+            }
+        }
+    }
+    // The volume's own folder is the highest that it may reach.
+    (up < depth.max(1) && (up > 0 || down)).then_some(path)
+}
+
+fn text_of(place: &std::path::Path) -> String {
+    place.iter().map(OsStr::to_string_lossy).collect::<Vec<_>>().join("/")
+}
+
+fn hash(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
+}

@@ -1,0 +1,167 @@
+//! The lists of other tools, made of a manifest: hashdeep's, mactime's bodyfile, CSV.
+
+use std::io::{self, Write};
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use super::row::rows;
+
+/// A list that another tool reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listing {
+    /// Size, MD5 and SHA-256 of every file that was written, for `hashdeep -a`: MD5 where it was computed.
+    Hashdeep,
+    /// The bodyfile of The Sleuth Kit 3 and later, for `mactime`.
+    Bodyfile,
+    /// Comma-separated values with a line of heads (RFC 4180).
+    Csv,
+}
+
+const COLUMNS: [&str; 16] = [
+    "path",
+    "stream",
+    "kind",
+    "verdict",
+    "size",
+    "sha256",
+    "md5",
+    "sha1",
+    "blake3",
+    "record",
+    "sequence",
+    "attributes",
+    "lost_bytes",
+    "doubtful_bytes",
+    "written",
+    "error",
+];
+const TIMES: [&str; 4] = ["created", "modified", "changed", "accessed"];
+
+/// Writes a list of what a manifest holds.
+///
+/// # Errors
+/// When `out` takes nothing.
+pub fn write(listing: Listing, manifest: &[u8], out: &mut dyn Write) -> io::Result<()> {
+    match listing {
+        Listing::Hashdeep => hashdeep(manifest, out),
+        Listing::Bodyfile => bodyfile(manifest, out),
+        Listing::Csv => csv(manifest, out),
+    }
+}
+
+/// The hashes that hashdeep's format has, in its order.
+fn hashdeep(manifest: &[u8], out: &mut dyn Write) -> io::Result<()> {
+    let all = ["md5", "sha1", "sha256"];
+    let has = |hash: &&str| rows(manifest).any(|row| row.contains_key(*hash));
+    let hashes: Vec<&str> = all.into_iter().filter(has).collect();
+    writeln!(out, "%%%% HASHDEEP-1.0")?;
+    writeln!(out, "%%%% size,{},filename", hashes.join(","))?;
+    for row in rows(manifest) {
+        let (Some(place), true) = (text(&row, "written"), hashes.iter().any(|hash| row.contains_key(*hash))) else {
+            continue;
+        };
+        write!(out, "{}", number(&row, "size"))?;
+        for hash in &hashes {
+            write!(out, ",{}", text(&row, hash).unwrap_or_default())?;
+        }
+        writeln!(out, ",{place}")?;
+    }
+    Ok(())
+}
+
+/// `MD5|name|inode|mode|UID|GID|size|atime|mtime|ctime|crtime`, times in seconds since 1970.
+fn bodyfile(manifest: &[u8], out: &mut dyn Write) -> io::Result<()> {
+    for row in rows(manifest) {
+        let Some(path) = text(&row, "path") else { continue };
+        let stream = text(&row, "stream").map(|stream| format!(":{stream}")).unwrap_or_default();
+        // A bar or a line feed would end the field.
+        let name = format!("{path}{stream}").replace(['|', '\n', '\r'], "_");
+        let kind = match text(&row, "kind") {
+            Some("folder") => "d/drwxrwxrwx",
+            Some("link") => "l/lrwxrwxrwx",
+            _ => "r/rrwxrwxrwx",
+        };
+        let md5 = text(&row, "md5").unwrap_or("0");
+        let (record, size) = (number(&row, "record"), number(&row, "size"));
+        let time = |which| seconds(&row, "times", which);
+        let (a, m, c, b) = (time("accessed"), time("modified"), time("changed"), time("created"));
+        writeln!(out, "{md5}|{name}|{record}|{kind}|0|0|{size}|{a}|{m}|{c}|{b}")?;
+        if row.get("name_times").is_some_and(Value::is_object) && stream.is_empty() {
+            let time = |which| seconds(&row, "name_times", which);
+            let (a, m, c, b) = (time("accessed"), time("modified"), time("changed"), time("created"));
+            writeln!(out, "{md5}|{name} ($FILE_NAME)|{record}|{kind}|0|0|{size}|{a}|{m}|{c}|{b}")?;
+        }
+    }
+    Ok(())
+}
+
+fn csv(manifest: &[u8], out: &mut dyn Write) -> io::Result<()> {
+    let times = TIMES.map(ToOwned::to_owned).into_iter().chain(TIMES.map(|time| format!("name_{time}")));
+    let heads: Vec<String> = COLUMNS.map(ToOwned::to_owned).into_iter().chain(times).collect();
+    write!(out, "{}\r\n", heads.join(","))?;
+    for row in rows(manifest) {
+        let own = COLUMNS.iter().map(|column| row.get(*column));
+        let times = ["times", "name_times"].into_iter().flat_map(|set| {
+            let row = &row;
+            TIMES.iter().map(move |time| row.get(set).and_then(|times| times.get(*time)))
+        });
+        let fields: Vec<String> = own.chain(times).map(field).collect();
+        write!(out, "{}\r\n", fields.join(","))?;
+    }
+    Ok(())
+}
+
+fn field(value: Option<&Value>) -> String {
+    let text = match value {
+        None | Some(Value::Null) => return String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    };
+    // A spreadsheet would run a field that begins like a formula.
+    let guarded = if text.starts_with(['=', '+', '-', '@', '\t']) { format!("'{text}") } else { text };
+    if guarded.contains(['"', ',', '\n', '\r']) { format!("\"{}\"", guarded.replace('"', "\"\"")) } else { guarded }
+}
+
+fn text<'a>(row: &'a Map<String, Value>, field: &str) -> Option<&'a str> {
+    row.get(field).and_then(Value::as_str)
+}
+
+fn number(row: &Map<String, Value>, field: &str) -> u64 {
+    row.get(field).and_then(Value::as_u64).unwrap_or(0)
+}
+
+fn seconds(row: &Map<String, Value>, set: &str, time: &str) -> i64 {
+    let text = row.get(set).and_then(|times| times.get(time)).and_then(Value::as_str);
+    text.and_then(|text| text.parse::<Timestamp>().ok()).map_or(0, Timestamp::as_second)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MANIFEST: &[u8] = br#"{"path":"v/a|b","kind":"file","size":3,"record":64,"md5":"900150983cd24fb0d6963f7d28e17f72","verdict":"whole","written":"v/a|b","times":{"created":"1970-01-01T00:00:01Z","modified":"1970-01-01T00:00:02Z","changed":"1970-01-01T00:00:03Z","accessed":null},"name_times":null}
+{"path":"v/=x, \"y\"","kind":"folder","verdict":"whole","written":"v/=x"}
+"#;
+
+    fn made(listing: Listing) -> String {
+        let mut out = Vec::new();
+        write(listing, MANIFEST, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn each_list_has_the_form_of_its_tool() {
+        assert_eq!(
+            made(Listing::Hashdeep),
+            "%%%% HASHDEEP-1.0\n%%%% size,md5,filename\n3,900150983cd24fb0d6963f7d28e17f72,v/a|b\n"
+        );
+        assert_eq!(
+            made(Listing::Bodyfile),
+            "900150983cd24fb0d6963f7d28e17f72|v/a_b|64|r/rrwxrwxrwx|0|0|3|0|2|3|1\n0|v/=x, \"y\"|0|d/drwxrwxrwx|0|0|0|0|0|0|0\n"
+        );
+        let csv = made(Listing::Csv);
+        assert!(csv.starts_with("path,stream,kind,verdict,size,sha256,"), "{csv}");
+        assert!(csv.contains("\r\n\"v/=x, \"\"y\"\"\",,folder,whole,"), "{csv}");
+    }
+}

@@ -1,0 +1,102 @@
+//! The manifest: one line of JSON a name or stream, written as the extraction goes.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use super::row::{Row, Verdict, rows};
+use super::sink::{self, Sink};
+use crate::error::{Error, Result};
+
+/// Its name in the destination.
+pub const MANIFEST: &str = "manifest.jsonl";
+
+/// Files that are named at the end.
+const MAX_NAMED: usize = 20;
+
+/// A manifest that is being written.
+pub(super) struct Manifest<'a> {
+    sink: &'a Sink,
+    state: Mutex<State>,
+    /// What an earlier run wrote, by place below the destination, and the size of what is whole there.
+    before: HashMap<String, Option<u64>>,
+}
+
+struct State {
+    out: Box<dyn Write + Send>,
+    /// Why nothing more can be written.
+    broken: Option<std::io::Error>,
+    not_well: Vec<(String, Verdict)>,
+}
+
+impl<'a> Manifest<'a> {
+    /// Begins a manifest, or goes on with that of an earlier run: rows of what is whole and still there stay, the others
+    /// are done again.
+    pub(super) fn open(sink: &'a Sink, resume: bool) -> Result<Self> {
+        let failed = |error| Error::io("the manifest cannot be written", error).in_file(sink.path().join(MANIFEST));
+        let (content, out) = sink.append_to(MANIFEST).map_err(failed)?;
+        let mut before = HashMap::new();
+        let mut out: Box<dyn Write + Send> = Box::new(out);
+        if !content.is_empty() {
+            if !resume {
+                return Err(sink::holds_a_run(sink.path()));
+            }
+            let mut kept = Vec::new();
+            for row in rows(&content) {
+                let place = row.get("written").and_then(|place| place.as_str());
+                let size = row.get("size").and_then(serde_json::Value::as_u64);
+                let whole = row.get("verdict").and_then(|verdict| verdict.as_str()) == Some(Verdict::Whole.as_str());
+                let Some(place) = place else { continue };
+                let stands = size.filter(|size| whole && sink.holds(Path::new(place), *size));
+                before.insert(place.to_owned(), stands);
+                if stands.is_some() {
+                    kept.extend(serde_json::to_vec(&row).unwrap_or_default());
+                    kept.push(b'\n');
+                }
+            }
+            sink.put(MANIFEST, &kept).map_err(failed)?;
+            out = Box::new(sink.append_to(MANIFEST).map_err(failed)?.1);
+        }
+        let state = State { out, broken: None, not_well: Vec::new() };
+        Ok(Manifest { sink, state: Mutex::new(state), before })
+    }
+
+    /// Whether an earlier run wrote something at this place: it may be replaced.
+    pub(super) fn knows(&self, place: &str) -> bool {
+        self.before.contains_key(place)
+    }
+
+    /// Whether an earlier run wrote this place whole.
+    pub(super) fn has_whole(&self, place: &str, size: u64) -> bool {
+        self.before.get(place) == Some(&Some(size))
+    }
+
+    /// Writes a row.
+    pub(super) fn add(&self, row: &Row) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.broken.is_none()
+            && let Err(error) = state.out.write_all(&row.line())
+        {
+            state.broken = Some(error);
+        }
+        if !row.verdict.is_well() && state.not_well.len() < MAX_NAMED {
+            let path = row.fields.get("path").and_then(|path| path.as_str()).unwrap_or_default();
+            state.not_well.push((path.to_owned(), row.verdict));
+        }
+    }
+
+    /// Whether it still takes rows.
+    pub(super) fn is_broken(&self) -> bool {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).broken.is_some()
+    }
+
+    /// The first few files that are not well.
+    pub(super) fn close(self) -> Result<Vec<(String, Verdict)>> {
+        let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        match state.broken {
+            Some(error) => Err(sink::gone(self.sink.path(), error)),
+            None => Ok(state.not_well),
+        }
+    }
+}

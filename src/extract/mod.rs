@@ -1,0 +1,95 @@
+//! Files out of any [`Tree`], into a folder of the host.
+//!
+//! [`walk`] goes through the folders and decides by [`choice`] what is wanted; [`copy`] reads a file, hashes it and says what
+//! of it is whole; [`sink`] is the only writer of this program. Each name and stream gets a row ([`row`]) in the
+//! [`manifest`]. [`listings`] makes the lists of other tools of a manifest.
+
+mod choice;
+mod copy;
+mod hashes;
+pub mod listings;
+mod manifest;
+mod names;
+mod progress;
+mod row;
+pub mod sink;
+mod walk;
+
+use std::ffi::OsString;
+use std::sync::Arc;
+
+use mount_api::{Name, Tree};
+
+use crate::error::Result;
+
+pub use choice::{Choice, Patterns};
+pub use hashes::{HashKind, hash_image};
+pub use manifest::MANIFEST;
+pub use progress::Progress;
+pub use row::{Verdict, timestamp};
+pub use sink::Sink;
+
+use manifest::Manifest;
+
+/// A tree to extract from, and the folder that stands for it: `volume-1`.
+pub struct Source {
+    /// Its name at the destination and in all paths; empty for none.
+    pub folder: String,
+    /// The files.
+    pub tree: Arc<dyn Tree>,
+}
+
+/// What is wanted, and how.
+pub struct Options {
+    /// Which files.
+    pub choice: Choice,
+    /// Whether named streams are written too; otherwise the manifest alone tells of them.
+    pub streams: bool,
+    /// Whether symbolic links are made, as far as they stay inside their volume; otherwise the manifest alone tells of
+    /// them.
+    pub links: bool,
+    /// Whether what stands at the destination already may be replaced.
+    pub overwrite: bool,
+    /// Whether what an earlier run wrote whole is left as it is.
+    pub resume: bool,
+    /// Whether files with zeros for lost bytes get their plain name.
+    pub lost_as_zeros: bool,
+    /// Whether doubtful files get their plain name.
+    pub accept_doubtful: bool,
+    /// Which hashes are computed.
+    pub hashes: Vec<HashKind>,
+    /// How many files are copied at once.
+    pub threads: usize,
+    /// How a name is spelled on the host; each name in a way of its own.
+    pub spell: fn(&Name) -> OsString,
+}
+
+/// What an extraction came to. The counts are with its [`Progress`].
+#[derive(Debug, Default)]
+pub struct Extracted {
+    /// The first few files that are not whole, with their verdicts.
+    pub not_well: Vec<(String, Verdict)>,
+    /// Whether it was stopped before its end.
+    pub stopped: bool,
+}
+
+/// Extracts what is wanted of the sources.
+///
+/// # Errors
+/// When the destination holds an earlier extraction that is not to be resumed, or takes nothing any more. What goes wrong
+/// with one file is told in its row.
+pub fn extract(sources: &[Source], sink: &Sink, options: &Options, progress: &Progress) -> Result<Extracted> {
+    let manifest = Manifest::open(sink, options.resume)?;
+    {
+        let run = copy::Run::new(sink, &manifest, options, progress);
+        walk::all(sources, &run);
+        run.set_folder_times();
+    }
+    let not_well = manifest.close()?;
+    Ok(Extracted { not_well, stopped: progress.is_stopped() })
+}
+
+/// Counts what would be extracted: files, folders and bytes, in `progress`. Nothing is written, no content is read.
+pub fn count(sources: &[Source], options: &Options, progress: &Progress) {
+    walk::count(sources, options, progress);
+}

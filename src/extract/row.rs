@@ -1,0 +1,222 @@
+//! One row of the manifest: what became of one name or stream.
+
+use std::ffi::OsStr;
+use std::path::Path;
+
+use jiff::Timestamp;
+use mount_api::{Attr, Fault, FaultKind, Kind, Name, Time, Times};
+use serde_json::{Map, Value, json};
+
+use crate::bytes::len_u64;
+
+/// Ranges that a row lists of each kind. Where there are more, their bytes are still counted.
+const MAX_RANGES: usize = 10_000;
+
+/// What became of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Verdict {
+    /// Every byte is there, as it is on the disk, and nothing is doubtful.
+    Whole,
+    /// It was left out, and the row says why.
+    Skipped,
+    /// Its content is of a kind that is not read: encrypted, deduplicated.
+    Refused,
+    /// Every byte is there; nothing proves some of them, or the metadata that led to them.
+    Doubtful,
+    /// Some bytes are lost; zeros stand for them.
+    Partial,
+    /// Nothing was written: its metadata is lost, or the destination did not take it.
+    Failed,
+}
+
+impl Verdict {
+    /// All of them.
+    pub const ALL: [Verdict; 6] =
+        [Verdict::Whole, Verdict::Skipped, Verdict::Refused, Verdict::Doubtful, Verdict::Partial, Verdict::Failed];
+
+    /// Its name in the manifest.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Verdict::Whole => "whole",
+            Verdict::Skipped => "skipped",
+            Verdict::Refused => "refused",
+            Verdict::Doubtful => "doubtful",
+            Verdict::Partial => "partial",
+            Verdict::Failed => "failed",
+        }
+    }
+
+    /// Whether it is as it should be.
+    #[must_use]
+    pub fn is_well(self) -> bool {
+        matches!(self, Verdict::Whole | Verdict::Skipped)
+    }
+}
+
+/// Lost and doubtful bytes of one content.
+#[derive(Debug, Default)]
+pub(super) struct Damage {
+    pub(super) lost: Vec<Fault>,
+    pub(super) doubtful: Vec<Fault>,
+    pub(super) lost_bytes: u64,
+    pub(super) doubtful_bytes: u64,
+}
+
+impl Damage {
+    /// Adds what one read found. Reads come in order.
+    pub(super) fn add(&mut self, fault: &Fault) {
+        let bytes = fault.range.end.saturating_sub(fault.range.start);
+        let (list, count) = match fault.kind {
+            FaultKind::Lost => (&mut self.lost, &mut self.lost_bytes),
+            FaultKind::Doubtful => (&mut self.doubtful, &mut self.doubtful_bytes),
+        };
+        *count = count.saturating_add(bytes);
+        if let Some(last) = list.last_mut()
+            && last.range.end == fault.range.start
+            && (last.code, last.link) == (fault.code, fault.link)
+        {
+            last.range.end = fault.range.end;
+        } else if list.len() < MAX_RANGES {
+            list.push(fault.clone());
+        }
+    }
+}
+
+/// One row.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) fields: Map<String, Value>,
+    pub(super) verdict: Verdict,
+    pub(super) bytes: u64,
+}
+
+impl Row {
+    /// The row of a name.
+    pub(super) fn new(path: &[Name], stream: Option<&Name>, text: &str, verdict: Verdict) -> Self {
+        let mut row = Row { fields: Map::new(), verdict, bytes: 0 };
+        row.set("path", json!(text));
+        let names = path.iter().chain(stream);
+        if names.clone().any(|name| String::from_utf16(name.units()).is_err()) {
+            row.set("names_utf16", names.map(|name| json!(name.units())).collect());
+        }
+        if let Some(stream) = stream {
+            row.set("stream", json!(stream.to_string_lossy()));
+        }
+        row.set("verdict", json!(verdict.as_str()));
+        row
+    }
+
+    pub(super) fn set(&mut self, field: &str, value: Value) {
+        self.fields.insert(field.to_owned(), value);
+    }
+
+    /// What its metadata tells.
+    pub(super) fn of(mut self, attr: &Attr, is_stream: bool) -> Self {
+        let kind = match attr.kind {
+            _ if is_stream => "stream",
+            Kind::Directory => "folder",
+            Kind::File => "file",
+            Kind::Link => "link",
+        };
+        self.set("kind", json!(kind));
+        self.set("size", json!(attr.size));
+        self.set("allocated", json!(attr.allocated));
+        self.set("record", json!(attr.record));
+        self.set("sequence", json!(attr.sequence));
+        self.set("links", json!(attr.links));
+        self.set("attributes", json!(attr.attributes));
+        self.set("owner", json!(attr.owner));
+        self.set("times", times_object(&attr.times));
+        self.set("name_times", attr.name_times.as_ref().map_or(Value::Null, times_object));
+        self.bytes = attr.size;
+        self
+    }
+
+    /// Where it was written, below the destination.
+    pub(super) fn written(mut self, place: &Path) -> Self {
+        let names: Vec<_> = place.iter().map(OsStr::to_string_lossy).collect();
+        self.set("written", json!(names.join("/")));
+        self
+    }
+
+    pub(super) fn error(mut self, error: &(impl ToString + ?Sized)) -> Self {
+        self.set("error", json!(error.to_string()));
+        self
+    }
+
+    pub(super) fn damaged(mut self, damage: &Damage) -> Self {
+        let ranges = |faults: &[Fault]| -> Value {
+            faults
+                .iter()
+                .map(|fault| {
+                    let length = fault.range.end.saturating_sub(fault.range.start);
+                    json!({ "offset": fault.range.start, "length": length, "code": fault.code, "link": fault.link })
+                })
+                .collect()
+        };
+        if damage.lost_bytes > 0 {
+            self.set("lost", ranges(&damage.lost));
+            self.set("lost_bytes", json!(damage.lost_bytes));
+        }
+        if damage.doubtful_bytes > 0 {
+            self.set("doubtful", ranges(&damage.doubtful));
+            self.set("doubtful_bytes", json!(damage.doubtful_bytes));
+        }
+        self
+    }
+
+    /// The row as it stands in the manifest, with its line feed.
+    pub(super) fn line(&self) -> Vec<u8> {
+        let mut line = serde_json::to_vec(&self.fields).unwrap_or_default();
+        line.push(b'\n');
+        line
+    }
+}
+
+fn times_object(times: &Times) -> Value {
+    json!({
+        "created": timestamp(times.created),
+        "modified": timestamp(times.modified),
+        "changed": timestamp(times.changed),
+        "accessed": timestamp(times.accessed),
+    })
+}
+
+/// A time as RFC 3339, to the 100 nanoseconds; `None` where none is recorded.
+#[must_use]
+pub fn timestamp(time: Time) -> Option<String> {
+    let (seconds, nanos) = time.to_unix();
+    let timestamp = Timestamp::new(seconds, i32::try_from(nanos).unwrap_or(0)).ok()?;
+    (time != Time(0)).then(|| timestamp.to_string())
+}
+
+/// The lines of a manifest that are whole rows; an interrupted run may have left half a line at the end.
+pub(super) fn rows(manifest: &[u8]) -> impl Iterator<Item = Map<String, Value>> + '_ {
+    let whole = manifest.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last.saturating_add(1));
+    let lines = manifest.get(..whole).unwrap_or_default().split(|byte| *byte == b'\n');
+    lines.filter(|line| len_u64(line) > 0).filter_map(|line| serde_json::from_slice(line).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_a_line_is_no_row() {
+        let text = b"{\"path\":\"a\"}\n{\"path\":\"b\"}\n{\"pa";
+        let paths: Vec<_> = rows(text).map(|row| row["path"].as_str().unwrap().to_owned()).collect();
+        assert_eq!(paths, ["a", "b"]);
+        assert_eq!(rows(b"{\"path\"").count(), 0);
+    }
+
+    #[test]
+    fn neighbouring_reads_make_one_range() {
+        let mut damage = Damage::default();
+        let fault = |start, end| Fault { range: start..end, kind: FaultKind::Lost, code: "a", link: None };
+        damage.add(&fault(0, 512));
+        damage.add(&fault(512, 1024));
+        damage.add(&fault(4096, 4097));
+        assert_eq!((damage.lost.len(), damage.lost_bytes), (2, 1025));
+    }
+}

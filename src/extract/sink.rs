@@ -1,0 +1,307 @@
+//! The only writer: new files below one folder, through a handle on that folder.
+//!
+//! Every step into a folder is made from the handle of the one above it and follows no link, so no name, and no link that
+//! somebody planted, leads out. A file is written in a folder for unfinished ones, and gets its name when it is complete;
+//! what bears that name already is never replaced, unless that was asked for.
+#![expect(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "the output door: new files below the folder that the user named"
+)]
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use cap_fs_ext::{DirExt, FollowSymlinks, OpenOptionsFollowExt, SystemTimeSpec};
+use cap_std::ambient_authority;
+use cap_std::fs::{Dir, OpenOptions};
+use cap_std::time::SystemTime;
+use mount_api::{Time, Times};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Where files lie until they are complete.
+const UNFINISHED: &str = ".vhdx-mount-unfinished";
+
+/// A folder of the destination.
+pub struct Folder(Dir);
+
+/// The folder that everything is written below.
+pub struct Sink {
+    path: PathBuf,
+    root: Arc<Folder>,
+    unfinished: Dir,
+    files: AtomicU64,
+}
+
+/// A file that is being written.
+pub struct Output<'a> {
+    sink: &'a Sink,
+    file: std::fs::File,
+    name: String,
+    /// Where the next byte goes without a seek.
+    at: u64,
+    finished: bool,
+}
+
+/// What becomes of a file that stands in the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It stays, and the new one does not get its name.
+    Stays,
+    /// The new one takes its place.
+    Replaced,
+}
+
+impl Sink {
+    /// Opens the folder at `path`, which is made where it is not there. What an interrupted run left unfinished is
+    /// removed.
+    ///
+    /// # Errors
+    /// When the folder cannot be made or written to.
+    pub fn open(path: &Path) -> Result<Self> {
+        let failed = |text: &str, error| Error::io(text, error).in_file(path);
+        std::fs::create_dir_all(path).map_err(|error| failed("the folder cannot be made", error))?;
+        let root = Dir::open_ambient_dir(path, ambient_authority())
+            .map_err(|error| failed("the folder cannot be opened", error))?;
+        let unfinished = folder_in(&root, OsStr::new(UNFINISHED))
+            .map_err(|error| failed("nothing can be written in this folder", error))?;
+        let clear = |dir: &Dir| -> io::Result<()> {
+            for entry in dir.entries()? {
+                dir.remove_file_or_symlink(entry?.file_name())?;
+            }
+            Ok(())
+        };
+        clear(&unfinished).map_err(|error| failed("what an earlier run left unfinished cannot be removed", error))?;
+        Ok(Sink { path: path.to_owned(), root: Arc::new(Folder(root)), unfinished, files: AtomicU64::new(0) })
+    }
+
+    /// The folder, as the user named it.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The folder that `names` lead to, with all folders on the way made where they are not there.
+    ///
+    /// # Errors
+    /// When one of them cannot be made, or is no folder: a link to one is none.
+    pub fn folder(&self, names: &[OsString]) -> io::Result<Arc<Folder>> {
+        let mut at: Option<Dir> = None;
+        for name in names {
+            at = Some(folder_in(at.as_ref().unwrap_or(&self.root.0), name)?);
+        }
+        Ok(at.map_or_else(|| Arc::clone(&self.root), |dir| Arc::new(Folder(dir))))
+    }
+
+    /// Begins a file.
+    ///
+    /// # Errors
+    /// As the host's.
+    pub fn create(&self) -> io::Result<Output<'_>> {
+        let name = format!("{}", self.files.fetch_add(1, Ordering::Relaxed));
+        let file = self.unfinished.open_with(&name, OpenOptions::new().write(true).create_new(true))?;
+        Ok(Output { sink: self, file: file.into_std(), name, at: 0, finished: false })
+    }
+
+    /// Opens a file in the folder for appending, which is made where it is not there; gives what it holds.
+    ///
+    /// # Errors
+    /// As the host's; when a link bears the name.
+    pub fn append_to(&self, name: &str) -> io::Result<(Vec<u8>, impl Write + use<>)> {
+        let mut options = OpenOptions::new();
+        options.read(true).append(true).create(true).follow(FollowSymlinks::No);
+        let mut file = self.root.0.open_with(name, &options)?;
+        let mut content = Vec::new();
+        file.read_to_end(&mut content)?;
+        Ok((content, file))
+    }
+
+    /// Writes a whole file in the folder, in place of one of that name.
+    ///
+    /// # Errors
+    /// As the host's.
+    pub fn put(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        let mut output = self.create()?;
+        output.write(0, content)?;
+        self.unfinished.rename(&output.name, &self.root.0, name)?;
+        output.finished = true;
+        Ok(())
+    }
+
+    /// Whether a file of this size stands at a place below the folder.
+    #[must_use]
+    pub fn holds(&self, place: &Path, size: u64) -> bool {
+        self.root.0.symlink_metadata(place).is_ok_and(|found| found.is_file() && found.len() == size)
+    }
+
+    /// Whether something bears this name in the folder.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.root.0.symlink_metadata(name).is_ok()
+    }
+
+    /// Removes the folder for unfinished files, if nothing is in it.
+    pub fn close(self) {
+        let Sink { root, unfinished, .. } = self;
+        drop(unfinished);
+        let _ = root.0.remove_dir(UNFINISHED);
+    }
+}
+
+impl Folder {
+    /// Gives a folder its times, when everything in it is written.
+    ///
+    /// # Errors
+    /// As the host's.
+    pub fn set_times(&self, times: &Times) -> io::Result<()> {
+        self.0.set_times(".", Some(spec(times.accessed)), Some(spec(times.modified)))
+    }
+
+    /// Makes a symbolic link. The caller has seen to it that it leads nowhere else.
+    ///
+    /// # Errors
+    /// As the host's; when something bears the name.
+    pub fn link(&self, name: &OsStr, target: &Path) -> io::Result<()> {
+        DirExt::symlink(&self.0, target, name)
+    }
+}
+
+impl Output<'_> {
+    /// Writes at an offset. What is left out between two writes is a hole.
+    ///
+    /// # Errors
+    /// As the host's.
+    pub fn write(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        if offset != self.at {
+            self.file.seek(SeekFrom::Start(offset))?;
+        }
+        self.file.write_all(bytes)?;
+        self.at = offset.saturating_add(crate::bytes::len_u64(bytes));
+        Ok(())
+    }
+
+    /// Sets the length, where a hole stands at the end.
+    ///
+    /// # Errors
+    /// As the host's.
+    pub fn set_length(&mut self, length: u64) -> io::Result<()> {
+        if length == self.at { Ok(()) } else { self.file.set_len(length) }
+    }
+
+    /// Gives the file its times, and its name in a folder.
+    ///
+    /// # Errors
+    /// As the host's, with the file, so that it can be given another name; `AlreadyExists` where something bears the name
+    /// and is to stay.
+    pub fn finish(
+        mut self,
+        folder: &Folder,
+        name: &OsStr,
+        times: &Times,
+        standing: Standing,
+    ) -> std::result::Result<(), (io::Error, Self)> {
+        let renamed = set_file_times(&self.file, times).and_then(|()| match standing {
+            Standing::Replaced => self.sink.unfinished.rename(&self.name, &folder.0, name),
+            Standing::Stays => rename_new(&self.sink.unfinished, &self.name, &folder.0, name),
+        });
+        match renamed {
+            Ok(()) => {
+                self.finished = true;
+                Ok(())
+            }
+            Err(error) => Err((error, self)),
+        }
+    }
+}
+
+impl Drop for Output<'_> {
+    fn drop(&mut self) {
+        if !self.finished {
+            let _ = self.sink.unfinished.remove_file(&self.name);
+        }
+    }
+}
+
+/// The folder of this name in another; made where it is not there.
+fn folder_in(dir: &Dir, name: &OsStr) -> io::Result<Dir> {
+    match dir.open_dir_nofollow(name) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            match dir.create_dir(name) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                _ => {}
+            }
+            dir.open_dir_nofollow(name)
+        }
+        other => other,
+    }
+}
+
+/// Renames a file unless something bears the new name.
+fn rename_new(from: &Dir, name: &str, to: &Dir, new: &OsStr) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{RenameFlags, renameat_with};
+        use rustix::io::Errno;
+        match renameat_with(from, name, to, new, RenameFlags::NOREPLACE) {
+            // A file system, or a kernel, that cannot.
+            Err(Errno::INVAL | Errno::NOSYS) => {}
+            other => return other.map_err(io::Error::from),
+        }
+    }
+    match to.symlink_metadata(new) {
+        Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => from.rename(name, to, new),
+        Err(error) => Err(error),
+    }
+}
+
+/// Last change and last access; on Windows the time of creation too.
+fn set_file_times(file: &std::fs::File, times: &Times) -> io::Result<()> {
+    let time = |time| match spec(time) {
+        SystemTimeSpec::Absolute(time) => time.into_std(),
+        SystemTimeSpec::SymbolicNow => std::time::SystemTime::now(),
+    };
+    let stamps = std::fs::FileTimes::new().set_accessed(time(times.accessed)).set_modified(time(times.modified));
+    #[cfg(windows)]
+    let stamps = std::os::windows::fs::FileTimesExt::set_created(stamps, time(times.created));
+    file.set_times(stamps)
+}
+
+fn spec(time: Time) -> SystemTimeSpec {
+    let (seconds, nanos) = time.to_unix();
+    let epoch = SystemTime::from_std(std::time::UNIX_EPOCH);
+    let since = std::time::Duration::from_secs(seconds.unsigned_abs());
+    let whole = if seconds < 0 { epoch.checked_sub(since) } else { epoch.checked_add(since) };
+    let exact = whole.and_then(|whole| whole.checked_add(std::time::Duration::from_nanos(nanos.into())));
+    SystemTimeSpec::Absolute(exact.unwrap_or(epoch))
+}
+
+/// What went wrong at the destination, in a sentence.
+#[must_use]
+pub fn describe(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AlreadyExists => "something of this name stands at the destination".to_owned(),
+        io::ErrorKind::StorageFull => "the destination is full".to_owned(),
+        _ => format!("at the destination: {error}"),
+    }
+}
+
+/// The error of a destination that takes nothing any more.
+#[must_use]
+pub fn gone(path: &Path, error: io::Error) -> Error {
+    Error::io("the destination takes nothing any more", error)
+        .in_file(path)
+        .advise("free space, or mend it, and run the same command again with --resume")
+}
+
+/// That the destination holds an earlier run.
+#[must_use]
+pub fn holds_a_run(path: &Path) -> Error {
+    Error::new(ErrorKind::Usage, "an earlier extraction was written here")
+        .in_file(path)
+        .advise("go on with it by --resume, or choose an empty folder")
+}

@@ -1,0 +1,249 @@
+//! Through all folders, without recursion: a damaged tree may be deep, or go round in circles.
+
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::mpsc::{self, SyncSender};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use mount_api::{DirEntry, Error, ErrorKind, From, Kind, Name, NodeId, Times, Tree, Trust};
+
+use super::copy::{Item, Run};
+use super::row::{Row, Verdict};
+use super::sink::{Folder, describe};
+use super::{Options, Progress, Source, names};
+
+/// Items that wait for a thread. Each may hold a folder of the host open.
+const WAITING: usize = 64;
+
+/// Folders deeper than this are not descended into: NTFS itself stops far earlier.
+const MAX_DEPTH: usize = 1000;
+
+/// A folder of a tree.
+struct Place {
+    node: NodeId,
+    path: Vec<Name>,
+    /// Its path in words, as patterns see it.
+    text: String,
+    /// Its path at the destination.
+    names: Vec<OsString>,
+    /// Whether it is wanted itself, and not only for what is in it.
+    wanted: bool,
+}
+
+/// Copies what is wanted of all sources: what goes first, then the rest.
+pub(super) fn all(sources: &[Source], run: &Run<'_>) {
+    let (items, inbox) = mpsc::sync_channel(WAITING);
+    let inbox = Mutex::new(inbox);
+    std::thread::scope(|scope| {
+        for _ in 0..run.options.threads.max(1) {
+            // Where the host gives no thread, those that are there do all; one there must be.
+            let work = || {
+                let next = || inbox.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                while let Ok(item) = next() {
+                    run.copy(&item);
+                }
+            };
+            let _ = std::thread::Builder::new().name("extract".to_owned()).spawn_scoped(scope, work);
+        }
+        let choice = &run.options.choice;
+        let passes: &[bool] = if choice.has_first() { &[true, false] } else { &[false] };
+        for first in passes {
+            for source in sources {
+                let mut walk = Walk { run, items: &items, source, first: *first, folders: Vec::new() };
+                walk.source();
+            }
+        }
+        drop(items);
+    });
+}
+
+struct Walk<'a> {
+    run: &'a Run<'a>,
+    items: &'a SyncSender<Item>,
+    source: &'a Source,
+    /// Whether what goes first is copied now, or the rest.
+    first: bool,
+    /// Folders that were made, and their times: these are set when all is written.
+    folders: Vec<(Vec<OsString>, Times)>,
+}
+
+impl Walk<'_> {
+    fn source(&mut self) {
+        let mut open = vec![root(self.source)];
+        let mut known = HashSet::from([NodeId::ROOT]);
+        while let Some(place) = open.pop() {
+            if self.run.is_over() {
+                break;
+            }
+            let mut below = self.folder(&place, &mut known);
+            below.reverse();
+            open.append(&mut below);
+        }
+        // Threads may still be writing into them; the last pass sets the times once more for good.
+        self.run.leave_times(std::mem::take(&mut self.folders));
+    }
+
+    /// Hands on what is in a folder; gives the folders below it.
+    fn folder(&mut self, place: &Place, known: &mut HashSet<NodeId>) -> Vec<Place> {
+        let tree = &self.source.tree;
+        let (entries, listed) = list(&**tree, place.node);
+        let mut host: Option<Arc<Folder>> = None;
+        if place.wanted && !self.first {
+            host = self.make(place, listed.as_ref().err());
+        }
+        let mut below = Vec::new();
+        for entry in entries {
+            let text = join(&place.text, &entry.name);
+            let wanted = self.run.options.choice.wants_path(&text);
+            if entry.kind == Kind::Directory {
+                if place.names.len() < MAX_DEPTH && known.insert(entry.node) {
+                    below.push(self.below(place, &entry, text, wanted));
+                } else if wanted && !self.first {
+                    let error = "a folder that stands under another name too, or too deep to be true";
+                    let path = path_of(place, &entry.name);
+                    self.run.tell(&Row::new(&path, None, &text, Verdict::Failed).error(&error));
+                }
+                continue;
+            }
+            if !wanted || self.run.options.choice.goes_first(&text) != self.first {
+                continue;
+            }
+            if host.is_none() {
+                host = self.open(place);
+            }
+            let Some(folder) = &host else { break };
+            let item = Item {
+                tree: Arc::clone(tree),
+                node: entry.node,
+                kind: entry.kind,
+                path: path_of(place, &entry.name),
+                text,
+                folder: Arc::clone(folder),
+                place: place.names.iter().collect(),
+                name: names::fit((self.run.options.spell)(&entry.name)),
+                depth: place.path.len(),
+            };
+            if self.items.send(item).is_err() || self.run.is_over() {
+                break;
+            }
+        }
+        below
+    }
+
+    fn below(&self, place: &Place, entry: &DirEntry, text: String, wanted: bool) -> Place {
+        let mut names = place.names.clone();
+        names.push(names::fit((self.run.options.spell)(&entry.name)));
+        Place { node: entry.node, path: path_of(place, &entry.name), text, names, wanted }
+    }
+
+    /// Makes a wanted folder and writes its row.
+    fn make(&mut self, place: &Place, unlisted: Option<&Error>) -> Option<Arc<Folder>> {
+        let row = |verdict| Row::new(&place.path, None, &place.text, verdict);
+        let attr = match self.source.tree.attr(place.node) {
+            Ok(attr) => attr,
+            Err(error) => {
+                self.run.tell(&row(Verdict::Failed).error(&error));
+                return self.open(place);
+            }
+        };
+        let host: PathBuf = place.names.iter().collect();
+        let made = self.run.sink.folder(&place.names);
+        let verdict = match (&made, unlisted, attr.trust) {
+            (Err(_), _, _) => Verdict::Failed,
+            (Ok(_), Some(_), _) => Verdict::Partial,
+            (Ok(_), None, Trust::Doubtful(_)) => Verdict::Doubtful,
+            (Ok(_), None, Trust::Proven) => Verdict::Whole,
+        };
+        let told = row(verdict).of(&attr, false);
+        self.run.tell(&match (&made, unlisted) {
+            (Err(error), _) => told.error(&describe(error)),
+            (Ok(_), Some(error)) => told.written(&host).error(&format!("not all of its names can be told: {error}")),
+            (Ok(_), None) => told.written(&host),
+        });
+        if made.is_ok() {
+            self.folders.push((place.names.clone(), attr.times));
+        }
+        made.ok()
+    }
+
+    /// Makes a folder that is wanted for what is in it.
+    fn open(&self, place: &Place) -> Option<Arc<Folder>> {
+        match self.run.sink.folder(&place.names) {
+            Ok(folder) => Some(folder),
+            Err(error) => {
+                let row = Row::new(&place.path, None, &place.text, Verdict::Failed);
+                self.run.tell(&row.error(&format!("nothing of what is in it can be written: {}", describe(&error))));
+                None
+            }
+        }
+    }
+}
+
+/// Counts what would be copied.
+pub(super) fn count(sources: &[Source], options: &Options, progress: &Progress) {
+    for source in sources {
+        let mut open = vec![root(source)];
+        let mut known = HashSet::from([NodeId::ROOT]);
+        while let Some(place) = open.pop() {
+            if progress.is_stopped() {
+                return;
+            }
+            if place.wanted {
+                progress.done(Verdict::Whole);
+            }
+            for entry in list(&*source.tree, place.node).0 {
+                let text = join(&place.text, &entry.name);
+                let wanted = options.choice.wants_path(&text);
+                if entry.kind == Kind::Directory {
+                    if place.names.len() < MAX_DEPTH && known.insert(entry.node) {
+                        let mut names = place.names.clone();
+                        names.push(OsString::new());
+                        open.push(Place { node: entry.node, path: Vec::new(), text, names, wanted });
+                    }
+                } else if wanted {
+                    match source.tree.attr(entry.node) {
+                        Ok(attr) if options.choice.wants(&attr) => {
+                            progress.read(if attr.kind == Kind::File { attr.size } else { 0 });
+                            progress.done(Verdict::Whole);
+                        }
+                        Ok(_) => {}
+                        Err(_) => progress.done(Verdict::Failed),
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn root(source: &Source) -> Place {
+    let names = if source.folder.is_empty() { Vec::new() } else { vec![OsString::from(&source.folder)] };
+    let path = if source.folder.is_empty() { Vec::new() } else { vec![Name::from(source.folder.as_str())] };
+    Place { node: NodeId::ROOT, path, text: source.folder.clone(), names, wanted: false }
+}
+
+/// The entries of a folder, as far as they can be listed.
+fn list(tree: &dyn Tree, folder: NodeId) -> (Vec<DirEntry>, Result<(), Error>) {
+    let mut entries = Vec::new();
+    let listed = tree.read_dir(folder, From::Start, &mut |entry| {
+        entries.push(entry);
+        ControlFlow::Continue(())
+    });
+    let listed = listed.map_err(|error| match error.kind() {
+        ErrorKind::NotADirectory => Error::new(ErrorKind::Corrupt, "it is listed as a folder and is none"),
+        _ => error,
+    });
+    (entries, listed)
+}
+
+fn join(folder: &str, name: &Name) -> String {
+    let name = name.to_string_lossy();
+    if folder.is_empty() { name } else { format!("{folder}/{name}") }
+}
+
+fn path_of(place: &Place, name: &Name) -> Vec<Name> {
+    let mut path = place.path.clone();
+    path.push(name.clone());
+    path
+}
