@@ -12,6 +12,7 @@ UNSAFE = "mount-windows/"
 DOORS = {
     "src/image/file.rs": "images, read-only",
     "src/extract/sink.rs": "what was extracted, as new files",
+    "src/cli/extract/path_list.rs": "a list of paths, which the user wrote",
     "src/cli/logging.rs": "the log, as a new file",
     "src/cli/background.rs": "/dev/null",
     "mount-linux/src/attach.rs": "the kernel's FUSE device",

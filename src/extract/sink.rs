@@ -226,6 +226,14 @@ impl Drop for Output<'_> {
     }
 }
 
+/// Creates a file that the user named.
+///
+/// # Errors
+/// As the host's; when something bears the name.
+pub fn create_new(path: &Path) -> io::Result<impl Write + use<>> {
+    std::fs::OpenOptions::new().write(true).create_new(true).open(path)
+}
+
 /// The folder of this name in another; made where it is not there.
 fn folder_in(dir: &Dir, name: &OsStr) -> io::Result<Dir> {
     match dir.open_dir_nofollow(name) {

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::ffi::OsString;
+use std::io;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::mpsc::{self, SyncSender};
@@ -89,10 +90,7 @@ impl Walk<'_> {
     fn folder(&mut self, place: &Place, known: &mut HashSet<NodeId>) -> Vec<Place> {
         let tree = &self.source.tree;
         let (entries, listed) = list(&**tree, place.node);
-        let mut host: Option<Arc<Folder>> = None;
-        if place.wanted && !self.first {
-            host = self.make(place, listed.as_ref().err());
-        }
+        let mut host = (place.wanted && !self.first).then(|| self.make(place, listed.as_ref().err()));
         let mut below = Vec::new();
         for entry in entries {
             let text = join(&place.text, &entry.name);
@@ -110,10 +108,14 @@ impl Walk<'_> {
             if !wanted || self.run.options.choice.goes_first(&text) != self.first {
                 continue;
             }
-            if host.is_none() {
-                host = self.open(place);
-            }
-            let Some(folder) = &host else { break };
+            let folder = match host.get_or_insert_with(|| self.run.sink.folder(&place.names)) {
+                Ok(folder) => folder,
+                Err(error) => {
+                    let row = Row::new(&path_of(place, &entry.name), None, &text, Verdict::Failed);
+                    self.run.tell(&row.error(&format!("its folder cannot be made: {}", describe(error))));
+                    continue;
+                }
+            };
             let item = Item {
                 tree: Arc::clone(tree),
                 node: entry.node,
@@ -139,23 +141,23 @@ impl Walk<'_> {
     }
 
     /// Makes a wanted folder and writes its row.
-    fn make(&mut self, place: &Place, unlisted: Option<&Error>) -> Option<Arc<Folder>> {
+    fn make(&mut self, place: &Place, unlisted: Option<&Error>) -> io::Result<Arc<Folder>> {
         let row = |verdict| Row::new(&place.path, None, &place.text, verdict);
+        let made = self.run.sink.folder(&place.names);
         let attr = match self.source.tree.attr(place.node) {
             Ok(attr) => attr,
             Err(error) => {
                 self.run.tell(&row(Verdict::Failed).error(&error));
-                return self.open(place);
+                return made;
             }
         };
-        let host: PathBuf = place.names.iter().collect();
-        let made = self.run.sink.folder(&place.names);
         let verdict = match (&made, unlisted, attr.trust) {
             (Err(_), _, _) => Verdict::Failed,
             (Ok(_), Some(_), _) => Verdict::Partial,
             (Ok(_), None, Trust::Doubtful(_)) => Verdict::Doubtful,
             (Ok(_), None, Trust::Proven) => Verdict::Whole,
         };
+        let host: PathBuf = place.names.iter().collect();
         let told = row(verdict).of(&attr, false);
         self.run.tell(&match (&made, unlisted) {
             (Err(error), _) => told.error(&describe(error)),
@@ -165,19 +167,7 @@ impl Walk<'_> {
         if made.is_ok() {
             self.folders.push((place.names.clone(), attr.times));
         }
-        made.ok()
-    }
-
-    /// Makes a folder that is wanted for what is in it.
-    fn open(&self, place: &Place) -> Option<Arc<Folder>> {
-        match self.run.sink.folder(&place.names) {
-            Ok(folder) => Some(folder),
-            Err(error) => {
-                let row = Row::new(&place.path, None, &place.text, Verdict::Failed);
-                self.run.tell(&row.error(&format!("nothing of what is in it can be written: {}", describe(&error))));
-                None
-            }
-        }
+        made
     }
 }
 

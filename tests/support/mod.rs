@@ -3,6 +3,7 @@
 
 #[cfg(target_os = "linux")]
 pub(crate) mod program;
+pub(crate) mod small_disk;
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -123,6 +124,13 @@ fn open_quietly(path: &Path) -> File {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let open = |flags| rustix::fs::open(path, flags, Mode::empty());
     File::from(open(flags | OFlags::NOATIME).or_else(|_| open(flags)).expect("an image opens"))
+}
+
+/// SHA-256 of a file, whose time of access stays.
+pub(crate) fn hash_file(path: &Path) -> String {
+    let mut bytes = Vec::new();
+    open_quietly(path).read_to_end(&mut bytes).expect("a read");
+    hex(Sha256::digest(bytes))
 }
 
 /// Opens the chain of an image, with nothing but its own folder to find parents in.

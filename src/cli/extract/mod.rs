@@ -2,14 +2,14 @@
 
 mod args;
 mod face;
+mod path_list;
 mod run_record;
 
-use std::collections::HashSet;
 use std::ffi::OsString;
-use std::path::Path;
 use std::sync::Arc;
 
 use mount_api::Name;
+use vhdx_mount::extract::sink::create_new;
 use vhdx_mount::extract::{
     self, Choice, Extracted, MANIFEST, Options, Patterns, Progress, Sink, Source, Verdict, listings,
 };
@@ -61,7 +61,7 @@ fn outcome(progress: &Progress, extracted: &Extracted) -> Result<Outcome, Failur
 fn choice(args: &ExtractArgs) -> Result<Choice, Failure> {
     let (unwanted, wanted): (Vec<&str>, Vec<&str>) =
         args.patterns.iter().map(String::as_str).partition(|pattern| pattern.starts_with('!'));
-    let listed = args.choice.from_file.as_deref().map(listed).transpose()?;
+    let listed = args.choice.from_file.as_deref().map(path_list::read).transpose()?;
     Ok(Choice {
         wanted: Patterns::new(wanted)?,
         unwanted: Patterns::new(unwanted.into_iter().map(|pattern| pattern.trim_start_matches('!')))?,
@@ -71,16 +71,6 @@ fn choice(args: &ExtractArgs) -> Result<Choice, Failure> {
         older: args.choice.older,
         max_size: args.choice.max_size,
     })
-}
-
-/// The paths in a file.
-#[expect(clippy::disallowed_methods, reason = "a list of paths that the user wrote, no image")]
-fn listed(file: &Path) -> Result<HashSet<String>, Failure> {
-    let content = std::fs::read(file).map_err(|error| Failure::new(format!("{}: {error}", file.display())))?;
-    let end = if content.contains(&0) { 0 } else { b'\n' };
-    let lines = content.split(|byte| *byte == end).map(|line| String::from_utf8_lossy(line).into_owned());
-    let paths = lines.map(|line| line.trim_end_matches('\r').trim_matches('/').to_owned());
-    Ok(paths.filter(|path| !path.is_empty()).collect())
 }
 
 /// The volumes whose files can be read, or the one that was asked for.
@@ -128,7 +118,6 @@ fn spell(name: &Name) -> OsString {
 }
 
 /// Writes the lists of other tools.
-#[expect(clippy::disallowed_types, reason = "new files that the user named")]
 fn lists(args: &ExtractArgs, sink: &Sink) -> Result<(), Failure> {
     let wanted = [
         (&args.hashdeep, listings::Listing::Hashdeep),
@@ -139,7 +128,7 @@ fn lists(args: &ExtractArgs, sink: &Sink) -> Result<(), Failure> {
         let Some(file) = file else { continue };
         let failed = |error| Failure::new(format!("{}: {error}", escape(&file.display().to_string())));
         let manifest = sink.append_to(MANIFEST).map_err(failed)?.0;
-        let out = std::fs::OpenOptions::new().write(true).create_new(true).open(file).map_err(failed)?;
+        let out = create_new(file).map_err(failed)?;
         listings::write(listing, &manifest, &mut std::io::BufWriter::new(out)).map_err(failed)?;
     }
     Ok(())

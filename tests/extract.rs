@@ -1,0 +1,316 @@
+//! `extract`: what comes out, what is said of it, and that nothing lands elsewhere.
+#![cfg(target_os = "linux")]
+#![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "reads what was extracted")]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use fixtures::chain::{Chain, spread};
+use fixtures::damage::EntryDamage;
+use fixtures::ntfs;
+use fixtures::random::Rng;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use support::program::{PROGRAM, expect_success, has, run};
+use support::small_disk::{chain_with, cluster_of_long_text, disk, spoil};
+use support::{Untouched, hash_file, hex};
+
+/// The manifest's rows by path, streams as `path:stream`.
+fn rows(to: &Path) -> BTreeMap<String, Value> {
+    let text = fs::read_to_string(to.join("manifest.jsonl")).expect("a manifest");
+    let mut rows = BTreeMap::new();
+    for line in text.lines() {
+        let row: Value = serde_json::from_str(line).expect("a row");
+        let stream = row["stream"].as_str().map(|stream| format!(":{stream}")).unwrap_or_default();
+        let path = format!("{}{stream}", row["path"].as_str().expect("a path"));
+        assert!(rows.insert(path.clone(), row).is_none(), "two rows of {path}");
+    }
+    rows
+}
+
+fn extract(chain: &Path, to: &Path, more: &[&str]) -> Output {
+    let mut args: Vec<&dyn AsRef<std::ffi::OsStr>> = vec![&"extract", &chain, &"--to", &to];
+    args.extend(more.iter().map(|arg| arg as &dyn AsRef<std::ffi::OsStr>));
+    run(PROGRAM, &args)
+}
+
+#[track_caller]
+fn expect_code(output: &Output, code: i32) {
+    assert_eq!(output.status.code(), Some(code), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Every file and link below a folder, by its path there.
+fn tree(folder: &Path) -> BTreeMap<PathBuf, String> {
+    let mut found = BTreeMap::new();
+    let mut open = vec![folder.to_owned()];
+    while let Some(at) = open.pop() {
+        for entry in fs::read_dir(&at).expect("a folder").map(|entry| entry.expect("an entry")) {
+            let path = entry.path();
+            let kind = entry.file_type().expect("a type");
+            let what = if kind.is_dir() {
+                open.push(path.clone());
+                "folder".to_owned()
+            } else if kind.is_symlink() {
+                format!("link to {}", fs::read_link(&path).expect("a link").display())
+            } else {
+                hex(Sha256::digest(fs::read(&path).expect("a file")))
+            };
+            found.insert(path.strip_prefix(folder).expect("below").to_owned(), what);
+        }
+    }
+    found
+}
+
+fn whole_chain() -> (tempfile::TempDir, Chain) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let chain = Chain::write(spread(&disk(), 4, 512, &mut Rng::new(31)), folder.path()).expect("a chain is written");
+    (folder, chain)
+}
+
+#[test]
+fn every_stream_that_was_put_in_comes_out() {
+    let (_folder, chain) = whole_chain();
+    let _untouched = Untouched::watch(&chain.files);
+    let out = tempfile::tempdir().expect("a folder");
+    let output = extract(&chain.youngest, out.path(), &["--streams", "--hash", "sha256,md5", "--hash-images"]);
+    expect_code(&output, 0);
+    let rows = rows(out.path());
+    for file in ntfs::manifest() {
+        let stream = file.name.as_ref().map(|name| format!(":{name}")).unwrap_or_default();
+        let path = format!("volume-1/{}{stream}", file.path);
+        let row = rows.get(&path).unwrap_or_else(|| panic!("no row of {path}"));
+        assert_eq!((&row["verdict"], &row["sha256"]), (&"whole".into(), &file.sha256.clone().into()), "{path}");
+        let written = out.path().join(row["written"].as_str().expect("a place"));
+        let bytes = fs::read(&written).expect("the file");
+        assert_eq!((bytes.len() as u64, hex(Sha256::digest(&bytes))), (file.size, file.sha256), "{path}");
+        let modified = row["times"]["modified"].as_str().expect("a time").parse::<jiff::Timestamp>().expect("a time");
+        let metadata = fs::metadata(&written).expect("metadata");
+        let (seconds, nanos) = (metadata.mtime(), metadata.mtime_nsec());
+        assert_eq!((seconds, nanos), (modified.as_second(), modified.subsec_nanosecond().into()), "{path}");
+        assert_eq!(metadata.mode() & 0o7000, 0);
+    }
+    let record: Value =
+        serde_json::from_slice(&fs::read(out.path().join("run.json")).expect("a record")).expect("JSON");
+    assert_eq!(record["complete"], true);
+    assert_eq!(record["images"].as_array().map(Vec::len), Some(4));
+    for (number, image) in chain.files.iter().rev().enumerate() {
+        let hash = hash_file(image);
+        assert_eq!(record["images"][number]["sha256"], hash);
+        assert_eq!(record["sha256_after"][number], hash);
+    }
+}
+
+/// What `long.txt` holds.
+fn long_text() -> Vec<u8> {
+    let mut text = ntfs::long_text();
+    text.truncate(long_size() as usize);
+    text
+}
+
+/// Bytes of `long.txt`.
+fn long_size() -> u64 {
+    ntfs::manifest().into_iter().find(|file| file.path == "long.txt").expect("the file").size
+}
+
+#[test]
+fn only_what_is_wanted_comes_out() {
+    let (_folder, chain) = whole_chain();
+    let wanted = |more: &[&str]| -> Vec<String> {
+        let out = tempfile::tempdir().expect("a folder");
+        expect_code(&extract(&chain.youngest, out.path(), more), 0);
+        let files = tree(out.path()).into_iter().filter(|(_, what)| what != "folder");
+        files.map(|(path, _)| path.display().to_string()).filter(|path| path.contains("volume-1")).collect()
+    };
+    let all: Vec<String> =
+        ntfs::manifest().into_iter().filter(|file| file.name.is_none()).map(|file| file.path).collect();
+    assert_eq!(wanted(&["LONG.txt"]), ["volume-1/long.txt"]);
+    assert_eq!(wanted(&["volume-1/long.txt", "!*.txt"]), Vec::<String>::new());
+    let folder = all.iter().find_map(|path| Some(path.split_once('/')?.0)).expect("a folder");
+    let in_folder: Vec<_> = all.iter().filter(|path| path.starts_with(&format!("{folder}/"))).collect();
+    assert_eq!(wanted(&[&format!("volume-1/{folder}")]).len(), in_folder.len());
+    assert!(wanted(&["--newer", "2100-01-01"]).is_empty());
+    assert_eq!(wanted(&["--older", "2100-01-01"]).len(), all.len());
+    let list = tempfile::NamedTempFile::new().expect("a file");
+    fs::write(list.path(), "volume-1/long.txt\n").expect("a list");
+    assert_eq!(wanted(&["--from-file", list.path().to_str().expect("a path")]), ["volume-1/long.txt"]);
+
+    let out = tempfile::tempdir().expect("a folder");
+    let counted = extract(&chain.youngest, &out.path().join("new"), &["--dry-run", "long.txt"]);
+    expect_code(&counted, 0);
+    assert!(
+        String::from_utf8_lossy(&counted.stdout).starts_with(&format!("1 files and folders, {} bytes", long_size()))
+    );
+    assert!(!out.path().join("new").exists(), "a dry run writes nothing");
+}
+
+#[test]
+fn lost_bytes_are_named_and_the_file_says_so() {
+    let disk = disk();
+    let lost = [cluster_of_long_text(&disk, 5), cluster_of_long_text(&disk, 700)];
+    let (_folder, chain) = chain_with(&disk, &lost);
+    spoil(&chain, EntryDamage::PastEnd);
+    let _untouched = Untouched::watch(&chain.files);
+    let out = tempfile::tempdir().expect("a folder");
+    // Blocks are lost as a whole, not only the sectors that the child holds: sector bitmaps tell which are its own.
+    let output = extract(&chain.youngest, out.path(), &["long.txt"]);
+    expect_code(&output, 3);
+    let row = rows(out.path()).remove("volume-1/long.txt").expect("a row");
+    assert_eq!((&row["verdict"], &row["written"]), (&"partial".into(), &"volume-1/long.txt.partial".into()));
+    let mut expected = long_text();
+    let mut ranges = Vec::new();
+    for range in row["lost"].as_array().expect("ranges") {
+        let (offset, length) =
+            (range["offset"].as_u64().expect("an offset"), range["length"].as_u64().expect("a length"));
+        expected[offset as usize..][..length as usize].fill(0);
+        ranges.push((offset, length));
+    }
+    assert_eq!(ranges, [(5 * 1024, 1024), (700 * 1024, 1024)]);
+    assert_eq!(fs::read(out.path().join("volume-1/long.txt.partial")).expect("the file"), expected);
+    assert_eq!(row["sha256"], hex(Sha256::digest(&expected)));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("partial  volume-1/long.txt"));
+
+    let out = tempfile::tempdir().expect("a folder");
+    expect_code(&extract(&chain.youngest, out.path(), &["long.txt", "--lost", "zero"]), 3);
+    assert_eq!(fs::read(out.path().join("volume-1/long.txt")).expect("the file"), expected);
+}
+
+#[test]
+fn what_stands_at_the_destination_is_neither_replaced_nor_followed() {
+    let (_folder, chain) = whole_chain();
+    let outside = tempfile::tempdir().expect("a folder");
+    let out = tempfile::tempdir().expect("a folder");
+    fs::create_dir(out.path().join("volume-1")).expect("a folder");
+    fs::write(out.path().join("volume-1/long.txt"), "mine").expect("a file");
+    let folder =
+        ntfs::manifest().iter().find_map(|file| Some(file.path.split_once('/')?.0.to_owned())).expect("a folder");
+    symlink(outside.path(), out.path().join("volume-1").join(&folder)).expect("a link");
+    let output = extract(&chain.youngest, out.path(), &[]);
+    expect_code(&output, 3);
+    assert_eq!(fs::read(out.path().join("volume-1/long.txt")).expect("my file"), b"mine");
+    let rows = rows(out.path());
+    assert_eq!(rows["volume-1/long.txt"]["written"], "volume-1/long.txt%~2");
+    assert_eq!(fs::read(out.path().join("volume-1/long.txt%~2")).expect("the file"), long_text());
+    assert_eq!(rows[&format!("volume-1/{folder}")]["verdict"], "failed");
+    assert!(tree(outside.path()).is_empty());
+
+    let again = extract(&chain.youngest, out.path(), &[]);
+    expect_code(&again, 2);
+    assert!(String::from_utf8_lossy(&again.stderr).contains("--resume"));
+    let fresh = tempfile::tempdir().expect("a folder");
+    fs::create_dir(fresh.path().join("volume-1")).expect("a folder");
+    fs::write(fresh.path().join("volume-1/long.txt"), "mine").expect("a file");
+    expect_code(&extract(&chain.youngest, fresh.path(), &["--overwrite", "long.txt"]), 0);
+    assert_eq!(fs::read(fresh.path().join("volume-1/long.txt")).expect("the file"), long_text());
+}
+
+#[test]
+fn killed_at_any_moment_it_goes_on_to_the_same_end() {
+    let (_folder, chain) = whole_chain();
+    let undisturbed = tempfile::tempdir().expect("a folder");
+    expect_code(&extract(&chain.youngest, undisturbed.path(), &["--streams"]), 0);
+    let files = |to: &Path| {
+        let mut files = tree(to);
+        files.retain(|path, _| !["run.json", "manifest.jsonl"].iter().any(|own| path == Path::new(own)));
+        files
+    };
+    let mut rng = Rng::new(77);
+    for _ in 0..12 {
+        let out = tempfile::tempdir().expect("a folder");
+        for _ in 0..3 {
+            let mut running = Command::new(PROGRAM)
+                .args(["extract", "--streams", "--resume", "--to"])
+                .args([out.path(), &chain.youngest])
+                .stderr(Stdio::null())
+                .spawn()
+                .expect("a run");
+            std::thread::sleep(Duration::from_micros(rng.below(60_000)));
+            running.kill().expect("a kill");
+            running.wait().expect("an end");
+        }
+        // No file under its own name is half: what is there is what it is to be.
+        for (path, what) in files(out.path()) {
+            if !path.starts_with(".vhdx-mount-unfinished") {
+                assert_eq!(files(undisturbed.path()).get(&path), Some(&what), "{}", path.display());
+            }
+        }
+        expect_code(&extract(&chain.youngest, out.path(), &["--streams", "--resume"]), 0);
+        assert_eq!(files(out.path()), files(undisturbed.path()));
+        let (mut done, mut undone) = (rows(out.path()), rows(undisturbed.path()));
+        for row in done.values_mut().chain(undone.values_mut()) {
+            row.as_object_mut().expect("a row").remove("error");
+        }
+        assert_eq!(done, undone);
+    }
+}
+
+#[test]
+fn what_is_whole_is_not_read_again() {
+    let (_folder, chain) = whole_chain();
+    let out = tempfile::tempdir().expect("a folder");
+    expect_code(&extract(&chain.youngest, out.path(), &[]), 0);
+    fs::remove_file(out.path().join("volume-1/long.txt")).expect("a file less");
+    let again = extract(&chain.youngest, out.path(), &["--resume"]);
+    expect_code(&again, 0);
+    assert!(
+        String::from_utf8_lossy(&again.stderr).contains(&format!("; {} KiB read", long_size() / 1024)),
+        "{again:?}"
+    );
+    assert_eq!(fs::read(out.path().join("volume-1/long.txt")).expect("the file"), long_text());
+}
+
+#[test]
+fn a_destination_that_is_full_is_told_and_the_rest_goes_on_later() {
+    let test = "a_destination_that_is_full_is_told_and_the_rest_goes_on_later";
+    if !rustix::process::geteuid().is_root() {
+        return support::skip(test, "only root may mount a tmpfs");
+    }
+    let (_folder, chain) = whole_chain();
+    let out = tempfile::tempdir().expect("a folder");
+    expect_success(&run("mount", &[&"-t", &"tmpfs", &"-o", &"size=600k", &"none", &out.path()]));
+    let output = extract(&chain.youngest, out.path(), &[]);
+    let rows = rows(out.path());
+    let grown = run("mount", &[&"-o", &"remount,size=32m", &out.path()]);
+    let again = extract(&chain.youngest, out.path(), &["--resume"]);
+    let whole = fs::read(out.path().join("volume-1/long.txt"));
+    run("umount", &[&out.path()]);
+    expect_code(&output, 3);
+    assert_eq!(rows["volume-1/long.txt"]["verdict"], "failed");
+    assert!(rows["volume-1/long.txt"]["error"].as_str().expect("words").contains("the destination is full"));
+    assert!(rows.values().any(|row| row["kind"] == "file" && row["verdict"] == "whole"), "what fits is there");
+    expect_success(&grown);
+    expect_code(&again, 0);
+    assert_eq!(whole.expect("the file"), long_text());
+}
+
+#[test]
+fn other_tools_read_the_lists() {
+    let test = "other_tools_read_the_lists";
+    if !has(test, "hashdeep") || !has(test, "mactime") {
+        return;
+    }
+    let (_folder, chain) = whole_chain();
+    let out = tempfile::tempdir().expect("a folder");
+    let lists = tempfile::tempdir().expect("a folder");
+    let list = |name: &str| lists.path().join(name).display().to_string();
+    let (hashdeep, bodyfile, csv) = (list("hashdeep"), list("body"), list("csv"));
+    let args = ["--hash", "md5,sha256", "--hashdeep", &hashdeep, "--bodyfile", &bodyfile, "--csv", &csv];
+    expect_code(&extract(&chain.youngest, out.path(), &args), 0);
+    let audit = Command::new("hashdeep")
+        .args(["-r", "-l", "-a", "-v", "-k", &hashdeep, "volume-1"])
+        .current_dir(out.path())
+        .output()
+        .expect("hashdeep");
+    let said = String::from_utf8_lossy(&audit.stdout).into_owned();
+    assert!(audit.status.success() && said.contains("Audit passed"), "{said}");
+    let timeline = run("mactime", &[&"-b", &bodyfile, &"-d", &"-z", &"UTC"]);
+    expect_success(&timeline);
+    assert!(String::from_utf8_lossy(&timeline.stdout).contains("volume-1/long.txt"));
+    let lines = fs::read_to_string(&csv).expect("the list");
+    assert_eq!(lines.lines().count(), 1 + rows(out.path()).len());
+}
