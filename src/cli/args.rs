@@ -37,6 +37,7 @@ const AFTER_HELP: &str = "Examples:
   vhdx-mount check VM_1A2B.avhdx          reads all of it: lost bytes, the files they touch, what to do
   vhdx-mount ls VM_1A2B.avhdx volume-2/Users
   vhdx-mount extract VM_1A2B.avhdx --to /rescue volume-2/Users
+  vhdx-mount export VM_1A2B.avhdx --to disk.raw
   vhdx-mount scan /vms                    which images there are, and which to open
   vhdx-mount unmount /mnt/x
 
@@ -56,6 +57,8 @@ pub(crate) enum Command {
     Check(CheckArgs),
     /// Copy files out, without mounting: in bulk, hashed, with a manifest that says what is whole.
     Extract(Box<super::extract::ExtractArgs>),
+    /// Write the merged disk into a new raw file, with a map of what is lost.
+    Export(ExportArgs),
     /// List files without mounting.
     Ls(LsArgs),
     /// Show every image below some folders, which belong together, and which to open.
@@ -225,6 +228,28 @@ pub(crate) struct LsArgs {
     /// List the files of volume N as the root, as mounting with --volume N shows them.
     #[arg(long, value_name = "N")]
     pub(crate) volume: Option<u32>,
+}
+
+/// Holes stay holes. FILE.map tells what is lost (there, zeros stand in FILE), in the form of ddrescue's mapfile. Exit code
+/// 3: bytes are lost or doubtful.
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// The youngest image wanted (.vhdx or .avhdx).
+    pub(crate) chain: PathBuf,
+    #[command(flatten)]
+    pub(crate) how: ChainArgs,
+    /// The new file, or - for the standard output.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) to: PathBuf,
+    /// Export volume N alone.
+    #[arg(long, value_name = "N")]
+    pub(crate) volume: Option<u32>,
+    /// Go on with an export that was interrupted.
+    #[arg(long)]
+    pub(crate) resume: bool,
+    /// Compute no SHA-256.
+    #[arg(long)]
+    pub(crate) no_hash: bool,
 }
 
 /// Reads headers and metadata only. Exit code 3: a file or folder could not be read, so that images may be missed; a chain

@@ -6,6 +6,7 @@ mod background;
 mod chain;
 mod check;
 mod escape;
+mod export;
 mod extract;
 mod info;
 mod logging;
@@ -52,6 +53,7 @@ fn dispatch(cli: &Cli) -> Result<Outcome, Failure> {
     match &cli.command {
         Some(Command::Info(args)) => info::run(args, &cli.verbosity),
         Some(Command::Check(args)) => check::run(args, &cli.verbosity),
+        Some(Command::Export(args)) => export::run(args, &cli.verbosity),
         Some(Command::Extract(args)) => extract::run(args, &cli.verbosity),
         Some(Command::Ls(args)) => ls::run(args),
         Some(Command::Scan(args)) => scan::run(args, &cli.verbosity),

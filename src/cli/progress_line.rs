@@ -71,7 +71,7 @@ fn line(progress: &Progress, elapsed: Duration, read: u64) -> String {
 }
 
 /// Hours, minutes and seconds.
-fn clock(seconds: u128) -> String {
+pub(super) fn clock(seconds: u128) -> String {
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
 }

@@ -2,10 +2,11 @@
 //!
 //! [`walk`] goes through the folders and decides by [`choice`] what is wanted; [`copy`] reads a file, hashes it and says what
 //! of it is whole; [`sink`] is the only writer of this program. Each name and stream gets a row ([`row`]) in the
-//! [`manifest`]. [`listings`] makes the lists of other tools of a manifest.
+//! [`manifest`]. [`listings`] makes the lists of other tools of a manifest. [`export`](mod@export) writes the whole disk into one file.
 
 mod choice;
 mod copy;
+pub mod export;
 mod hashes;
 pub mod listings;
 mod manifest;

@@ -9,7 +9,7 @@ use vhdx_mount::extract::{Extracted, MANIFEST, Progress, Sink, Verdict};
 use super::super::args::Verbosity;
 use super::super::escape::escape;
 use super::super::outcome::{Failure, Outcome};
-use super::super::progress_line::write_over;
+use super::super::progress_line::{clock, write_over};
 use super::super::say::{BOLD, GREEN, RED, YELLOW};
 use super::super::units::size;
 
@@ -17,8 +17,9 @@ use super::super::units::size;
 const ON_TERMINAL: Duration = Duration::from_millis(250);
 const ELSEWHERE: Duration = Duration::from_secs(5);
 
-/// Does `work` and shows its progress meanwhile: on a terminal, or with `-v`.
-pub(super) fn with<T>(progress: &Progress, verbosity: &Verbosity, work: impl FnOnce() -> T) -> T {
+/// Does `work` and shows its progress meanwhile: on a terminal, or with `-v`. `total` is how many bytes it will read, where
+/// that is known.
+pub(crate) fn with<T>(progress: &Progress, total: Option<u64>, verbosity: &Verbosity, work: impl FnOnce() -> T) -> T {
     let terminal = std::io::stderr().is_terminal();
     if verbosity.quiet || !(terminal || verbosity.verbose > 0) {
         return work();
@@ -26,7 +27,7 @@ pub(super) fn with<T>(progress: &Progress, verbosity: &Verbosity, work: impl FnO
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let line = std::thread::Builder::new().name("progress".to_owned());
-        let shown = line.spawn_scoped(scope, || show(progress, terminal, &done));
+        let shown = line.spawn_scoped(scope, || show(progress, total, terminal, &done));
         let result = work();
         done.store(true, Ordering::Relaxed);
         if let Ok(thread) = &shown {
@@ -36,7 +37,7 @@ pub(super) fn with<T>(progress: &Progress, verbosity: &Verbosity, work: impl FnO
     })
 }
 
-fn show(progress: &Progress, terminal: bool, done: &AtomicBool) {
+fn show(progress: &Progress, total: Option<u64>, terminal: bool, done: &AtomicBool) {
     let began = Instant::now();
     let mut width = 0;
     loop {
@@ -44,7 +45,10 @@ fn show(progress: &Progress, terminal: bool, done: &AtomicBool) {
         if done.load(Ordering::Relaxed) {
             break;
         }
-        let line = line(progress, began.elapsed());
+        let line = match total {
+            Some(total) => progress_of(progress.bytes(), total, began.elapsed()),
+            None => line(progress, began.elapsed()),
+        };
         if terminal {
             write_over(&line, &mut width);
         } else {
@@ -54,6 +58,18 @@ fn show(progress: &Progress, terminal: bool, done: &AtomicBool) {
     if terminal {
         write_over("", &mut width);
     }
+}
+
+/// The line of a work whose end is known.
+fn progress_of(done: u64, total: u64, elapsed: Duration) -> String {
+    let millis = elapsed.as_millis().max(1);
+    let rate = u64::try_from(u128::from(done) * 1000 / millis).unwrap_or(u64::MAX);
+    let percent = u128::from(done) * 100 / u128::from(total.max(1));
+    let left = match u128::from(total.saturating_sub(done)) * millis / u128::from(done.max(1)) / 1000 {
+        _ if done == 0 => "?".to_owned(),
+        seconds => clock(seconds),
+    };
+    format!("{percent} %, {}/s, {left} left", size(rate))
 }
 
 fn line(progress: &Progress, elapsed: Duration) -> String {

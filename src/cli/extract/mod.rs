@@ -1,7 +1,7 @@
 //! `vhdx-mount extract`: files out of a chain, into a folder.
 
 mod args;
-mod face;
+pub(super) mod face;
 mod path_list;
 mod run_record;
 
@@ -33,12 +33,12 @@ pub(crate) fn run(args: &ExtractArgs, verbosity: &Verbosity) -> Result<Outcome, 
     let options = options(args, choice);
     let progress = Progress::default();
     if args.dry_run {
-        face::with(&progress, verbosity, || extract::count(&sources, &options, &progress));
+        face::with(&progress, None, verbosity, || extract::count(&sources, &options, &progress));
         return face::counted(&progress);
     }
     let sink = Sink::open(&args.to)?;
     let mut record = RunRecord::begin(&sink, &inventory, args)?;
-    let extracted = face::with(&progress, verbosity, || extract::extract(&sources, &sink, &options, &progress))?;
+    let extracted = face::with(&progress, None, verbosity, || extract::extract(&sources, &sink, &options, &progress))?;
     let images_stand = record.end(&sink, &inventory, &progress, &extracted)?;
     lists(args, &sink)?;
     face::summary(&sink, &progress, &extracted);

@@ -1,0 +1,87 @@
+//! `vhdx-mount export`: the merged disk as a new raw file.
+
+use std::ops::Range;
+use std::path::Path;
+
+use vhdx_mount::extract::Progress;
+use vhdx_mount::extract::export::{Exported, Part, export, stream};
+use vhdx_mount::namespace::Inventory;
+
+use super::args::{ExportArgs, Verbosity};
+use super::escape::escape;
+use super::extract::face;
+use super::outcome::{Failure, Outcome};
+use super::say::{GREEN, RED, YELLOW};
+use super::units::size;
+use super::{chain, say};
+
+/// Exports the disk, or one volume.
+pub(crate) fn run(args: &ExportArgs, verbosity: &Verbosity) -> Result<Outcome, Failure> {
+    let inventory = chain::take_inventory(&args.chain, &args.how)?;
+    say::findings(inventory.all_findings(), verbosity);
+    let range = range(args, &inventory)?;
+    let total = range.end - range.start;
+    let part = Part { disk: inventory.chain.disk(), identity: identity(&inventory, &range), range };
+    let progress = Progress::default();
+    let to_stdout = args.to == Path::new("-");
+    let exported = face::with(&progress, Some(total), verbosity, || {
+        if to_stdout {
+            stream(&part, &mut std::io::stdout().lock(), !args.no_hash, &progress)
+        } else {
+            export(&part, &args.to, args.resume, !args.no_hash, &progress)
+        }
+    })?;
+    tell(args, &exported, total, verbosity);
+    if exported.stopped {
+        return Err(Failure::new("stopped before the end").advise("run the same command again with --resume"));
+    }
+    Ok(if exported.lost == 0 && exported.doubtful == 0 { Outcome::Well } else { Outcome::NotWhole })
+}
+
+/// The bytes of the disk that are wanted.
+fn range(args: &ExportArgs, inventory: &Inventory) -> Result<Range<u64>, Failure> {
+    let Some(number) = args.volume else { return Ok(0..inventory.chain.disk().geometry().virtual_size) };
+    inventory.volume(number).map(|volume| volume.partition.disk.clone()).ok_or_else(|| {
+        let numbers: Vec<_> = inventory.volumes.iter().map(|volume| volume.partition.number.to_string()).collect();
+        Failure::new(format!("the disk has no volume {number}; it has: {}", numbers.join(", ")))
+    })
+}
+
+/// What tells this export from others: the links by their identities, and the bytes.
+fn identity(inventory: &Inventory, range: &Range<u64>) -> String {
+    let links = inventory.chain.links().iter().map(|link| match link.layer.identity().data_write_guid {
+        Some(guid) => guid.to_string(),
+        None => link.path.display().to_string().replace(['\n', '\r'], "_"),
+    });
+    let doubt =
+        if inventory.chain.disk().refuses(vhdx_mount::report::Code::LogTorn) { "" } else { ", doubtful accepted" };
+    format!("{}, bytes {}..{}{doubt}", links.collect::<Vec<_>>().join(" < "), range.start, range.end)
+}
+
+fn tell(args: &ExportArgs, exported: &Exported, total: u64, verbosity: &Verbosity) {
+    if let Some(hash) = &exported.sha256 {
+        // As sha256sum prints it; a stream has the standard output for itself.
+        let line = format!("{hash}  {}", escape(&args.to.display().to_string()));
+        if exported.map.is_some() { anstream::println!("{line}") } else { anstream::eprintln!("{line}") }
+    }
+    if verbosity.quiet {
+        return;
+    }
+    let (word, style) = match exported {
+        Exported { stopped: true, .. } => ("stopped", YELLOW),
+        Exported { lost: 0, doubtful: 0, .. } => ("whole", GREEN),
+        Exported { lost: 0, .. } => ("doubtful", YELLOW),
+        _ => ("not whole", RED),
+    };
+    let mut line = format!("{style}{word}{style:#}: {}", size(total));
+    if exported.lost > 0 {
+        line.push_str(&format!(", of which {} bytes are lost: zeros stand for them", exported.lost));
+    }
+    if exported.doubtful > 0 {
+        line.push_str(&format!(", {} bytes are doubtful", exported.doubtful));
+    }
+    anstream::eprintln!("{line}");
+    if let Some(map) = &exported.map {
+        anstream::eprintln!("which bytes: {}", escape(&map.display().to_string()));
+    }
+}

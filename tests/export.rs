@@ -1,0 +1,134 @@
+//! `export`: the merged disk as a raw file, and the map beside it.
+#![cfg(target_os = "linux")]
+#![expect(clippy::disallowed_methods, reason = "reads what was exported")]
+
+mod support;
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use fixtures::bytes::Bytes;
+use fixtures::chain::{Chain, spread};
+use fixtures::damage::EntryDamage;
+use fixtures::random::Rng;
+use fixtures::vhdx::{Image, MIB};
+use sha2::{Digest, Sha256};
+use support::program::{PROGRAM, run};
+use support::small_disk::{chain_with, cluster_of_long_text, disk, spoil};
+use support::{Untouched, hex};
+
+fn export(chain: &Path, to: &Path, more: &[&str]) -> Output {
+    let mut args: Vec<&dyn AsRef<OsStr>> = vec![&"export", &chain, &"--to", &to];
+    args.extend(more.iter().map(|arg| arg as &dyn AsRef<OsStr>));
+    run(PROGRAM, &args)
+}
+
+#[track_caller]
+fn expect_code(output: &Output, code: i32) {
+    assert_eq!(output.status.code(), Some(code), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn the_whole_disk_comes_out_and_holes_stay_holes() {
+    let disk = disk();
+    let bytes = disk.bytes_at(0, disk.size() as usize);
+    let folder = tempfile::tempdir().expect("a folder");
+    let chain = Chain::write(spread(&disk, 4, 512, &mut Rng::new(5)), folder.path()).expect("a chain is written");
+    let _untouched = Untouched::watch(&chain.files);
+    let out = tempfile::tempdir().expect("a folder");
+    let to = out.path().join("disk.raw");
+    let output = export(&chain.youngest, &to, &[]);
+    expect_code(&output, 0);
+    assert_eq!(fs::read(&to).expect("the disk"), bytes);
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(told.split_whitespace().next(), Some(&*hex(Sha256::digest(&bytes))));
+
+    let streamed = export(&chain.youngest, Path::new("-"), &[]);
+    expect_code(&streamed, 0);
+    assert!(streamed.stdout == bytes);
+
+    let volume = out.path().join("volume.raw");
+    expect_code(&export(&chain.youngest, &volume, &["--volume", "1"]), 0);
+    let length = fs::metadata(&volume).expect("a file").len() as usize;
+    assert!(fs::read(&volume).expect("the volume") == bytes[MIB as usize..][..length]);
+    expect_code(&export(&chain.youngest, &to, &[]), 2);
+    assert_eq!(fs::read(&to).expect("the disk"), bytes, "what stands there stays");
+
+    let empty = Image::dynamic(1 << 40);
+    let path = folder.path().join("empty.vhdx");
+    empty.write_to(&path).expect("an image is written");
+    let huge = out.path().join("huge.raw");
+    expect_code(&export(&path, &huge, &["--no-hash"]), 0);
+    let metadata = fs::metadata(&huge).expect("a file");
+    assert_eq!((metadata.len(), metadata.blocks()), (1 << 40, 0));
+}
+
+#[test]
+fn the_map_names_what_is_lost() {
+    let disk = disk();
+    let lost = [cluster_of_long_text(&disk, 5), cluster_of_long_text(&disk, 700)];
+    let (_folder, chain) = chain_with(&disk, &lost);
+    spoil(&chain, EntryDamage::PastEnd);
+    let out = tempfile::tempdir().expect("a folder");
+    let to = out.path().join("disk.raw");
+    let output = export(&chain.youngest, &to, &[]);
+    expect_code(&output, 3);
+    let mut expected = disk.bytes_at(0, disk.size() as usize);
+    for range in &lost {
+        expected[range.start as usize..range.end as usize].fill(0);
+    }
+    assert!(fs::read(&to).expect("the disk") == expected);
+    let map = fs::read_to_string(out.path().join("disk.raw.map")).expect("a map");
+    let mut blocks = map.lines().filter(|line| !line.starts_with('#')).map(|line| {
+        line.split_whitespace().map(|word| u64::from_str_radix(word.trim_start_matches("0x"), 16)).collect::<Vec<_>>()
+    });
+    let status = blocks.next().expect("a status line");
+    assert_eq!(status[0], Ok(disk.size()));
+    let bad: Vec<_> = map.lines().filter(|line| line.ends_with('-')).map(ToOwned::to_owned).collect();
+    let wanted: Vec<_> = lost.iter().map(|range| format!("{:#010x}  0x00000400  -", range.start)).collect();
+    let mut wanted = wanted;
+    wanted.sort();
+    assert_eq!(bad, wanted);
+    // Its own reader of ddrescue's maps takes it.
+    vhdx_mount::image::RescueMap::parse(map.as_bytes()).expect("a map of ddrescue's form");
+}
+
+#[test]
+fn killed_at_any_moment_it_goes_on_to_the_same_end() {
+    let disk = disk();
+    let folder = tempfile::tempdir().expect("a folder");
+    let chain = Chain::write(spread(&disk, 3, 512, &mut Rng::new(6)), folder.path()).expect("a chain is written");
+    let bytes = disk.bytes_at(0, disk.size() as usize);
+    let mut rng = Rng::new(9);
+    for _ in 0..12 {
+        let out = tempfile::tempdir().expect("a folder");
+        let to = out.path().join("disk.raw");
+        for _ in 0..2 {
+            let mut running = Command::new(PROGRAM)
+                .args(["export", "--resume", "--to"])
+                .args([&to, &chain.youngest])
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .expect("a run");
+            std::thread::sleep(Duration::from_micros(rng.below(50_000)));
+            running.kill().expect("a kill");
+            running.wait().expect("an end");
+        }
+        let output = export(&chain.youngest, &to, &["--resume"]);
+        expect_code(&output, 0);
+        assert!(fs::read(&to).expect("the disk") == bytes);
+        assert!(String::from_utf8_lossy(&output.stdout).starts_with(&hex(Sha256::digest(&bytes))));
+    }
+    let out = tempfile::tempdir().expect("a folder");
+    let to = out.path().join("disk.raw");
+    expect_code(&export(&chain.youngest, &to, &[]), 0);
+    let base = chain.files.first().expect("a base");
+    let other = export(base, &to, &["--resume"]);
+    expect_code(&other, 2);
+    assert!(String::from_utf8_lossy(&other.stderr).contains("another export"));
+}
