@@ -1,6 +1,6 @@
 //! `export`: the merged disk as a raw file, and the map beside it.
 #![cfg(target_os = "linux")]
-#![expect(clippy::disallowed_methods, reason = "reads what was exported")]
+#![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "reads what was exported")]
 
 mod support;
 
