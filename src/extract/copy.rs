@@ -64,6 +64,15 @@ pub(super) struct Run<'a> {
     folders: Mutex<Vec<(Vec<OsString>, Times)>>,
 }
 
+/// What one thread reads into.
+pub(super) struct Buffer(Vec<u8>);
+
+impl Buffer {
+    pub(super) fn new() -> Self {
+        Buffer(vec![0; READ])
+    }
+}
+
 /// Why a content could not be copied.
 enum Failed {
     /// The whole run is to end.
@@ -119,7 +128,7 @@ impl<'a> Run<'a> {
     }
 
     /// Copies one name, and its streams.
-    pub(super) fn copy(&self, item: &Item) {
+    pub(super) fn copy(&self, item: &Item, buf: &mut Buffer) {
         if self.is_over() {
             return;
         }
@@ -132,12 +141,12 @@ impl<'a> Run<'a> {
         }
         match item.kind {
             Kind::Link => self.link(item, &attr),
-            Kind::File | Kind::Directory => self.content(item, item.node, &attr, None),
+            Kind::File | Kind::Directory => self.content(item, item.node, &attr, None, buf),
         }
-        self.streams(item);
+        self.streams(item, buf);
     }
 
-    fn streams(&self, item: &Item) {
+    fn streams(&self, item: &Item, buf: &mut Buffer) {
         let mut streams: Vec<StreamEntry> = Vec::new();
         let listed = item.tree.streams(item.node, &mut |stream| {
             streams.push(stream);
@@ -145,7 +154,9 @@ impl<'a> Run<'a> {
         });
         for stream in streams {
             match item.tree.attr(stream.node) {
-                Ok(attr) if self.options.streams => self.content(item, stream.node, &attr, Some(&stream.name)),
+                Ok(attr) if self.options.streams => {
+                    self.content(item, stream.node, &attr, Some(&stream.name), buf);
+                }
                 Ok(attr) => {
                     let row = item.row(Some(&stream.name), Verdict::Skipped).of(&attr, true);
                     self.tell(&row.error("named streams are left out without --streams"));
@@ -187,7 +198,7 @@ impl<'a> Run<'a> {
     }
 
     /// Copies one content: a file's, or a named stream's.
-    fn content(&self, item: &Item, node: NodeId, attr: &Attr, stream: Option<&Name>) {
+    fn content(&self, item: &Item, node: NodeId, attr: &Attr, stream: Option<&Name>, buf: &mut Buffer) {
         let row = |verdict| item.row(stream, verdict).of(attr, stream.is_some());
         let name = match stream {
             None => item.name.clone(),
@@ -208,7 +219,7 @@ impl<'a> Run<'a> {
             Ok(output) => output,
             Err(error) => return self.refuse(row(Verdict::Failed), &error),
         };
-        let content = match self.pour(&*item.tree, node, attr.size, &mut output) {
+        let content = match self.pour(&*item.tree, node, attr.size, &mut output, buf) {
             Ok(content) => content,
             Err(Failed::Stopped) => return,
             Err(Failed::Host(error)) => return self.refuse(row(Verdict::Failed), &error),
@@ -270,18 +281,24 @@ impl<'a> Run<'a> {
     }
 
     /// Reads a content into the output, piece by piece; holes are left out.
-    fn pour(&self, tree: &dyn Tree, node: NodeId, size: u64, output: &mut Output<'_>) -> Result<Content, Failed> {
+    fn pour(
+        &self,
+        tree: &dyn Tree,
+        node: NodeId,
+        size: u64,
+        output: &mut Output<'_>,
+        buf: &mut Buffer,
+    ) -> Result<Content, Failed> {
         let mut content = Content::default();
         let mut hashing = Hashing::new(&self.options.hashes);
-        let length = usize::try_from(size).unwrap_or(READ).min(READ);
-        let mut buf = vec![0; length];
+        let buf = buf.0.as_mut_slice();
         let mut at = 0;
         while at < size {
             let window = at..at.saturating_add(WINDOW).min(size);
             let holes = if size > SMALL { holes(tree, node, window.clone()) } else { Vec::new() };
             for hole in holes.iter().cloned().chain([window.end..window.end]) {
-                self.read(tree, node, at..hole.start, &mut buf, output, &mut hashing, &mut content)?;
-                self.skip(&hole, &mut buf, &mut hashing)?;
+                self.read(tree, node, at..hole.start, buf, output, &mut hashing, &mut content)?;
+                self.skip(&hole, buf, &mut hashing)?;
                 at = hole.end.max(at);
             }
         }
@@ -348,7 +365,8 @@ impl<'a> Run<'a> {
         if left == 0 {
             return Ok(());
         }
-        buf.fill(0);
+        let zeros = usize::try_from(left).unwrap_or(usize::MAX).min(READ);
+        buf.get_mut(..zeros).unwrap_or_default().fill(0);
         while left > 0 {
             if self.progress.is_stopped() {
                 return Err(Failed::Stopped);

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use mount_api::{DirEntry, Error, ErrorKind, From, Kind, Name, NodeId, Times, Tree, Trust};
 
-use super::copy::{Item, Run};
+use super::copy::{Buffer, Item, Run};
 use super::row::{Row, Verdict};
 use super::sink::{Folder, describe};
 use super::{Options, Progress, Source, names};
@@ -42,8 +42,9 @@ pub(super) fn all(sources: &[Source], run: &Run<'_>) {
             // Where the host gives no thread, those that are there do all; one there must be.
             let work = || {
                 let next = || inbox.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                let mut buf = Buffer::new();
                 while let Ok(item) = next() {
-                    run.copy(&item);
+                    run.copy(&item, &mut buf);
                 }
             };
             let _ = std::thread::Builder::new().name("extract".to_owned()).spawn_scoped(scope, work);

@@ -95,9 +95,12 @@ pub(super) fn counted(progress: &Progress) -> Result<Outcome, Failure> {
 }
 
 /// What it came to, in one look.
-pub(super) fn summary(sink: &Sink, progress: &Progress, extracted: &Extracted) {
+pub(super) fn summary(sink: &Sink, progress: &Progress, extracted: &Extracted, verbosity: &Verbosity) {
     let count = |verdict| progress.count(verdict);
     let bad: u64 = Verdict::ALL.into_iter().filter(|verdict| !verdict.is_well()).map(count).sum();
+    if verbosity.quiet && bad == 0 && !extracted.stopped {
+        return;
+    }
     let (word, style) = match (extracted.stopped, bad) {
         (true, _) => ("stopped", YELLOW),
         (false, 0) => ("all is well", GREEN),

@@ -41,7 +41,7 @@ pub(crate) fn run(args: &ExtractArgs, verbosity: &Verbosity) -> Result<Outcome, 
     let extracted = face::with(&progress, None, verbosity, || extract::extract(&sources, &sink, &options, &progress))?;
     let images_stand = record.end(&sink, &inventory, &progress, &extracted)?;
     lists(args, &sink)?;
-    face::summary(&sink, &progress, &extracted);
+    face::summary(&sink, &progress, &extracted, verbosity);
     sink.close();
     if let Some(changed) = images_stand {
         return Err(Failure::new(format!("{}: its hash is another than before", changed.display()))
