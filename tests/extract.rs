@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use fixtures::bytes::Bytes;
 use fixtures::chain::{Chain, spread};
 use fixtures::damage::EntryDamage;
 use fixtures::ntfs;
@@ -313,4 +314,42 @@ fn other_tools_read_the_lists() {
     assert!(String::from_utf8_lossy(&timeline.stdout).contains("volume-1/long.txt"));
     let lines = fs::read_to_string(&csv).expect("the list");
     assert_eq!(lines.lines().count(), 1 + rows(out.path()).len());
+}
+
+/// The small volume with another name for `long.txt`, of eight units too, wherever it stands.
+fn renamed(name: &str) -> (tempfile::TempDir, PathBuf) {
+    let units = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+    let (old, new) = (units("long.txt"), units(name));
+    assert_eq!(old.len(), new.len());
+    let disk = disk();
+    let mut bytes = disk.bytes_at(0, disk.size() as usize);
+    let places: Vec<usize> = (0..bytes.len() - old.len()).filter(|at| bytes[*at..].starts_with(&old)).collect();
+    assert!(places.len() >= 2, "the file record and the folder's index: {places:?}");
+    for at in places {
+        bytes[at..][..new.len()].copy_from_slice(&new);
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let chain = Chain::write(spread(&bytes, 1, 512, &mut Rng::new(1)), folder.path()).expect("a chain is written");
+    let youngest = chain.youngest;
+    (folder, youngest)
+}
+
+#[test]
+fn no_name_leads_out_of_the_folder() {
+    let cases = [
+        ("../../ab", "..%2F..%2Fab"),
+        ("/etc/abc", "%2Fetc%2Fabc"),
+        ("a\0b/c\\de", "a%00b%2Fc\\de"),
+        ("..\\..\\ab", "..\\..\\ab"),
+        ("%2F/%25/", "%252F%2F%2525%2F"),
+    ];
+    for (name, spelled) in cases {
+        let (_folder, chain) = renamed(name);
+        let around = tempfile::tempdir().expect("a folder");
+        let out = around.path().join("a/b/out");
+        expect_code(&extract(&chain, &out, &["--links", "--streams"]), 0);
+        assert_eq!(fs::read(out.join("volume-1").join(spelled)).expect("the file"), long_text(), "{name:?}");
+        let outside: Vec<_> = tree(around.path()).into_keys().filter(|path| !path.starts_with("a/b/out")).collect();
+        assert_eq!(outside, [Path::new("a"), Path::new("a/b")], "{name:?}");
+    }
 }

@@ -392,7 +392,11 @@ impl<'a> Run<'a> {
             let Some(writing) = output.take() else { return Ok(place) };
             match writing.finish(&item.folder, &name, times, standing) {
                 Ok(()) => return Ok(place),
-                Err((error, writing)) if error.kind() == io::ErrorKind::AlreadyExists && number < MAX_NUMBER => {
+                Err((error, mut writing)) if error.kind() == io::ErrorKind::AlreadyExists && number < MAX_NUMBER => {
+                    // A run that was killed between the file and its row.
+                    if self.options.resume && is_new && writing.stands_already(&item.folder, &name) {
+                        return Ok(place);
+                    }
                     output = Some(writing);
                     number = number.saturating_add(1);
                 }

@@ -103,7 +103,7 @@ impl Sink {
     /// As the host's.
     pub fn create(&self) -> io::Result<Output<'_>> {
         let name = format!("{}", self.files.fetch_add(1, Ordering::Relaxed));
-        let file = self.unfinished.open_with(&name, OpenOptions::new().write(true).create_new(true))?;
+        let file = self.unfinished.open_with(&name, OpenOptions::new().read(true).write(true).create_new(true))?;
         Ok(Output { sink: self, file: file.into_std(), name, at: 0, finished: false })
     }
 
@@ -192,6 +192,28 @@ impl Output<'_> {
         if length == self.at { Ok(()) } else { self.file.set_len(length) }
     }
 
+    /// Whether a file of this name in a folder holds the same bytes.
+    pub fn stands_already(&mut self, folder: &Folder, name: &OsStr) -> bool {
+        const READ: usize = 1 << 16;
+        if !folder.0.symlink_metadata(name).is_ok_and(|found| found.is_file()) {
+            return false;
+        }
+        let mut options = OpenOptions::new();
+        options.read(true).follow(FollowSymlinks::No);
+        let Ok(mut other) = folder.0.open_with(name, &options) else { return false };
+        if self.file.rewind().is_err() {
+            return false;
+        }
+        let (mut ours, mut theirs) = (vec![0; READ], vec![0; READ]);
+        loop {
+            match (fill(&mut self.file, &mut ours), fill(&mut other, &mut theirs)) {
+                (Ok(0), Ok(0)) => return true,
+                (Ok(a), Ok(b)) if a == b && ours.get(..a) == theirs.get(..b) => {}
+                _ => return false,
+            }
+        }
+    }
+
     /// Gives the file its times, and its name in a folder.
     ///
     /// # Errors
@@ -222,6 +244,17 @@ impl Drop for Output<'_> {
     fn drop(&mut self) {
         if !self.finished {
             let _ = self.sink.unfinished.remove_file(&self.name);
+        }
+    }
+}
+
+/// Reads until the buffer is full or the file ends; how much it was.
+fn fill(file: &mut impl Read, buf: &mut [u8]) -> io::Result<usize> {
+    let mut full = 0usize;
+    loop {
+        match file.read(buf.get_mut(full..).unwrap_or_default())? {
+            0 => return Ok(full),
+            read => full = full.saturating_add(read),
         }
     }
 }
@@ -269,14 +302,8 @@ impl RawFile {
     /// As the host's.
     pub fn read(&mut self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         self.0.seek(SeekFrom::Start(offset))?;
-        let mut rest = buf;
-        loop {
-            match self.0.read(rest)? {
-                0 => break,
-                read => rest = rest.get_mut(read..).unwrap_or_default(),
-            }
-        }
-        rest.fill(0);
+        let read = fill(&mut self.0, buf)?;
+        buf.get_mut(read..).unwrap_or_default().fill(0);
         Ok(())
     }
 
