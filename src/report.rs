@@ -145,6 +145,8 @@ codes! {
     MetadataItemUnknown = "metadata-item-unknown",
     /// A metadata item is missing or breaks its rules, and its value could be had otherwise.
     MetadataItemBad = "metadata-item-bad",
+    /// Metadata that the disk cannot be read without is lost and was inferred: what depends on it is doubtful.
+    MetadataInferred = "metadata-inferred",
     /// The parent locator breaks its rules.
     ParentLocatorBad = "parent-locator-bad",
     /// The log was dirty and was replayed in memory.

@@ -127,7 +127,10 @@ fn a_torn_newest_entry_never_happened() {
 fn a_declined_replay_shows_the_file_as_it_lies() {
     let forged = Forged::new();
     forged.write(&forged.log());
-    let options = ChainOptions { format: FormatOptions { log_replay: false }, ..ChainOptions::default() };
+    let options = ChainOptions {
+        format: FormatOptions { log_replay: false, ..FormatOptions::default() },
+        ..ChainOptions::default()
+    };
     let chain = forged.open(&options);
     assert_eq!(state(&chain), Some(LogState::Declined));
     assert_eq!(finding(&chain, "log-replay-declined"), Severity::Warning);
@@ -241,7 +244,10 @@ fn a_dirty_log_that_cannot_be_is_refused_and_opens_without_a_replay() {
         let refused = chain::open(&HostFolders, &forged.path(), &ChainOptions::default());
         let advice = refused.err().and_then(|error| error.advice().map(ToOwned::to_owned)).expect("a refusal");
         assert!(advice.contains("--no-log-replay"), "{advice}");
-        let options = ChainOptions { format: FormatOptions { log_replay: false }, ..ChainOptions::default() };
+        let options = ChainOptions {
+            format: FormatOptions { log_replay: false, ..FormatOptions::default() },
+            ..ChainOptions::default()
+        };
         let chain = forged.open(&options);
         assert_eq!(state(&chain), Some(LogState::Declined), "{at}: {field:?}");
         assert_eq!(finding(&chain, "log-replay-declined"), Severity::Warning);

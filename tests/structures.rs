@@ -164,21 +164,6 @@ fn a_metadata_table_whose_entries_still_tell_is_used() {
 }
 
 #[test]
-fn metadata_that_nothing_stands_in_for_is_refused() {
-    expect(&Damage::MetadataTable(TableDamage::Zeroed), &Outcome::Refused(ErrorKind::Corrupt));
-    let needed = [metadata::FILE_PARAMETERS, metadata::VIRTUAL_DISK_SIZE, metadata::LOGICAL_SECTOR_SIZE];
-    for id in needed {
-        for damage in [ItemDamage::Zeroed, ItemDamage::Ones, ItemDamage::Empty, ItemDamage::OutsideRegion] {
-            expect(&Damage::MetadataItem(id, damage), &Outcome::Refused(ErrorKind::Corrupt));
-        }
-    }
-    // Without a locator nothing proves a parent, whatever lies beside the child.
-    for damage in ItemDamage::ALL.into_iter().filter(|damage| *damage != ItemDamage::Twice) {
-        expect(&Damage::MetadataItem(metadata::PARENT_LOCATOR, damage), &Outcome::Refused(ErrorKind::NotFound));
-    }
-}
-
-#[test]
 fn a_bad_payload_entry_costs_what_its_block_holds_and_nothing_more() {
     let cases = [
         (EntryDamage::PastEnd, "block-past-end"),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::bat::{BatShape, ENTRY_LENGTH};
 use super::file_type_identifier::{self, FileTypeIdentifier};
 use super::header::{self, Current, Header};
+use super::infer::{self, Completed};
 use super::log::{LogState, log_region, replay};
 use super::metadata::{self, Metadata};
 use super::region_table::{self, RegionTable};
@@ -45,8 +46,10 @@ impl Vhdx {
 
         let (regions, regions_doubt) = regions(&file, &mut findings)?;
         let metadata = metadata::read(&file, &regions.metadata, &mut findings)?;
+        let Completed { geometry, has_parent, doubtful_from } =
+            infer::complete(&file, &regions, &metadata, &options, &mut findings)?;
         let impossible = || Error::new(ErrorKind::Corrupt, "block size and sector size contradict each other");
-        let shape = BatShape::of(&metadata.geometry).ok_or_else(impossible)?;
+        let shape = BatShape::of(&geometry).ok_or_else(impossible)?;
         check_bat_length(&shape, &regions.bat, &mut findings);
 
         let headers_doubt = header.is_none().then_some(Code::HeadersLost);
@@ -56,12 +59,13 @@ impl Vhdx {
         structures.extend(header.as_ref().and_then(log_region));
         structures.extend(regions.unknown.iter().map(|region| region.file.clone()));
         let vhdx = Vhdx {
-            geometry: metadata.geometry,
-            identity: identity(header.as_ref(), metadata, creator),
+            geometry,
+            identity: identity(header.as_ref(), metadata, has_parent, creator),
             shape,
             bat: regions.bat,
             structures,
             trust: doubt.map_or(Trust::Proven, Trust::Doubtful),
+            inferred_from: doubtful_from,
             log_state,
             tables: Cached::new(Arc::clone(&file), CACHED_PAGES),
             file,
@@ -83,7 +87,8 @@ pub fn identify(image: &Arc<dyn ReadAt>) -> Option<Identity> {
     let file: File = Arc::new(patches.over(Arc::clone(image), Code::LogTorn));
     let (regions, _) = regions(&file, &mut findings).ok()?;
     let metadata = metadata::read(&file, &regions.metadata, &mut findings).ok()?;
-    Some(identity(header.as_ref(), metadata, creator))
+    let has_parent = metadata.has_parent.unwrap_or(metadata.parent.is_some());
+    Some(identity(header.as_ref(), metadata, has_parent, creator))
 }
 
 /// What a child records of a VHDX: its DataWriteGuid, which stands in the current header. Reads nothing else.
@@ -92,11 +97,11 @@ pub fn data_write_guid(image: &dyn ReadAt) -> Option<Guid> {
     current_header(image, &mut Vec::new()).map(|header| header.data_write_guid)
 }
 
-fn identity(header: Option<&Header>, metadata: Metadata, creator: Option<String>) -> Identity {
-    let kind = match (&metadata.parent, metadata.leave_blocks_allocated) {
-        (Some(_), _) => ContainerKind::Differencing,
-        (None, true) => ContainerKind::Fixed,
-        (None, false) => ContainerKind::Dynamic,
+fn identity(header: Option<&Header>, metadata: Metadata, has_parent: bool, creator: Option<String>) -> Identity {
+    let kind = match (has_parent, metadata.leave_blocks_allocated) {
+        (true, _) => ContainerKind::Differencing,
+        (false, true) => ContainerKind::Fixed,
+        (false, false) => ContainerKind::Dynamic,
     };
     Identity {
         format: "VHDX",
@@ -105,7 +110,7 @@ fn identity(header: Option<&Header>, metadata: Metadata, creator: Option<String>
         file_write_guid: header.map(|header| header.file_write_guid),
         disk_id: metadata.disk_id,
         creator,
-        parent: metadata.parent,
+        parent: has_parent.then(|| metadata.parent.unwrap_or_default()),
     }
 }
 
