@@ -383,3 +383,84 @@ fn the_program_goes_on_with_the_switch_that_its_refusal_names() {
     let wrong = run(PROGRAM, &[&"check", &"--assume", &"block-size=3M", &case.forged.youngest]);
     assert_eq!(wrong.status.code(), Some(2));
 }
+
+#[test]
+fn random_chains_that_lost_metadata_never_show_a_wrong_byte_as_proven() {
+    use fixtures::chain::RandomChain;
+    use fixtures::random::Rng;
+    let items = [
+        metadata::FILE_PARAMETERS,
+        metadata::VIRTUAL_DISK_SIZE,
+        metadata::LOGICAL_SECTOR_SIZE,
+        metadata::PHYSICAL_SECTOR_SIZE,
+        metadata::PARENT_LOCATOR,
+    ];
+    let (mut opened, mut right) = (0, 0);
+    for seed in 0..80 {
+        let mut rng = Rng::new(seed);
+        let folder = tempfile::tempdir().expect("a folder");
+        let links = rng.between(1, 3) as usize;
+        let random = RandomChain { links, virtual_size: 12 * MIB, ..RandomChain::new(seed) };
+        let forged = random.write(folder.path()).expect("a chain is written");
+        let case = Case { _folder: folder, forged };
+        let link = rng.below(links as u64) as usize;
+        let case = match rng.below(4) {
+            0 => case.without_metadata(link),
+            1 => case.damage(link, &Damage::MetadataTable(*rng.pick(&TableDamage::ALL))),
+            _ => case.damage(link, &Damage::MetadataItem(*rng.pick(&items), *rng.pick(&ITEM_DAMAGES))),
+        };
+        for doubt in [Doubt::Refuse, Doubt::Accept] {
+            let options = ChainOptions { missing: Missing::Lost, doubt, ..ChainOptions::default() };
+            let Ok(chain) = case.open(&options) else { continue };
+            opened += 1;
+            let (mut bytes, faults) = read_all(&chain);
+            let size = case.forged.model.size();
+            bytes.resize(size as usize, 0);
+            let expected = case.forged.model.bytes(0, size as usize);
+            if bytes == expected {
+                right += 1;
+            }
+            for at in (0..size).step_by(512) {
+                let sector = at as usize..at as usize + 512;
+                let doubted = faults.iter().any(|fault| fault.range.start < at + 512 && at < fault.range.end);
+                let there = at < chain.disk().size();
+                assert!(doubted || !there || bytes[sector.clone()] == expected[sector], "seed {seed}: byte {at}");
+            }
+        }
+    }
+    assert!(opened > 120 && right > 50, "{opened} opened, {right} of them right");
+}
+
+#[test]
+fn the_largest_disk_and_a_bat_full_of_noise_are_judged_in_seconds() {
+    use fixtures::bytes::Bytes;
+    use fixtures::random::Rng;
+    use std::time::{Duration, Instant};
+    let mut image = Image { block_size: MIB as u32, ..Image::dynamic(64 << 40) };
+    for block in [0, 1, (1 << 26) - 1] {
+        image.blocks.insert(block, Block::fully_present(Fill::live(0)));
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("large.vhdx");
+    let places = image.write_to(&path).expect("an image is written");
+    Damage::Zeroed(places.metadata.clone()).apply(&mut HostFile::open(&path).expect("it opens"), &places);
+    let open = || {
+        let started = Instant::now();
+        let opened = chain::open(&HostFolders, &path, &ChainOptions::default());
+        assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+        opened
+    };
+    let opened = open().expect("it opens");
+    assert_eq!(opened.disk().size(), 64 << 40);
+    assert_eq!(opened.disk().geometry().block_size, MIB as u32);
+
+    let mut noise = vec![0; 2 << 20];
+    Rng::new(3).fill(&mut noise);
+    HostFile::open(&path).expect("it opens").write_at(places.bat.start, &noise);
+    assert!(open().is_err(), "nothing in it makes sense");
+    // All of its 513 MiB are looked through for a last entry.
+    for at in [places.bat.start, places.payload_entry((1 << 26) - 1) - (1 << 20)] {
+        HostFile::open(&path).expect("it opens").write_at(at, &vec![0; 2 << 20]);
+    }
+    assert_eq!(open().expect("it opens").disk().geometry().block_size, 2 << 20);
+}

@@ -61,9 +61,7 @@ pub(super) fn choose(setting: &Setting<'_>, block_sizes: &[u32], sector_sizes: &
         _ if least > survey.entries.len() >> 1 => None,
         [only] => Some((*only, "nothing else makes sense of the BAT")),
         // An empty BAT says the same whatever the block size.
-        _ if survey.entries.is_empty() && survey.seen == survey.room && !survey.unread => {
-            Some((DEFAULT, "the BAT is empty, so that it makes no difference"))
-        }
+        _ if survey.empty => Some((DEFAULT, "the BAT is empty, so that it makes no difference")),
         _ => by_joints(&mut fits),
     };
     let others = sizes(&fits);

@@ -20,8 +20,8 @@ pub(super) struct BatSurvey {
     pub(super) seen: u64,
     /// Entries that the BAT region has room for.
     pub(super) room: u64,
-    /// A part of what was looked at cannot be read, and counts as zero.
-    pub(super) unread: bool,
+    /// All of the BAT can be read, and is zero.
+    pub(super) empty: bool,
 }
 
 impl BatSurvey {
@@ -44,7 +44,9 @@ impl BatSurvey {
             entries.extend(numbered.filter(|(_, raw)| *raw != 0).map(|(number, raw)| (number, BatEntry(raw))));
             at = piece.end;
         }
-        BatSurvey { entries, seen, room, unread }
+        let mut survey = BatSurvey { entries, seen, room, empty: false };
+        survey.empty = !unread && survey.entries.is_empty() && survey.last(file, bat, |_| true).is_none();
+        survey
     }
 
     /// The number of the last entry that is not zero and that `counts`. Entries that were not looked at yet are looked for

@@ -157,7 +157,7 @@ impl Inference<'_> {
             (Err(_), Some([only])) => {
                 setting.take(*only, *sectors.first().unwrap_or(&512)).ok_or_else(contradiction)?
             }
-            (Err(candidates), _) => return Err(self.undecided(&candidates)),
+            (Err(candidates), _) => return Err(self.undecided(&candidates, has_parent)),
         };
         if self.metadata.logical_sector_size.is_none() {
             let by = sector.map_or("what the BAT allows, 512 where it allows both", |(_, by)| by);
@@ -182,9 +182,12 @@ impl Inference<'_> {
             .or(start.and_then(DiskStart::sector_size).map(|size| (size, "the GPT stands in the second sector")))
     }
 
-    fn undecided(&self, candidates: &[u32]) -> Error {
+    fn undecided(&self, candidates: &[u32], has_parent: bool) -> Error {
         let names: Vec<String> = candidates.iter().map(|size| mib(*size)).collect();
-        let first = candidates.last().map_or_else(String::new, |size| short(*size));
+        // What Windows makes where nobody asks for anything else.
+        let usual = if has_parent { 2 << 20 } else { 32 << 20 };
+        let first = candidates.iter().find(|size| **size == usual).or(candidates.last());
+        let first = first.map_or_else(String::new, |size| short(*size));
         let text = format!(
             "{}; what the BAT holds would make sense with blocks of {}, and nothing decides",
             why(self.metadata),
