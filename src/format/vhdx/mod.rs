@@ -4,7 +4,7 @@
 //! replayed into an overlay, and through that overlay the [`region_table`] and the [`metadata`]. The [`bat`] and the
 //! [`sector_bitmap`]s are read when a block is asked for ([`resolve`]), or as a whole to be checked ([`verify`]). What both
 //! copies of a region table should tell is looked for where they are gone ([`search`]), and so is what lost metadata should
-//! ([`infer`]).
+//! ([`infer`]). What a torn log lost shows in the file, too ([`lost_updates`]).
 
 mod bat;
 mod claims;
@@ -12,6 +12,7 @@ mod file_type_identifier;
 mod header;
 mod infer;
 mod log;
+mod lost_updates;
 mod metadata;
 mod open;
 mod region_table;

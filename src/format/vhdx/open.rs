@@ -9,6 +9,7 @@ use super::file_type_identifier::{self, FileTypeIdentifier};
 use super::header::{self, Current, Header};
 use super::infer::{self, Completed};
 use super::log::{LogState, log_region, replay};
+use super::lost_updates;
 use super::metadata::{self, Metadata};
 use super::region_table::{self, RegionTable};
 use super::resolve::Vhdx;
@@ -70,6 +71,11 @@ impl Vhdx {
             tables: Cached::new(Arc::clone(&file), CACHED_PAGES),
             file,
         };
+        if log_state == LogState::Torn
+            && let Some(torn) = findings.iter_mut().find(|finding| finding.code == Code::LogTorn)
+        {
+            torn.text = format!("{}. What the file itself tells: {}", torn.text, lost_updates::describe(&vhdx));
+        }
         Ok((vhdx, findings))
     }
 }
