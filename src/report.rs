@@ -127,7 +127,7 @@ codes! {
     FileTypeIdentifierBad = "file-type-identifier-bad",
     /// One of the two headers does not hold.
     HeaderBad = "header-bad",
-    /// Neither header holds: log and identity are not known, and all that the tables tell is doubtful.
+    /// Neither header holds: log and identity are not known; all that the tables tell is doubtful where a log might change it.
     HeadersLost = "headers-lost",
     /// Both headers hold, have one sequence number and differ.
     HeadersAmbiguous = "headers-ambiguous",

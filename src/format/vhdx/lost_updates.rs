@@ -5,15 +5,11 @@
 
 use std::ops::Range;
 
-use super::bat::{BatEntry, ENTRY_LENGTH, MIB, PayloadState};
-use super::claims::Claims;
+use super::bat::ENTRY_LENGTH;
+use super::ownership::Ownership;
 use super::resolve::Vhdx;
-use super::verify::{self, Role};
 use crate::Faults;
 use crate::image::ReadAt;
-
-/// Entries of a BAT that are read for this: 32 MiB. An image is to be open in a moment.
-const MAX_ENTRIES: u64 = 1 << 22;
 
 /// Blocks without an owner of which samples are read, and the samples of each.
 const MAX_SAMPLED: usize = 64;
@@ -28,9 +24,7 @@ const PAGE: u64 = 4096;
 
 /// All of it in a sentence or two.
 pub(super) fn describe(vhdx: &Vhdx) -> String {
-    let pages = pages(vhdx);
-    let blocks = unowned(vhdx);
-    [pages, blocks].into_iter().flatten().collect::<Vec<_>>().join("; ")
+    pages(vhdx).into_iter().chain([unowned(vhdx)]).collect::<Vec<_>>().join("; ")
 }
 
 /// The pages of the BAT that entries of the log were about to change. `None` where all of the file is doubtful.
@@ -51,24 +45,13 @@ fn pages(vhdx: &Vhdx) -> Option<String> {
 }
 
 /// The blocks that stand in the file and that no entry of the BAT owns.
-fn unowned(vhdx: &Vhdx) -> Option<String> {
-    if vhdx.needed_entries() > MAX_ENTRIES {
-        return Some("the BAT is too large to look for blocks without an owner while opening".to_owned());
-    }
-    let size = vhdx.file.size();
-    let mut claims = Claims::of_file(size);
-    vhdx.structures.iter().for_each(|structure| claims.claim(structure.clone()));
-    verify::entries(vhdx, &mut |_| {}, &mut |seen, _| {
-        if let Some(length) = vhdx.claimed_length(seen.entry, seen.role)
-            && let Ok(start) = vhdx.claimed(seen.entry, length)
-        {
-            claims.claim(start..start.saturating_add(length));
-        }
-    });
+fn unowned(vhdx: &Vhdx) -> String {
+    let Some(ownership) = Ownership::of(vhdx) else {
+        return "the BAT is too large to look for blocks without an owner while opening".to_owned();
+    };
     let block_size = vhdx.shape.block_size;
     let (mut count, mut ranges, mut sampled, mut filled) = (0u64, Vec::new(), 0usize, 0usize);
-    claims.each_unclaimed(&mut |range| {
-        let range = range.start..range.end.min(size);
+    ownership.each_unowned(&mut |range| {
         let blocks = length(&range).checked_div(block_size).unwrap_or(0);
         if blocks == 0 {
             return;
@@ -87,13 +70,13 @@ fn unowned(vhdx: &Vhdx) -> Option<String> {
         }
     });
     let mib = block_size >> 20;
-    Some(match count {
+    match count {
         0 => format!("the file has no room of {mib} MiB that nothing owns, where a lost block could stand"),
         _ => format!(
             "blocks of {mib} MiB in the file that no entry of the BAT owns: {count} (in bytes {} of the file); of {sampled} looked at, {filled} hold something: they may be blocks whose entries were lost",
             named(&ranges)
         ),
-    })
+    }
 }
 
 /// Whether samples of a block are not all zeros. What cannot be read may be anything.
@@ -108,17 +91,6 @@ fn holds_anything(vhdx: &Vhdx, start: u64) -> bool {
 }
 
 impl Vhdx {
-    /// Bytes of the file that an entry claims; `None` where it claims none.
-    fn claimed_length(&self, entry: BatEntry, role: Role) -> Option<u64> {
-        match (role, entry.payload_state()) {
-            (Role::Bitmap(_), _) => (self.is_differencing() && entry.bitmap_present()).then_some(MIB),
-            (Role::Payload(_), PayloadState::FullyPresent | PayloadState::PartiallyPresent) => {
-                Some(self.shape.block_size)
-            }
-            (Role::Payload(_), _) => None,
-        }
-    }
-
     /// The bytes of the disk whose blocks these bytes of the BAT place.
     fn disk_of_entries(&self, bat: &Range<u64>) -> Range<u64> {
         let a_chunk = self.shape.chunk_ratio.saturating_add(1);

@@ -15,6 +15,7 @@ mod log;
 mod lost_updates;
 mod metadata;
 mod open;
+mod ownership;
 mod region_table;
 mod resolve;
 mod search;

@@ -8,9 +8,10 @@ use super::bat::{BatShape, ENTRY_LENGTH};
 use super::file_type_identifier::{self, FileTypeIdentifier};
 use super::header::{self, Current, Header};
 use super::infer::{self, Completed};
-use super::log::{LogState, log_region, replay};
+use super::log::{LogState, is_right_as_it_lies, log_region, replay};
 use super::lost_updates;
 use super::metadata::{self, Metadata};
+use super::ownership::Ownership;
 use super::region_table::{self, RegionTable};
 use super::resolve::Vhdx;
 use super::search;
@@ -59,7 +60,7 @@ impl Vhdx {
         let mut structures = vec![0..1 << 20, regions.bat.clone(), regions.metadata.clone()];
         structures.extend(header.as_ref().and_then(log_region));
         structures.extend(regions.unknown.iter().map(|region| region.file.clone()));
-        let vhdx = Vhdx {
+        let mut vhdx = Vhdx {
             geometry,
             identity: identity(header.as_ref(), metadata, has_parent, creator),
             shape,
@@ -71,12 +72,36 @@ impl Vhdx {
             tables: Cached::new(Arc::clone(&file), CACHED_PAGES),
             file,
         };
+        if doubt == Some(Code::HeadersLost) {
+            vhdx.judge_without_header(&mut findings);
+        }
         if log_state == LogState::Torn
             && let Some(torn) = findings.iter_mut().find(|finding| finding.code == Code::LogTorn)
         {
             torn.text = format!("{}. What the file itself tells: {}", torn.text, lost_updates::describe(&vhdx));
         }
         Ok((vhdx, findings))
+    }
+}
+
+impl Vhdx {
+    /// Both headers are lost: proves the tables, where the file is right whatever the headers said.
+    fn judge_without_header(&mut self, findings: &mut [Finding]) {
+        // What says where the log cannot be must be beyond doubt itself.
+        let Some(ownership) = Ownership::of(self).filter(|ownership| ownership.flawless && !self.is_inferred()) else {
+            return;
+        };
+        let mut unowned = Vec::new();
+        ownership.each_unowned(&mut |range| unowned.push(range));
+        if !is_right_as_it_lies(&self.file, &unowned) {
+            return;
+        }
+        self.trust = Trust::Proven;
+        if let Some(finding) = findings.iter_mut().find(|finding| finding.code == Code::HeadersLost) {
+            finding.severity = Severity::Warning;
+            finding.text = "neither header holds; whatever they said, the file is right as it lies, for it has no log entry that would change anything; what a child would record of this image is not known".to_owned();
+            finding.advice = None;
+        }
     }
 }
 

@@ -8,12 +8,13 @@ mod bat_survey;
 mod disk_end;
 
 use std::ops::Range;
+use std::slice;
 
 use self::arrangement::{BLOCK_SIZES, Choice, MOST_ENTRIES, Setting, choose};
 use self::bat_survey::BatSurvey;
 use self::disk_end::DiskStart;
 use super::bat::{BatEntry, BatShape, PayloadState};
-use super::metadata::{Loose, MAX_VIRTUAL_DISK_SIZE, Metadata};
+use super::metadata::{Loose, MAX_VIRTUAL_DISK_SIZE, METADATA_TABLE, Metadata};
 use super::region_table::RegionTable;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{Facts, FormatOptions};
@@ -250,7 +251,10 @@ fn contradiction() -> Error {
 
 /// Why metadata is lost, in one line.
 fn why(metadata: &Metadata) -> String {
-    let errors: Vec<String> = metadata.lost.iter().map(ToString::to_string).collect();
+    // Without the table nothing else can be there.
+    let table = metadata.lost.iter().find(|error| error.place().0 == Some(METADATA_TABLE));
+    let errors: Vec<String> =
+        table.map_or(metadata.lost.as_slice(), slice::from_ref).iter().map(ToString::to_string).collect();
     format!("metadata is lost: {}", errors.join("; "))
 }
 

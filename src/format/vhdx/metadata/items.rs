@@ -28,7 +28,8 @@ const PARENT_LOCATOR: Guid =
 const KNOWN: [Guid; 6] =
     [FILE_PARAMETERS, VIRTUAL_DISK_SIZE, VIRTUAL_DISK_ID, LOGICAL_SECTOR_SIZE, PHYSICAL_SECTOR_SIZE, PARENT_LOCATOR];
 
-const TABLE: &str = "metadata table";
+/// The name of the table in messages.
+pub(in crate::format::vhdx) const METADATA_TABLE: &str = "metadata table";
 
 const SMALLEST_SECTOR: u32 = 512;
 const MIB: u64 = 1 << 20;
@@ -101,7 +102,8 @@ pub(in crate::format::vhdx) fn read(
 ) -> Result<Metadata> {
     let mut reader = Reader { file, region, doubtful: false };
     let mut metadata = Metadata::default();
-    let entries = reader.bytes(0, table::LENGTH, TABLE).and_then(|table| entries(&table, region.start, findings));
+    let entries =
+        reader.bytes(0, table::LENGTH, METADATA_TABLE).and_then(|table| entries(&table, region.start, findings));
     let entries = metadata.keep(entries).unwrap_or_default();
     refuse_unknown(&entries, region.start, findings)?;
 
@@ -178,14 +180,19 @@ const MAX_WRONG_BITS: u32 = 8;
 
 /// The entries of the table, mended where it is certain what they should say.
 fn entries(table: &[u8], at: u64, findings: &mut Vec<Finding>) -> Result<Vec<TableEntry>> {
-    let (mut entries, broken) = table::parse(table).map_err(|broken| broken.error(TABLE, at))?;
+    let (mut entries, broken) = table::parse(table).map_err(|broken| broken.error(METADATA_TABLE, at))?;
     if let Some(broken) = broken {
         if !entries.iter().any(|entry| KNOWN.contains(&entry.item_id)) {
-            return Err(broken.error(TABLE, at));
+            return Err(broken.error(METADATA_TABLE, at));
         }
         // What stands behind the last entry is not known to be one.
         entries.retain(|entry| KNOWN.contains(&entry.item_id));
-        findings.push(broken.finding(Code::MetadataTableBad, Severity::Warning, (TABLE, at), "its entries are used"));
+        findings.push(broken.finding(
+            Code::MetadataTableBad,
+            Severity::Warning,
+            (METADATA_TABLE, at),
+            "its entries are used",
+        ));
     }
     for id in KNOWN {
         if entries.iter().any(|entry| entry.item_id == id) {
@@ -197,7 +204,7 @@ fn entries(table: &[u8], at: u64, findings: &mut Vec<Finding>) -> Result<Vec<Tab
                 "the id of an item is {} and is read as {id}, from which it differs in a few bits",
                 entry.item_id
             );
-            findings.push(Finding::new(Code::MetadataItemBad, Severity::Warning, text).at(TABLE, at));
+            findings.push(Finding::new(Code::MetadataItemBad, Severity::Warning, text).at(METADATA_TABLE, at));
             entry.item_id = id;
         }
     }
@@ -224,12 +231,11 @@ fn refuse_unknown(entries: &[TableEntry], at: u64, findings: &mut Vec<Finding>) 
                 ErrorKind::Unsupported,
                 format!("item {id} is required and not known to this program, which therefore cannot tell what the disk holds"),
             )
-            .at("metadata table", at));
+            .at(METADATA_TABLE, at));
         }
         if !entry.is_user {
             let text = format!("metadata item {id} is not known to this program and not required; it is left alone");
-            findings
-                .push(Finding::new(Code::MetadataItemUnknown, Severity::Information, text).at("metadata table", at));
+            findings.push(Finding::new(Code::MetadataItemUnknown, Severity::Information, text).at(METADATA_TABLE, at));
         }
     }
     Ok(())

@@ -5,4 +5,4 @@ mod loose;
 mod parent_locator;
 mod table;
 
-pub(super) use items::{Loose, MAX_VIRTUAL_DISK_SIZE, Metadata, read};
+pub(super) use items::{Loose, MAX_VIRTUAL_DISK_SIZE, METADATA_TABLE, Metadata, read};
