@@ -77,8 +77,9 @@ impl Case {
     }
 }
 
+/// All of a small disk, or the start of a large one.
 fn read_all(chain: &Chain) -> (Vec<u8>, Faults) {
-    let mut bytes = vec![0xa5; chain.disk().size() as usize];
+    let mut bytes = vec![0xa5; chain.disk().size().min(64 * MIB) as usize];
     let mut faults = Faults::new();
     chain.disk().read_at(&mut bytes, 0, &mut faults).expect("a read");
     (bytes, faults)
@@ -396,11 +397,11 @@ fn random_chains_that_lost_metadata_never_show_a_wrong_byte_as_proven() {
         metadata::PARENT_LOCATOR,
     ];
     let (mut opened, mut right) = (0, 0);
-    for seed in 0..80 {
+    for seed in 0..50 {
         let mut rng = Rng::new(seed);
         let folder = tempfile::tempdir().expect("a folder");
         let links = rng.between(1, 3) as usize;
-        let random = RandomChain { links, virtual_size: 12 * MIB, ..RandomChain::new(seed) };
+        let random = RandomChain { links, virtual_size: 12 * MIB, resized: seed % 2 == 0, ..RandomChain::new(seed) };
         let forged = random.write(folder.path()).expect("a chain is written");
         let case = Case { _folder: folder, forged };
         let link = rng.below(links as u64) as usize;
@@ -414,7 +415,7 @@ fn random_chains_that_lost_metadata_never_show_a_wrong_byte_as_proven() {
             let Ok(chain) = case.open(&options) else { continue };
             opened += 1;
             let (mut bytes, faults) = read_all(&chain);
-            let size = case.forged.model.size();
+            let size = case.forged.model.size().min(64 * MIB);
             bytes.resize(size as usize, 0);
             let expected = case.forged.model.bytes(0, size as usize);
             if bytes == expected {
@@ -428,7 +429,7 @@ fn random_chains_that_lost_metadata_never_show_a_wrong_byte_as_proven() {
             }
         }
     }
-    assert!(opened > 120 && right > 50, "{opened} opened, {right} of them right");
+    assert!(opened > 75 && right > 30, "{opened} opened, {right} of them right");
 }
 
 #[test]

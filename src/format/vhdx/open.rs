@@ -54,6 +54,7 @@ impl Vhdx {
         let shape = BatShape::of(&geometry).ok_or_else(impossible)?;
         check_bat_length(&shape, &regions.bat, &mut findings);
 
+        let first_region = regions.bat.start.min(regions.metadata.start);
         let headers_doubt = header.is_none().then_some(Code::HeadersLost);
         let metadata_doubt = metadata.doubtful.then_some(Code::LogTorn);
         let doubt = headers_doubt.or(regions_doubt).or(metadata_doubt);
@@ -72,8 +73,8 @@ impl Vhdx {
             tables: Cached::new(Arc::clone(&file), CACHED_PAGES),
             file,
         };
-        if doubt == Some(Code::HeadersLost) {
-            vhdx.judge_without_header(&mut findings);
+        if headers_doubt.is_some() && regions_doubt.or(metadata_doubt).is_none() {
+            vhdx.judge_without_header(first_region, &mut findings);
         }
         if log_state == LogState::Torn
             && let Some(torn) = findings.iter_mut().find(|finding| finding.code == Code::LogTorn)
@@ -86,14 +87,14 @@ impl Vhdx {
 
 impl Vhdx {
     /// Both headers are lost: proves the tables, where the file is right whatever the headers said.
-    fn judge_without_header(&mut self, findings: &mut [Finding]) {
+    fn judge_without_header(&mut self, first_region: u64, findings: &mut [Finding]) {
         // What says where the log cannot be must be beyond doubt itself.
         let Some(ownership) = Ownership::of(self).filter(|ownership| ownership.flawless && !self.is_inferred()) else {
             return;
         };
         let mut unowned = Vec::new();
         ownership.each_unowned(&mut |range| unowned.push(range));
-        if !is_right_as_it_lies(&self.file, &unowned) {
+        if !is_right_as_it_lies(&self.file, &unowned, first_region) {
             return;
         }
         self.trust = Trust::Proven;

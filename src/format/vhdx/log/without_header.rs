@@ -23,39 +23,53 @@ const MAX_WRITTEN: u64 = 64 << 20;
 const MAX_LOGS: usize = 64;
 
 /// Where all known writers put the log.
-const USUAL_PLACE: Range<u64> = 1 << 20..2 << 20;
+const USUAL_START: u64 = 1 << 20;
+
+/// How an entry begins, and how the other sectors of a log do that are not zero: data sectors, and further descriptors.
+const ENTRY: [u8; 4] = *b"loge";
+const PARTS: [[u8; 4]; 3] = [*b"data", *b"desc", *b"zero"];
 
 /// Bytes that are read at once.
 const PIECE: u64 = 1 << 20;
 
-/// Whether the file is right as it lies, whatever its headers said. `unowned` are the places where the log can be: all that
-/// belong to no region and no block.
-pub(in crate::format::vhdx) fn is_right_as_it_lies(file: &dyn ReadAt, unowned: &[Range<u64>]) -> bool {
+/// Whether the file is right as it lies, whatever its headers said. `unowned` are the places where a log can be: all that
+/// belong to no region and no block. `first_region` is where the first region begins: the log stands before it, as all known
+/// writers put it there.
+pub(in crate::format::vhdx) fn is_right_as_it_lies(
+    file: &dyn ReadAt,
+    unowned: &[Range<u64>],
+    first_region: u64,
+) -> bool {
+    let ring = USUAL_START..first_region;
+    if !unowned.contains(&ring) {
+        return false;
+    }
     let total = unowned.iter().fold(0u64, |sum, range| sum.saturating_add(length(range)));
     if total > MAX_SEARCHED {
         return false;
     }
     let mut logs = BTreeMap::new();
-    let mut ring = None;
     for place in unowned {
-        let Some(found) = search(file, place, &mut logs) else { return false };
-        // A log is in one piece.
-        if found && ring.replace(place.clone()).is_some() {
+        let is_ring = *place == ring;
+        let looked = each_sector(file, place, &mut |sector| match array(sector, 0) {
+            Some(ENTRY) if is_ring => note(sector, &mut logs),
+            // Something that looks like a log stands where none should.
+            Some(ENTRY) => None,
+            Some(kind) if is_ring => (PARTS.contains(&kind) || sector.iter().all(|byte| *byte == 0)).then_some(()),
+            _ => Some(()),
+        });
+        if looked.is_none() {
             return false;
         }
     }
-    match ring {
-        None => unowned.iter().any(|place| place.start <= USUAL_PLACE.start && USUAL_PLACE.end <= place.end),
-        Some(_) if logs.len() > MAX_LOGS => false,
-        Some(ring) => logs.iter().all(|(guid, numbers)| changes_nothing(file, &ring, *guid, numbers).unwrap_or(false)),
-    }
+    let changes_nothing =
+        |(guid, numbers): (&Guid, &Vec<u64>)| changes_nothing(file, &ring, *guid, numbers).unwrap_or(false);
+    logs.len() <= MAX_LOGS && logs.iter().all(changes_nothing)
 }
 
-/// Adds what bears an entry's signature to `logs`: SequenceNumbers by LogGuid. Whether there was any; `None` where a part of
-/// the place cannot be read.
-fn search(file: &dyn ReadAt, place: &Range<u64>, logs: &mut BTreeMap<Guid, Vec<u64>>) -> Option<bool> {
+/// Calls `each` with every sector of a place, as long as it returns something and all can be read without a fault.
+fn each_sector(file: &dyn ReadAt, place: &Range<u64>, each: &mut Look<'_>) -> Option<()> {
     let mut buf = vec![0; usize::try_from(PIECE).ok()?];
-    let mut any = false;
     let mut at = place.start;
     while at < place.end {
         let piece = buf.get_mut(..usize::try_from(place.end.saturating_sub(at).min(PIECE)).ok()?)?;
@@ -64,15 +78,19 @@ fn search(file: &dyn ReadAt, place: &Range<u64>, logs: &mut BTreeMap<Guid, Vec<u
         if !faults.is_empty() {
             return None;
         }
-        for sector in piece.as_chunks::<4096>().0 {
-            if array(sector, 0)? == *b"loge" {
-                any = true;
-                logs.entry(Guid::read(sector, 32)?).or_default().push(u64_le(sector, 16)?);
-            }
-        }
+        piece.as_chunks::<4096>().0.iter().try_for_each(&mut *each)?;
         at = at.saturating_add(PIECE);
     }
-    Some(any)
+    Some(())
+}
+
+/// Looks at a sector of the file; `None` ends it.
+type Look<'a> = dyn FnMut(&[u8; 4096]) -> Option<()> + 'a;
+
+/// Adds the SequenceNumber of an entry to those of its LogGuid.
+fn note(sector: &[u8], logs: &mut BTreeMap<Guid, Vec<u64>>) -> Option<()> {
+    logs.entry(Guid::read(sector, 32)?).or_default().push(u64_le(sector, 16)?);
+    Some(())
 }
 
 /// Whether a replay of the log of this GUID writes only what stands there already. `numbers` are the SequenceNumbers of all
