@@ -102,7 +102,7 @@ pub struct Identity {
 }
 
 /// What a child records of its parent.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ParentRecord {
     /// The parent's identity when the child was linked to it.
     pub linkage: Option<Guid>,

@@ -127,7 +127,7 @@ codes! {
     FileTypeIdentifierBad = "file-type-identifier-bad",
     /// One of the two headers does not hold.
     HeaderBad = "header-bad",
-    /// Neither header holds: log and identity are not known, and all that the tables tell is doubtful.
+    /// Neither header holds: log and identity are not known; all that the tables tell is doubtful where a log might change it.
     HeadersLost = "headers-lost",
     /// Both headers hold, have one sequence number and differ.
     HeadersAmbiguous = "headers-ambiguous",
@@ -145,6 +145,8 @@ codes! {
     MetadataItemUnknown = "metadata-item-unknown",
     /// A metadata item is missing or breaks its rules, and its value could be had otherwise.
     MetadataItemBad = "metadata-item-bad",
+    /// Metadata that the disk cannot be read without is lost and was inferred: what depends on it is doubtful.
+    MetadataInferred = "metadata-inferred",
     /// The parent locator breaks its rules.
     ParentLocatorBad = "parent-locator-bad",
     /// The log was dirty and was replayed in memory.

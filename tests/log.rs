@@ -127,7 +127,10 @@ fn a_torn_newest_entry_never_happened() {
 fn a_declined_replay_shows_the_file_as_it_lies() {
     let forged = Forged::new();
     forged.write(&forged.log());
-    let options = ChainOptions { format: FormatOptions { log_replay: false }, ..ChainOptions::default() };
+    let options = ChainOptions {
+        format: FormatOptions { log_replay: false, ..FormatOptions::default() },
+        ..ChainOptions::default()
+    };
     let chain = forged.open(&options);
     assert_eq!(state(&chain), Some(LogState::Declined));
     assert_eq!(finding(&chain, "log-replay-declined"), Severity::Warning);
@@ -161,6 +164,61 @@ fn what_only_torn_entries_were_about_to_change_is_doubtful() {
     let (_, faults) = read(&chain, 0, 8 << 20);
     let told: Vec<_> = faults.iter().map(|fault| (fault.range.clone(), fault.kind)).collect();
     assert_eq!(told, [(0..8 * MIB, FaultKind::Doubtful)]);
+}
+
+fn torn_text(forged: &Forged) -> String {
+    let chain = forged.open(&ChainOptions::default());
+    assert_eq!(state(&chain), Some(LogState::Torn));
+    let found = chain.findings().iter().find(|finding| finding.code.as_str() == "log-torn");
+    found.expect("a finding").text.clone()
+}
+
+#[test]
+fn a_torn_log_tells_what_the_file_shows_of_the_updates_that_it_lost() {
+    let forged = Forged::new();
+    forged.write(&DirtyLog { active: Vec::new(), torn: Some((forged.bat.clone(), Tear::Checksum)), ..forged.log() });
+    let text = torn_text(&forged);
+    // The one page of the BAT was about to place the whole disk; the two blocks stand in the file already.
+    assert!(
+        text.contains("pages of the BAT that stand in its entries: 1, which place bytes 0..8388608 of the disk"),
+        "{text}"
+    );
+    let (first, last) = (&forged.places.payload[&0], &forged.places.payload[&2]);
+    assert_eq!(first.end, last.start);
+    let blocks = format!("no entry of the BAT owns: 2 (in bytes {}..{} of the file)", first.start, last.end);
+    assert!(text.contains(&blocks) && text.contains("of 2 looked at, 2 hold something"), "{text}");
+
+    // Zeros are no sign of a block.
+    forged.file().write_at(last.start, &vec![0; 2 << 20]);
+    assert!(torn_text(&forged).contains("of 2 looked at, 1 hold something"));
+    // And where there is no room for a block, none was lost.
+    forged.file().set_size(first.start + MIB);
+    let text = torn_text(&forged);
+    assert!(text.contains("no room of 2 MiB that nothing owns"), "{text}");
+
+    // A page beside the BAT says nothing of blocks.
+    let forged = Forged::new();
+    let page = vec![Update::page(forged.places.metadata.start + 8192, &[0; 4096])];
+    forged.write(&DirtyLog { active: Vec::new(), torn: Some((page, Tear::Checksum)), ..forged.log() });
+    assert!(torn_text(&forged).contains("no page of the BAT stands in its entries"));
+}
+
+#[test]
+fn a_torn_log_of_the_largest_disk_opens_at_once() {
+    use std::time::{Duration, Instant};
+    let folder = tempfile::tempdir().expect("a folder");
+    // Four million blocks, and a file of 8 TiB.
+    let image = Image { block_size: 32 * MIB as u32, ..Image::dynamic(64 << 40) };
+    let places = image.write_to(&folder.path().join("disk.vhdx")).expect("an image is written");
+    let forged = Forged { folder, places, bat: Vec::new() };
+    let pages = (0..200).map(|page| Update::page(forged.places.bat.start + page * 8192, &[6; 4096])).collect();
+    forged.write(&DirtyLog { active: Vec::new(), torn: Some((pages, Tear::Checksum)), ..forged.log() });
+    forged.file().set_size(8 << 40);
+    let started = Instant::now();
+    let text = torn_text(&forged);
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    assert!(text.contains("stand in its entries: 200, which place") && text.contains("and more"), "{text}");
+    assert!(text.contains("of 64 looked at, 0 hold something"), "{text}");
 }
 
 #[test]
@@ -241,7 +299,10 @@ fn a_dirty_log_that_cannot_be_is_refused_and_opens_without_a_replay() {
         let refused = chain::open(&HostFolders, &forged.path(), &ChainOptions::default());
         let advice = refused.err().and_then(|error| error.advice().map(ToOwned::to_owned)).expect("a refusal");
         assert!(advice.contains("--no-log-replay"), "{advice}");
-        let options = ChainOptions { format: FormatOptions { log_replay: false }, ..ChainOptions::default() };
+        let options = ChainOptions {
+            format: FormatOptions { log_replay: false, ..FormatOptions::default() },
+            ..ChainOptions::default()
+        };
         let chain = forged.open(&options);
         assert_eq!(state(&chain), Some(LogState::Declined), "{at}: {field:?}");
         assert_eq!(finding(&chain, "log-replay-declined"), Severity::Warning);

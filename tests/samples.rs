@@ -12,8 +12,15 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
+use fixtures::damage::{Copies, Damage, TableDamage};
+use fixtures::host_file::HostFile;
+use fixtures::vhdx::Places;
 use flate2::read::MultiGzDecoder;
-use support::{Untouched, hash_all, open_chain, samples};
+use sha2::{Digest, Sha256};
+use support::{Untouched, hash_all, hex, open_chain, samples};
+use vhdx_mount::Faults;
+use vhdx_mount::chain::{self, Chain, ChainOptions, Doubt};
+use vhdx_mount::image::{HostFolders, ReadAt};
 
 /// File, its parents, SHA-256 of the whole virtual disk (for the dirty log: after its replay).
 const DISKS: &[(&str, &[&str], &str)] = &[
@@ -81,4 +88,74 @@ fn the_dirty_log_is_replayed_and_said_so() {
     let chain = open_chain(&image);
     let codes: Vec<_> = chain.findings().iter().map(|finding| finding.code.as_str()).collect();
     assert!(codes.contains(&"log-replayed"), "{codes:?}");
+}
+
+/// SHA-256 of the first `size` bytes of a disk, whatever is doubtful of them; nothing may be lost.
+fn hash_doubtful(disk: &dyn ReadAt, size: u64) -> String {
+    let mut hash = Sha256::new();
+    let mut buf = vec![0; 1 << 20];
+    for at in (0..size).step_by(1 << 20) {
+        let count = buf.len().min((size - at) as usize);
+        let mut faults = Faults::new();
+        disk.read_at(&mut buf[..count], at, &mut faults).expect("a read");
+        assert!(!faults.any_lost(), "{faults:?}");
+        hash.update(&buf[..count]);
+    }
+    hex(hash.finalize())
+}
+
+/// Opens copies of all samples that bear the same damage, with doubt accepted, and their true parents given. `look` is told
+/// name, size and hash of the disk as they should be.
+fn damaged(test: &str, damage: impl Fn(&Places) -> Damage, look: impl Fn(&str, u64, &str, &Chain)) {
+    let Some(samples) = samples(test) else { return };
+    for (name, parents, expected) in DISKS {
+        let folder = tempfile::tempdir().expect("a folder");
+        let image = unpack(&samples, name, folder.path());
+        let parents: Vec<_> = parents.iter().map(|parent| unpack(&samples, parent, folder.path())).collect();
+        let size = open_chain(&image).disk().size();
+        let mut file = HostFile::open(&image).expect("it opens");
+        let places = Places::find(&file);
+        damage(&places).apply(&mut file, &places);
+        let options = ChainOptions { doubt: Doubt::Accept, parents, allow_mismatch: true, ..ChainOptions::default() };
+        let chain = chain::open(&HostFolders, &image, &options).unwrap_or_else(|error| panic!("{name}: {error}"));
+        look(name, size, expected, &chain);
+    }
+}
+
+#[test]
+fn real_images_without_headers_are_proven_unless_their_log_matters() {
+    let test = "real_images_without_headers_are_proven_unless_their_log_matters";
+    let damage = |_: &Places| Damage::Header(Copies::Both, TableDamage::Zeroed);
+    damaged(test, damage, |name, _, expected, chain| {
+        let mut faults = Faults::new();
+        chain.disk().read_at(&mut [0; 4096], 0, &mut faults).expect("a read");
+        if name == "vhdx-log-replay.vhdx" {
+            assert_eq!(faults.worst().map(|fault| fault.code), Some("headers-lost"));
+        } else {
+            // Those of Windows hold stale entries, which a replay would write once more.
+            assert_eq!(hash_all(&**chain.disk()), expected, "{name}");
+        }
+    });
+}
+
+#[test]
+fn real_images_without_metadata_show_what_they_hold() {
+    let test = "real_images_without_metadata_show_what_they_hold";
+    damaged(
+        test,
+        |places| Damage::Zeroed(places.metadata.clone()),
+        |name, size, expected, chain| {
+            // Where the disk ends within its last block is not known.
+            assert!(chain.disk().size() >= size, "{name}");
+            assert_eq!(hash_doubtful(&**chain.disk(), size), expected, "{name}");
+        },
+    );
+    damaged(
+        test,
+        |_| Damage::MetadataTable(TableDamage::Zeroed),
+        |name, size, expected, chain| {
+            assert_eq!(chain.disk().size(), size, "{name}");
+            assert_eq!(hash_doubtful(&**chain.disk(), size), expected, "{name}");
+        },
+    );
 }

@@ -1,6 +1,7 @@
 //! Following the links from the youngest image to the base.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,8 +14,8 @@ use super::locate::{Candidate, Locator};
 use super::options::{ChainOptions, Missing};
 use super::refusal;
 use crate::error::Result;
-use crate::format;
-use crate::image::{FileId, ImageStore, OpenedImage};
+use crate::format::{self, Facts, FormatOptions};
+use crate::image::{FileId, ImageStore, OpenedImage, ReadAt};
 use crate::layer::{MapDoubt, ParentRecord};
 use crate::report::{Code, Finding, Severity};
 
@@ -120,6 +121,8 @@ struct Opening<'a> {
     findings: Vec<Finding>,
     /// The chain ends before its base.
     cut: bool,
+    /// The last link's file and where its findings stand, where its metadata was inferred: its parent may know better.
+    inferred: Option<(Arc<dyn ReadAt>, Range<usize>)>,
 }
 
 impl<'a> Opening<'a> {
@@ -132,6 +135,7 @@ impl<'a> Opening<'a> {
             links: Vec::new(),
             findings: Vec::new(),
             cut: false,
+            inferred: None,
         }
     }
 
@@ -146,7 +150,11 @@ impl<'a> Opening<'a> {
                 self.note_missing(&child, &record);
                 return Ok(());
             };
+            let child = self.inferred.take();
             self.push(opened, candidate.found, Some(proof))?;
+            if let Some((image, findings)) = child {
+                self.settle_child(image, findings);
+            }
             self.compare_with_child();
         }
         Ok(())
@@ -164,14 +172,54 @@ impl<'a> Opening<'a> {
     fn push(&mut self, opened: OpenedImage, found: Found, proof: Option<LinkProof>) -> Result<()> {
         let path = opened.path;
         let file_size = opened.image.size();
-        let container = format::open(opened.image, self.options.format).map_err(|error| error.in_file(&path))?;
+        let options = self.format_options(&path);
+        let image = Arc::clone(&opened.image);
+        let container = format::open(opened.image, options).map_err(|error| error.in_file(&path))?;
         let number = u32::try_from(self.links.len()).unwrap_or(u32::MAX);
         let link = Link { path, id: opened.id, file_size, layer: container.layer, log: container.log, found, proof };
-        for finding in opened.findings.into_iter().chain(container.findings) {
+        for finding in opened.findings {
             self.add(finding, number, &link.path);
         }
+        let first = self.findings.len();
+        for finding in container.findings {
+            self.add(finding, number, &link.path);
+        }
+        self.inferred = container.inferred.then_some((image, first..self.findings.len()));
         self.links.push(link);
         Ok(())
+    }
+
+    /// How the next link is to be opened: where its metadata is lost, its child and its name tell something.
+    fn format_options(&self, path: &Path) -> FormatOptions {
+        let child = self.links.last().filter(|_| self.inferred.is_none()).map(|child| *child.layer.geometry());
+        let is_checkpoint = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("avhdx"));
+        let kin = Facts {
+            block_size: None,
+            virtual_size: child.map(|child| child.virtual_size),
+            logical_sector_size: child.map(|child| child.logical_sector_size),
+            has_parent: is_checkpoint.then_some(true),
+        };
+        FormatOptions { kin, ..self.options.format }
+    }
+
+    /// Opens the image above the last link once more, whose metadata was inferred: its parent is known now.
+    fn settle_child(&mut self, image: Arc<dyn ReadAt>, findings: Range<usize>) {
+        let number = self.links.len().saturating_sub(2);
+        let Some(parent) = self.links.last().filter(|_| self.inferred.is_none()) else { return };
+        let parent = *parent.layer.geometry();
+        let Some(child) = self.links.get_mut(number) else { return };
+        let kin = Facts {
+            block_size: None,
+            virtual_size: Some(parent.virtual_size),
+            logical_sector_size: Some(parent.logical_sector_size),
+            has_parent: Some(true),
+        };
+        // What was inferred before stands, where this fails.
+        let Ok(container) = format::open(image, FormatOptions { kin, ..self.options.format }) else { return };
+        child.layer = container.layer;
+        let (link, file) = (u32::try_from(number).ok(), Some(child.path.display().to_string()));
+        let told = container.findings.into_iter().map(|finding| Finding { link, file: file.clone(), ..finding });
+        self.findings.splice(findings, told);
     }
 
     fn add(&mut self, mut finding: Finding, link: u32, file: &Path) {
@@ -254,7 +302,7 @@ impl<'a> Opening<'a> {
                 continue;
             }
             // A damaged copy must not stand in the way of a whole one.
-            match format::open(Arc::clone(&opened.image), self.options.format) {
+            match format::open(Arc::clone(&opened.image), self.format_options(&candidate.path)) {
                 Err(error) => rejected.unreadable.push((candidate.path, format!("it is the parent, but {error}"))),
                 Ok(container) if container.findings.iter().any(|finding| finding.severity == Severity::Error) => {
                     rejected.damaged.get_or_insert((candidate, opened, proof));
@@ -285,7 +333,7 @@ impl<'a> Opening<'a> {
         if self.holds(&opened.id) {
             return None;
         }
-        let container = format::open(opened.image, self.options.format).ok()?;
+        let container = format::open(opened.image, self.format_options(&candidate.path)).ok()?;
         let child = self.links.last()?;
         let mut evidence = Evidence::gather(candidate.path.clone(), candidate.found, &*child.layer, &*container.layer);
         if let Some(own) = &container.layer.identity().parent {

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::assumption::Assumption;
+
 /// Mounts a Hyper-V disk read-only, with all of its checkpoints merged in memory.
 #[derive(Debug, Parser)]
 #[command(
@@ -100,6 +102,10 @@ pub(crate) struct ChainArgs {
     /// What to do when a parent is missing: refuse, or serve what the images at hand hold.
     #[arg(long, value_enum, default_value_t = MissingArg::Error, value_name = "WHAT")]
     pub(crate) missing: MissingArg,
+    /// What is known of images whose own metadata is lost: block-size=2M, disk-size=127G, sector-size=512, parent=yes
+    /// (repeatable).
+    #[arg(long, value_name = "WHAT=VALUE", value_parser = Assumption::parse)]
+    pub(crate) assume: Vec<Assumption>,
     /// Take the image that most speaks for as a parent, though nothing proves it; all that comes from it is doubtful.
     #[arg(long)]
     pub(crate) allow_mismatch: bool,

@@ -10,6 +10,7 @@ use vhdx_mount::image::HostFolders;
 use vhdx_mount::namespace::{Inventory, VolumeJudge};
 
 use super::args::{ChainArgs, MissingArg};
+use super::assumption;
 use super::maps;
 use super::outcome::Failure;
 
@@ -30,7 +31,11 @@ fn open_with(image: &Path, args: &ChainArgs, doubt: Doubt) -> Result<Chain, Fail
     let options = ChainOptions {
         parents: args.parent.clone(),
         parent_dirs: args.parent_dir.clone(),
-        format: FormatOptions { log_replay: !args.no_log_replay },
+        format: FormatOptions {
+            log_replay: !args.no_log_replay,
+            assumed: assumption::facts(&args.assume),
+            ..FormatOptions::default()
+        },
         doubt,
         missing: match args.missing {
             MissingArg::Error => Missing::Error,

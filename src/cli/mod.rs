@@ -1,6 +1,7 @@
 //! The command line: arguments in, text or JSON out, an exit code at the end.
 
 mod args;
+mod assumption;
 #[cfg(target_os = "linux")]
 mod background;
 mod chain;

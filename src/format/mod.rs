@@ -33,12 +33,30 @@ pub enum Sniffed {
 pub struct FormatOptions {
     /// Whether a dirty log is replayed in memory.
     pub log_replay: bool,
+    /// What the user says of an image. Counts only where the image's own metadata is lost.
+    pub assumed: Facts,
+    /// What the image's name and its relatives in the chain suggest. Counts only where its own metadata is lost and the user
+    /// says nothing.
+    pub kin: Facts,
 }
 
 impl Default for FormatOptions {
     fn default() -> Self {
-        FormatOptions { log_replay: true }
+        FormatOptions { log_replay: true, assumed: Facts::default(), kin: Facts::default() }
     }
+}
+
+/// What the metadata of an image should tell, from elsewhere. `None` is not known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Size of a payload block in bytes.
+    pub block_size: Option<u32>,
+    /// Size of the virtual disk in bytes.
+    pub virtual_size: Option<u64>,
+    /// Logical sector size in bytes.
+    pub logical_sector_size: Option<u32>,
+    /// Whether the image has a parent.
+    pub has_parent: Option<bool>,
 }
 
 /// An open container.
@@ -49,6 +67,8 @@ pub struct Container {
     pub findings: Vec<Finding>,
     /// What state its log is in; `None` for formats without one.
     pub log: Option<vhdx::LogState>,
+    /// Metadata was inferred: to know its relatives ([`FormatOptions::kin`]) may help.
+    pub inferred: bool,
 }
 
 /// What a file is, by its signatures.
@@ -87,7 +107,8 @@ pub fn open(image: Arc<dyn ReadAt>, options: FormatOptions) -> Result<Container>
     match sniff(&image) {
         Sniffed::Vhdx => {
             let (layer, findings) = vhdx::Vhdx::open(image, options)?;
-            Ok(Container { log: Some(layer.log_state()), layer: Arc::new(layer), findings })
+            let (log, inferred) = (Some(layer.log_state()), layer.is_inferred());
+            Ok(Container { log, inferred, layer: Arc::new(layer), findings })
         }
         Sniffed::Vhd => Err(unsupported("a VHD image; this version reads VHDX").advise(
             "a fixed or dynamic one: convert a copy with `qemu-img convert -O vhdx COPY.vhd NEW.vhdx`; a differencing one not \
@@ -100,7 +121,7 @@ pub fn open(image: Arc<dyn ReadAt>, options: FormatOptions) -> Result<Container>
         }
         Sniffed::Unknown => {
             let layer = raw::Raw::open(image)?;
-            Ok(Container { layer: Arc::new(layer), findings: Vec::new(), log: None })
+            Ok(Container { layer: Arc::new(layer), findings: Vec::new(), log: None, inferred: false })
         }
     }
 }

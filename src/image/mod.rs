@@ -52,6 +52,16 @@ impl<T: ReadAt + ?Sized> ReadAt for Arc<T> {
     }
 }
 
+impl<T: ReadAt + ?Sized> ReadAt for &T {
+    fn size(&self) -> u64 {
+        (**self).size()
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64, faults: &mut Faults) -> Result<()> {
+        (**self).read_at(buf, offset, faults)
+    }
+}
+
 /// Bytes in memory: for tests, and for structures that were rebuilt.
 impl ReadAt for Vec<u8> {
     fn size(&self) -> u64 {

@@ -132,6 +132,11 @@ fn united(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
 }
 
 impl<R: ReadAt> Overlay<R> {
+    /// The ranges that are marked doubtful, in order, without overlaps.
+    pub fn doubtful_ranges(&self) -> &[Range<u64>] {
+        &self.doubtful
+    }
+
     fn read_patch(&self, patch: Patch, piece: &mut [u8], at: u64, faults: &mut Faults) -> Result<()> {
         let Patch::LogPage { start, leading, body_offset, trailing } = patch else {
             piece.fill(0);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use fixtures::damage::{Damage, TableDamage};
+use fixtures::damage::{Copies, Damage, TableDamage};
 use fixtures::guid::Guid;
 use fixtures::host_file::HostFile;
 use fixtures::vhdx::log::{DirtyLog, Rollback};
@@ -26,6 +26,7 @@ fn what_cannot_be_read_is_listed_and_the_rest_is_found() {
     let places = broken.places();
     let mut file = HostFile::open(&folder.path("broken.vhdx")).expect("the image opens");
     Damage::MetadataTable(TableDamage::Zeroed).apply(&mut file, &places);
+    Damage::RegionTable(Copies::Both, TableDamage::Zeroed).apply(&mut file, &places);
     drop(file);
     fs::write(folder.path("empty.avhdx"), "").expect("a file");
     fs::write(folder.path("text.vhdx"), "not a disk").expect("a file");
@@ -40,7 +41,7 @@ fn what_cannot_be_read_is_listed_and_the_rest_is_found() {
     assert_eq!(folder.chains(&scan), [["good.vhdx"]]);
     let unreadable: Vec<_> = list(&scan["unreadable"]).iter().map(|one| folder.name(&one["path"])).collect();
     assert_eq!(unreadable, ["broken.vhdx", "empty.avhdx", "text.vhdx"]);
-    assert!(string(&scan["unreadable"][0]["reason"]).contains("metadata"), "{}", scan["unreadable"][0]);
+    assert!(string(&scan["unreadable"][0]["reason"]).contains("region table"), "{}", scan["unreadable"][0]);
     assert_eq!(scan["unreadable"][1]["reason"], "the file is empty");
     let unread = list(&scan["unread"]);
     assert_eq!((folder.name(&unread[0]["path"]).as_str(), &unread[0]["format"]), ("old.vhd", &"VHD".into()));

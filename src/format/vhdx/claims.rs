@@ -35,6 +35,36 @@ impl Claims {
         }
     }
 
+    /// Calls `each` with every stretch of the file that is claimed by nothing, in order, in bytes.
+    pub(super) fn each_unclaimed(&self, each: &mut dyn FnMut(Range<u64>)) {
+        let mut open: Option<u64> = None;
+        let mut at = 0u64;
+        for word in &self.claimed {
+            let next = at.saturating_add(64);
+            // Words of one kind, which most are, need no look at their bits.
+            match (*word, open) {
+                (0, Some(_)) | (u64::MAX, None) => {}
+                _ => {
+                    for bit in at..next {
+                        let mask = 1u64.checked_shl(u32::try_from(bit.saturating_sub(at)).unwrap_or(0)).unwrap_or(0);
+                        match (word & mask == 0, open) {
+                            (true, None) => open = Some(bit),
+                            (false, Some(start)) => {
+                                each(start.saturating_mul(MIB)..bit.saturating_mul(MIB));
+                                open = None;
+                            }
+                            _ => {}
+                        }
+                    }
+                }
+            }
+            at = next;
+        }
+        if let Some(start) = open {
+            each(start.saturating_mul(MIB)..at.saturating_mul(MIB));
+        }
+    }
+
     /// Whether any place was claimed more than once.
     pub(super) fn any_twice(&self) -> bool {
         self.any_twice
@@ -89,5 +119,17 @@ mod tests {
         assert!(claims.is_twice(0..u64::MAX));
         assert!(!claims.is_twice(0..127 * MIB));
         claims.claim(u64::MAX - MIB..u64::MAX);
+    }
+
+    #[test]
+    fn what_is_claimed_by_nothing_is_told_in_stretches() {
+        let mut claims = Claims::of_file(1000 * MIB);
+        for place in [0..5, 7..200, 201..256, 900..1000] {
+            claims.claim(place.start * MIB..place.end * MIB);
+        }
+        let mut told = Vec::new();
+        claims.each_unclaimed(&mut |range| told.push(range.start / MIB..range.end / MIB));
+        // The last word reaches past the end of the file.
+        assert_eq!(told, [5..7, 200..201, 256..900, 1000..1024]);
     }
 }

@@ -3,15 +3,19 @@
 //! Opening goes from the start of the file inwards: [`file_type_identifier`], the current [`header`], the [`log`]
 //! replayed into an overlay, and through that overlay the [`region_table`] and the [`metadata`]. The [`bat`] and the
 //! [`sector_bitmap`]s are read when a block is asked for ([`resolve`]), or as a whole to be checked ([`verify`]). What both
-//! copies of a region table should tell is looked for where they are gone ([`search`]).
+//! copies of a region table should tell is looked for where they are gone ([`search`]), and so is what lost metadata should
+//! ([`infer`]). What a torn log lost shows in the file, too ([`lost_updates`]).
 
 mod bat;
 mod claims;
 mod file_type_identifier;
 mod header;
+mod infer;
 mod log;
+mod lost_updates;
 mod metadata;
 mod open;
+mod ownership;
 mod region_table;
 mod resolve;
 mod search;

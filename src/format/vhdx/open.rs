@@ -7,8 +7,11 @@ use std::sync::Arc;
 use super::bat::{BatShape, ENTRY_LENGTH};
 use super::file_type_identifier::{self, FileTypeIdentifier};
 use super::header::{self, Current, Header};
-use super::log::{LogState, log_region, replay};
+use super::infer::{self, Completed};
+use super::log::{LogState, is_right_as_it_lies, log_region, replay};
+use super::lost_updates;
 use super::metadata::{self, Metadata};
+use super::ownership::Ownership;
 use super::region_table::{self, RegionTable};
 use super::resolve::Vhdx;
 use super::search;
@@ -45,28 +48,61 @@ impl Vhdx {
 
         let (regions, regions_doubt) = regions(&file, &mut findings)?;
         let metadata = metadata::read(&file, &regions.metadata, &mut findings)?;
+        let Completed { geometry, has_parent, doubtful_from } =
+            infer::complete(&file, &regions, &metadata, &options, &mut findings)?;
         let impossible = || Error::new(ErrorKind::Corrupt, "block size and sector size contradict each other");
-        let shape = BatShape::of(&metadata.geometry).ok_or_else(impossible)?;
+        let shape = BatShape::of(&geometry).ok_or_else(impossible)?;
         check_bat_length(&shape, &regions.bat, &mut findings);
 
+        let first_region = regions.bat.start.min(regions.metadata.start);
         let headers_doubt = header.is_none().then_some(Code::HeadersLost);
         let metadata_doubt = metadata.doubtful.then_some(Code::LogTorn);
         let doubt = headers_doubt.or(regions_doubt).or(metadata_doubt);
         let mut structures = vec![0..1 << 20, regions.bat.clone(), regions.metadata.clone()];
         structures.extend(header.as_ref().and_then(log_region));
         structures.extend(regions.unknown.iter().map(|region| region.file.clone()));
-        let vhdx = Vhdx {
-            geometry: metadata.geometry,
-            identity: identity(header.as_ref(), metadata, creator),
+        let mut vhdx = Vhdx {
+            geometry,
+            identity: identity(header.as_ref(), metadata, has_parent, creator),
             shape,
             bat: regions.bat,
             structures,
             trust: doubt.map_or(Trust::Proven, Trust::Doubtful),
+            inferred_from: doubtful_from,
             log_state,
             tables: Cached::new(Arc::clone(&file), CACHED_PAGES),
             file,
         };
+        if headers_doubt.is_some() && regions_doubt.or(metadata_doubt).is_none() {
+            vhdx.judge_without_header(first_region, &mut findings);
+        }
+        if log_state == LogState::Torn
+            && let Some(torn) = findings.iter_mut().find(|finding| finding.code == Code::LogTorn)
+        {
+            torn.text = format!("{}. What the file itself tells: {}", torn.text, lost_updates::describe(&vhdx));
+        }
         Ok((vhdx, findings))
+    }
+}
+
+impl Vhdx {
+    /// Both headers are lost: proves the tables, where the file is right whatever the headers said.
+    fn judge_without_header(&mut self, first_region: u64, findings: &mut [Finding]) {
+        // What says where the log cannot be must be beyond doubt itself.
+        let Some(ownership) = Ownership::of(self).filter(|ownership| ownership.flawless && !self.is_inferred()) else {
+            return;
+        };
+        let mut unowned = Vec::new();
+        ownership.each_unowned(&mut |range| unowned.push(range));
+        if !is_right_as_it_lies(&self.file, &unowned, first_region) {
+            return;
+        }
+        self.trust = Trust::Proven;
+        if let Some(finding) = findings.iter_mut().find(|finding| finding.code == Code::HeadersLost) {
+            finding.severity = Severity::Warning;
+            finding.text = "neither header holds; whatever they said, the file is right as it lies, for it has no log entry that would change anything; what a child would record of this image is not known".to_owned();
+            finding.advice = None;
+        }
     }
 }
 
@@ -83,7 +119,8 @@ pub fn identify(image: &Arc<dyn ReadAt>) -> Option<Identity> {
     let file: File = Arc::new(patches.over(Arc::clone(image), Code::LogTorn));
     let (regions, _) = regions(&file, &mut findings).ok()?;
     let metadata = metadata::read(&file, &regions.metadata, &mut findings).ok()?;
-    Some(identity(header.as_ref(), metadata, creator))
+    let has_parent = metadata.has_parent.unwrap_or(metadata.parent.is_some());
+    Some(identity(header.as_ref(), metadata, has_parent, creator))
 }
 
 /// What a child records of a VHDX: its DataWriteGuid, which stands in the current header. Reads nothing else.
@@ -92,11 +129,11 @@ pub fn data_write_guid(image: &dyn ReadAt) -> Option<Guid> {
     current_header(image, &mut Vec::new()).map(|header| header.data_write_guid)
 }
 
-fn identity(header: Option<&Header>, metadata: Metadata, creator: Option<String>) -> Identity {
-    let kind = match (&metadata.parent, metadata.leave_blocks_allocated) {
-        (Some(_), _) => ContainerKind::Differencing,
-        (None, true) => ContainerKind::Fixed,
-        (None, false) => ContainerKind::Dynamic,
+fn identity(header: Option<&Header>, metadata: Metadata, has_parent: bool, creator: Option<String>) -> Identity {
+    let kind = match (has_parent, metadata.leave_blocks_allocated) {
+        (true, _) => ContainerKind::Differencing,
+        (false, true) => ContainerKind::Fixed,
+        (false, false) => ContainerKind::Dynamic,
     };
     Identity {
         format: "VHDX",
@@ -105,7 +142,7 @@ fn identity(header: Option<&Header>, metadata: Metadata, creator: Option<String>
         file_write_guid: header.map(|header| header.file_write_guid),
         disk_id: metadata.disk_id,
         creator,
-        parent: metadata.parent,
+        parent: has_parent.then(|| metadata.parent.unwrap_or_default()),
     }
 }
 

@@ -23,6 +23,8 @@ pub struct Vhdx {
     pub(super) structures: Vec<Range<u64>>,
     /// Whether the structures that led to the BAT are proven.
     pub(super) trust: Trust,
+    /// Metadata was inferred: from this byte of the disk on, the map depends on it.
+    pub(super) inferred_from: Option<u64>,
     pub(super) log_state: LogState,
     /// The file as a replayed log leaves it.
     pub(super) file: Arc<Overlay<Arc<dyn ReadAt>>>,
@@ -41,6 +43,12 @@ impl Vhdx {
     #[must_use]
     pub fn log_state(&self) -> LogState {
         self.log_state
+    }
+
+    /// Whether metadata was inferred.
+    #[must_use]
+    pub fn is_inferred(&self) -> bool {
+        self.inferred_from.is_some()
     }
 
     /// A BAT entry and whether it is proven, or why it cannot be had.
@@ -84,6 +92,8 @@ impl Vhdx {
             Ok(known) => known,
             Err(code) => return out.push(disk, Source::Lost(code), self.trust),
         };
+        let inferred = self.inferred_from.is_some_and(|from| disk.start >= from);
+        let trust = if inferred { worse(trust, Trust::Doubtful(Code::MetadataInferred)) } else { trust };
         let has_parent = self.identity.kind == ContainerKind::Differencing;
         let whole = match entry.payload_state() {
             PayloadState::NotPresent if has_parent => Source::Parent,

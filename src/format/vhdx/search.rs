@@ -47,7 +47,7 @@ fn metadata_at(file: &dyn ReadAt, place: u64) -> Option<(Range<u64>, BatShape, b
     }
     let region = place..place.checked_add(MIB)?;
     let metadata = metadata::read(file, &region, &mut Vec::new()).ok()?;
-    Some((region, BatShape::of(&metadata.geometry)?, metadata.parent.is_some()))
+    Some((region, BatShape::of(&metadata.geometry()?)?, metadata.parent.is_some()))
 }
 
 /// The BAT region at a place, if what stands there can be one and claims at least one block; and the blocks it claims.

@@ -25,11 +25,11 @@ const PAYLOAD_ENTRY: &str = "BAT entry";
 const BITMAP_ENTRY: &str = "BAT entry of a sector bitmap";
 
 /// Takes what is found.
-type Tell<'a> = dyn FnMut(Verified) + 'a;
+pub(super) type Tell<'a> = dyn FnMut(Verified) + 'a;
 
 /// What an entry of the BAT is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Role {
+pub(super) enum Role {
     /// Number of a payload block.
     Payload(u64),
     /// Number of the chunk that the bitmap describes.
@@ -37,9 +37,9 @@ enum Role {
 }
 
 /// An entry of the BAT, where it stands and what it is for.
-struct Seen {
-    entry: BatEntry,
-    role: Role,
+pub(super) struct Seen {
+    pub(super) entry: BatEntry,
+    pub(super) role: Role,
     /// Byte offset in the file.
     at: u64,
 }
@@ -68,7 +68,7 @@ pub(super) fn verify(vhdx: &Vhdx, disk: Range<u64>, tell: &mut Tell<'_>) {
 
 /// Calls `each` with every entry that the disk needs and that can be read. Returns where in the file those sectors of the
 /// BAT stand that cannot, at most some thousand of them.
-fn entries(vhdx: &Vhdx, tell: &mut Tell<'_>, each: &mut dyn FnMut(Seen, &mut Tell<'_>)) -> Vec<u64> {
+pub(super) fn entries(vhdx: &Vhdx, tell: &mut Tell<'_>, each: &mut dyn FnMut(Seen, &mut Tell<'_>)) -> Vec<u64> {
     const MAX_UNREAD: usize = 10_000;
     let end = vhdx.bat.end.min(vhdx.bat.start.saturating_add(vhdx.needed_entries().saturating_mul(ENTRY_LENGTH)));
     let mut buf = vec![0; usize::try_from(PIECE).unwrap_or(0)];
@@ -228,12 +228,12 @@ impl Survey<'_> {
 }
 
 impl Vhdx {
-    fn is_differencing(&self) -> bool {
+    pub(super) fn is_differencing(&self) -> bool {
         self.identity.kind == ContainerKind::Differencing
     }
 
     /// Entries that the disk needs; those of the bitmaps of a differencing disk included.
-    fn needed_entries(&self) -> u64 {
+    pub(super) fn needed_entries(&self) -> u64 {
         let last_chunk = self.shape.chunk(self.shape.payload_blocks.saturating_sub(1));
         match self.is_differencing() {
             true => self.shape.bitmap_entry(last_chunk).saturating_add(1),

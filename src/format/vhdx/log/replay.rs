@@ -188,7 +188,7 @@ fn extend(
 }
 
 /// Adds what one entry of the active sequence writes. Returns whether it writes where no log may.
-fn apply(log: &Log<'_>, candidates: &Candidates, offset: u32, patches: &mut OverlayBuilder) -> Result<bool> {
+pub(super) fn apply(log: &Log<'_>, candidates: &Candidates, offset: u32, patches: &mut OverlayBuilder) -> Result<bool> {
     let Some(candidate) = candidates.by_offset.get(&offset) else { return Ok(false) };
     let header = &candidate.header;
     let mut data_sector = log.advance(offset, header.descriptors_length().unwrap_or(0));

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use super::parent_locator;
 use super::table::{self, TableEntry};
+use super::{loose, parent_locator};
 use crate::Faults;
 use crate::bytes::{Guid, array, len_u64, u32_le, u64_le};
 use crate::error::{Error, ErrorKind, Result};
@@ -28,62 +28,151 @@ const PARENT_LOCATOR: Guid =
 const KNOWN: [Guid; 6] =
     [FILE_PARAMETERS, VIRTUAL_DISK_SIZE, VIRTUAL_DISK_ID, LOGICAL_SECTOR_SIZE, PHYSICAL_SECTOR_SIZE, PARENT_LOCATOR];
 
+/// The name of the table in messages.
+pub(in crate::format::vhdx) const METADATA_TABLE: &str = "metadata table";
+
+const SMALLEST_SECTOR: u32 = 512;
+const MIB: u64 = 1 << 20;
+
 /// The largest item that the format allows.
 const MAX_ITEM_LENGTH: u32 = 1 << 20;
-const MAX_VIRTUAL_DISK_SIZE: u64 = 64 << 40;
+/// In bytes: 64 TiB.
+pub(in crate::format::vhdx) const MAX_VIRTUAL_DISK_SIZE: u64 = 64 << 40;
 const MIN_BLOCK_SIZE: u32 = 1 << 20;
 const MAX_BLOCK_SIZE: u32 = 256 << 20;
 
-/// What the metadata region says.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What the metadata region says. What is `None` is lost.
+#[derive(Debug, Default)]
 pub(in crate::format::vhdx) struct Metadata {
-    pub(in crate::format::vhdx) geometry: Geometry,
+    pub(in crate::format::vhdx) block_size: Option<u32>,
     /// Whether all blocks stay allocated: a fixed disk.
     pub(in crate::format::vhdx) leave_blocks_allocated: bool,
+    pub(in crate::format::vhdx) has_parent: Option<bool>,
+    pub(in crate::format::vhdx) virtual_size: Option<u64>,
+    pub(in crate::format::vhdx) logical_sector_size: Option<u32>,
+    pub(in crate::format::vhdx) physical_sector_size: Option<u32>,
     pub(in crate::format::vhdx) disk_id: Option<Guid>,
-    /// `Some` exactly where HasParent is set.
+    /// `Some` where HasParent is set; where that is lost, `Some` where there is a parent locator.
     pub(in crate::format::vhdx) parent: Option<ParentRecord>,
     /// A part of the metadata was read from a doubtful place, so all is doubtful.
     pub(in crate::format::vhdx) doubtful: bool,
+    /// What was found without the table, by what stands where items usually stand.
+    pub(in crate::format::vhdx) loose: Loose,
+    /// Why what is lost is lost, in the order in which it was missed.
+    pub(in crate::format::vhdx) lost: Vec<Error>,
 }
 
-/// Reads the metadata region at `region` of the (replayed) file.
+/// What of the metadata was found without the table.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in crate::format::vhdx) enum Loose {
+    #[default]
+    Nothing,
+    /// The size of the disk.
+    DiskSize,
+    /// What the BAT's entries mean.
+    Shape,
+}
+
+impl Metadata {
+    /// The shape of the disk, where all of it is known.
+    pub(in crate::format::vhdx) fn geometry(&self) -> Option<Geometry> {
+        let logical_sector_size = self.logical_sector_size?;
+        Some(Geometry {
+            virtual_size: self.virtual_size?,
+            block_size: self.block_size?,
+            logical_sector_size,
+            physical_sector_size: self.physical_sector_size.unwrap_or(logical_sector_size),
+        })
+    }
+
+    /// Keeps a value, or why it is lost.
+    fn keep<T>(&mut self, read: Result<T>) -> Option<T> {
+        read.map_err(|error| self.lost.push(error)).ok()
+    }
+}
+
+/// Reads the metadata region at `region` of the (replayed) file. What is damaged is left out of what is returned.
+///
+/// # Errors
+/// Where the metadata demand what this program does not know.
 pub(in crate::format::vhdx) fn read(
     file: &dyn ReadAt,
     region: &Range<u64>,
     findings: &mut Vec<Finding>,
 ) -> Result<Metadata> {
     let mut reader = Reader { file, region, doubtful: false };
-    let table = reader.bytes(0, table::LENGTH, "metadata table")?;
-    let entries = entries(&table, region.start, findings)?;
+    let mut metadata = Metadata::default();
+    let entries =
+        reader.bytes(0, table::LENGTH, METADATA_TABLE).and_then(|table| entries(&table, region.start, findings));
+    let entries = metadata.keep(entries).unwrap_or_default();
     refuse_unknown(&entries, region.start, findings)?;
 
-    let parameters = reader.required(&entries, FILE_PARAMETERS, "File Parameters item", file_parameters)?;
-    let logical = reader.required(&entries, LOGICAL_SECTOR_SIZE, "Logical Sector Size item", sector_size)?;
+    let parameters = reader.required(&entries, FILE_PARAMETERS, "File Parameters item", file_parameters);
+    if let Some(parameters) = metadata.keep(parameters) {
+        metadata.take_parameters(&parameters);
+    }
+    let logical = reader.required(&entries, LOGICAL_SECTOR_SIZE, "Logical Sector Size item", sector_size);
+    metadata.logical_sector_size = metadata.keep(logical);
+    let logical = metadata.logical_sector_size.unwrap_or(SMALLEST_SECTOR);
     let virtual_size =
-        reader.required(&entries, VIRTUAL_DISK_SIZE, "Virtual Disk Size item", |item| disk_size(item, logical))?;
-    let physical = reader
+        reader.required(&entries, VIRTUAL_DISK_SIZE, "Virtual Disk Size item", |item| disk_size(item, logical));
+    metadata.virtual_size = metadata.keep(virtual_size);
+    metadata.physical_sector_size = reader
         .required(&entries, PHYSICAL_SECTOR_SIZE, "Physical Sector Size item", sector_size)
-        .unwrap_or_else(|error| tell(findings, &error, logical, "the logical sector size stands in for it"));
-    let disk_id = reader
+        .map(Some)
+        .unwrap_or_else(|error| tell(findings, &error, None, "the logical sector size stands in for it"));
+    metadata.disk_id = reader
         .required(&entries, VIRTUAL_DISK_ID, "Virtual Disk ID item", |item| {
             Guid::read(item, 0).ok_or_else(|| Broken::cut(16, len_u64(item)))
         })
         .map(Some)
         .unwrap_or_else(|error| tell(findings, &error, None, "the disk is read without it"));
-    let parent = if parameters.has_parent { Some(parent(&mut reader, &entries, findings)) } else { None };
-    Ok(Metadata {
-        geometry: Geometry {
-            virtual_size,
-            block_size: parameters.block_size,
-            logical_sector_size: logical,
-            physical_sector_size: physical,
-        },
-        leave_blocks_allocated: parameters.leave_blocks_allocated,
-        disk_id,
-        parent,
-        doubtful: reader.doubtful,
-    })
+    let has_locator = entries.iter().any(|entry| entry.item_id == PARENT_LOCATOR);
+    if metadata.has_parent.unwrap_or(has_locator) {
+        metadata.parent = Some(parent(&mut reader, &entries, findings));
+    }
+    if metadata.geometry().is_none() {
+        metadata.take_loose(&mut reader);
+    }
+    metadata.doubtful = reader.doubtful;
+    Ok(metadata)
+}
+
+impl Metadata {
+    fn take_parameters(&mut self, parameters: &FileParameters) {
+        self.block_size = Some(parameters.block_size);
+        self.leave_blocks_allocated = parameters.leave_blocks_allocated;
+        self.has_parent = Some(parameters.has_parent);
+    }
+
+    /// Takes what is missing from items that stand where they usually do, though nothing points at them.
+    fn take_loose(&mut self, reader: &mut Reader<'_>) {
+        let table_length = u64::try_from(table::LENGTH).unwrap_or(0);
+        let length = reader.region.end.saturating_sub(reader.region.start).min(MIB).saturating_sub(table_length);
+        let Ok(items) = reader.bytes(table_length, usize::try_from(length).unwrap_or(0), "metadata region") else {
+            return;
+        };
+        if let Some(loose) = loose::items(&items).filter(|loose| self.agrees_with(loose)) {
+            let shape_known = self.block_size.is_some() && self.logical_sector_size.is_some();
+            self.loose = if shape_known { Loose::DiskSize } else { Loose::Shape };
+            self.take_parameters(&loose.parameters);
+            self.virtual_size = Some(loose.virtual_size);
+            self.logical_sector_size = Some(loose.logical_sector_size);
+            self.physical_sector_size = Some(loose.physical_sector_size);
+            self.disk_id = self.disk_id.or(Some(loose.disk_id));
+        }
+        if self.parent.is_none() && self.has_parent != Some(false) {
+            self.parent = loose::parent_locator(&items);
+        }
+    }
+
+    /// Whether items found without the table say nothing else than those found with it.
+    fn agrees_with(&self, loose: &loose::Items) -> bool {
+        self.block_size.is_none_or(|size| size == loose.parameters.block_size)
+            && self.virtual_size.is_none_or(|size| size == loose.virtual_size)
+            && self.logical_sector_size.is_none_or(|size| size == loose.logical_sector_size)
+            && self.physical_sector_size.is_none_or(|size| size == loose.physical_sector_size)
+    }
 }
 
 /// Bits of an item's id that may be wrong for it still to be that item. Ids of the format differ in more than 40.
@@ -91,16 +180,19 @@ const MAX_WRONG_BITS: u32 = 8;
 
 /// The entries of the table, mended where it is certain what they should say.
 fn entries(table: &[u8], at: u64, findings: &mut Vec<Finding>) -> Result<Vec<TableEntry>> {
-    const TABLE: &str = "metadata table";
-    let (mut entries, broken) = table::parse(table).map_err(|broken| broken.error(TABLE, at))?;
+    let (mut entries, broken) = table::parse(table).map_err(|broken| broken.error(METADATA_TABLE, at))?;
     if let Some(broken) = broken {
-        let known = |id: &Guid| entries.iter().any(|entry| entry.item_id == *id);
-        if ![FILE_PARAMETERS, VIRTUAL_DISK_SIZE, LOGICAL_SECTOR_SIZE].iter().all(known) {
-            return Err(broken.error(TABLE, at).advise("look for a copy of the file"));
+        if !entries.iter().any(|entry| KNOWN.contains(&entry.item_id)) {
+            return Err(broken.error(METADATA_TABLE, at));
         }
         // What stands behind the last entry is not known to be one.
         entries.retain(|entry| KNOWN.contains(&entry.item_id));
-        findings.push(broken.finding(Code::MetadataTableBad, Severity::Warning, (TABLE, at), "its entries are used"));
+        findings.push(broken.finding(
+            Code::MetadataTableBad,
+            Severity::Warning,
+            (METADATA_TABLE, at),
+            "its entries are used",
+        ));
     }
     for id in KNOWN {
         if entries.iter().any(|entry| entry.item_id == id) {
@@ -112,7 +204,7 @@ fn entries(table: &[u8], at: u64, findings: &mut Vec<Finding>) -> Result<Vec<Tab
                 "the id of an item is {} and is read as {id}, from which it differs in a few bits",
                 entry.item_id
             );
-            findings.push(Finding::new(Code::MetadataItemBad, Severity::Warning, text).at(TABLE, at));
+            findings.push(Finding::new(Code::MetadataItemBad, Severity::Warning, text).at(METADATA_TABLE, at));
             entry.item_id = id;
         }
     }
@@ -139,12 +231,11 @@ fn refuse_unknown(entries: &[TableEntry], at: u64, findings: &mut Vec<Finding>) 
                 ErrorKind::Unsupported,
                 format!("item {id} is required and not known to this program, which therefore cannot tell what the disk holds"),
             )
-            .at("metadata table", at));
+            .at(METADATA_TABLE, at));
         }
         if !entry.is_user {
             let text = format!("metadata item {id} is not known to this program and not required; it is left alone");
-            findings
-                .push(Finding::new(Code::MetadataItemUnknown, Severity::Information, text).at("metadata table", at));
+            findings.push(Finding::new(Code::MetadataItemUnknown, Severity::Information, text).at(METADATA_TABLE, at));
         }
     }
     Ok(())
@@ -225,17 +316,19 @@ fn parent(reader: &mut Reader<'_>, entries: &[TableEntry], findings: &mut Vec<Fi
         let mut finding = Finding::new(Code::ParentLocatorBad, Severity::Error, error.message());
         (finding.structure, finding.offset) = error.place();
         findings.push(finding);
-        ParentRecord { linkage: None, linkage2: None, places: Vec::new() }
+        ParentRecord::default()
     })
 }
 
-struct FileParameters {
-    block_size: u32,
-    leave_blocks_allocated: bool,
-    has_parent: bool,
+/// The File Parameters item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FileParameters {
+    pub(super) block_size: u32,
+    pub(super) leave_blocks_allocated: bool,
+    pub(super) has_parent: bool,
 }
 
-fn file_parameters(item: &[u8]) -> std::result::Result<FileParameters, Broken> {
+pub(super) fn file_parameters(item: &[u8]) -> std::result::Result<FileParameters, Broken> {
     let fields = || Some((u32_le(item, 0)?, u32_le(item, 4)?));
     let (block_size, flags) = fields().ok_or_else(|| Broken::cut(8, len_u64(item)))?;
     if !block_size.is_power_of_two() || !(MIN_BLOCK_SIZE..=MAX_BLOCK_SIZE).contains(&block_size) {
@@ -245,7 +338,7 @@ fn file_parameters(item: &[u8]) -> std::result::Result<FileParameters, Broken> {
     Ok(FileParameters { block_size, leave_blocks_allocated: flags & 1 != 0, has_parent: flags & 2 != 0 })
 }
 
-fn sector_size(item: &[u8]) -> std::result::Result<u32, Broken> {
+pub(super) fn sector_size(item: &[u8]) -> std::result::Result<u32, Broken> {
     match array(item, 0).map(u32::from_le_bytes) {
         Some(size @ (512 | 4096)) => Ok(size),
         Some(size) => Err(Broken::new("sector size", "512 or 4096", size.to_string())),
@@ -253,7 +346,7 @@ fn sector_size(item: &[u8]) -> std::result::Result<u32, Broken> {
     }
 }
 
-fn disk_size(item: &[u8], logical_sector_size: u32) -> std::result::Result<u64, Broken> {
+pub(super) fn disk_size(item: &[u8], logical_sector_size: u32) -> std::result::Result<u64, Broken> {
     let size = u64_le(item, 0).ok_or_else(|| Broken::cut(8, len_u64(item)))?;
     if size == 0 || size > MAX_VIRTUAL_DISK_SIZE || !size.is_multiple_of(u64::from(logical_sector_size)) {
         let expected = format!("a multiple of {logical_sector_size}, from 1 to {MAX_VIRTUAL_DISK_SIZE}");

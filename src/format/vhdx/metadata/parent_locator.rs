@@ -4,7 +4,7 @@ use crate::bytes::{Guid, len_u64, u16_le, u32_le, utf16_le};
 use crate::format::broken::Broken;
 use crate::layer::{ParentPlace, ParentRecord, PlaceKind};
 
-const VHDX_LOCATOR_TYPE: Guid =
+pub(super) const VHDX_LOCATOR_TYPE: Guid =
     Guid::from_fields(0xb04a_efb7, 0xd19e, 0x4a81, [0xb7, 0x89, 0x25, 0xb8, 0xe9, 0x44, 0x59, 0x13]);
 
 const HEADER_LENGTH: usize = 20;

@@ -1,0 +1,62 @@
+//! Where a disk ends, by the partition table that stands at its start.
+//!
+//! Partition tables are no part of the format; of theirs, only the numbers that tell the size of the disk are looked at here.
+
+use crate::Faults;
+use crate::bytes::{array, u32_le, u64_le};
+use crate::image::ReadAt;
+
+/// A place of the MBR's four entries, and what stands in them.
+const MBR_ENTRIES: usize = 446;
+const MBR_ENTRY: usize = 16;
+/// The type of the partition that protects a GPT.
+const PROTECTIVE: u8 = 0xee;
+
+/// Offset of AlternateLBA in a GPT header.
+const ALTERNATE: usize = 32;
+
+/// The start of a disk, as far as the image itself holds it.
+pub(super) struct DiskStart(Vec<u8>);
+
+impl DiskStart {
+    /// Reads it where it stands in the file. `None` where it cannot be read.
+    pub(super) fn read(file: &dyn ReadAt, offset: u64) -> Option<Self> {
+        let mut bytes = vec![0; 2 * 4096];
+        let mut faults = Faults::new();
+        file.read_at(&mut bytes, offset, &mut faults).ok()?;
+        (!faults.any_lost()).then_some(DiskStart(bytes))
+    }
+
+    /// The sector size by which a GPT header stands in the second sector.
+    pub(super) fn sector_size(&self) -> Option<u32> {
+        [512, 4096].into_iter().find(|size| self.gpt(*size).is_some())
+    }
+
+    /// Bytes of the disk: up to the backup of the GPT, or else at least up to the last partition of the MBR.
+    pub(super) fn size(&self, sector_size: u32) -> Option<u64> {
+        let sectors = match self.gpt(sector_size) {
+            Some(gpt) => u64_le(gpt, ALTERNATE)?.checked_add(1)?,
+            None => self.last_of_mbr()?,
+        };
+        sectors.checked_mul(u64::from(sector_size)).filter(|size| *size > 0)
+    }
+
+    fn gpt(&self, sector_size: u32) -> Option<&[u8]> {
+        let header = self.0.get(usize::try_from(sector_size).ok()?..)?;
+        // MyLBA stands before AlternateLBA.
+        (array(header, 0)? == *b"EFI PART" && u64_le(header, 24)? == 1).then_some(header)
+    }
+
+    fn last_of_mbr(&self) -> Option<u64> {
+        if array(&self.0, 510)? != [0x55, 0xaa] {
+            return None;
+        }
+        let entries = self.0.get(MBR_ENTRIES..510)?.chunks_exact(MBR_ENTRY);
+        let end = |entry: &[u8]| {
+            let kind = *entry.get(4)?;
+            let end = u64::from(u32_le(entry, 8)?).checked_add(u64::from(u32_le(entry, 12)?))?;
+            (kind != 0 && kind != PROTECTIVE && matches!(entry.first(), Some(0 | 0x80))).then_some(end)
+        };
+        entries.filter_map(end).max()
+    }
+}

@@ -1,0 +1,245 @@
+//! Images that have lost both headers: when what stands in the file is right whatever they said, and when it is not.
+#![cfg(unix)]
+#![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "hashes images before and after")]
+
+mod support;
+
+use std::path::PathBuf;
+
+use fixtures::bytes::Bytes;
+use fixtures::damage::{Copies, Damage, EntryDamage, TableDamage};
+use fixtures::fill::Fill;
+use fixtures::guid::Guid;
+use fixtures::host_file::HostFile;
+use fixtures::vhdx::log::{DirtyLog, StaleEntry, Tear, Update};
+use fixtures::vhdx::{Block, Image, Layout, MIB, Part, Places};
+use support::Untouched;
+use vhdx_mount::chain::{self, ChainOptions, Doubt};
+use vhdx_mount::format::vhdx::LogState;
+use vhdx_mount::image::{HostFolders, ReadAt};
+use vhdx_mount::report::Severity;
+use vhdx_mount::{FaultKind, Faults};
+
+const LOG_GUID: Guid = Guid::parse("0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0");
+const OTHER_GUID: Guid = Guid::parse("11111111-2222-3333-4444-555555555555");
+
+/// A dynamic disk of 8 MiB whose blocks 0 and 2 hold bytes.
+struct Forged {
+    _folder: tempfile::TempDir,
+    path: PathBuf,
+    places: Places,
+}
+
+impl Forged {
+    fn new(change: impl FnOnce(&mut Image)) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("disk.vhdx");
+        let mut image = Image::dynamic(8 * MIB);
+        for block in [0, 2] {
+            image.blocks.insert(block, Block::fully_present(Fill::live(0)));
+        }
+        change(&mut image);
+        let places = image.write_to(&path).expect("an image is written");
+        Forged { _folder: folder, path, places }
+    }
+
+    fn plain() -> Self {
+        Self::new(|_| {})
+    }
+
+    fn file(&self) -> HostFile {
+        HostFile::open(&self.path).expect("the image opens")
+    }
+
+    /// The first page of the BAT as it stands in the file.
+    fn bat_page(&self) -> Update {
+        Update::page(self.places.bat.start, &self.file().bytes_at(self.places.bat.start, 4096))
+    }
+
+    /// A log that writes these pages.
+    fn log(&self, active: Vec<Vec<Update>>) -> DirtyLog {
+        DirtyLog::new(LOG_GUID, active, self.places.file_size)
+    }
+
+    fn with_log(self, log: &DirtyLog) -> Self {
+        log.write(&mut self.file(), &self.places.log);
+        self
+    }
+
+    fn damaged(self, damage: &Damage) -> Self {
+        damage.apply(&mut self.file(), &self.places);
+        self
+    }
+
+    fn without_headers(self) -> Self {
+        self.damaged(&Damage::Header(Copies::Both, TableDamage::Zeroed))
+    }
+
+    /// Whether all bytes are right and proven, or else all of them doubtful, and how much the finding weighs.
+    fn is_proven(&self) -> bool {
+        let _untouched = Untouched::watch([&self.path]);
+        let options = ChainOptions { doubt: Doubt::Accept, ..ChainOptions::default() };
+        let chain = chain::open(&HostFolders, &self.path, &options).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(chain.links()[0].log, Some(LogState::Unknown));
+        let mut bytes = vec![0; 8 << 20];
+        let mut faults = Faults::new();
+        chain.disk().read_at(&mut bytes, 0, &mut faults).expect("a read");
+        let mut expected = vec![0; 8 << 20];
+        for block in [0, 4 << 20] {
+            Fill::live(0).read(block as u64, &mut expected[block..block + (2 << 20)]);
+        }
+        let told: Vec<_> = chain.findings().iter().map(|finding| (finding.code.as_str(), finding.severity)).collect();
+        if faults.is_empty() {
+            assert!(bytes == expected, "wrong bytes");
+            assert_eq!(told, [("headers-lost", Severity::Warning)]);
+            return true;
+        }
+        let covered: u64 = faults.iter().map(|fault| fault.range.end - fault.range.start).sum();
+        assert_eq!(covered, 8 * MIB);
+        assert!(faults.iter().all(|fault| fault.kind == FaultKind::Lost || fault.code == "headers-lost"), "{faults:?}");
+        assert_eq!(told, [("headers-lost", Severity::Error)]);
+        false
+    }
+}
+
+#[test]
+fn a_log_without_entries_changes_nothing() {
+    assert!(Forged::plain().without_headers().is_proven());
+}
+
+#[test]
+fn a_replay_that_writes_what_is_there_changes_nothing() {
+    let forged = Forged::plain();
+    let log = forged.log(vec![vec![forged.bat_page()]]);
+    assert!(forged.with_log(&log).without_headers().is_proven());
+
+    // Entries before the tail were carried out long ago, and what they wrote was changed since.
+    let forged = Forged::plain();
+    let emptied = vec![Update::page(forged.places.bat.start, &[0; 4096])];
+    let log = DirtyLog { older: vec![emptied.clone()], ..forged.log(vec![vec![forged.bat_page()]]) };
+    assert!(forged.with_log(&log).without_headers().is_proven());
+
+    // Of two entries of the sequence the later one counts.
+    let forged = Forged::plain();
+    let log = forged.log(vec![emptied, vec![forged.bat_page()]]);
+    assert!(forged.with_log(&log).without_headers().is_proven());
+}
+
+#[test]
+fn a_replay_that_would_change_anything_leaves_all_doubtful() {
+    let forged = Forged::plain();
+    let emptied = vec![Update::page(forged.places.bat.start, &[0; 4096])];
+    let log = forged.log(vec![emptied]);
+    assert!(!forged.with_log(&log).without_headers().is_proven());
+    let forged = Forged::plain();
+    let log = forged
+        .log(vec![vec![forged.bat_page()], vec![Update::Zeros { file_offset: forged.places.bat.start, length: 8192 }]]);
+    assert!(!forged.with_log(&log).without_headers().is_proven());
+    // A log that would make the file longer.
+    let forged = Forged::plain();
+    let size = forged.places.file_size;
+    let log = DirtyLog { last_file_offset: size + MIB, ..forged.log(vec![vec![forged.bat_page()]]) };
+    assert!(!forged.with_log(&log).without_headers().is_proven());
+}
+
+#[test]
+fn a_log_that_may_be_another_one_leaves_all_doubtful() {
+    // A torn entry: the headers may have named a log that ends in it.
+    for tear in Tear::ALL {
+        let forged = Forged::plain();
+        let page = vec![forged.bat_page()];
+        let log = DirtyLog { torn: Some((page.clone(), tear)), ..forged.log(vec![page]) };
+        // A tear that leaves no header leaves no entry.
+        let file = forged.with_log(&log);
+        let first = file.places.log.start;
+        let torn = first + (log.size() / 2) as u64;
+        let left = file.file().bytes_at(torn, 4) == b"loge";
+        assert_eq!(file.without_headers().is_proven(), !left, "{tear:?}");
+    }
+    // An entry of another log, which would change something.
+    let forged = Forged::plain();
+    let stale = StaleEntry {
+        log_guid: OTHER_GUID,
+        sequence_number: 1,
+        tail: None,
+        updates: vec![Update::page(forged.places.bat.start, &[0; 4096])],
+    };
+    let log = DirtyLog { stale: vec![stale.clone()], ..forged.log(vec![vec![forged.bat_page()]]) };
+    assert!(!forged.with_log(&log).without_headers().is_proven());
+    // And one that would not.
+    let forged = Forged::plain();
+    let stale = StaleEntry { updates: vec![forged.bat_page()], ..stale };
+    let log = DirtyLog { stale: vec![stale], ..forged.log(vec![vec![forged.bat_page()]]) };
+    assert!(forged.with_log(&log).without_headers().is_proven());
+}
+
+#[test]
+fn a_log_that_is_not_found_leaves_all_doubtful() {
+    // It stands where no known writer puts it. Empty, nothing tells that it is it.
+    let last = |image: &mut Image| {
+        image.layout = Layout::Explicit(vec![Part::Metadata, Part::Bat, Part::Payload(0), Part::Payload(2), Part::Log]);
+    };
+    assert!(!Forged::new(last).without_headers().is_proven());
+    // With entries in it, it may be one of two.
+    let forged = Forged::new(last);
+    let log = forged.log(vec![vec![forged.bat_page()]]);
+    assert!(!forged.with_log(&log).without_headers().is_proven());
+    // Nor is it known where a block stands in its usual place, or behind it.
+    for order in [[Part::Payload(0), Part::Log, Part::Metadata], [Part::Log, Part::Payload(0), Part::Metadata]] {
+        let moved = |image: &mut Image| image.layout = Layout::Explicit(order.to_vec());
+        assert!(!Forged::new(moved).without_headers().is_proven());
+    }
+}
+
+#[test]
+fn a_bat_with_a_flaw_does_not_tell_where_the_log_is() {
+    for damage in [EntryDamage::PastEnd, EntryDamage::OntoLog, EntryDamage::ReservedBit(5), EntryDamage::State(4)] {
+        let forged = Forged::plain().damaged(&Damage::PayloadEntry(2, damage)).without_headers();
+        let options = ChainOptions { doubt: Doubt::Accept, ..ChainOptions::default() };
+        let chain = chain::open(&HostFolders, &forged.path, &options).expect("it opens");
+        let mut bytes = vec![0; 2 << 20];
+        let mut faults = Faults::new();
+        chain.disk().read_at(&mut bytes, 0, &mut faults).expect("a read");
+        assert_eq!(faults.worst().map(|fault| fault.code), Some("headers-lost"), "{damage:?}");
+    }
+    // An entry that makes a block of 1 MiB of the log itself.
+    let small = |image: &mut Image| image.block_size = MIB as u32;
+    let forged = Forged::new(small).damaged(&Damage::PayloadEntry(2, EntryDamage::OntoLog)).without_headers();
+    let chain = chain::open(&HostFolders, &forged.path, &ChainOptions::default()).expect("it opens");
+    let mut faults = Faults::new();
+    chain.disk().read_at(&mut [0; 4096], 2 * MIB, &mut faults).expect("a read");
+    assert!(faults.any_lost(), "the log is no block");
+}
+
+#[test]
+fn random_images_without_headers_never_show_a_wrong_byte_as_proven() {
+    use fixtures::chain::RandomChain;
+    let (mut proven, mut dirty) = (0, 0);
+    for seed in 0..300 {
+        let folder = tempfile::tempdir().expect("a folder");
+        let random = RandomChain { links: 1 + seed as usize % 2, virtual_size: 8 * MIB, ..RandomChain::new(seed) };
+        let forged = random.write(folder.path()).expect("a chain is written");
+        let open = || {
+            let chain = chain::open(&HostFolders, &forged.youngest, &ChainOptions::default()).ok()?;
+            let mut bytes = vec![0; chain.disk().size().min(24 * MIB) as usize];
+            let mut faults = Faults::new();
+            chain.disk().read_at(&mut bytes, 0, &mut faults).expect("a read");
+            Some((chain.links()[0].log, bytes, faults))
+        };
+        let (log, expected, _) = open().expect("a chain that is whole");
+        let damage = Damage::Header(Copies::Both, TableDamage::Zeroed);
+        let (file, places) = (forged.files.last().expect("a file"), forged.places.last().expect("places"));
+        damage.apply(&mut HostFile::open(file).expect("it opens"), places);
+        dirty += usize::from(log == Some(LogState::Replayed));
+        // Where the log was about to bring the metadata, nothing may be left that opens.
+        let Some((_, bytes, faults)) = open() else { continue };
+        if faults.is_empty() {
+            proven += 1;
+            assert!(bytes == expected, "seed {seed}: wrong bytes, log {log:?}\n{}", forged.description);
+        } else {
+            let told: u64 = faults.iter().map(|fault| fault.range.end - fault.range.start).sum();
+            assert_eq!(told, bytes.len() as u64, "seed {seed}: {faults:?}");
+        }
+    }
+    assert!(proven > 20 && dirty > 50, "{proven} proven, {dirty} dirty");
+}
