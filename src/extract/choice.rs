@@ -24,11 +24,12 @@ impl Patterns {
         let mut any = false;
         for pattern in patterns {
             any = true;
-            let whole = pattern.trim_start_matches('/').trim_end_matches('/');
+            // The set compares ASCII letters without case only, so it gets lower case, as do the paths.
+            let whole = pattern.trim_start_matches('/').trim_end_matches('/').to_lowercase();
             let rooted = pattern.contains('/');
-            let glob = if rooted { whole.to_owned() } else { format!("**/{whole}") };
+            let glob = if rooted { whole } else { format!("**/{whole}") };
             for glob in [format!("{glob}/**"), glob] {
-                let built = GlobBuilder::new(&glob).case_insensitive(true).literal_separator(true).build();
+                let built = GlobBuilder::new(&glob).literal_separator(true).build();
                 set.add(built.map_err(|error| wrong(pattern, &error))?);
             }
         }
@@ -37,7 +38,7 @@ impl Patterns {
     }
 
     fn fits(&self, path: &str) -> Option<bool> {
-        self.0.as_ref().map(|set| set.is_match(path))
+        self.0.as_ref().map(|set| set.is_match(path.to_lowercase()))
     }
 }
 
