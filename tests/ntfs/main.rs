@@ -21,3 +21,5 @@ mod second_opinions;
 mod support;
 mod tools;
 mod walk;
+mod wof;
+mod wof_files;

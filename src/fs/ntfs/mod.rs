@@ -3,8 +3,8 @@
 //! One file per on-disk structure, named by NTFS's own term. From the ground up: `boot_sector` and `volume` (the bytes),
 //! `update_sequence`, `file_record`, `attribute`, `attribute_list`, `data_runs` and `extents` (what a record says and where
 //! its clusters are), `file` (a base record and its extension records joined), `mft` (all records), `stream` (reading a
-//! value; `compressed` and `lznt1` for compressed ones), `index_node` and `index` (the B-tree), `folder` and
-//! `folder_survey` (names), `tree` (the trait).
+//! value; `compressed` and `lznt1` for compressed ones, `wof` for files of CompactOS, `unit` for what both decompress),
+//! `index_node` and `index` (the B-tree), `folder` and `folder_survey` (names), `tree` (the trait).
 //!
 //! Damage is met where it is: a bad record costs its file, a bad index block its names, a bad run list its stream.
 
@@ -32,10 +32,12 @@ mod secure;
 mod standard_information;
 mod stream;
 mod tree;
+mod unit;
 mod upcase;
 mod update_sequence;
 mod volume;
 mod volume_information;
+mod wof;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -53,6 +55,7 @@ use stream::Stream;
 use upcase::UpCase;
 use volume::Volume;
 use volume_information::VolumeInformation;
+use wof::Chunks;
 
 use crate::report::{Code, Finding, Severity};
 
@@ -99,6 +102,8 @@ pub struct Ntfs {
     surveys: Cache<u32, Survey>,
     descriptors: Cache<u32, Vec<u8>>,
     units: Arc<Units>,
+    wof_contents: Cache<u32, Stream>,
+    wof_chunks: Arc<Chunks>,
 }
 
 /// Findings, each made once.

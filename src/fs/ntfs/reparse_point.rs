@@ -30,11 +30,18 @@ pub(super) fn is_link(tag: u32) -> bool {
     matches!(tag, TAG_MOUNT_POINT | TAG_SYMLINK)
 }
 
+/// Whether WOF (Windows Overlay Filter) keeps the content of a file with this reparse tag.
+pub(super) fn is_wof(tag: u32) -> bool {
+    tag == TAG_WOF
+}
+
 /// Where the content of a file is when not in its unnamed stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Elsewhere {
     /// Not in the stream at all, whatever it holds: in words for people.
     Always(&'static str),
+    /// Compressed, in another stream of the file.
+    Wof,
     /// Perhaps not on this disk: where the stream has holes, their content is not known.
     WhereHoles(&'static str),
 }
@@ -43,7 +50,7 @@ pub(super) enum Elsewhere {
 pub(super) fn content(tag: u32) -> Option<Elsewhere> {
     Some(match tag {
         TAG_MOUNT_POINT | TAG_SYMLINK => return None,
-        TAG_WOF => Elsewhere::Always("compressed by WOF (CompactOS)"),
+        TAG_WOF => Elsewhere::Wof,
         TAG_DEDUP => Elsewhere::Always("deduplicated"),
         TAG_SIS => Elsewhere::Always("kept in a single-instance store"),
         TAG_WIM => Elsewhere::Always("kept in a WIM file"),
@@ -112,7 +119,7 @@ mod tests {
 
     #[test]
     fn content_that_is_elsewhere_is_known_by_its_tag() {
-        assert!(matches!(content(0x8000_0017), Some(Elsewhere::Always(_))));
+        assert!(matches!(content(0x8000_0013), Some(Elsewhere::Always("deduplicated"))));
         assert!(matches!(content(0x9000_701a), Some(Elsewhere::WhereHoles(text)) if text.contains("OneDrive")));
         assert_eq!(content(TAG_SYMLINK), None);
     }

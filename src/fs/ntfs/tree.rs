@@ -110,7 +110,7 @@ impl Tree for Ntfs {
         let long = names().find(|name| !name.is_dos()).or_else(|| names().next());
         let name_times = long.map(|name| name.times());
         let (kind, (size, allocated)) = match node.ordinal {
-            ITSELF => (self.kind(file), file.own_sizes()?),
+            ITSELF => (self.kind(file), self.own_sizes(file)?),
             _ => (Kind::File, sizes(node.data()?.1)?),
         };
         let links = names().filter(|name| !name.is_dos()).count();
@@ -236,23 +236,24 @@ impl Ntfs {
                 return Err(Error::new(ErrorKind::Encrypted, text));
             }
             if node.ordinal == ITSELF {
-                self.refuse_content_elsewhere(file, &stream)?;
+                return self.content_elsewhere(file, stream).map(Some);
             }
         }
         Ok(Some(stream))
     }
 
     /// A stream may be zeros for the only reason that its content is not in it.
-    fn refuse_content_elsewhere(&self, file: &File, stream: &Stream) -> Result<(), Error> {
-        let Some(value) = self.reparse_value(file)? else { return Ok(()) };
+    fn content_elsewhere(&self, file: &File, stream: Arc<Stream>) -> Result<Arc<Stream>, Error> {
+        let Some(value) = self.reparse_value(file)? else { return Ok(stream) };
         let tag = reparse_point::tag(&value).unwrap_or(0);
         let standard = file.resident(attribute::STANDARD_INFORMATION).and_then(StandardInformation::parse);
         let recall = ATTRIBUTE_RECALL_ON_DATA_ACCESS | ATTRIBUTE_OFFLINE;
         let recalled = standard.is_some_and(|standard| standard.attributes & recall != 0);
         let why = match reparse_point::content(tag) {
+            Some(Elsewhere::Wof) => return self.wof_content(file, &stream, &value),
             Some(Elsewhere::Always(why)) => why,
             Some(Elsewhere::WhereHoles(why)) if recalled || stream.has_hole() => why,
-            _ => return Ok(()),
+            _ => return Ok(stream),
         };
         Err(unsupported(format!(
             "file record {}: its content is {why} (reparse tag {tag:#010x}), which is not read yet",
@@ -260,9 +261,22 @@ impl Ntfs {
         )))
     }
 
+    /// Size and allocated bytes of a file itself. What WOF compressed is allocated where the chunks are.
+    fn own_sizes(&self, file: &File) -> Result<(u64, u64), Error> {
+        let (size, allocated) = file.own_sizes()?;
+        match self.reparse_tag(file) {
+            Some(tag) if reparse_point::is_wof(tag) => Ok((size, allocated.saturating_add(file.wof_allocated()))),
+            _ => Ok((size, allocated)),
+        }
+    }
+
+    fn reparse_tag(&self, file: &File) -> Option<u32> {
+        self.reparse_value(file).ok().flatten().and_then(|value| reparse_point::tag(&value))
+    }
+
     /// What a file is. A reparse point that cannot be read makes no link.
     pub(super) fn kind(&self, file: &File) -> Kind {
-        let tag = self.reparse_value(file).ok().flatten().and_then(|value| reparse_point::tag(&value));
+        let tag = self.reparse_tag(file);
         match (tag.is_some_and(reparse_point::is_link), file.directory) {
             (true, _) => Kind::Link,
             (false, true) => Kind::Directory,
@@ -360,7 +374,7 @@ impl File {
 }
 
 /// Size and allocated bytes of an attribute.
-fn sizes(attribute: &Attribute) -> Result<(u64, u64), Error> {
+pub(super) fn sizes(attribute: &Attribute) -> Result<(u64, u64), Error> {
     match &attribute.value {
         Value::Resident(bytes) => Ok((len_u64(bytes), 0)),
         Value::NonResident(value) => Ok((value.header.size, value.header.occupied)),
