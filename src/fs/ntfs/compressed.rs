@@ -55,7 +55,8 @@ impl Compressed {
         volume: &Volume,
     ) -> Result<Self, Error> {
         if method != 1 {
-            return Err(unsupported(format!("file record {}: compression method {method} is not known", owner.0)));
+            let text = format!("file record {}: compression method {method} is not known", owner.0);
+            return Err(unsupported(text).with_code(Code::CompressionUnknown.as_str()));
         }
         let clusters = 1u64.checked_shl(u32::from(unit_shift)).filter(|_| unit_shift > 0);
         let unit = clusters.and_then(|clusters| clusters.checked_mul(volume.boot.cluster_size));

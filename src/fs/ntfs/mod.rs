@@ -14,6 +14,7 @@ mod boot_sector;
 mod cache;
 mod compressed;
 mod data_runs;
+mod efs;
 mod extents;
 mod file;
 mod file_name;
@@ -80,6 +81,9 @@ pub struct Options {
     /// List NTFS's own files (`$MFT`, `$Bitmap`, …) in the root folder. Without this they can be looked up by name, but
     /// are not listed.
     pub metafiles: bool,
+    /// Serve encrypted streams (EFS) as they lie, in whole blocks of 512 bytes, and what decrypts them as the stream `$EFS`
+    /// of the file. Without this they are refused.
+    pub raw_encrypted: bool,
 }
 
 /// An opened NTFS volume.
@@ -176,6 +180,7 @@ impl Ntfs {
         }
         let fetch = |_: &extents::Extents, reference| self.mft.referred(reference);
         let (stream, damage) = Stream::open(file, index, &self.volume, &self.units, &fetch)?;
+        let stream = if self.options.raw_encrypted { stream.still_encrypted() } else { stream };
         if let Some(error) = damage {
             let text = format!("Parts of a run list cannot be had, and the bytes that they lead to are lost: {error}");
             self.note(Code::NtfsRunListBad, Severity::Error, text);

@@ -42,6 +42,8 @@ pub(super) enum Elsewhere {
     Always(&'static str),
     /// Compressed, in another stream of the file.
     Wof,
+    /// Cut into chunks that many files share.
+    ChunkStore,
     /// Perhaps not on this disk: where the stream has holes, their content is not known.
     WhereHoles(&'static str),
 }
@@ -51,7 +53,7 @@ pub(super) fn content(tag: u32) -> Option<Elsewhere> {
     Some(match tag {
         TAG_MOUNT_POINT | TAG_SYMLINK => return None,
         TAG_WOF => Elsewhere::Wof,
-        TAG_DEDUP => Elsewhere::Always("deduplicated"),
+        TAG_DEDUP => Elsewhere::ChunkStore,
         TAG_SIS => Elsewhere::Always("kept in a single-instance store"),
         TAG_WIM => Elsewhere::Always("kept in a WIM file"),
         TAG_HSM | TAG_HSM2 => Elsewhere::WhereHoles("moved to remote storage"),
@@ -119,7 +121,7 @@ mod tests {
 
     #[test]
     fn content_that_is_elsewhere_is_known_by_its_tag() {
-        assert!(matches!(content(0x8000_0013), Some(Elsewhere::Always("deduplicated"))));
+        assert!(matches!(content(0x8000_0013), Some(Elsewhere::ChunkStore)));
         assert!(matches!(content(0x9000_701a), Some(Elsewhere::WhereHoles(text)) if text.contains("OneDrive")));
         assert_eq!(content(TAG_SYMLINK), None);
     }

@@ -7,12 +7,12 @@ use mount_api::{Error, Faults, NodeRange, RangeKind, Trust};
 
 use super::attribute::{FLAG_COMPRESSION, FLAG_ENCRYPTED};
 use super::compressed::{Compressed, Form, Units};
-use super::corrupt;
 use super::extents::{Extents, SegmentPlace};
 use super::file::{FetchPart, File, Value};
 use super::to_usize;
 use super::volume::{Volume, lesser};
 use super::wof::Wof;
+use super::{corrupt, efs};
 use crate::bytes::len_u64;
 use crate::report::Code;
 
@@ -74,6 +74,18 @@ impl Stream {
     pub(super) fn of_wof(unnamed: &Stream, wof: Wof) -> Stream {
         let trust = lesser(unnamed.trust, wof.trust());
         Stream { size: unnamed.size, initialized: unnamed.size, trust, encrypted: false, content: Content::Wof(wof) }
+    }
+
+    /// The stream as it lies, if it is encrypted: see [`efs`].
+    pub(super) fn still_encrypted(self) -> Stream {
+        match self.content {
+            Content::Plain(extents) if self.encrypted => {
+                let size = efs::whole_blocks(self.size);
+                let initialized = efs::whole_blocks(self.initialized).min(size);
+                Stream { size, initialized, content: Content::Plain(extents), ..self }
+            }
+            _ => self,
+        }
     }
 
     /// The least trust of the records that it was put together from.

@@ -11,6 +11,7 @@ use super::super::{Ntfs, attribute, corrupt, unsupported};
 use super::Wof;
 use super::chunk_table::ChunkTable;
 use super::reparse_data::Algorithm;
+use crate::report::Code;
 
 /// The name of the stream with the compressed chunks.
 const PACKED: &str = "WofCompressedData";
@@ -27,14 +28,15 @@ impl Ntfs {
             return Ok(content);
         }
         let about = |text: &str| format!("file record {}: its content is {text}", file.number);
-        let algorithm =
-            Algorithm::parse(reparse).map_err(|text| unsupported(about(&format!("{text}, which is not read yet"))))?;
+        let algorithm = Algorithm::parse(reparse).map_err(|(text, code)| {
+            unsupported(about(&format!("{text}, which is not read yet"))).with_code(code.as_str())
+        })?;
         let packed = self.value_named(file, attribute::DATA, &packed_name())?;
         let packed =
             packed.ok_or_else(|| corrupt(about("compressed by WOF, and the stream WofCompressedData is not there")))?;
         if packed.is_encrypted() {
             let text = about("compressed by WOF, then encrypted (EFS), and the key is not at hand");
-            return Err(Error::new(ErrorKind::Encrypted, text));
+            return Err(Error::new(ErrorKind::Encrypted, text).with_code(Code::Encrypted.as_str()));
         }
         let table = ChunkTable::new(stream.size(), algorithm.chunk_size());
         let chunks = Arc::clone(&self.wof_chunks);

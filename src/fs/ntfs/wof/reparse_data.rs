@@ -2,6 +2,7 @@
 //! compressed file, `FILE_PROVIDER_EXTERNAL_INFO`.
 
 use crate::bytes::u32_le;
+use crate::report::Code;
 
 /// Bytes of a reparse point before its data.
 const HEADER: usize = 8;
@@ -22,22 +23,27 @@ impl Algorithm {
     /// What the reparse point with this value, tag and all, says.
     ///
     /// # Errors
-    /// In words for people: what it says that is not known.
-    pub(super) fn parse(value: &[u8]) -> Result<Algorithm, String> {
+    /// What it says that is not read, in words for people, and its code.
+    pub(super) fn parse(value: &[u8]) -> Result<Algorithm, (String, Code)> {
         let field = |at: usize| u32_le(value.get(HEADER..)?, at);
         let fields = || Some((field(0)?, field(4)?));
-        let known = match fields().ok_or("a reparse point of WOF that is cut short")? {
+        let cut = || ("kept by WOF, and its reparse point is cut short".to_owned(), Code::CompressionUnknown);
+        let known = match fields().ok_or_else(cut)? {
             (VERSION, PROVIDER_FILE) => field(8).zip(field(12)),
-            (VERSION, PROVIDER_WIM) => return Err("kept in a WIM file (WIMBoot)".into()),
-            (version, provider) => return Err(format!("kept by provider {provider} of version {version} of WOF")),
+            (VERSION, PROVIDER_WIM) => return Err(("kept in a WIM file (WIMBoot)".into(), Code::ContentElsewhere)),
+            (version, provider) => {
+                let text = format!("kept by provider {provider} of version {version} of WOF");
+                return Err((text, Code::ContentElsewhere));
+            }
         };
-        match known.ok_or("a reparse point of WOF that is cut short")? {
+        match known.ok_or_else(cut)? {
             (VERSION, 0) => Ok(Algorithm::Xpress(4 << 10)),
             (VERSION, 1) => Ok(Algorithm::Lzx),
             (VERSION, 2) => Ok(Algorithm::Xpress(8 << 10)),
             (VERSION, 3) => Ok(Algorithm::Xpress(16 << 10)),
             (version, algorithm) => {
-                Err(format!("compressed by algorithm {algorithm} of version {version} of WOF (CompactOS)"))
+                let text = format!("compressed by algorithm {algorithm} of version {version} of WOF (CompactOS)");
+                Err((text, Code::CompressionUnknown))
             }
         }
     }
@@ -84,8 +90,10 @@ mod tests {
             (&[1], "cut short"),
             (&[], "cut short"),
         ] {
-            let error = Algorithm::parse(&value(fields)).unwrap_err();
-            assert!(error.contains(name), "{error}");
+            let (text, code) = Algorithm::parse(&value(fields)).unwrap_err();
+            assert!(text.contains(name), "{text}");
+            let elsewhere = text.contains("WIM") || text.contains("provider");
+            assert_eq!(code, if elsewhere { Code::ContentElsewhere } else { Code::CompressionUnknown });
         }
     }
 }
