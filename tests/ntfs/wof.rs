@@ -318,3 +318,51 @@ fn damage_costs_the_chunks_that_it_touches() {
     let ntfs = wrong.open();
     assert_eq!(lost(&ntfs, find(&ntfs, "file"), &expected), [both(1)]);
 }
+
+/// An entry of the chunk table that is wrong costs the two chunks that it stands between, whatever it says.
+#[test]
+fn wrong_chunk_tables_cost_the_chunks_beside_the_wrong_entries() {
+    if !can_make("wrong_chunk_tables_cost_the_chunks_beside_the_wrong_entries") {
+        return;
+    }
+    const CHUNK: usize = 4096;
+    let mut rng = Rng::new(13);
+    let expected = [text(&mut rng, 200_000), random(&mut rng, 30_000), text(&mut rng, 100_000)].concat();
+    let chunks = expected.len().div_ceil(CHUNK);
+    let packed = pack(0, &expected);
+    let volume = Volume::new(8, &[]);
+    volume.mounted("streams_interface=windows", |root| {
+        put(&root.join("file"), expected.len(), &packed, &reparse_point(2, 0));
+    });
+    let image = fs::read(volume.image()).unwrap();
+    let here = image.windows(64).position(|bytes| bytes == &packed[..64]).unwrap();
+    for round in 0..400 {
+        let mut forge = crate::forge::Forge { bytes: image.clone() };
+        let mut beside = vec![false; chunks];
+        for _ in 0..=rng.below(4) {
+            let entry = rng.below(chunks as u64 - 1) as usize;
+            let place = here + entry * 4;
+            let value = match rng.below(3) {
+                0 => rng.word() as u32,
+                1 => rng.below(packed.len() as u64 * 2) as u32,
+                _ => u32::from_le_bytes(image[place..place + 4].try_into().unwrap()) ^ 1 << rng.below(32),
+            };
+            forge.bytes[place..place + 4].copy_from_slice(&value.to_le_bytes());
+            beside[entry] = true;
+            beside[entry + 1] = true;
+        }
+        let ntfs = forge.open();
+        let mut buf = vec![0; expected.len()];
+        let mut faults = Faults::new();
+        let read = ntfs.read_at(find(&ntfs, "file"), 0, &mut buf, &mut faults).unwrap();
+        assert_eq!(read, expected.len(), "round {round}");
+        let parts = buf.chunks(CHUNK).zip(expected.chunks(CHUNK)).zip(&beside);
+        for (number, ((found, right), _)) in parts.enumerate().filter(|(_, (_, beside))| !**beside) {
+            assert!(found == right, "round {round}: chunk {number}");
+        }
+        for fault in &faults {
+            let touched = fault.range.start as usize / CHUNK..(fault.range.end as usize).div_ceil(CHUNK);
+            assert!(touched.into_iter().all(|chunk| beside[chunk]), "round {round}: {fault:?}");
+        }
+    }
+}
