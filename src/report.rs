@@ -239,6 +239,14 @@ codes! {
     NtfsAttributeListBad = "ntfs-attribute-list-bad",
     /// Compressed data of a stream do not decompress.
     NtfsCompressionBad = "ntfs-compression-bad",
+    /// A stream is encrypted (EFS), and the key is not at hand.
+    Encrypted = "encrypted",
+    /// The content of a file is in the chunk store of data deduplication.
+    Deduplicated = "deduplicated",
+    /// The content of a file is kept elsewhere: in the cloud, in remote storage, in a single-instance store, in a WIM file.
+    ContentElsewhere = "content-elsewhere",
+    /// A stream is compressed in a way that this program does not know.
+    CompressionUnknown = "compression-unknown",
     /// A volume claims to be larger than what holds it.
     VolumeCut = "volume-cut",
     /// The volume was not unmounted cleanly; it is read as it lies.

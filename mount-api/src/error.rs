@@ -5,6 +5,7 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
     kind: ErrorKind,
+    code: Option<&'static str>,
     message: String,
 }
 
@@ -39,7 +40,19 @@ pub enum ErrorKind {
 impl Error {
     /// An error with a plain sentence for people.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Error { kind, message: message.into() }
+        Error { kind, code: None, message: message.into() }
+    }
+
+    /// With a kebab-case code, which tells programs more than the kind. Codes never change.
+    #[must_use]
+    pub fn with_code(self, code: &'static str) -> Self {
+        Error { code: Some(code), ..self }
+    }
+
+    /// The code, where there is one.
+    #[must_use]
+    pub fn code(&self) -> Option<&'static str> {
+        self.code
     }
 
     /// What sort of error it is.

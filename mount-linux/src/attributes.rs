@@ -60,7 +60,8 @@ impl Ownership {
         FileAttr {
             ino: INodeNo(node.0),
             size,
-            blocks: attr.allocated.div_ceil(512),
+            // A small file may stand in its record, with nothing set aside. Without a block it would be one hole to tar.
+            blocks: attr.allocated.div_ceil(512).max((size > 0).into()),
             atime: system_time(attr.times.accessed),
             mtime: system_time(attr.times.modified),
             ctime: system_time(attr.times.changed),

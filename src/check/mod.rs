@@ -83,7 +83,7 @@ pub fn check(chain: Chain, options: &CheckOptions, progress: &Progress) -> Resul
     let unreadable = found.host_findings(&chain);
     let chain = chain.knowing(unreadable, Vec::new());
     progress.begin(Phase::Files, 0);
-    let inventory = Inventory::take(chain, &FsOptions { metafiles: true });
+    let inventory = Inventory::take(chain, &FsOptions { metafiles: true, raw_encrypted: true });
     let files = files::touched(&inventory, &found.lost, &found.doubtful, progress);
     let whole = options.payload && range == (0..size);
     let told = [&found.lost, &found.doubtful, &found.hidden_lost, &found.hidden_doubtful].iter().all(|r| r.is_whole());

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use vhdx_mount::fs::FsOptions;
 
 use super::assumption::Assumption;
 
@@ -111,6 +112,20 @@ pub(crate) struct ChainArgs {
     pub(crate) allow_mismatch: bool,
 }
 
+/// How files are shown.
+#[derive(Debug, Args)]
+pub(crate) struct FilesArgs {
+    /// Serve encrypted streams (EFS) as they lie, to be decrypted elsewhere, instead of refusing them.
+    #[arg(long)]
+    pub(crate) raw_encrypted: bool,
+}
+
+impl FilesArgs {
+    pub(crate) fn options(&self) -> FsOptions {
+        FsOptions { raw_encrypted: self.raw_encrypted, ..FsOptions::default() }
+    }
+}
+
 /// What to do when a parent is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum MissingArg {
@@ -139,6 +154,8 @@ pub(crate) struct MountArgs {
     pub(crate) target: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) how: ChainArgs,
+    #[command(flatten)]
+    pub(crate) files: FilesArgs,
     /// What a read of lost bytes gives: an error, or zeros, for programs that give up at the first error.
     #[arg(long, value_enum, default_value_t = LostArg::Error, value_name = "WHAT")]
     pub(crate) lost: LostArg,
@@ -217,6 +234,8 @@ pub(crate) struct LsArgs {
     pub(crate) chain: PathBuf,
     #[command(flatten)]
     pub(crate) how: ChainArgs,
+    #[command(flatten)]
+    pub(crate) files: FilesArgs,
     /// A path as it stands at the mount point, such as volume-2/Users; the root if left out.
     pub(crate) path: Option<OsString>,
     /// Kind, size and time of last change of each.

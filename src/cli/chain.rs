@@ -50,8 +50,8 @@ fn open_with(image: &Path, args: &ChainArgs, doubt: Doubt) -> Result<Chain, Fail
 }
 
 /// Opens the chain and what is on its disk.
-pub(crate) fn take_inventory(image: &Path, args: &ChainArgs) -> Result<Inventory, Failure> {
-    Ok(Inventory::take(open(image, args)?, &FsOptions::default()))
+pub(crate) fn take_inventory(image: &Path, args: &ChainArgs, shown: &FsOptions) -> Result<Inventory, Failure> {
+    Ok(Inventory::take(open(image, args)?, shown))
 }
 
 /// When an image was last changed; 0 where the host does not say.

@@ -96,7 +96,11 @@ fn files(out: &mut impl Write, checked: &Checked, few: usize) -> io::Result<()> 
         writeln!(out, "  Volume {number} ({name}): its files are not read, so whether any is touched is not known.")?;
     }
     if checked.files.unread() > 0 {
-        writeln!(out, "  {} more hold content that is not read yet (encrypted, CompactOS).", checked.files.unread())?;
+        writeln!(
+            out,
+            "  {} more hold content that is not read yet (deduplicated, or kept elsewhere).",
+            checked.files.unread()
+        )?;
     }
     Ok(())
 }

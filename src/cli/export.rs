@@ -5,6 +5,7 @@ use std::path::Path;
 
 use vhdx_mount::extract::Progress;
 use vhdx_mount::extract::export::{Exported, Part, export, stream};
+use vhdx_mount::fs::FsOptions;
 use vhdx_mount::namespace::Inventory;
 
 use super::args::{ExportArgs, Verbosity};
@@ -17,7 +18,7 @@ use super::{chain, say};
 
 /// Exports the disk, or one volume.
 pub(crate) fn run(args: &ExportArgs, verbosity: &Verbosity) -> Result<Outcome, Failure> {
-    let inventory = chain::take_inventory(&args.chain, &args.how)?;
+    let inventory = chain::take_inventory(&args.chain, &args.how, &FsOptions::default())?;
     say::findings(inventory.all_findings(), verbosity);
     let range = range(args, &inventory)?;
     let total = range.end - range.start;

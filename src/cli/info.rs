@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use vhdx_mount::bytes::Guid;
 use vhdx_mount::chain::Link;
+use vhdx_mount::fs::FsOptions;
 use vhdx_mount::namespace::{Inventory, Volume, report};
 use vhdx_mount::report::{Finding, Severity};
 use vhdx_mount::volume::Scheme;
@@ -17,7 +18,7 @@ use super::units::size;
 
 /// Opens the chain and describes it.
 pub(crate) fn run(args: &InfoArgs, verbosity: &Verbosity) -> Result<Outcome, Failure> {
-    let inventory = chain::take_inventory(&args.chain, &args.how)?;
+    let inventory = chain::take_inventory(&args.chain, &args.how, &FsOptions::default())?;
     let mut out = anstream::stdout().lock();
     let told = if args.json {
         let json = serde_json::to_string_pretty(&report(&inventory)).unwrap_or_default();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::{self, BufWriter, Write};
 use std::ops::ControlFlow;
 
-use mount_api::{Attr, DirEntry, From, Kind, NodeId, Tree, Trust};
+use mount_api::{Attr, DirEntry, ErrorKind, From, Kind, NodeId, Tree, Trust};
 use serde_json::{Value, json};
 use vhdx_mount::namespace::Shown;
 
@@ -17,9 +17,12 @@ use super::{chain, mount, units};
 /// Folders deeper than this are not descended into: NTFS itself stops far earlier, a damaged one may go round in circles.
 const MAX_DEPTH: usize = 1000;
 
+/// Attributes of files whose content may be refused: `FILE_ATTRIBUTE_REPARSE_POINT` and `FILE_ATTRIBUTE_ENCRYPTED`.
+const MAY_BE_REFUSED: u32 = 0x400 | 0x4000;
+
 /// Lists a path.
 pub(crate) fn run(args: &LsArgs) -> Result<Outcome, Failure> {
-    let inventory = chain::take_inventory(&args.chain, &args.how)?;
+    let inventory = chain::take_inventory(&args.chain, &args.how, &args.files.options())?;
     let tree = match args.volume {
         Some(number) => mount::volume_tree(&inventory, number)?,
         None => mount::namespace(&inventory, &args.chain, Shown::Everything),
@@ -94,7 +97,8 @@ impl<W: Write> Listing<'_, W> {
         self.entries = self.entries.saturating_add(1);
         if self.args.json {
             let separator = if self.entries > 1 { "," } else { "" };
-            return write!(self.out, "{separator}\n{}", object(path, kind, attr.as_ref()));
+            let refused = attr.as_ref().and_then(|attr| self.refused(node, attr));
+            return write!(self.out, "{separator}\n{}", object(path, kind, attr.as_ref(), refused));
         }
         if self.args.long {
             let (kind, size, time) = match &attr {
@@ -107,7 +111,21 @@ impl<W: Write> Listing<'_, W> {
             self.out.write_all(&path.bytes())?;
             return self.out.write_all(b"\0");
         }
-        writeln!(self.out, "{}", escape(&path.text()))
+        write!(self.out, "{}", escape(&path.text()))?;
+        match attr.and_then(|attr| self.refused(node, &attr)) {
+            Some(why) => writeln!(self.out, "  ({why})"),
+            None => writeln!(self.out),
+        }
+    }
+
+    /// Why the content of a file is refused, though nothing of it is lost; a code.
+    fn refused(&self, node: NodeId, attr: &Attr) -> Option<&'static str> {
+        if attr.kind != Kind::File || attr.attributes & MAY_BE_REFUSED == 0 {
+            return None;
+        }
+        let told = self.tree.ranges(node, 0..1, &mut |_| ControlFlow::Break(()));
+        let error = told.err().filter(|error| matches!(error.kind(), ErrorKind::Encrypted | ErrorKind::Unsupported))?;
+        Some(error.code().unwrap_or("unsupported"))
     }
 
     /// What is known of an entry; complains of what is not.
@@ -131,7 +149,7 @@ impl<W: Write> Listing<'_, W> {
 }
 
 /// An entry as docs/REPORT.md describes it.
-fn object(path: &TreePath, kind: Kind, attr: Option<&Attr>) -> Value {
+fn object(path: &TreePath, kind: Kind, attr: Option<&Attr>, refused: Option<&str>) -> Value {
     let mut object = json!({ "path": path.text(), "kind": kind_word(kind) });
     let Some(fields) = object.as_object_mut() else { return object };
     if let Some(units) = path.units_if_lossy() {
@@ -157,6 +175,7 @@ fn object(path: &TreePath, kind: Kind, attr: Option<&Attr>) -> Value {
         ("links", json!(attr.links)),
         ("record", json!(attr.record)),
         ("doubtful", json!(doubt)),
+        ("refused", json!(refused)),
     ];
     fields.extend(more.map(|(name, value)| (name.to_owned(), value)));
     object

@@ -35,6 +35,8 @@ const MAX_REFUSED: u32 = 100;
 
 /// Names that are tried where others stand in the way.
 const MAX_NUMBER: u32 = 1000;
+/// `FILE_ATTRIBUTE_ENCRYPTED`.
+const ENCRYPTED: u32 = 0x4000;
 
 /// A name that is wanted.
 pub(super) struct Item {
@@ -207,6 +209,9 @@ impl<'a> Run<'a> {
                 names::fit(names::with_suffix(&names::with_suffix(&item.name, ":"), &suffix.to_string_lossy()))
             }
         };
+        // What nobody can read as it is shall not look as if one could.
+        let raw = self.options.raw_encrypted && attr.attributes & ENCRYPTED != 0 && attr.size > 0;
+        let name = if raw { names::with_suffix(&name, ".encrypted") } else { name };
         if self.manifest.has_whole(&text_of(&item.place.join(&name)), attr.size) {
             return self.progress.done(Verdict::Whole);
         }

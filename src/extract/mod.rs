@@ -57,6 +57,8 @@ pub struct Options {
     pub lost_as_zeros: bool,
     /// Whether doubtful files get their plain name.
     pub accept_doubtful: bool,
+    /// Whether encrypted content is served as it lies, and its name is to say so.
+    pub raw_encrypted: bool,
     /// Which hashes are computed.
     pub hashes: Vec<HashKind>,
     /// How many files are copied at once.

@@ -19,6 +19,8 @@ pub use recognise::{FileSystem, recognise};
 pub struct FsOptions {
     /// List the file system's own files too, such as NTFS's `$MFT`.
     pub metafiles: bool,
+    /// Serve encrypted streams (EFS) as they lie instead of refusing them.
+    pub raw_encrypted: bool,
 }
 
 /// An opened volume.
@@ -37,7 +39,7 @@ pub fn open(volume: &Arc<dyn ReadAt>, options: &FsOptions) -> OpenedFs {
     let found = recognise(volume);
     let name = found.map(FileSystem::name);
     match found {
-        Some(FileSystem::Ntfs) => match ntfs::open(volume, ntfs::Options { metafiles: options.metafiles }) {
+        Some(FileSystem::Ntfs) => match ntfs::open(volume, options.into()) {
             Ok(tree) => {
                 let findings = tree.findings();
                 OpenedFs { name, tree: Some(Arc::new(tree)), findings }
@@ -45,6 +47,12 @@ pub fn open(volume: &Arc<dyn ReadAt>, options: &FsOptions) -> OpenedFs {
             Err(error) => unread(name, error.to_string()),
         },
         _ => OpenedFs { name, tree: None, findings: Vec::new() },
+    }
+}
+
+impl From<&FsOptions> for ntfs::Options {
+    fn from(options: &FsOptions) -> Self {
+        ntfs::Options { metafiles: options.metafiles, raw_encrypted: options.raw_encrypted }
     }
 }
 

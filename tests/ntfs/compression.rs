@@ -5,10 +5,11 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 
 use fixtures::random::Rng;
-use mount_api::{Faults, Tree};
+use mount_api::{FaultKind, Faults, Tree};
 use rustix::fs::XattrFlags;
 use sha2::{Digest, Sha256};
 
+use crate::forge::{DATA, Forge};
 use crate::support::hex;
 use crate::tools::{Volume, have};
 use crate::walk::{self, find};
@@ -99,6 +100,126 @@ fn compressed_streams_in_units_of_32_kib() {
 }
 
 #[test]
+fn compressed_streams_in_units_of_16_kib() {
+    check("compressed_streams_in_units_of_16_kib", &["-c", "1024"]);
+}
+
+#[test]
 fn compressed_streams_in_units_of_8_kib() {
     check("compressed_streams_in_units_of_8_kib", &["-c", "512"]);
+}
+
+/// Where a compression unit stands in the image: the bytes of its compressed clusters, in order. `None` where it is not
+/// compressed.
+type Packed = Option<Vec<usize>>;
+
+/// The units of the first $DATA of a file, by its run list.
+fn units(forge: &Forge, number: usize) -> Vec<Packed> {
+    let cluster = forge.cluster();
+    // ntfs-3g makes units of 16 clusters.
+    forge
+        .run_list(number, DATA)
+        .chunks(16)
+        .map(|unit| {
+            let clusters: Vec<usize> = unit.iter().flatten().copied().collect();
+            let compressed = !clusters.is_empty() && clusters.len() < 16;
+            compressed.then(|| clusters.iter().flat_map(|lcn| lcn * cluster..(lcn + 1) * cluster).collect())
+        })
+        .collect()
+}
+
+/// Where each chunk of a unit ends, counted in compressed bytes, by their headers.
+fn chunk_ends(data: &[u8]) -> Vec<usize> {
+    let mut ends = Vec::new();
+    let mut at = 0;
+    while at + 2 <= data.len() && data[at..at + 2] != [0, 0] {
+        at += usize::from(u16::from_le_bytes([data[at], data[at + 1]]) & 0xfff) + 3;
+        ends.push(at);
+    }
+    ends
+}
+
+fn check_damage(test: &str, cluster: usize) {
+    if !have(test, &["mkntfs", "ntfs-3g"]) {
+        return;
+    }
+    let volume = Volume::new(16, &["-c", &cluster.to_string()]);
+    let mut rng = Rng::new(cluster as u64);
+    let unit = 16 * cluster;
+    // The last unit is filled in part, and so is its last chunk.
+    let content = text(&mut rng, 3 * unit + unit / 2 + 1000);
+    volume.mounted("compression", |root| {
+        rustix::fs::setxattr(root, "system.ntfs_attrib_be", &[0, 0, 8, 0], XattrFlags::empty()).unwrap();
+        fs::write(root.join("file"), &content).unwrap();
+    });
+    let forge = Forge { bytes: fs::read(volume.image()).unwrap() };
+    let units = units(&forge, crate::forge::record(&forge, "file"));
+    assert!(units.len() == 4 && units.iter().all(Option::is_some), "{units:?}");
+    for (number, places) in units.iter().flatten().enumerate() {
+        let data: Vec<u8> = places.iter().map(|place| forge.bytes[*place]).collect();
+        let ends = chunk_ends(&data);
+        let range = number * unit..((number + 1) * unit).min(content.len());
+        assert_eq!(ends.len(), range.len().div_ceil(4096), "{ends:?}");
+        let last = *ends.last().unwrap();
+        let anywhere: Vec<usize> = (0..6).map(|_| rng.below(last as u64) as usize).collect();
+        let near_ends = ends.iter().flat_map(|end| [end - 1, *end]).filter(|at| *at < places.len());
+        for at in anywhere.into_iter().chain(near_ends) {
+            let whole = ends.iter().filter(|end| **end <= at).count() * 4096;
+            let (start, end) = (range.start + whole, range.end);
+            // A lost byte behind the mark of the end costs nothing; one within it, the zeros that it stands for.
+            let costs = start < end;
+            let bad = places[at]..places[at] + 1;
+            for kind in [FaultKind::Lost, FaultKind::Doubtful] {
+                let ntfs = forge.open_with(&[(bad.clone(), kind)]);
+                let mut buf = vec![0xa5; content.len()];
+                let mut faults = Faults::new();
+                assert_eq!(ntfs.read_at(find(&ntfs, "file"), 0, &mut buf, &mut faults).unwrap(), content.len());
+                let met: Vec<_> = faults.iter().map(|fault| (fault.range.clone(), fault.kind, fault.code)).collect();
+                let mut right = content.clone();
+                if kind == FaultKind::Doubtful {
+                    assert_eq!(met, [(range.start as u64..end as u64, kind, "a-test")], "byte {at} of unit {number}");
+                } else if costs {
+                    assert_eq!(met, [(start as u64..end as u64, kind, "a-test")], "byte {at} of unit {number}");
+                    right[start..end].fill(0);
+                } else {
+                    assert_eq!(met, [], "byte {at} of unit {number}");
+                }
+                assert!(buf == right, "byte {at} of unit {number}");
+                assert_eq!(ntfs.findings(), []);
+            }
+        }
+        // A chunk that stands there and is wrong: its first repeat goes back to before the chunk.
+        let broken = if ends.len() > 1 { 1 } else { 0 };
+        let first = if broken == 0 { 0 } else { ends[broken - 1] };
+        let mut wrong = forge.clone();
+        wrong.bytes[places[first + 2]] |= 1;
+        let ntfs = wrong.open();
+        let mut faults = Faults::new();
+        ntfs.read_at(find(&ntfs, "file"), 0, &mut vec![0; content.len()], &mut faults).unwrap();
+        let met: Vec<_> = faults.iter().map(|fault| (fault.range.clone(), fault.kind, fault.code)).collect();
+        let start = range.start + broken * 4096;
+        let lost = start as u64..(start + 4096).min(range.end) as u64;
+        assert_eq!(met, [(lost, FaultKind::Lost, "ntfs-compression-bad")], "unit {number}");
+        assert_eq!(ntfs.findings().len(), 1);
+    }
+}
+
+#[test]
+fn damage_in_units_of_64_kib() {
+    check_damage("damage_in_units_of_64_kib", 4096);
+}
+
+#[test]
+fn damage_in_units_of_32_kib() {
+    check_damage("damage_in_units_of_32_kib", 2048);
+}
+
+#[test]
+fn damage_in_units_of_16_kib() {
+    check_damage("damage_in_units_of_16_kib", 1024);
+}
+
+#[test]
+fn damage_in_units_of_8_kib() {
+    check_damage("damage_in_units_of_8_kib", 512);
 }

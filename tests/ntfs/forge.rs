@@ -163,15 +163,24 @@ impl Forge {
     /// Where the clusters of the first non-resident attribute of this type begin.
     pub(crate) fn runs(&self, record: usize, kind: u32) -> Vec<usize> {
         let cluster = self.cluster();
+        self.run_list(record, kind).into_iter().flatten().map(|lcn| lcn * cluster).collect()
+    }
+
+    /// The clusters of the first non-resident attribute of this type by number; `None` for those of a hole.
+    pub(crate) fn run_list(&self, record: usize, kind: u32) -> Vec<Option<usize>> {
         self.clone().edit_attribute(record, kind, |attribute| {
             let (mut at, mut lcn, mut clusters) = (number(attribute, 0x20, 2), 0, Vec::new());
             while attribute[at] != 0 {
                 let (lengths, offsets) = (usize::from(attribute[at] & 15), usize::from(attribute[at] >> 4));
                 let length = number(attribute, at + 1, lengths);
-                let unsigned = number(attribute, at + 1 + lengths, offsets) as i64;
-                let sign = 1 << (offsets * 8 - 1);
-                lcn += (unsigned ^ sign) - sign;
-                clusters.extend((lcn as usize..lcn as usize + length).map(|lcn| lcn * cluster));
+                if offsets == 0 {
+                    clusters.extend(std::iter::repeat_n(None, length));
+                } else {
+                    let unsigned = number(attribute, at + 1 + lengths, offsets) as i64;
+                    let sign = 1 << (offsets * 8 - 1);
+                    lcn += (unsigned ^ sign) - sign;
+                    clusters.extend((lcn as usize..lcn as usize + length).map(Some));
+                }
                 at += 1 + lengths + offsets;
             }
             clusters

@@ -15,9 +15,12 @@ mod layouts;
 mod metadata;
 mod mutations;
 mod names;
+mod refused;
 mod samples;
 mod second_opinions;
 #[path = "../support/mod.rs"]
 mod support;
 mod tools;
 mod walk;
+mod wof;
+mod wof_files;

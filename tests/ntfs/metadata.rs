@@ -145,7 +145,8 @@ fn content_that_is_not_in_the_stream_is_refused_by_name() {
             set(&root.join(name), "user.WofCompressedData", b"chunks");
             set(&root.join(name), "system.ntfs_reparse_data", &reparse(tag, data));
         };
-        sparse("wof", 0x8000_0017, &[1, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
+        // Provider 1: a WIM file.
+        sparse("wof", 0x8000_0017, &[1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
         sparse("dedup", 0x8000_0013, b"store");
         sparse("cloud", 0x9000_601a, b"cloud");
         sparse("unknown", 0x8000_5555, b"?");
@@ -154,7 +155,7 @@ fn content_that_is_not_in_the_stream_is_refused_by_name() {
         fs::write(root.join("plain"), [4; 5000]).unwrap();
     });
     let ntfs = volume.open();
-    for (name, word) in [("wof", "WOF"), ("dedup", "dedup"), ("cloud", "OneDrive"), ("unknown", "unknown")] {
+    for (name, word) in [("wof", "WIM"), ("dedup", "dedup"), ("cloud", "OneDrive"), ("unknown", "unknown")] {
         let (kind, message) = refused(&ntfs, name);
         assert_eq!(kind, ErrorKind::Unsupported, "{name}: {message}");
         assert!(message.contains(word), "{name}: {message}");

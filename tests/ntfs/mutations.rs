@@ -164,7 +164,7 @@ fn rounds(forge: Forge, seed: u64, places: &[Range<usize>], touched: impl Fn(Nod
 
 fn open(volume: &Mutated) -> Result<Ntfs> {
     let volume: Arc<dyn ReadAt> = Arc::new(Mutated { base: Arc::clone(&volume.base), changed: volume.changed.clone() });
-    ntfs::open(&volume, Options { metafiles: true })
+    ntfs::open(&volume, Options { metafiles: true, raw_encrypted: true })
 }
 
 /// The most memory that this process ever had, in KiB.

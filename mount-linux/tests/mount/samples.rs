@@ -10,7 +10,7 @@ pub(crate) const CROWD: usize = 100_000;
 pub(crate) const MIB: u64 = 1 << 20;
 
 /// Sizes around those at which something changes: page, request, nothing.
-pub(crate) const SIZES: [u64; 9] = [0, 1, 511, 4095, 4096, 4097, MIB - 1, MIB + 3, 5 * MIB + 123];
+pub(crate) const SIZES: [u64; 10] = [0, 1, 511, 700, 4095, 4096, 4097, MIB - 1, MIB + 3, 5 * MIB + 123];
 
 pub(crate) fn tree(name: &str) -> MemoryTree {
     match name {

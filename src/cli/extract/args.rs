@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use mount_api::Time;
 use vhdx_mount::extract::HashKind;
 
-use crate::cli::args::ChainArgs;
+use crate::cli::args::{ChainArgs, FilesArgs};
 
 /// Writes DIR/manifest.jsonl, a row for each name with its hash and verdict, and DIR/run.json. Exit code 0: all that was
 /// wanted is whole; 3: it is not, and the manifest says which files and bytes; 1: the run could not do its work.
@@ -24,6 +24,8 @@ pub(crate) struct ExtractArgs {
     pub(crate) to: PathBuf,
     #[command(flatten)]
     pub(crate) how: ChainArgs,
+    #[command(flatten)]
+    pub(crate) files: FilesArgs,
     #[command(flatten)]
     pub(crate) choice: ChoiceArgs,
     /// Write named streams too, each as FILE:STREAM beside its file.
@@ -93,7 +95,7 @@ const AFTER_HELP: &str = "Examples:
   vhdx-mount extract VM_1A2B.avhdx --to /rescue --resume
 
 Verdicts in the manifest: whole; partial (written as NAME.partial, zeros for lost bytes, ranges named); doubtful (written as
-NAME.doubtful); failed; refused (encrypted, deduplicated); skipped (links and streams that were not asked for).";
+NAME.doubtful); failed; refused (encrypted, deduplicated; --raw-encrypted writes encrypted files as NAME.encrypted); skipped (links and streams that were not asked for).";
 
 /// What becomes of files with lost bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -27,7 +27,7 @@ use run_record::RunRecord;
 pub(crate) fn run(args: &ExtractArgs, verbosity: &Verbosity) -> Result<Outcome, Failure> {
     let choice = choice(args)?;
     // Doubtful bytes are read, so that they can be told from lost ones.
-    let inventory = Inventory::take(chain::open_to_check(&args.chain, &args.how)?, &Default::default());
+    let inventory = Inventory::take(chain::open_to_check(&args.chain, &args.how)?, &args.files.options());
     say::findings(inventory.all_findings(), verbosity);
     let sources = sources(args, &inventory)?;
     let options = options(args, choice);
@@ -107,6 +107,7 @@ fn options(args: &ExtractArgs, choice: Choice) -> Options {
         resume: args.resume,
         lost_as_zeros: args.lost.is_some(),
         accept_doubtful: args.how.accept_doubtful,
+        raw_encrypted: args.files.raw_encrypted,
         hashes,
         threads: args.threads.map_or(processors, usize::from),
         spell,

@@ -14,6 +14,7 @@ pub(super) const INDEX_ROOT: u32 = 0x90;
 pub(super) const INDEX_ALLOCATION: u32 = 0xa0;
 pub(super) const BITMAP: u32 = 0xb0;
 pub(super) const REPARSE_POINT: u32 = 0xc0;
+pub(super) const LOGGED_UTILITY_STREAM: u32 = 0x100;
 
 /// The compression method; 1 is LZNT1, the others are not known.
 pub(super) const FLAG_COMPRESSION: u16 = 0x00ff;

@@ -9,6 +9,7 @@ use mount_api::{Error, Fault, FaultKind, Faults};
 use super::cache::Cache;
 use super::extents::{Extents, Place};
 use super::lznt1::{self, CHUNK};
+use super::unit::Unit;
 use super::volume::Volume;
 use super::{corrupt, to_usize, unsupported};
 use crate::bytes::len_u64;
@@ -19,12 +20,6 @@ const MAX_UNIT: u64 = 2 << 20;
 
 /// Decompressed units: which file record, which attribute of it, which unit.
 pub(super) type Units = Cache<(u32, usize, u64), Unit>;
-
-/// A decompressed unit; faults are counted from its start.
-pub(super) struct Unit {
-    bytes: Vec<u8>,
-    faults: Faults,
-}
 
 /// A compressed value, opened.
 pub(super) struct Compressed {
@@ -60,7 +55,8 @@ impl Compressed {
         volume: &Volume,
     ) -> Result<Self, Error> {
         if method != 1 {
-            return Err(unsupported(format!("file record {}: compression method {method} is not known", owner.0)));
+            let text = format!("file record {}: compression method {method} is not known", owner.0);
+            return Err(unsupported(text).with_code(Code::CompressionUnknown.as_str()));
         }
         let clusters = 1u64.checked_shl(u32::from(unit_shift)).filter(|_| unit_shift > 0);
         let unit = clusters.and_then(|clusters| clusters.checked_mul(volume.boot.cluster_size));
@@ -165,68 +161,55 @@ impl Compressed {
         self.extents.read(volume, &mut data, start, &mut below)?;
         let mut faults = Faults::new();
         faults.append_moved(below, start, 0);
-        let unit = Arc::new(Unit::unpack(&data, &faults, to_usize(self.unit)));
-        self.units.insert(key, Arc::clone(&unit), unit.bytes.len());
+        let unit = Arc::new(unpack(&data, &faults, to_usize(self.unit)));
+        // What the storage does not give now it may give later.
+        if faults.is_empty() {
+            self.units.insert(key, Arc::clone(&unit), unit.length());
+        }
         Ok(unit)
     }
 }
 
-impl Unit {
-    /// Decompresses a unit of `length` bytes. Chunks before the first lost byte are right, and what comes after it is
-    /// lost, for nobody knows where the next chunk begins. A chunk that is broken in itself is lost alone. One doubtful
-    /// byte makes the whole unit doubtful.
-    fn unpack(data: &[u8], input: &Faults, length: usize) -> Unit {
-        let lost = input.iter().filter(|fault| fault.kind == FaultKind::Lost).min_by_key(|fault| fault.range.start);
-        let readable = lost.map_or(data.len(), |fault| to_usize(fault.range.start).min(data.len()));
-        let known = data.get(..readable).unwrap_or_default();
-        let mut bytes = Vec::with_capacity(length);
-        let mut faults = Faults::new();
-        let mut at = 0;
-        while bytes.len() < length {
-            let start = bytes.len();
-            let end = start.saturating_add(CHUNK).min(length);
-            match lznt1::chunk_at(known, at) {
-                Ok(Some(chunk)) => {
-                    at = chunk.end;
-                    if chunk.decode(&mut bytes).is_err() {
-                        bytes.truncate(start);
-                        faults.lost(as_range(start, end), Code::NtfsCompressionBad.as_str());
-                    }
-                    // A chunk that holds less stands for zeros in the rest.
-                    bytes.resize(end, 0);
+/// Decompresses a unit of `length` bytes. Chunks before the first lost byte are right, and what comes after it is
+/// lost, for nobody knows where the next chunk begins. A chunk that is broken in itself is lost alone. One doubtful
+/// byte makes the whole unit doubtful.
+fn unpack(data: &[u8], input: &Faults, length: usize) -> Unit {
+    let lost = input.iter().filter(|fault| fault.kind == FaultKind::Lost).min_by_key(|fault| fault.range.start);
+    let readable = lost.map_or(data.len(), |fault| to_usize(fault.range.start).min(data.len()));
+    let known = data.get(..readable).unwrap_or_default();
+    let mut bytes = Vec::with_capacity(length);
+    let mut faults = Faults::new();
+    let mut at = 0;
+    while bytes.len() < length {
+        let start = bytes.len();
+        let end = start.saturating_add(CHUNK).min(length);
+        match lznt1::chunk_at(known, at) {
+            Ok(Some(chunk)) => {
+                at = chunk.end;
+                if chunk.decode(&mut bytes).is_err() {
+                    bytes.truncate(start);
+                    faults.lost(as_range(start, end), Code::NtfsCompressionBad.as_str());
                 }
-                // The end of the data, if it is the end and not the first lost byte.
-                Ok(None) if lost.is_none() || known.get(at..).is_some_and(|rest| rest.len() >= 2) => break,
-                Ok(None) | Err(()) => {
-                    let rest = as_range(start, length);
-                    match lost {
-                        Some(fault) => faults.push(Fault { range: rest, ..fault.clone() }),
-                        None => faults.lost(rest, Code::NtfsCompressionBad.as_str()),
-                    }
-                    break;
+                // A chunk that holds less stands for zeros in the rest.
+                bytes.resize(end, 0);
+            }
+            // The end of the data, if it is the end and not the first lost byte.
+            Ok(None) if lost.is_none() || known.get(at..).is_some_and(|rest| rest.len() >= 2) => break,
+            Ok(None) | Err(()) => {
+                let rest = as_range(start, length);
+                match lost {
+                    Some(fault) => faults.push(Fault { range: rest, ..fault.clone() }),
+                    None => faults.lost(rest, Code::NtfsCompressionBad.as_str()),
                 }
+                break;
             }
         }
-        bytes.resize(length, 0);
-        if let Some(fault) = input.iter().find(|fault| fault.kind == FaultKind::Doubtful) {
-            faults.push(Fault { range: as_range(0, length), ..fault.clone() });
-        }
-        Unit { bytes, faults }
     }
-
-    /// Copies the `part` of the value, which lies in this unit, and its faults. `start` is where the unit begins.
-    fn copy(&self, to: &mut [u8], start: u64, part: Range<u64>, faults: &mut Faults) {
-        let first = to_usize(part.start.saturating_sub(start));
-        let bytes = self.bytes.get(first..).and_then(|bytes| bytes.get(..to.len()));
-        match bytes {
-            Some(bytes) => to.copy_from_slice(bytes),
-            None => to.fill(0),
-        }
-        for fault in &self.faults {
-            let (from, end) = (fault.range.start.saturating_add(start), fault.range.end.saturating_add(start));
-            faults.push(Fault { range: from.max(part.start)..end.min(part.end), ..fault.clone() });
-        }
+    bytes.resize(length, 0);
+    if let Some(fault) = input.iter().find(|fault| fault.kind == FaultKind::Doubtful) {
+        faults.push(Fault { range: as_range(0, length), ..fault.clone() });
     }
+    Unit::new(bytes, faults)
 }
 
 fn as_range(start: usize, end: usize) -> Range<u64> {
@@ -250,7 +233,7 @@ mod tests {
     fn a_part_filled_unit_ends_in_zeros() {
         let mut data = packed();
         data.resize(512, 0);
-        let unit = Unit::unpack(&data, &Faults::new(), 16384);
+        let unit = unpack(&data, &Faults::new(), 16384);
         let expected = [[b'x'; 4096], [b'y'; 4096], [b'z'; 4096], [0; 4096]].concat();
         assert!(unit.bytes == expected && unit.faults.is_empty());
     }
@@ -261,20 +244,20 @@ mod tests {
         input.lost(11..12, "bad-sector");
         let mut data = packed();
         data[11] = 0;
-        let unit = Unit::unpack(&data, &input, 16384);
+        let unit = unpack(&data, &input, 16384);
         assert_eq!(ranges(&unit), [(4096..16384, FaultKind::Lost)]);
         assert!(unit.bytes[..4096].iter().all(|byte| *byte == b'x'));
         assert!(unit.bytes[4096..].iter().all(|byte| *byte == 0));
 
         let mut data = packed();
         data[8] = 0b11;
-        let unit = Unit::unpack(&data, &Faults::new(), 16384);
+        let unit = unpack(&data, &Faults::new(), 16384);
         assert_eq!(ranges(&unit), [(4096..8192, FaultKind::Lost)]);
         assert!(unit.bytes[8192..12288].iter().all(|byte| *byte == b'z'));
 
         let mut data = packed();
         data[7] = 0;
-        let unit = Unit::unpack(&data, &Faults::new(), 16384);
+        let unit = unpack(&data, &Faults::new(), 16384);
         assert_eq!(ranges(&unit), [(4096..16384, FaultKind::Lost)]);
     }
 
@@ -282,7 +265,7 @@ mod tests {
     fn doubtful_input_makes_the_unit_doubtful() {
         let mut input = Faults::new();
         input.doubtful(17..18, "torn");
-        let unit = Unit::unpack(&packed(), &input, 16384);
+        let unit = unpack(&packed(), &input, 16384);
         assert_eq!(ranges(&unit), [(0..16384, FaultKind::Doubtful)]);
         let mut faults = Faults::new();
         let mut buf = [0; 10];

@@ -202,11 +202,11 @@ impl Mft {
             return Err(Error::new(ErrorKind::NotFound, format!("there is no file record {number}")));
         }
         let window = offset / WINDOW;
-        if self.windows.get(&window).is_none() && !self.wanted_again(window) {
-            let bytes = vec![0; self.volume.boot.record_size];
-            return self.read(bytes, offset);
-        }
-        let held = self.window(window)?;
+        let held = match self.windows.get(&window) {
+            Some(held) => held,
+            None if self.wanted_again(window) => self.window(window)?,
+            None => return self.read(vec![0; self.volume.boot.record_size], offset),
+        };
         let start = offset % WINDOW;
         let end = start.saturating_add(self.record_size());
         let bytes = held.bytes.get(to_usize(start)..to_usize(end)).unwrap_or_default().to_vec();

@@ -3,8 +3,8 @@
 //! One file per on-disk structure, named by NTFS's own term. From the ground up: `boot_sector` and `volume` (the bytes),
 //! `update_sequence`, `file_record`, `attribute`, `attribute_list`, `data_runs` and `extents` (what a record says and where
 //! its clusters are), `file` (a base record and its extension records joined), `mft` (all records), `stream` (reading a
-//! value; `compressed` and `lznt1` for compressed ones), `index_node` and `index` (the B-tree), `folder` and
-//! `folder_survey` (names), `tree` (the trait).
+//! value; `compressed` and `lznt1` for compressed ones, `wof` for files of CompactOS, `unit` for what both decompress),
+//! `index_node` and `index` (the B-tree), `folder` and `folder_survey` (names), `tree` (the trait).
 //!
 //! Damage is met where it is: a bad record costs its file, a bad index block its names, a bad run list its stream.
 
@@ -14,6 +14,7 @@ mod boot_sector;
 mod cache;
 mod compressed;
 mod data_runs;
+mod efs;
 mod extents;
 mod file;
 mod file_name;
@@ -32,10 +33,12 @@ mod secure;
 mod standard_information;
 mod stream;
 mod tree;
+mod unit;
 mod upcase;
 mod update_sequence;
 mod volume;
 mod volume_information;
+mod wof;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -53,6 +56,7 @@ use stream::Stream;
 use upcase::UpCase;
 use volume::Volume;
 use volume_information::VolumeInformation;
+use wof::Chunks;
 
 use crate::report::{Code, Finding, Severity};
 
@@ -77,6 +81,9 @@ pub struct Options {
     /// List NTFS's own files (`$MFT`, `$Bitmap`, …) in the root folder. Without this they can be looked up by name, but
     /// are not listed.
     pub metafiles: bool,
+    /// Serve encrypted streams (EFS) as they lie, in whole blocks of 512 bytes, and what decrypts them as the stream `$EFS`
+    /// of the file. Without this they are refused.
+    pub raw_encrypted: bool,
 }
 
 /// An opened NTFS volume.
@@ -99,6 +106,8 @@ pub struct Ntfs {
     surveys: Cache<u32, Survey>,
     descriptors: Cache<u32, Vec<u8>>,
     units: Arc<Units>,
+    wof_contents: Cache<u32, Stream>,
+    wof_chunks: Arc<Chunks>,
 }
 
 /// Findings, each made once.
@@ -171,6 +180,7 @@ impl Ntfs {
         }
         let fetch = |_: &extents::Extents, reference| self.mft.referred(reference);
         let (stream, damage) = Stream::open(file, index, &self.volume, &self.units, &fetch)?;
+        let stream = if self.options.raw_encrypted { stream.still_encrypted() } else { stream };
         if let Some(error) = damage {
             let text = format!("Parts of a run list cannot be had, and the bytes that they lead to are lost: {error}");
             self.note(Code::NtfsRunListBad, Severity::Error, text);

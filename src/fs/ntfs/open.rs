@@ -14,12 +14,14 @@ use super::{Findings, Ntfs, Options, RECORD_ROOT, RECORD_UPCASE, RECORD_VOLUME, 
 use crate::image::ReadAt;
 use crate::report::{Code, Finding, Severity};
 
-/// Bytes of memory for files, run lists, index blocks, surveys of folders, and decompressed units, each.
+/// Bytes of memory for files, run lists (of files compressed by WOF, chunk tables), index blocks, surveys of folders,
+/// and decompressed units and chunks, each.
 const FILES_KEPT: usize = 16 << 20;
 const STREAMS_KEPT: usize = 32 << 20;
 const NODES_KEPT: usize = 16 << 20;
 const SURVEYS_KEPT: usize = 8 << 20;
 const UNITS_KEPT: usize = 8 << 20;
+const WOF_CHUNKS_KEPT: usize = 8 << 20;
 const DESCRIPTORS_KEPT: usize = 1 << 20;
 
 /// Opens the NTFS volume that begins at byte 0 of `volume`.
@@ -82,6 +84,8 @@ impl Ntfs {
             surveys: Cache::new(SURVEYS_KEPT),
             descriptors: Cache::new(DESCRIPTORS_KEPT),
             units: Arc::new(Cache::new(UNITS_KEPT)),
+            wof_contents: Cache::new(STREAMS_KEPT),
+            wof_chunks: Arc::new(Cache::new(WOF_CHUNKS_KEPT)),
         };
         ntfs.judge_size();
         ntfs.read_volume_metafile();

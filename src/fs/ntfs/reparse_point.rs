@@ -30,11 +30,20 @@ pub(super) fn is_link(tag: u32) -> bool {
     matches!(tag, TAG_MOUNT_POINT | TAG_SYMLINK)
 }
 
+/// Whether WOF (Windows Overlay Filter) keeps the content of a file with this reparse tag.
+pub(super) fn is_wof(tag: u32) -> bool {
+    tag == TAG_WOF
+}
+
 /// Where the content of a file is when not in its unnamed stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Elsewhere {
     /// Not in the stream at all, whatever it holds: in words for people.
     Always(&'static str),
+    /// Compressed, in another stream of the file.
+    Wof,
+    /// Cut into chunks that many files share.
+    ChunkStore,
     /// Perhaps not on this disk: where the stream has holes, their content is not known.
     WhereHoles(&'static str),
 }
@@ -43,8 +52,8 @@ pub(super) enum Elsewhere {
 pub(super) fn content(tag: u32) -> Option<Elsewhere> {
     Some(match tag {
         TAG_MOUNT_POINT | TAG_SYMLINK => return None,
-        TAG_WOF => Elsewhere::Always("compressed by WOF (CompactOS)"),
-        TAG_DEDUP => Elsewhere::Always("deduplicated"),
+        TAG_WOF => Elsewhere::Wof,
+        TAG_DEDUP => Elsewhere::ChunkStore,
         TAG_SIS => Elsewhere::Always("kept in a single-instance store"),
         TAG_WIM => Elsewhere::Always("kept in a WIM file"),
         TAG_HSM | TAG_HSM2 => Elsewhere::WhereHoles("moved to remote storage"),
@@ -112,7 +121,7 @@ mod tests {
 
     #[test]
     fn content_that_is_elsewhere_is_known_by_its_tag() {
-        assert!(matches!(content(0x8000_0017), Some(Elsewhere::Always(_))));
+        assert!(matches!(content(0x8000_0013), Some(Elsewhere::ChunkStore)));
         assert!(matches!(content(0x9000_701a), Some(Elsewhere::WhereHoles(text)) if text.contains("OneDrive")));
         assert_eq!(content(TAG_SYMLINK), None);
     }

@@ -7,11 +7,12 @@ use mount_api::{Error, Faults, NodeRange, RangeKind, Trust};
 
 use super::attribute::{FLAG_COMPRESSION, FLAG_ENCRYPTED};
 use super::compressed::{Compressed, Form, Units};
-use super::corrupt;
 use super::extents::{Extents, SegmentPlace};
 use super::file::{FetchPart, File, Value};
 use super::to_usize;
-use super::volume::Volume;
+use super::volume::{Volume, lesser};
+use super::wof::Wof;
+use super::{corrupt, efs};
 use crate::bytes::len_u64;
 use crate::report::Code;
 
@@ -30,6 +31,8 @@ enum Content {
     Resident(Box<[u8]>),
     Plain(Extents),
     Compressed(Compressed),
+    /// In another stream of the file.
+    Wof(Wof),
 }
 
 impl Stream {
@@ -67,6 +70,29 @@ impl Stream {
         Ok((Stream { size, initialized, trust: resolved.trust, encrypted, content }, resolved.damage))
     }
 
+    /// The content of a file that WOF compressed, whose unnamed stream is only as long.
+    pub(super) fn of_wof(unnamed: &Stream, wof: Wof) -> Stream {
+        let trust = lesser(unnamed.trust, wof.trust());
+        Stream { size: unnamed.size, initialized: unnamed.size, trust, encrypted: false, content: Content::Wof(wof) }
+    }
+
+    /// The stream as it lies, if it is encrypted: see [`efs`].
+    pub(super) fn still_encrypted(self) -> Stream {
+        match self.content {
+            Content::Plain(extents) if self.encrypted => {
+                let size = efs::whole_blocks(self.size);
+                let initialized = efs::whole_blocks(self.initialized).min(size);
+                Stream { size, initialized, content: Content::Plain(extents), ..self }
+            }
+            _ => self,
+        }
+    }
+
+    /// The least trust of the records that it was put together from.
+    pub(super) fn trust(&self) -> Trust {
+        self.trust
+    }
+
     /// The value, where it stood in the file record.
     pub(super) fn resident(&self) -> Option<&[u8]> {
         match &self.content {
@@ -89,7 +115,7 @@ impl Stream {
     pub(super) fn has_hole(&self) -> bool {
         self.initialized < self.size
             || match &self.content {
-                Content::Resident(_) => false,
+                Content::Resident(_) | Content::Wof(_) => false,
                 Content::Plain(extents) => extents.holes().next().is_some(),
                 Content::Compressed(value) => value.has_hole(),
             }
@@ -101,6 +127,7 @@ impl Stream {
             Content::Resident(bytes) => bytes.len(),
             Content::Plain(extents) => extents.weight(),
             Content::Compressed(value) => value.extents.weight(),
+            Content::Wof(value) => value.weight(),
         };
         size_of::<Stream>().saturating_add(content)
     }
@@ -132,6 +159,7 @@ impl Stream {
                 }
                 Content::Plain(extents) => extents.read(volume, head, offset, faults)?,
                 Content::Compressed(value) => value.read(volume, head, offset, faults)?,
+                Content::Wof(value) => value.read(volume, head, offset, faults)?,
             }
         }
         if let Trust::Doubtful(code) = self.trust {
@@ -158,7 +186,7 @@ impl Stream {
         };
         if written.start < written.end {
             match &self.content {
-                Content::Resident(_) => each(written.clone(), RangeKind::Data { disk_offset: None })?,
+                Content::Resident(_) | Content::Wof(_) => each(written.clone(), RangeKind::Data { disk_offset: None })?,
                 Content::Plain(extents) => plain_ranges(extents, written.clone(), volume, &mut each)?,
                 Content::Compressed(value) => {
                     for (part, form) in value.stretches(written.clone()) {

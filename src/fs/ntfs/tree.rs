@@ -25,6 +25,7 @@ const ATTRIBUTE_REPARSE_POINT: u32 = 0x400;
 /// The content is to be fetched from elsewhere when it is read.
 const ATTRIBUTE_RECALL_ON_DATA_ACCESS: u32 = 0x40_0000;
 const ATTRIBUTE_OFFLINE: u32 = 0x1000;
+const ATTRIBUTE_ENCRYPTED: u32 = 0x4000;
 /// The name of a folder's index.
 const NAMES: [u16; 4] = [0x24, 0x49, 0x33, 0x30];
 
@@ -33,6 +34,8 @@ pub(super) struct Node {
     file: Arc<File>,
     /// 0 for the file itself.
     ordinal: u16,
+    /// Whether the keys of an encrypted file count as a stream.
+    with_keys: bool,
 }
 
 impl Tree for Ntfs {
@@ -81,7 +84,7 @@ impl Tree for Ntfs {
         let node = self.node_at(node)?;
         let mut damage = None;
         for (ordinal, _, stream) in node.named_streams() {
-            let entry = sizes(stream).and_then(|(size, allocated)| {
+            let entry = self.shown_sizes(stream).and_then(|(size, allocated)| {
                 let name = Name::from_units(stream.name.clone());
                 Ok(StreamEntry { node: node.stream_id(ordinal)?, name, size, allocated })
             });
@@ -110,8 +113,8 @@ impl Tree for Ntfs {
         let long = names().find(|name| !name.is_dos()).or_else(|| names().next());
         let name_times = long.map(|name| name.times());
         let (kind, (size, allocated)) = match node.ordinal {
-            ITSELF => (self.kind(file), file.own_sizes()?),
-            _ => (Kind::File, sizes(node.data()?.1)?),
+            ITSELF => (self.kind(file), self.own_sizes(file)?),
+            _ => (Kind::File, self.shown_sizes(node.data()?.1)?),
         };
         let links = names().filter(|name| !name.is_dos()).count();
         let mut attributes = standard.map_or(0, |standard| standard.attributes);
@@ -120,6 +123,12 @@ impl Tree for Ntfs {
             (file.find(attribute::REPARSE_POINT, &[]).is_some(), ATTRIBUTE_REPARSE_POINT),
         ] {
             attributes = if is { attributes | bit } else { attributes & !bit };
+        }
+        // A stream is encrypted by itself.
+        match node.data().is_ok_and(|(_, stream)| stream.is_encrypted()) {
+            true => attributes |= ATTRIBUTE_ENCRYPTED,
+            false if node.ordinal != ITSELF => attributes &= !ATTRIBUTE_ENCRYPTED,
+            false => {}
         }
         Ok(Attr {
             kind,
@@ -204,7 +213,7 @@ impl Tree for Ntfs {
 impl Ntfs {
     pub(super) fn node_at(&self, id: NodeId) -> Result<Node, Error> {
         let (record, ordinal) = node_id::split(id)?;
-        let node = Node { file: self.file(record)?, ordinal };
+        let node = Node { file: self.file(record)?, ordinal, with_keys: self.options.raw_encrypted };
         if ordinal != ITSELF {
             node.data()?;
         }
@@ -231,38 +240,60 @@ impl Ntfs {
         }
         let stream = self.value(file, node.data()?.0)?;
         if stream.size() > 0 {
-            if stream.is_encrypted() {
-                let text = format!("file record {}: encrypted (EFS), and the key is not at hand", file.number);
-                return Err(Error::new(ErrorKind::Encrypted, text));
-            }
+            self.may_be_shown(file, &stream)?;
             if node.ordinal == ITSELF {
-                self.refuse_content_elsewhere(file, &stream)?;
+                return self.content_elsewhere(file, stream).map(Some);
             }
         }
         Ok(Some(stream))
     }
 
     /// A stream may be zeros for the only reason that its content is not in it.
-    fn refuse_content_elsewhere(&self, file: &File, stream: &Stream) -> Result<(), Error> {
-        let Some(value) = self.reparse_value(file)? else { return Ok(()) };
+    fn content_elsewhere(&self, file: &File, stream: Arc<Stream>) -> Result<Arc<Stream>, Error> {
+        let Some(value) = self.reparse_value(file)? else { return Ok(stream) };
         let tag = reparse_point::tag(&value).unwrap_or(0);
         let standard = file.resident(attribute::STANDARD_INFORMATION).and_then(StandardInformation::parse);
         let recall = ATTRIBUTE_RECALL_ON_DATA_ACCESS | ATTRIBUTE_OFFLINE;
         let recalled = standard.is_some_and(|standard| standard.attributes & recall != 0);
-        let why = match reparse_point::content(tag) {
-            Some(Elsewhere::Always(why)) => why,
-            Some(Elsewhere::WhereHoles(why)) if recalled || stream.has_hole() => why,
-            _ => return Ok(()),
+        let (why, code) = match reparse_point::content(tag) {
+            Some(Elsewhere::Wof) => return self.wof_content(file, &stream, &value),
+            Some(Elsewhere::ChunkStore) => ("deduplicated", Code::Deduplicated),
+            Some(Elsewhere::Always(why)) => (why, Code::ContentElsewhere),
+            Some(Elsewhere::WhereHoles(why)) if recalled || stream.has_hole() => (why, Code::ContentElsewhere),
+            _ => return Ok(stream),
         };
-        Err(unsupported(format!(
+        let text = format!(
             "file record {}: its content is {why} (reparse tag {tag:#010x}), which is not read yet",
             file.number
-        )))
+        );
+        Err(unsupported(text).with_code(code.as_str()))
+    }
+
+    /// Size and allocated bytes of a file itself: of its unnamed stream, or of its index. What WOF compressed is allocated
+    /// where the chunks are.
+    fn own_sizes(&self, file: &File) -> Result<(u64, u64), Error> {
+        if file.directory {
+            let index = file.find(attribute::INDEX_ALLOCATION, &NAMES);
+            // A folder whose index is unreadable still is a folder of size 0.
+            return Ok((0, index.and_then(|index| sizes(index).ok()).map_or(0, |(_, allocated)| allocated)));
+        }
+        let Some(data) = file.find(attribute::DATA, &[]) else {
+            return file.may_have_no_content().map(|()| (0, 0));
+        };
+        let (size, allocated) = self.shown_sizes(data)?;
+        match self.reparse_tag(file) {
+            Some(tag) if reparse_point::is_wof(tag) => Ok((size, allocated.saturating_add(file.wof_allocated()))),
+            _ => Ok((size, allocated)),
+        }
+    }
+
+    fn reparse_tag(&self, file: &File) -> Option<u32> {
+        self.reparse_value(file).ok().flatten().and_then(|value| reparse_point::tag(&value))
     }
 
     /// What a file is. A reparse point that cannot be read makes no link.
     pub(super) fn kind(&self, file: &File) -> Kind {
-        let tag = self.reparse_value(file).ok().flatten().and_then(|value| reparse_point::tag(&value));
+        let tag = self.reparse_tag(file);
         match (tag.is_some_and(reparse_point::is_link), file.directory) {
             (true, _) => Kind::Link,
             (false, true) => Kind::Directory,
@@ -307,7 +338,10 @@ impl Node {
 
     fn named_streams(&self) -> impl Iterator<Item = (u64, usize, &Attribute)> {
         let all = self.file.attributes.iter().enumerate();
+        let keys = all.clone().filter(|(_, attribute)| self.with_keys && attribute.is_keys());
         let named = all.filter(|(_, attribute)| attribute.kind == attribute::DATA && !attribute.name.is_empty());
+        // Last, for the other streams keep their numbers so.
+        let named = named.chain(keys);
         (1u64..).zip(named).map(|(ordinal, (index, stream))| (ordinal, index, stream))
     }
 
@@ -335,19 +369,6 @@ impl Node {
 }
 
 impl File {
-    /// Size and allocated bytes of the file itself: of its unnamed stream, or of its index.
-    fn own_sizes(&self) -> Result<(u64, u64), Error> {
-        if self.directory {
-            let index = self.find(attribute::INDEX_ALLOCATION, &NAMES);
-            // A folder whose index is unreadable still is a folder of size 0.
-            return Ok((0, index.and_then(|index| sizes(index).ok()).map_or(0, |(_, allocated)| allocated)));
-        }
-        match self.find(attribute::DATA, &[]) {
-            Some(data) => sizes(data),
-            None => self.may_have_no_content().map(|()| (0, 0)),
-        }
-    }
-
     /// Every file of a user has an unnamed stream, be it empty; only NTFS's own have other things instead. Without those
     /// the stream is lost, and the file not empty.
     fn may_have_no_content(&self) -> Result<(), Error> {
@@ -360,7 +381,7 @@ impl File {
 }
 
 /// Size and allocated bytes of an attribute.
-fn sizes(attribute: &Attribute) -> Result<(u64, u64), Error> {
+pub(super) fn sizes(attribute: &Attribute) -> Result<(u64, u64), Error> {
     match &attribute.value {
         Value::Resident(bytes) => Ok((len_u64(bytes), 0)),
         Value::NonResident(value) => Ok((value.header.size, value.header.occupied)),

@@ -5,6 +5,8 @@ use crate::bytes::{array, u16_le};
 
 /// The update sequence counts in steps of 512 bytes, whatever the sector size.
 const STRIDE: usize = 512;
+/// Where the first replaced bytes stand. The array ends before them.
+const REPLACED: usize = STRIDE - 2;
 
 /// Checks the signature and the update sequence, and puts the replaced bytes back.
 ///
@@ -23,17 +25,20 @@ pub(super) fn restore(structure: &mut [u8], signature: [u8; 4]) -> Result<(), St
     if count != strides.saturating_add(1) || !structure.len().is_multiple_of(STRIDE) {
         return Err(format!("the update sequence has {count} entries for {strides} times {STRIDE} bytes"));
     }
-    let length = count.saturating_mul(2);
-    let sequence = start.checked_add(length).and_then(|end| structure.get(start..end)).map(<[u8]>::to_vec);
-    let sequence = sequence.ok_or_else(|| format!("the update sequence at {start} does not fit"))?;
-    let mut entries = sequence.as_chunks::<2>().0.iter();
-    let number = entries.next().ok_or("the update sequence is empty")?;
-    for (index, (stride, original)) in structure.chunks_exact_mut(STRIDE).zip(entries).enumerate() {
-        let Some(last) = stride.last_chunk_mut::<2>() else { continue };
-        if last != number {
+    let does_not_fit = || format!("the update sequence at {start} does not fit");
+    let end = start.saturating_add(count.saturating_mul(2));
+    if end > REPLACED {
+        return Err(does_not_fit());
+    }
+    let number: [u8; 2] = array(structure, start).ok_or_else(does_not_fit)?;
+    let originals = (start..end).step_by(2).skip(1);
+    for (index, (place, at)) in (REPLACED..structure.len()).step_by(STRIDE).zip(originals).enumerate() {
+        let original: [u8; 2] = array(structure, at).ok_or_else(does_not_fit)?;
+        let last = structure.get_mut(place..).and_then(|rest| rest.first_chunk_mut()).ok_or_else(does_not_fit)?;
+        if *last != number {
             return Err(format!("it is torn: sector {index} was not written together with the others"));
         }
-        *last = *original;
+        *last = original;
     }
     Ok(())
 }
@@ -65,7 +70,7 @@ mod tests {
         bytes[1023] = 0;
         assert!(restore(&mut bytes, *b"FILE").unwrap_err().contains("sector 1"));
         assert!(restore(&mut sample(), *b"INDX").unwrap_err().contains("FILE"));
-        for (at, value) in [(6, 2), (6, 4), (7, 1), (5, 4)] {
+        for (at, value) in [(6, 2), (6, 4), (7, 1), (5, 4), (5, 1)] {
             let mut bytes = sample();
             bytes[at] = value;
             assert!(restore(&mut bytes, *b"FILE").is_err());
