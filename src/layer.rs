@@ -155,6 +155,11 @@ pub trait Layer: Send + Sync {
     /// When nothing could be read at all.
     fn read_data(&self, extent: &Extent, buf: &mut [u8], faults: &mut Faults) -> Result<()>;
 
+    /// Bytes that [`verify`](Layer::verify) reads at least: those of the tables that serve all of the disk.
+    fn table_length(&self) -> u64 {
+        0
+    }
+
     /// Reads the tables of the image as a whole, and tells what only that can show. Tables that serve single ranges of the
     /// disk (sector bitmaps) are read where they serve bytes of `disk`. Costs what reading the tables costs; for formats
     /// without tables nothing.

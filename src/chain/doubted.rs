@@ -75,6 +75,10 @@ impl Layer for DoubtedLayer {
         self.inner.read_data(extent, buf, faults)
     }
 
+    fn table_length(&self) -> u64 {
+        self.inner.table_length()
+    }
+
     fn verify(&self, disk: Range<u64>, tell: &mut dyn FnMut(Verified)) {
         self.inner.verify(disk, tell);
     }

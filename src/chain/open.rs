@@ -28,6 +28,10 @@ const MAX_WEIGHED: usize = 256;
 const MAX_TOLD: usize = 16;
 const MAX_TRIED: usize = 4;
 
+/// Tables of at most so many bytes are read as a whole when a chain is opened, so that what is wrong with them is told at
+/// once. A BAT of 1 MiB is that of 256 GiB in blocks of 2 MiB, or of 4 TiB in blocks of 32 MiB.
+const MAX_VERIFIED: u64 = 1 << 20;
+
 /// An open chain.
 pub struct Chain {
     links: Vec<Link>,
@@ -106,7 +110,8 @@ fn open_with(
     opening.follow()?;
     opening.findings.extend(beside::findings(store, &opening.links));
     let disk = Arc::new(opening.disk()?);
-    Ok(Chain { links: opening.links, findings: opening.findings, disk })
+    let chain = Chain { links: opening.links, findings: opening.findings, disk };
+    Ok(chain.verified(&(0..0), MAX_VERIFIED, &mut |_| {}))
 }
 
 /// A parent that was found: where, its file, what proves it.
@@ -222,10 +227,8 @@ impl<'a> Opening<'a> {
         self.findings.splice(findings, told);
     }
 
-    fn add(&mut self, mut finding: Finding, link: u32, file: &Path) {
-        finding.link = Some(link);
-        finding.file = Some(file.display().to_string());
-        self.findings.push(finding);
+    fn add(&mut self, finding: Finding, link: u32, file: &Path) {
+        self.findings.push(finding.in_link(link, file));
     }
 
     /// Whether the file is a link already.

@@ -1,6 +1,6 @@
 //! Reads all that a chain claims, and tells what is lost, what is doubtful, and which files that touches.
 //!
-//! In this order: the tables of each link ([`mod@tables`]), the payload of the merged disk ([`payload`]), the files of its volumes
+//! In this order: the tables of each link, the payload of the merged disk ([`payload`]), the files of its volumes
 //! ([`files`]). [`triage`] sorts what was found by where it has to be mended, [`mod@report`] writes it down.
 
 mod files;
@@ -8,7 +8,6 @@ mod payload;
 mod progress;
 mod ranges;
 mod report;
-mod tables;
 mod triage;
 
 use std::ops::Range;
@@ -77,7 +76,10 @@ pub fn check(chain: Chain, options: &CheckOptions, progress: &Progress) -> Resul
         return Err(Error::new(ErrorKind::Usage, text));
     }
     progress.begin(Phase::Tables, 0);
-    let chain = tables::verify(chain, &range, progress);
+    let chain = chain.verified(&range, u64::MAX, &mut |bytes| {
+        progress.read(bytes);
+        progress.advance(bytes);
+    });
     let options = CheckOptions { range: range.clone(), ..options.clone() };
     let found = payload::read(&chain, &options, progress)?;
     let unreadable = found.host_findings(&chain);

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::progress::{Phase, Progress};
 use super::ranges::{DiskRange, Ranges};
-use super::{CheckOptions, head, length, subtract, tables, united};
+use super::{CheckOptions, head, length, subtract, united};
 use crate::bytes::len_u64;
 use crate::chain::{Chain, Disk, Link, MergedExtent, MergedSource};
 use crate::error::{Error, ErrorKind, Result};
@@ -47,7 +47,7 @@ impl Found {
             let (why, advice) = unreadable(code)?;
             let text = format!("{why}: {} bytes of payload are lost", what.bytes);
             let finding = Finding::new(code, Severity::Error, text).at("payload", what.first).advise(advice);
-            Some(tables::in_link(finding, number, &link.path))
+            Some(finding.in_link(number, &link.path))
         };
         self.unreadable.iter().filter_map(finding).collect()
     }

@@ -243,6 +243,10 @@ impl Layer for Vhdx {
         read_plain(&self.file, extent, buf, faults)
     }
 
+    fn table_length(&self) -> u64 {
+        self.bat_in_use().end.saturating_sub(self.bat.start)
+    }
+
     fn verify(&self, disk: Range<u64>, tell: &mut dyn FnMut(Verified)) {
         verify::verify(self, disk, tell);
     }

@@ -63,18 +63,18 @@ pub(super) fn verify(vhdx: &Vhdx, disk: Range<u64>, tell: &mut Tell<'_>) {
     if claims.any_twice() {
         name_claimants(vhdx, &claims, &mut tally, tell);
     }
-    tally.findings().for_each(|finding| tell(Verified::Finding(finding)));
+    tally.findings(vhdx.file.size()).for_each(|finding| tell(Verified::Finding(finding)));
 }
 
 /// Calls `each` with every entry that the disk needs and that can be read. Returns where in the file those sectors of the
 /// BAT stand that cannot, at most some thousand of them.
 pub(super) fn entries(vhdx: &Vhdx, tell: &mut Tell<'_>, each: &mut dyn FnMut(Seen, &mut Tell<'_>)) -> Vec<u64> {
     const MAX_UNREAD: usize = 10_000;
-    let end = vhdx.bat.end.min(vhdx.bat.start.saturating_add(vhdx.needed_entries().saturating_mul(ENTRY_LENGTH)));
+    let Range { start, end } = vhdx.bat_in_use();
     let mut buf = vec![0; usize::try_from(PIECE).unwrap_or(0)];
     let mut unread = Vec::new();
     let mut roles = Roles { next: Role::Payload(0), ratio: vhdx.shape.chunk_ratio };
-    let mut at = vhdx.bat.start;
+    let mut at = start;
     while at < end {
         let length = usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX).min(buf.len());
         let piece = buf.get_mut(..length).unwrap_or_default();
@@ -239,6 +239,12 @@ impl Vhdx {
             true => self.shape.bitmap_entry(last_chunk).saturating_add(1),
             false => self.shape.entries_needed(),
         }
+    }
+
+    /// Where in the file those entries of the BAT stand that the disk needs.
+    pub(super) fn bat_in_use(&self) -> Range<u64> {
+        let needed = self.needed_entries().saturating_mul(ENTRY_LENGTH);
+        self.bat.start..self.bat.end.min(self.bat.start.saturating_add(needed))
     }
 
     /// How many bytes of the disk a block holds: fewer than its size where the disk ends in it.
