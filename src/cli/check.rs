@@ -19,7 +19,7 @@ const FEW: usize = 30;
 
 /// Checks the chain and says what it came to.
 pub(crate) fn run(args: &CheckArgs, verbosity: &Verbosity) -> Result<Outcome, Failure> {
-    let chain = chain::open_to_check(&args.chain, &args.how)?;
+    let chain = chain::print_refusal(chain::open_to_check(&args.chain, &args.how), args.json)?;
     let options = CheckOptions {
         range: args.range.clone().unwrap_or(0..u64::MAX),
         payload: !args.structures,

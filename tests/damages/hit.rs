@@ -41,7 +41,8 @@ pub(crate) fn hit(links: &mut [Link], number: usize, chain: &Chain, rng: &mut Rn
         13 => metadata_bit(link, places, rng),
         14 => differing_region_table(link, rng),
         15 => cut(link, places, rng),
-        16 => grow(link, rng),
+        // Behind a tail that a replay brings back, junk would be taken for it.
+        16 => grow(link, chain.logs[number].is_none(), rng),
         17..19 => unreadable(link, places, rng),
         _ if youngest => named(link, places, rng),
         _ if rng.chance(50) => {
@@ -181,9 +182,9 @@ fn cut(link: &mut Link, places: &Places, rng: &mut Rng) -> String {
     format!("cut to {at:#x}")
 }
 
-fn grow(link: &mut Link, rng: &mut Rng) -> String {
+fn grow(link: &mut Link, junk: bool, rng: &mut Rng) -> String {
     let mut more = vec![0; rng.between(1, 3 * MIB) as usize];
-    if rng.chance(50) {
+    if junk && rng.chance(50) {
         rng.fill(&mut more);
     }
     link.bytes.extend_from_slice(&more);
