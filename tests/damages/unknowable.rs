@@ -22,6 +22,9 @@ use fixtures::vhdx::{Image, Kind, MIB, Places, region_table};
 
 use super::hit::Link;
 
+/// Bits of a BAT entry between its state and its place.
+const RESERVED_BITS: u64 = 0xF_FFF8;
+
 /// One link before and after.
 pub(crate) struct Spoilt<'a> {
     pub(crate) image: &'a Image,
@@ -111,6 +114,7 @@ impl Spoilt<'_> {
         let claims =
             |state: PayloadState| state == PayloadState::FULLY_PRESENT || state == PayloadState::PARTIALLY_PRESENT;
         match is {
+            _ if new & RESERVED_BITS != 0 => true,
             PayloadState::RESERVED => true,
             PayloadState::PARTIALLY_PRESENT if !differencing => true,
             // Which sectors are whose is as before; where this file's stand cannot be, or is claimed twice.
@@ -157,7 +161,7 @@ impl Spoilt<'_> {
         let Some(end) = start.checked_add(length) else { return false };
         let structures = [0..MIB, self.places.log.clone(), self.places.metadata.clone(), self.places.bat.clone()];
         let apart = |one: &Range<u64>| end <= one.start || one.end <= start;
-        entry & 0xF_FFF8 == 0 && start < self.size() && structures.iter().all(apart)
+        entry & RESERVED_BITS == 0 && start < self.size() && structures.iter().all(apart)
     }
 
     /// The BAT cannot be had at all.

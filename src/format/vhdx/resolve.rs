@@ -94,6 +94,8 @@ impl Vhdx {
         };
         let inferred = self.inferred_from.is_some_and(|from| disk.start >= from);
         let trust = if inferred { worse(trust, Trust::Doubtful(Code::MetadataInferred)) } else { trust };
+        // No writer sets reserved bits: something else was written over the entry, and its state is as good as none.
+        let trust = if entry.is_aligned() { trust } else { worse(trust, Trust::Doubtful(Code::BlockMisaligned)) };
         let has_parent = self.identity.kind == ContainerKind::Differencing;
         let whole = match entry.payload_state() {
             PayloadState::NotPresent if has_parent => Source::Parent,
@@ -135,6 +137,11 @@ impl Vhdx {
             Err(code) => return out.push(disk, Source::Lost(code), trust),
         };
         let data = self.claimed(entry, self.shape.block_size);
+        // An entry that leads onto a structure was never written so: that it is this state is not proven either.
+        let trust = match data {
+            Err(code @ Code::BlockOnStructure) => worse(trust, Trust::Doubtful(code)),
+            _ => trust,
+        };
         let sector_size = self.shape.logical_sector_size;
         let chunk_start = self.shape.chunk(block).saturating_mul(SECTORS_PER_CHUNK).saturating_mul(sector_size);
         let sector = |at: u64| at.saturating_sub(chunk_start).checked_div(sector_size).unwrap_or(0);

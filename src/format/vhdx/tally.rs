@@ -66,7 +66,12 @@ fn words(code: Code) -> (Severity, &'static str, &'static str, &'static str) {
     let lost = "what they should hold is lost";
     match code {
         Code::BlockPastEnd => (Severity::Error, "reaches past its end", "blocks reach past its end", lost),
-        Code::BlockMisaligned => (Severity::Error, "has reserved bits set", "entries have reserved bits set", lost),
+        Code::BlockMisaligned => (
+            Severity::Error,
+            "has reserved bits set",
+            "entries have reserved bits set",
+            "what they should hold is lost, and that they hold nothing is doubtful",
+        ),
         Code::BlockOnStructure => {
             (Severity::Error, "points onto a structure of the file", "entries point onto structures of the file", lost)
         }

@@ -165,6 +165,15 @@ impl Survey<'_> {
 
     fn payload(&mut self, block: u64, seen: &Seen) {
         let damage = match seen.entry.payload_state() {
+            PayloadState::NotPresent
+            | PayloadState::Undefined
+            | PayloadState::Zero
+            | PayloadState::Unmapped
+            | PayloadState::OldUnmapped
+                if !seen.entry.is_aligned() =>
+            {
+                Some(Code::BlockMisaligned)
+            }
             PayloadState::NotPresent | PayloadState::Undefined | PayloadState::Zero | PayloadState::Unmapped => return,
             PayloadState::OldUnmapped => Some(Code::BlockStateOldUnmapped),
             PayloadState::Reserved => Some(Code::BlockStateReserved),
