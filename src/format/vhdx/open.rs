@@ -44,10 +44,13 @@ impl Vhdx {
             Some(current) => replay(&image, &current.header, options.log_replay, &mut patches, &mut findings)?,
             None => LogState::Unknown,
         };
-        if let Some(current) = header.as_ref().filter(|current| current.is_alone && options.log_replay) {
-            doubt_unclaimed(&image, &current.header, &mut patches, &mut findings)?;
+        let mut log_doubt = Code::LogTorn;
+        if let Some(current) = header.as_ref().filter(|current| current.is_alone && options.log_replay)
+            && doubt_unclaimed(&image, &current.header, &mut patches, &mut findings)?
+        {
+            log_doubt = Code::LogUnclaimed;
         }
-        let file: File = Arc::new(patches.over(image, Code::LogTorn));
+        let file: File = Arc::new(patches.over(image, log_doubt));
 
         let (regions, regions_doubt) = regions(&file, &mut findings)?;
         let metadata = metadata::read(&file, &regions.metadata, &mut findings)?;
@@ -62,7 +65,7 @@ impl Vhdx {
             None => Some(Code::HeadersLost),
             Some(current) => current.is_log_ambiguous.then_some(Code::HeadersAmbiguous),
         };
-        let metadata_doubt = metadata.doubtful.then_some(Code::LogTorn);
+        let metadata_doubt = metadata.doubtful.then_some(log_doubt);
         let doubt = headers_doubt.or(regions_doubt).or(metadata_doubt);
         let mut structures = vec![0..1 << 20, regions.bat.clone(), regions.metadata.clone()];
         structures.extend(header.as_ref().and_then(|current| log_region(&current.header)));

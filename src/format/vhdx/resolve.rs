@@ -73,11 +73,12 @@ impl Vhdx {
 
     /// Where a claimed block of `length` bytes stands, or why it cannot stand there.
     pub(super) fn claimed(&self, entry: BatEntry, length: u64) -> std::result::Result<u64, Code> {
+        if !entry.is_aligned() {
+            return Err(Code::BlockMisaligned);
+        }
         let start = entry.file_offset();
         let end = start.checked_add(length).ok_or(Code::BlockPastEnd)?;
-        if !entry.is_aligned() {
-            Err(Code::BlockMisaligned)
-        } else if self.structures.iter().any(|s| s.start < end && start < s.end) {
+        if self.structures.iter().any(|s| s.start < end && start < s.end) {
             Err(Code::BlockOnStructure)
         } else if start >= self.file.size() {
             Err(Code::BlockPastEnd)

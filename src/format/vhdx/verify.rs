@@ -206,14 +206,14 @@ impl Survey<'_> {
             }
             return;
         }
-        // A bitmap that is cut is told by reading it.
-        if let Some(code) = self.claim(seen, MIB, 0) {
+        let described = self.vhdx.bytes_of_chunk(chunk);
+        let used = if needed { self.vhdx.bitmap_bytes(&described) } else { 0 };
+        if let Some(code) = self.claim(seen, MIB, used) {
             if needed {
                 self.tally.count(code, (BITMAP_ENTRY, seen.at), || seen.role.describe());
             }
             return;
         }
-        let described = self.vhdx.bytes_of_chunk(chunk);
         if described.start >= self.disk.end || self.disk.start >= described.end {
             return;
         }
@@ -260,6 +260,12 @@ impl Vhdx {
     fn bytes_of(&self, block: u64) -> u64 {
         let start = block.saturating_mul(self.shape.block_size);
         self.geometry.virtual_size.saturating_sub(start).min(self.shape.block_size)
+    }
+
+    /// Bytes of a sector bitmap that describe so many bytes of the disk.
+    fn bitmap_bytes(&self, described: &Range<u64>) -> u64 {
+        let length = described.end.saturating_sub(described.start);
+        length.checked_div(self.shape.logical_sector_size).unwrap_or(0).div_ceil(8)
     }
 
     fn bytes_of_chunk(&self, chunk: u64) -> Range<u64> {

@@ -31,7 +31,7 @@ const PAGE: u64 = 4096;
 const SCAN: u64 = 1 << 20;
 
 /// Marks as doubtful what entries of another LogGuid than that of `header`, whose twin does not hold, say otherwise than
-/// the file as `patches` leave it.
+/// the file as `patches` leave it. Returns whether anything is.
 ///
 /// # Errors
 /// When nothing can be read.
@@ -40,9 +40,9 @@ pub(in crate::format::vhdx) fn doubt_unclaimed(
     header: &Header,
     patches: &mut OverlayBuilder,
     findings: &mut Vec<Finding>,
-) -> Result<()> {
+) -> Result<bool> {
     if check_place(header).is_err() {
-        return Ok(());
+        return Ok(false);
     }
     let known = patches.clone();
     let doubted = match guids(file, header)? {
@@ -67,7 +67,7 @@ pub(in crate::format::vhdx) fn doubt_unclaimed(
                 .advise("look for a copy of the file; --accept-doubtful serves it as it lies"),
         );
     }
-    Ok(())
+    Ok(doubted)
 }
 
 /// The other LogGuids that sectors of the log bear. `None` where there are too many, or the log cannot be read as a whole.
