@@ -1,7 +1,7 @@
 //! Following the links from the youngest image to the base.
 
 use std::collections::BTreeSet;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -109,7 +109,7 @@ fn open_with(
     match opening.run(path) {
         Ok(disk) => {
             let chain = Chain { links: opening.links, findings: opening.findings, disk: Arc::new(disk) };
-            Ok(chain.verified(&(0..0), MAX_VERIFIED, &mut |_| {}))
+            Ok(chain.verified(&(0..0), MAX_VERIFIED, &mut |_| ControlFlow::Continue(())))
         }
         Err(error) => {
             let Opening { links, findings, candidates, unreadable, .. } = opening;

@@ -1,6 +1,6 @@
 //! The tables of all links, read as a whole: what only that can tell.
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
 use super::Chain;
 use crate::layer::{Doubted, MapDoubt, Verified};
@@ -12,17 +12,25 @@ const MAX_DOUBTS: usize = 1 << 18;
 impl Chain {
     /// The same chain, knowing what the tables of its links as a whole tell. Links whose tables take more than `longest`
     /// bytes are left out. Sector bitmaps are read where they describe bytes of `range`. `read` is told how many bytes of
-    /// tables were read.
+    /// tables were read, and may break it off.
     #[must_use]
-    pub(crate) fn verified(self, range: &Range<u64>, longest: u64, read: &mut dyn FnMut(u64)) -> Self {
+    pub(crate) fn verified(
+        self,
+        range: &Range<u64>,
+        longest: u64,
+        read: &mut dyn FnMut(u64) -> ControlFlow<()>,
+    ) -> Self {
         let mut findings: Vec<Finding> = Vec::new();
         let mut doubts = Vec::new();
         for (number, link) in (0u32..).zip(self.links()) {
             let mut of_link = Doubts::default();
-            let mut tell = |verified: Verified| match verified {
-                Verified::Finding(finding) => findings.push(finding.in_link(number, &link.path)),
-                Verified::Doubt(doubt) => of_link.add(doubt),
-                Verified::Read(bytes) => read(bytes),
+            let mut tell = |verified: Verified| {
+                match verified {
+                    Verified::Finding(finding) => findings.push(finding.in_link(number, &link.path)),
+                    Verified::Doubt(doubt) => of_link.add(doubt),
+                    Verified::Read(bytes) => return read(bytes),
+                }
+                ControlFlow::Continue(())
             };
             if link.layer.table_length() <= longest {
                 link.layer.verify(range.clone(), &mut tell);

@@ -12,6 +12,8 @@ pub(crate) enum Outcome {
     Well,
     /// Exit code 3: something that was read is lost or doubtful.
     NotWhole,
+    /// This exit code: a signal asked for the end, and what was known by then was told.
+    Stopped(u8),
 }
 
 impl Outcome {
@@ -31,6 +33,7 @@ impl Outcome {
         ExitCode::from(match self {
             Outcome::Well => 0,
             Outcome::NotWhole => 3,
+            Outcome::Stopped(code) => code,
         })
     }
 }

@@ -138,12 +138,7 @@ pub fn data_write_guid(image: &dyn ReadAt) -> Option<Guid> {
     current_header(image, &mut Vec::new()).and_then(|current| current.data_write_guid())
 }
 
-fn identity(
-    header: Option<&CurrentHeader>,
-    metadata: Metadata,
-    has_parent: bool,
-    creator: Option<String>,
-) -> Identity {
+fn identity(header: Option<&CurrentHeader>, metadata: Metadata, has_parent: bool, creator: Option<String>) -> Identity {
     let kind = match (has_parent, metadata.leave_blocks_allocated) {
         (true, _) => ContainerKind::Differencing,
         (false, true) => ContainerKind::Fixed,

@@ -1,6 +1,6 @@
 //! What a VHDX says of each range of the disk: BAT and sector bitmaps, read when they are needed.
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use super::bat::{BatEntry, BatShape, ENTRY_LENGTH, MIB, PayloadState, SECTORS_PER_CHUNK};
@@ -255,7 +255,7 @@ impl Layer for Vhdx {
         self.bat_in_use().end.saturating_sub(self.bat.start)
     }
 
-    fn verify(&self, disk: Range<u64>, tell: &mut dyn FnMut(Verified)) {
+    fn verify(&self, disk: Range<u64>, tell: &mut dyn FnMut(Verified) -> ControlFlow<()>) {
         verify::verify(self, disk, tell);
     }
 }
