@@ -45,6 +45,18 @@ impl Row {
     }
 }
 
+/// Nothing names the log any more, and it would change what the file tells.
+fn both_headers_lost() -> Row {
+    row("log: both headers are damaged", |forged| {
+        write(forged, |_| {});
+        header::OFFSETS.iter().for_each(|offset| forged.file(YOUNGEST).write_at(*offset, &[0; 4096]));
+    })
+    .shown_as_it_lies()
+    .codes(&["headers-lost"])
+    .exits(3, 0, 3, 0)
+    .doubtful(0..SIZE, "headers-lost")
+}
+
 /// Each part of the table.
 pub(crate) fn rows() -> Vec<Row> {
     let mut rows = vec![
@@ -75,6 +87,8 @@ pub(crate) fn rows() -> Vec<Row> {
         .codes(&["header-bad", "log-unclaimed"])
         .exits(3, 0, 3, 0)
         .doubtful(0..SIZE, "log-unclaimed"),
+        both_headers_lost(),
+        both_headers_lost().switches(&["--accept-doubtful"]).served(),
         row("log: only the first header bears no LogGuid, and is damaged", |forged| {
             write(forged, |log| log.in_both_headers = false);
             forged.file(YOUNGEST).write_at(header::OFFSETS[0], &[0; 4096]);
