@@ -1,5 +1,6 @@
 //! Headers, region tables, metadata.
 
+use fixtures::bytes::Bytes;
 use fixtures::damage::{Copies, Damage, ItemDamage, TableDamage};
 use fixtures::random::Rng;
 use fixtures::vhdx::header::Header;
@@ -132,6 +133,17 @@ fn metadata_items() -> Vec<Row> {
             .exits(3, 0, 3, 0)
             .lost_between("link-missing")
             .lost(3 * MIB..SIZE, "link-missing"),
+    );
+    rows.push(
+        row("HasParent is not set, and the parent locator names a parent", |forged| {
+            let mut file = forged.file(YOUNGEST);
+            let items = metadata::entries(&file, forged.chain.places[YOUNGEST].metadata.start);
+            let parameters = items.iter().find(|item| item.id == metadata::FILE_PARAMETERS).expect("the item");
+            file.write_at(parameters.item + 4, &0_u32.to_le_bytes());
+        })
+        .codes(&["metadata-item-bad"])
+        .exits(3, 0, 3, 0)
+        .doubtful(0..SIZE, "metadata-item-bad"),
     );
     rows.push(
         damaged(YOUNGEST, Damage::UnknownItem { required: true }).exits(1, 1, 1, 3).refused("required and not known"),

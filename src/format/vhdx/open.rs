@@ -65,7 +65,8 @@ impl Vhdx {
             None => Some(Code::HeadersLost),
             Some(current) => current.is_log_ambiguous.then_some(Code::HeadersAmbiguous),
         };
-        let metadata_doubt = metadata.doubtful.then_some(log_doubt);
+        let contradiction = metadata.is_contradictory.then_some(Code::MetadataItemBad);
+        let metadata_doubt = metadata.doubtful.then_some(log_doubt).or(contradiction);
         let doubt = headers_doubt.or(regions_doubt).or(metadata_doubt);
         let mut structures = vec![0..1 << 20, regions.bat.clone(), regions.metadata.clone()];
         structures.extend(header.as_ref().and_then(|current| log_region(&current.header)));
