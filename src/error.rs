@@ -47,6 +47,22 @@ pub enum ErrorKind {
     Usage,
 }
 
+impl ErrorKind {
+    /// The kind as it is written in reports: kebab-case, never changed.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            ErrorKind::Io => "io",
+            ErrorKind::Corrupt => "corrupt",
+            ErrorKind::Unsupported => "unsupported",
+            ErrorKind::NotFound => "not-found",
+            ErrorKind::Mismatch => "mismatch",
+            ErrorKind::Refused => "refused",
+            ErrorKind::Usage => "usage",
+        }
+    }
+}
+
 impl Error {
     /// An error of this kind with a plain sentence.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {

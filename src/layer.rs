@@ -1,6 +1,6 @@
 //! What one container file says of each range of the disk.
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
 use crate::bytes::Guid;
 use crate::error::Result;
@@ -155,10 +155,15 @@ pub trait Layer: Send + Sync {
     /// When nothing could be read at all.
     fn read_data(&self, extent: &Extent, buf: &mut [u8], faults: &mut Faults) -> Result<()>;
 
+    /// Bytes that [`verify`](Layer::verify) reads at least: those of the tables that serve all of the disk.
+    fn table_length(&self) -> u64 {
+        0
+    }
+
     /// Reads the tables of the image as a whole, and tells what only that can show. Tables that serve single ranges of the
     /// disk (sector bitmaps) are read where they serve bytes of `disk`. Costs what reading the tables costs; for formats
-    /// without tables nothing.
-    fn verify(&self, disk: Range<u64>, tell: &mut dyn FnMut(Verified)) {
+    /// without tables nothing. Ends early where `tell` breaks; what it has told by then is so.
+    fn verify(&self, disk: Range<u64>, tell: &mut dyn FnMut(Verified) -> ControlFlow<()>) {
         let _ = (disk, tell);
     }
 }

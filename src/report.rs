@@ -64,6 +64,14 @@ impl Finding {
         self
     }
 
+    /// Names the link of the chain and its file.
+    #[must_use]
+    pub fn in_link(mut self, link: u32, file: &std::path::Path) -> Self {
+        self.link = Some(link);
+        self.file = Some(file.display().to_string());
+        self
+    }
+
     /// Says what was expected and what was found.
     #[must_use]
     pub fn versus(mut self, expected: impl Into<String>, found: impl Into<String>) -> Self {
@@ -157,6 +165,8 @@ codes! {
     LogEmpty = "log-empty",
     /// A LogGuid is set, and no complete sequence bears it: what its entries were about to change is doubtful.
     LogTorn = "log-torn",
+    /// One header is damaged, and the log holds entries that the other does not know: what they would change is doubtful.
+    LogUnclaimed = "log-unclaimed",
     /// A log entry changes what no log may change.
     LogWritesForbiddenPlace = "log-writes-forbidden-place",
     /// The log cannot be read as far as it claims.

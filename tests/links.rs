@@ -37,7 +37,7 @@ fn chain(folder: &Path) -> Forged {
 }
 
 fn open(path: &Path, options: &ChainOptions) -> Result<Chain, Error> {
-    chain::open_judged(&HostFolders, path, options, &VolumeJudge)
+    chain::open_judged(&HostFolders, path, options, &VolumeJudge).map_err(|refusal| refusal.error)
 }
 
 /// Who holds which block of the disk: the link whose bytes stand there, or why they are not served; and what is doubted.
@@ -186,4 +186,46 @@ fn the_candidate_whose_files_hold_together_is_taken() {
     opened.disk().read_at(&mut bytes, 0, &mut faults).expect("a read");
     assert!(bytes == disk);
     assert!(faults.iter().all(|fault| fault.kind == FaultKind::Doubtful) && !faults.is_empty());
+}
+
+#[test]
+fn a_refusal_is_one_object_where_json_is_asked_for() {
+    use serde_json::{Value, json};
+    let folder = tempfile::tempdir().expect("a folder");
+    let forged = chain(folder.path());
+    let mut changed = forged.images[0].clone();
+    changed.data_write_guid = Rng::new(3).guid();
+    changed.write_to(&forged.files[0]).expect("an image is written");
+    let _untouched = Untouched::watch(&forged.files);
+    for command in ["info", "check"] {
+        let run = std::process::Command::new(env!("CARGO_BIN_EXE_vhdx-mount"))
+            .args([command, "--json"])
+            .arg(&forged.youngest)
+            .output()
+            .expect("the program runs");
+        assert_eq!(run.status.code(), Some(1));
+        assert!(String::from_utf8_lossy(&run.stderr).contains("its parent was not found"));
+        let report: Value = serde_json::from_slice(&run.stdout).expect("one object");
+        assert_eq!((&report["schema"], &report["complete"], &report["disk"]), (&json!(1), &json!(false), &Value::Null));
+        // Both children were opened, and what is wanted is the parent of the second one.
+        let paths: Vec<_> = report["links"].as_array().expect("links").iter().map(|link| &link["path"]).collect();
+        assert_eq!(paths, [&json!(forged.files[2]), &json!(forged.files[1])]);
+        let wanted = forged.images[0].data_write_guid.to_string().to_lowercase();
+        assert_eq!(report["links"][1]["parent"]["linkage"], json!(wanted));
+        let error = &report["error"];
+        assert_eq!((&error["kind"], &error["file"]), (&json!("not-found"), &json!(forged.files[1])));
+        assert!(error["advice"].as_str().is_some_and(|advice| advice.contains("--allow-mismatch")));
+        let candidate = &error["candidates"][0];
+        assert_eq!((&candidate["path"], &candidate["same_size"]), (&json!(forged.files[0]), &json!(true)));
+        assert_eq!((&report["findings"], &report["lost"]), (&json!([]), &json!([])));
+    }
+    // What goes wrong before any image is opened is told in the same way.
+    let run = std::process::Command::new(env!("CARGO_BIN_EXE_vhdx-mount"))
+        .args(["info", "--json", "--parent-dir", "/no such folder"])
+        .arg(&forged.youngest)
+        .output()
+        .expect("the program runs");
+    let report: Value = serde_json::from_slice(&run.stdout).expect("one object");
+    assert!(report["error"]["text"].as_str().is_some_and(|text| text.contains("no such folder")), "{report}");
+    assert_eq!((run.status.code(), &report["links"]), (Some(1), &json!([])));
 }

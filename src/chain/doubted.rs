@@ -1,6 +1,6 @@
 //! A layer of which parts of the map turned out to be doubtful.
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use crate::Faults;
@@ -75,7 +75,11 @@ impl Layer for DoubtedLayer {
         self.inner.read_data(extent, buf, faults)
     }
 
-    fn verify(&self, disk: Range<u64>, tell: &mut dyn FnMut(Verified)) {
+    fn table_length(&self) -> u64 {
+        self.inner.table_length()
+    }
+
+    fn verify(&self, disk: Range<u64>, tell: &mut dyn FnMut(Verified) -> ControlFlow<()>) {
         self.inner.verify(disk, tell);
     }
 }

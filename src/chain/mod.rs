@@ -2,8 +2,8 @@
 //!
 //! [`locate`] finds where a parent may be, [`link`] judges whether it is the one, [`evidence`] weighs what is not proven,
 //! [`open`](mod@open) follows the links from the youngest to the base, and [`disk`] is the merged result, resolved by
-//! [`map`] window by window. [`doubted`] marks what turns out to be doubtful later,
-//! and [`beside`] knows what the other files of the folder say about the chain.
+//! [`map`] window by window. [`verified`] reads the tables of all links as a whole, [`doubted`] marks what turns out to be
+//! doubtful by that, and [`beside`] knows what the other files of the folder say about the chain.
 
 pub mod beside;
 mod disk;
@@ -15,6 +15,7 @@ mod map;
 mod open;
 mod options;
 mod refusal;
+mod verified;
 mod window_cache;
 
 pub use disk::{Disk, DiskLink, Doubt};
@@ -23,6 +24,7 @@ pub use link::{Found, Link, LinkProof};
 pub use map::{MergedExtent, MergedSource};
 pub use open::{Chain, MAX_LINKS, open, open_judged};
 pub use options::{ChainOptions, Missing};
+pub use refusal::Refusal;
 
 pub(crate) use link::judge;
 pub(crate) use locate::components;

@@ -1,7 +1,7 @@
 //! Following the links from the youngest image to the base.
 
 use std::collections::BTreeSet;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::evidence::{DiskJudge, Evidence};
 use super::link::{Found, Link, LinkProof, judge};
 use super::locate::{Candidate, Locator};
 use super::options::{ChainOptions, Missing};
-use super::refusal;
+use super::refusal::{self, Refusal};
 use crate::error::Result;
 use crate::format::{self, Facts, FormatOptions};
 use crate::image::{FileId, ImageStore, OpenedImage, ReadAt};
@@ -27,6 +27,11 @@ pub const MAX_LINKS: usize = 1000;
 const MAX_WEIGHED: usize = 256;
 const MAX_TOLD: usize = 16;
 const MAX_TRIED: usize = 4;
+
+/// Tables of at most so many bytes are read as a whole when a chain is opened, so that what is wrong with them is told at
+/// once. A BAT of 1 MiB, without the entries of its sector bitmaps, is that of 256 GiB in blocks of 2 MiB, or of 4 TiB in
+/// blocks of 32 MiB. It costs less than a millisecond.
+const MAX_VERIFIED: u64 = (1 << 20) + (1 << 16);
 
 /// An open chain.
 pub struct Chain {
@@ -77,10 +82,11 @@ impl Chain {
 /// When the image or a parent cannot be read as one, or a parent is not found and nothing in `options` says how to go on.
 /// The error then says what was wanted, what was looked at, what speaks for each, and what to try.
 pub fn open(store: &dyn ImageStore, path: &Path, options: &ChainOptions) -> Result<Chain> {
-    open_with(store, path, options, None)
+    open_with(store, path, options, None).map_err(|refusal| refusal.error)
 }
 
-/// The same. Where no image is proven to be a parent, `disks` looks at what the merged disk is with each candidate.
+/// The same. Where no image is proven to be a parent, `disks` looks at what the merged disk is with each candidate. A
+/// refusal tells what was known by then.
 ///
 /// # Errors
 /// As [`open`](fn@open).
@@ -89,7 +95,7 @@ pub fn open_judged(
     path: &Path,
     options: &ChainOptions,
     disks: &dyn DiskJudge,
-) -> Result<Chain> {
+) -> std::result::Result<Chain, Box<Refusal>> {
     open_with(store, path, options, Some(disks))
 }
 
@@ -98,15 +104,18 @@ fn open_with(
     path: &Path,
     options: &ChainOptions,
     disks: Option<&dyn DiskJudge>,
-) -> Result<Chain> {
+) -> std::result::Result<Chain, Box<Refusal>> {
     let mut opening = Opening::new(store, options, disks);
-    // Absolute, so that messages and reports name the file wherever they are read.
-    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    opening.push(store.open_named(&path)?, Found::Opened, None)?;
-    opening.follow()?;
-    opening.findings.extend(beside::findings(store, &opening.links));
-    let disk = Arc::new(opening.disk()?);
-    Ok(Chain { links: opening.links, findings: opening.findings, disk })
+    match opening.run(path) {
+        Ok(disk) => {
+            let chain = Chain { links: opening.links, findings: opening.findings, disk: Arc::new(disk) };
+            Ok(chain.verified(&(0..0), MAX_VERIFIED, &mut |_| ControlFlow::Continue(())))
+        }
+        Err(error) => {
+            let Opening { links, findings, candidates, unreadable, .. } = opening;
+            Err(Box::new(Refusal { error, links, findings, candidates, unreadable }))
+        }
+    }
 }
 
 /// A parent that was found: where, its file, what proves it.
@@ -123,6 +132,9 @@ struct Opening<'a> {
     cut: bool,
     /// The last link's file and where its findings stand, where its metadata was inferred: its parent may know better.
     inferred: Option<(Arc<dyn ReadAt>, Range<usize>)>,
+    /// What was looked at for the parent that was not found.
+    candidates: Vec<Evidence>,
+    unreadable: Vec<(PathBuf, String)>,
 }
 
 impl<'a> Opening<'a> {
@@ -136,7 +148,18 @@ impl<'a> Opening<'a> {
             findings: Vec::new(),
             cut: false,
             inferred: None,
+            candidates: Vec::new(),
+            unreadable: Vec::new(),
         }
+    }
+
+    fn run(&mut self, path: &Path) -> Result<Disk> {
+        // Absolute, so that messages and reports name the file wherever they are read.
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        self.push(self.store.open_named(&path)?, Found::Opened, None)?;
+        self.follow()?;
+        self.findings.extend(beside::findings(self.store, &self.links));
+        self.disk()
     }
 
     /// Adds parents until there is a base, or until one is missing and the user said to go on without it.
@@ -222,10 +245,8 @@ impl<'a> Opening<'a> {
         self.findings.splice(findings, told);
     }
 
-    fn add(&mut self, mut finding: Finding, link: u32, file: &Path) {
-        finding.link = Some(link);
-        finding.file = Some(file.display().to_string());
-        self.findings.push(finding);
+    fn add(&mut self, finding: Finding, link: u32, file: &Path) {
+        self.findings.push(finding.in_link(link, file));
     }
 
     /// Whether the file is a link already.
@@ -270,7 +291,11 @@ impl<'a> Opening<'a> {
         }
         match self.options.missing {
             Missing::Lost => Ok(None),
-            Missing::Error => Err(refusal::no_parent(child, record, &rejected.unreadable, &evidence)),
+            Missing::Error => {
+                let error = refusal::no_parent(child, record, &rejected.unreadable, &evidence);
+                (self.candidates, self.unreadable) = (evidence, rejected.unreadable);
+                Err(error)
+            }
         }
     }
 

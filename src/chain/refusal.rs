@@ -3,8 +3,31 @@
 use std::path::{Path, PathBuf};
 
 use super::evidence::Evidence;
+use super::link::Link;
 use crate::error::{Error, ErrorKind};
 use crate::layer::ParentRecord;
+use crate::report::Finding;
+
+/// A chain that was not opened: why, and what was known by then.
+pub struct Refusal {
+    /// Why.
+    pub error: Error,
+    /// The links that were opened, from the youngest on. Where a parent is missing, it is that of the last one.
+    pub links: Vec<Link>,
+    /// What was found in them.
+    pub findings: Vec<Finding>,
+    /// Images that were looked at and are not proven to be the parent of the last link. The one that most speaks for comes
+    /// first.
+    pub candidates: Vec<Evidence>,
+    /// Files that were looked at and could not be read as an image, and why.
+    pub unreadable: Vec<(PathBuf, String)>,
+}
+
+impl std::fmt::Debug for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Refusal").field("error", &self.error).field("findings", &self.findings).finish_non_exhaustive()
+    }
+}
 
 /// Files that a refusal lists.
 const MAX_LISTED: usize = 20;

@@ -164,7 +164,9 @@ impl<'a> Walk<'a> {
     fn all(&mut self) {
         let mut folders = vec![(NodeId::ROOT, Vec::new())];
         let mut known = HashSet::from([NodeId::ROOT]);
-        while let Some((folder, path)) = folders.pop() {
+        while let Some((folder, path)) = folders.pop()
+            && !self.progress.is_stopped()
+        {
             let mut entries: Vec<DirEntry> = Vec::new();
             let listed = self.tree.read_dir(folder, From::Start, &mut |entry| {
                 entries.push(entry);
@@ -173,6 +175,9 @@ impl<'a> Walk<'a> {
             self.node(folder, TouchedKind::Folder, &path, listed.err());
             let mut below = Vec::new();
             for entry in entries {
+                if self.progress.is_stopped() {
+                    return;
+                }
                 let mut path = path.clone();
                 path.push(entry.name);
                 match entry.kind {
@@ -285,7 +290,7 @@ impl<'a> Walk<'a> {
     /// Reads a stretch to learn what of it is lost and doubtful.
     fn read(&mut self, node: NodeId, range: &Range<u64>, damage: &mut Damage) {
         let mut at = range.start;
-        while at < range.end {
+        while at < range.end && !self.progress.is_stopped() {
             let buf = head(&mut self.buf, range.end.saturating_sub(at));
             let wanted = at..at.saturating_add(len_u64(buf));
             let mut faults = Faults::new();

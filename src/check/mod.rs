@@ -1,6 +1,6 @@
 //! Reads all that a chain claims, and tells what is lost, what is doubtful, and which files that touches.
 //!
-//! In this order: the tables of each link ([`mod@tables`]), the payload of the merged disk ([`payload`]), the files of its volumes
+//! In this order: the tables of each link, the payload of the merged disk ([`payload`]), the files of its volumes
 //! ([`files`]). [`triage`] sorts what was found by where it has to be mended, [`mod@report`] writes it down.
 
 mod files;
@@ -8,10 +8,9 @@ mod payload;
 mod progress;
 mod ranges;
 mod report;
-mod tables;
 mod triage;
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
 pub use files::{Touched, TouchedFile, TouchedKind};
 pub use progress::{Phase, Progress};
@@ -62,10 +61,14 @@ pub struct Checked {
     pub bytes_read: u64,
     /// Every byte of the disk and all tables were looked at, and everything that was found is told.
     pub complete: bool,
+    /// Where it was stopped before its end: all bytes of the range before this one were looked at.
+    pub stopped_at: Option<u64>,
 }
 
 /// Checks a chain. Open it with [`Doubt::Accept`](crate::chain::Doubt::Accept): where doubtful bytes are refused they count
 /// as lost.
+///
+/// Where [`Progress::stop`] is set meanwhile, it ends soon, with what was found by then.
 ///
 /// # Errors
 /// When the range does not lie on the disk, or the map of an image contradicts itself. Damage is no error.
@@ -77,7 +80,11 @@ pub fn check(chain: Chain, options: &CheckOptions, progress: &Progress) -> Resul
         return Err(Error::new(ErrorKind::Usage, text));
     }
     progress.begin(Phase::Tables, 0);
-    let chain = tables::verify(chain, &range, progress);
+    let chain = chain.verified(&range, u64::MAX, &mut |bytes| {
+        progress.read(bytes);
+        progress.advance(bytes);
+        if progress.is_stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
     let options = CheckOptions { range: range.clone(), ..options.clone() };
     let found = payload::read(&chain, &options, progress)?;
     let unreadable = found.host_findings(&chain);
@@ -85,7 +92,8 @@ pub fn check(chain: Chain, options: &CheckOptions, progress: &Progress) -> Resul
     progress.begin(Phase::Files, 0);
     let inventory = Inventory::take(chain, &FsOptions { metafiles: true, raw_encrypted: true });
     let files = files::touched(&inventory, &found.lost, &found.doubtful, progress);
-    let whole = options.payload && range == (0..size);
+    let stopped_at = progress.is_stopped().then(|| progress.position().clamp(range.start, range.end));
+    let whole = options.payload && range == (0..size) && stopped_at.is_none();
     let told = [&found.lost, &found.doubtful, &found.hidden_lost, &found.hidden_doubtful].iter().all(|r| r.is_whole());
     Ok(Checked {
         complete: whole && told && files.is_whole(),
@@ -97,6 +105,7 @@ pub fn check(chain: Chain, options: &CheckOptions, progress: &Progress) -> Resul
         hidden_doubtful: found.hidden_doubtful,
         files,
         bytes_read: progress.bytes_read(),
+        stopped_at,
     })
 }
 

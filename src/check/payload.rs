@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::progress::{Phase, Progress};
 use super::ranges::{DiskRange, Ranges};
-use super::{CheckOptions, head, length, subtract, tables, united};
+use super::{CheckOptions, head, length, subtract, united};
 use crate::bytes::len_u64;
 use crate::chain::{Chain, Disk, Link, MergedExtent, MergedSource};
 use crate::error::{Error, ErrorKind, Result};
@@ -47,7 +47,7 @@ impl Found {
             let (why, advice) = unreadable(code)?;
             let text = format!("{why}: {} bytes of payload are lost", what.bytes);
             let finding = Finding::new(code, Severity::Error, text).at("payload", what.first).advise(advice);
-            Some(tables::in_link(finding, number, &link.path))
+            Some(finding.in_link(number, &link.path))
         };
         self.unreadable.iter().filter_map(finding).collect()
     }
@@ -129,6 +129,10 @@ impl Reading<'_> {
         let mut buf = vec![0; usize::try_from(READ).unwrap_or(0)];
         while let Some(piece) = self.take() {
             let read = self.piece(&piece, &mut buf);
+            if self.progress.is_stopped() {
+                // The piece stays under way: a later check goes on from its start.
+                return;
+            }
             self.progress.advance(length(&piece));
             self.progress.piece_ends(piece.start);
             if let Err(error) = read {
@@ -140,6 +144,9 @@ impl Reading<'_> {
 
     /// The next piece that nobody has begun.
     fn take(&self) -> Option<Range<u64>> {
+        if self.progress.is_stopped() {
+            return None;
+        }
         let piece_end = |start: u64| {
             let number = start.checked_div(PIECE).unwrap_or(0);
             number.saturating_add(1).saturating_mul(PIECE).min(self.end)
@@ -187,7 +194,7 @@ impl Reading<'_> {
             return self.note(&faults, None, None);
         };
         let mut into = 0;
-        while into < length(&extent.disk) {
+        while into < length(&extent.disk) && !self.progress.is_stopped() {
             let part = head(buf, length(&extent.disk).saturating_sub(into));
             let mut faults = Faults::new();
             self.disk.read_extent(extent, into, part, &mut faults);
@@ -239,7 +246,7 @@ impl Reading<'_> {
             Source::Data { file_offset } if self.options.payload => {
                 let place = file_offset.saturating_add(part.start.saturating_sub(extent.disk.start));
                 let mut into = 0;
-                while into < length(part) {
+                while into < length(part) && !self.progress.is_stopped() {
                     let piece = head(buf, length(part).saturating_sub(into));
                     let start = part.start.saturating_add(into);
                     let disk = start..start.saturating_add(len_u64(piece));

@@ -1,8 +1,8 @@
 //! How far a check has come, for whoever wants to show it.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What a check is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +24,7 @@ pub struct Progress {
     bytes_read: AtomicU64,
     /// Starts of the pieces of the disk that are being read, and the end of all that were begun.
     under_way: Mutex<(BTreeSet<u64>, u64)>,
+    stop: Arc<AtomicBool>,
 }
 
 impl Progress {
@@ -54,6 +55,16 @@ impl Progress {
 
     pub(super) fn piece_ends(&self, start: u64) {
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner).0.remove(&start);
+    }
+
+    /// Set it, and the check stops soon, with what it has found by then.
+    #[must_use]
+    pub fn stop(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.stop)
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
     }
 
     /// What the check is doing.

@@ -13,6 +13,7 @@ pub fn report(checked: &Checked) -> Value {
     let Some(fields) = report.as_object_mut() else { return report };
     let more = [
         ("complete", json!(checked.complete)),
+        ("stopped_at", json!(checked.stopped_at)),
         ("range", json!({ "offset": checked.range.start, "length": length(&checked.range) })),
         ("findings", json!(checked.findings())),
         ("lost", ranges(&checked.lost)),

@@ -50,7 +50,7 @@ At the mount point:
   volume-N/      its files, where the file system is NTFS
   report.json    what info --json prints
 
-Exit codes: 0 all well, 1 an error, 2 wrong usage, 3 done, but something that was read is lost or doubtful.";
+Exit codes: 0 all well, 1 an error, 2 wrong usage, 3 done, but something that was read is lost or doubtful; 130, 143 stopped by Ctrl-C, SIGTERM.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {

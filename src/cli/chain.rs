@@ -1,5 +1,6 @@
 //! Opening the chain that the arguments name.
 
+use std::io::Write;
 use std::path::Path;
 
 use mount_api::Time;
@@ -7,7 +8,7 @@ use vhdx_mount::chain::{self, Chain, ChainOptions, Doubt, Missing};
 use vhdx_mount::format::FormatOptions;
 use vhdx_mount::fs::FsOptions;
 use vhdx_mount::image::HostFolders;
-use vhdx_mount::namespace::{Inventory, VolumeJudge};
+use vhdx_mount::namespace::{Inventory, VolumeJudge, refused};
 
 use super::args::{ChainArgs, MissingArg};
 use super::assumption;
@@ -52,6 +53,22 @@ fn open_with(image: &Path, args: &ChainArgs, doubt: Doubt) -> Result<Chain, Fail
 /// Opens the chain and what is on its disk.
 pub(crate) fn take_inventory(image: &Path, args: &ChainArgs, shown: &FsOptions) -> Result<Inventory, Failure> {
     Ok(Inventory::take(open(image, args)?, shown))
+}
+
+/// For `--json`: prints what is known of a chain that was not opened, and hands the failure on.
+pub(crate) fn print_refusal<T>(opened: Result<T, Failure>, json: bool) -> Result<T, Failure> {
+    if let Err(failure) = &opened
+        && json
+    {
+        let report = match &failure.refusal {
+            Some(refusal) => refused(refusal),
+            None => refused(&failure.as_refusal()),
+        };
+        let text = serde_json::to_string_pretty(&report).unwrap_or_default();
+        // That nobody reads it is no news: the failure itself is told on stderr.
+        let _ = writeln!(anstream::stdout().lock(), "{text}");
+    }
+    opened
 }
 
 /// When an image was last changed; 0 where the host does not say.

@@ -11,6 +11,7 @@ use super::escape::escape;
 use super::outcome::{Failure, Outcome};
 use super::progress_line;
 use super::say::{BOLD, DIM, GREEN, RED, YELLOW};
+use super::stop::Asked;
 use super::units::size;
 use super::{chain, info};
 
@@ -19,13 +20,14 @@ const FEW: usize = 30;
 
 /// Checks the chain and says what it came to.
 pub(crate) fn run(args: &CheckArgs, verbosity: &Verbosity) -> Result<Outcome, Failure> {
-    let chain = chain::open_to_check(&args.chain, &args.how)?;
+    let chain = chain::print_refusal(chain::open_to_check(&args.chain, &args.how), args.json)?;
     let options = CheckOptions {
         range: args.range.clone().unwrap_or(0..u64::MAX),
         payload: !args.structures,
         all_links: args.all_links,
     };
     let progress = Progress::default();
+    let asked = Asked::watch(&progress.stop());
     let checked = progress_line::with(&progress, verbosity, || check(chain, &options, &progress))?;
     let mut out = anstream::stdout().lock();
     let told = if args.json {
@@ -33,7 +35,11 @@ pub(crate) fn run(args: &CheckArgs, verbosity: &Verbosity) -> Result<Outcome, Fa
     } else {
         show(&mut out, &checked, verbosity)
     };
-    Outcome::of_output(told.and_then(|()| out.flush()), checked.is_well())
+    let outcome = Outcome::of_output(told.and_then(|()| out.flush()), checked.is_well())?;
+    Ok(match asked.exit_code().filter(|_| checked.stopped_at.is_some()) {
+        Some(code) => Outcome::Stopped(code),
+        None => outcome,
+    })
 }
 
 fn show(out: &mut impl Write, checked: &Checked, verbosity: &Verbosity) -> io::Result<()> {
@@ -146,6 +152,14 @@ fn area(out: &mut impl Write, triage: &Triage) -> io::Result<()> {
 
 fn verdict(out: &mut impl Write, checked: &Checked) -> io::Result<()> {
     let (start, end) = (checked.range.start, checked.range.end);
+    if let Some(at) = checked.stopped_at {
+        let findings = if checked.is_well() { "nothing is wrong as far as was looked" } else { "not all is well" };
+        let next = if at < end { format!("go on with --range {at}..{end}") } else { "not all files were".to_owned() };
+        let what = format!(
+            "{YELLOW}Stopped{YELLOW:#}: this report is partial, and {findings}. Bytes {start} to {at} of the disk were looked at; {next}."
+        );
+        return writeln!(out, "{what} {DIM}({} of tables and payload read){DIM:#}", size(checked.bytes_read));
+    }
     let what = match (checked.complete, checked.is_well()) {
         (true, true) => format!("{GREEN}All is well{GREEN:#}: every byte of the disk was read."),
         (true, false) => {

@@ -18,7 +18,8 @@ use super::units::size;
 
 /// Opens the chain and describes it.
 pub(crate) fn run(args: &InfoArgs, verbosity: &Verbosity) -> Result<Outcome, Failure> {
-    let inventory = chain::take_inventory(&args.chain, &args.how, &FsOptions::default())?;
+    let opened = chain::take_inventory(&args.chain, &args.how, &FsOptions::default());
+    let inventory = chain::print_refusal(opened, args.json)?;
     let mut out = anstream::stdout().lock();
     let told = if args.json {
         let json = serde_json::to_string_pretty(&report(&inventory)).unwrap_or_default();

@@ -19,6 +19,7 @@ mod paths;
 mod progress_line;
 mod say;
 mod scan;
+mod stop;
 mod units;
 #[cfg(any(test, not(target_os = "linux")))]
 mod windows_names;

@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use vhdx_mount::ErrorKind;
+use vhdx_mount::chain::Refusal;
+use vhdx_mount::{Error, ErrorKind};
 
 /// What a run that did its work came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,6 +12,8 @@ pub(crate) enum Outcome {
     Well,
     /// Exit code 3: something that was read is lost or doubtful.
     NotWhole,
+    /// This exit code: a signal asked for the end, and what was known by then was told.
+    Stopped(u8),
 }
 
 impl Outcome {
@@ -30,6 +33,7 @@ impl Outcome {
         ExitCode::from(match self {
             Outcome::Well => 0,
             Outcome::NotWhole => 3,
+            Outcome::Stopped(code) => code,
         })
     }
 }
@@ -41,12 +45,14 @@ pub(crate) struct Failure {
     pub(crate) message: String,
     pub(crate) details: Vec<String>,
     pub(crate) advice: Option<String>,
+    /// Where it is a chain that was not opened: what is known of it.
+    pub(crate) refusal: Option<Box<Refusal>>,
 }
 
 impl Failure {
     /// Exit code 1.
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Failure { usage: false, message: message.into(), details: Vec::new(), advice: None }
+        Failure { usage: false, message: message.into(), details: Vec::new(), advice: None, refusal: None }
     }
 
     /// Exit code 2.
@@ -70,11 +76,38 @@ pub(crate) fn causes(error: &dyn std::error::Error) -> Vec<String> {
     causes.map(|cause| format!("because: {cause}")).collect()
 }
 
-impl From<vhdx_mount::Error> for Failure {
-    fn from(error: vhdx_mount::Error) -> Self {
-        let details = error.details().iter().cloned().chain(causes(&error)).collect();
+impl From<&Error> for Failure {
+    fn from(error: &Error) -> Self {
+        let details = error.details().iter().cloned().chain(causes(error)).collect();
         let advice = error.advice().map(ToOwned::to_owned);
-        Failure { usage: error.kind() == ErrorKind::Usage, message: error.to_string(), details, advice }
+        let usage = error.kind() == ErrorKind::Usage;
+        Failure { usage, message: error.to_string(), details, advice, refusal: None }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure::from(&error)
+    }
+}
+
+impl From<Box<Refusal>> for Failure {
+    fn from(refusal: Box<Refusal>) -> Self {
+        let failure = Failure::from(&refusal.error);
+        Failure { refusal: Some(refusal), ..failure }
+    }
+}
+
+impl Failure {
+    /// What there is to say of the chain, for reports: a refusal of the library's, or one that came before it.
+    pub(crate) fn as_refusal(&self) -> Refusal {
+        let kind = if self.usage { ErrorKind::Usage } else { ErrorKind::Refused };
+        let error = self.details.iter().fold(Error::new(kind, &self.message), |error, line| error.detail(line));
+        let error = match &self.advice {
+            Some(advice) => error.advise(advice),
+            None => error,
+        };
+        Refusal { error, links: Vec::new(), findings: Vec::new(), candidates: Vec::new(), unreadable: Vec::new() }
     }
 }
 

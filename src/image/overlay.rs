@@ -51,7 +51,7 @@ const LEADING: u64 = 8;
 const PAGE: u64 = 4096;
 
 /// Collects patches, in the order in which they would have been written.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct OverlayBuilder {
     patches: BTreeMap<u64, Patched>,
     doubtful: Vec<Range<u64>>,

@@ -7,7 +7,7 @@ use super::inventory::{Inventory, Volume};
 use crate::chain::{Link, LinkProof};
 
 /// The version of the object. It changes when a reader of the old one could be misled.
-const SCHEMA: u32 = 1;
+pub(super) const SCHEMA: u32 = 1;
 
 /// The report of an opened disk, as far as opening it has told: `complete` is `false`, for only `check` reads everything.
 #[must_use]
@@ -37,7 +37,7 @@ pub fn report(inventory: &Inventory) -> Value {
     })
 }
 
-fn link_object(number: u32, link: &Link) -> Value {
+pub(super) fn link_object(number: u32, link: &Link) -> Value {
     let (identity, geometry) = (link.layer.identity(), link.layer.geometry());
     let guid = |guid: Option<crate::bytes::Guid>| guid.map(|guid| guid.to_string());
     json!({

@@ -8,7 +8,7 @@ use super::bat::{BatShape, ENTRY_LENGTH};
 use super::file_type_identifier::{self, FileTypeIdentifier};
 use super::header::{self, Current, Header};
 use super::infer::{self, Completed};
-use super::log::{LogState, is_right_as_it_lies, log_region, replay};
+use super::log::{LogState, doubt_unclaimed, is_right_as_it_lies, log_region, replay};
 use super::lost_updates;
 use super::metadata::{self, Metadata};
 use super::ownership::Ownership;
@@ -41,10 +41,16 @@ impl Vhdx {
         let header = current_header(&image, &mut findings);
         let mut patches = OverlayBuilder::default();
         let log_state = match &header {
-            Some(header) => replay(&image, header, options.log_replay, &mut patches, &mut findings)?,
+            Some(current) => replay(&image, &current.header, options.log_replay, &mut patches, &mut findings)?,
             None => LogState::Unknown,
         };
-        let file: File = Arc::new(patches.over(image, Code::LogTorn));
+        let mut log_doubt = Code::LogTorn;
+        if let Some(current) = header.as_ref().filter(|current| current.is_alone && options.log_replay)
+            && doubt_unclaimed(&image, &current.header, &mut patches, &mut findings)?
+        {
+            log_doubt = Code::LogUnclaimed;
+        }
+        let file: File = Arc::new(patches.over(image, log_doubt));
 
         let (regions, regions_doubt) = regions(&file, &mut findings)?;
         let metadata = metadata::read(&file, &regions.metadata, &mut findings)?;
@@ -55,11 +61,15 @@ impl Vhdx {
         check_bat_length(&shape, &regions.bat, &mut findings);
 
         let first_region = regions.bat.start.min(regions.metadata.start);
-        let headers_doubt = header.is_none().then_some(Code::HeadersLost);
-        let metadata_doubt = metadata.doubtful.then_some(Code::LogTorn);
+        let headers_doubt = match &header {
+            None => Some(Code::HeadersLost),
+            Some(current) => current.is_log_ambiguous.then_some(Code::HeadersAmbiguous),
+        };
+        let contradiction = metadata.is_contradictory.then_some(Code::MetadataItemBad);
+        let metadata_doubt = metadata.doubtful.then_some(log_doubt).or(contradiction);
         let doubt = headers_doubt.or(regions_doubt).or(metadata_doubt);
         let mut structures = vec![0..1 << 20, regions.bat.clone(), regions.metadata.clone()];
-        structures.extend(header.as_ref().and_then(log_region));
+        structures.extend(header.as_ref().and_then(|current| log_region(&current.header)));
         structures.extend(regions.unknown.iter().map(|region| region.file.clone()));
         let mut vhdx = Vhdx {
             geometry,
@@ -73,7 +83,7 @@ impl Vhdx {
             tables: Cached::new(Arc::clone(&file), CACHED_PAGES),
             file,
         };
-        if headers_doubt.is_some() && regions_doubt.or(metadata_doubt).is_none() {
+        if header.is_none() && regions_doubt.or(metadata_doubt).is_none() {
             vhdx.judge_without_header(first_region, &mut findings);
         }
         if log_state == LogState::Torn
@@ -113,8 +123,8 @@ pub fn identify(image: &Arc<dyn ReadAt>) -> Option<Identity> {
     let creator = creator(image, &mut findings);
     let header = current_header(image, &mut findings);
     let mut patches = OverlayBuilder::default();
-    if let Some(header) = &header {
-        replay(image, header, true, &mut patches, &mut findings).ok()?;
+    if let Some(current) = &header {
+        replay(image, &current.header, true, &mut patches, &mut findings).ok()?;
     }
     let file: File = Arc::new(patches.over(Arc::clone(image), Code::LogTorn));
     let (regions, _) = regions(&file, &mut findings).ok()?;
@@ -126,10 +136,10 @@ pub fn identify(image: &Arc<dyn ReadAt>) -> Option<Identity> {
 /// What a child records of a VHDX: its DataWriteGuid, which stands in the current header. Reads nothing else.
 #[must_use]
 pub fn data_write_guid(image: &dyn ReadAt) -> Option<Guid> {
-    current_header(image, &mut Vec::new()).map(|header| header.data_write_guid)
+    current_header(image, &mut Vec::new()).and_then(|current| current.data_write_guid())
 }
 
-fn identity(header: Option<&Header>, metadata: Metadata, has_parent: bool, creator: Option<String>) -> Identity {
+fn identity(header: Option<&CurrentHeader>, metadata: Metadata, has_parent: bool, creator: Option<String>) -> Identity {
     let kind = match (has_parent, metadata.leave_blocks_allocated) {
         (true, _) => ContainerKind::Differencing,
         (false, true) => ContainerKind::Fixed,
@@ -138,8 +148,8 @@ fn identity(header: Option<&Header>, metadata: Metadata, has_parent: bool, creat
     Identity {
         format: "VHDX",
         kind,
-        data_write_guid: header.map(|header| header.data_write_guid),
-        file_write_guid: header.map(|header| header.file_write_guid),
+        data_write_guid: header.and_then(CurrentHeader::data_write_guid),
+        file_write_guid: header.map(|current| current.header.file_write_guid),
         disk_id: metadata.disk_id,
         creator,
         parent: has_parent.then(|| metadata.parent.unwrap_or_default()),
@@ -179,8 +189,26 @@ fn creator(image: &dyn ReadAt, findings: &mut Vec<Finding>) -> Option<String> {
     identifier.creator
 }
 
+/// The header that counts, and what the other one has to say about it.
+struct CurrentHeader {
+    header: Header,
+    /// The other one does not hold: it may have been the newer one.
+    is_alone: bool,
+    /// The other one holds, has the same sequence number, and tells of another log.
+    is_log_ambiguous: bool,
+    /// The other one holds, has the same sequence number, and bears another DataWriteGuid.
+    is_identity_ambiguous: bool,
+}
+
+impl CurrentHeader {
+    /// What a child records of the image, if that is known.
+    fn data_write_guid(&self) -> Option<Guid> {
+        (!self.is_identity_ambiguous).then_some(self.header.data_write_guid)
+    }
+}
+
 /// The current header; `None`, and a finding, where neither holds.
-fn current_header(image: &dyn ReadAt, findings: &mut Vec<Finding>) -> Option<Header> {
+fn current_header(image: &dyn ReadAt, findings: &mut Vec<Finding>) -> Option<CurrentHeader> {
     let headers = header::OFFSETS
         .map(|offset| structure(image, offset, header::LENGTH, &mut false).and_then(|bytes| Header::parse(&bytes)));
     let chosen = header::current(&headers);
@@ -188,34 +216,44 @@ fn current_header(image: &dyn ReadAt, findings: &mut Vec<Finding>) -> Option<Hea
         if let Err(broken) = header
             && chosen != Current::None
         {
-            findings.push(broken.finding(
-                Code::HeaderBad,
-                Severity::Warning,
-                (name, offset),
-                "the other header is used",
-            ));
+            let place = (name, offset);
+            findings.push(broken.finding(Code::HeaderBad, Severity::Warning, place, "the other header is used"));
         }
     }
-    if chosen == Current::Ambiguous {
-        let text = "both headers hold and bear the same sequence number, yet differ; the first is used";
-        findings.push(
-            Finding::new(Code::HeadersAmbiguous, Severity::Warning, text).at(header::NAMES[0], header::OFFSETS[0]),
-        );
+    let is_alone = headers.iter().any(std::result::Result::is_err);
+    let (mut is_log_ambiguous, mut is_identity_ambiguous) = (false, false);
+    if let (Current::Ambiguous, [Ok(first), Ok(second)]) = (&chosen, &headers) {
+        let log = |header: &Header| (header.log_guid, header.log_version, header.log_offset, header.log_length);
+        is_log_ambiguous = log(first) != log(second);
+        is_identity_ambiguous = first.data_write_guid != second.data_write_guid;
+        findings.push(ambiguous(is_log_ambiguous));
     }
     let [first, second] = headers;
-    match chosen {
+    let header = match chosen {
         Current::Is(1) => second.ok(),
         Current::Is(_) | Current::Ambiguous => first.ok(),
         Current::None => {
-            let text = "neither header holds: whether a log must be replayed is not known, so all tables are used as they lie and all they tell is doubtful; nor is known what a child would record of this image";
-            findings.push(
-                Finding::new(Code::HeadersLost, Severity::Error, text)
-                    .at("both headers", header::OFFSETS[0])
-                    .advise("look for a copy of the file; --accept-doubtful serves it as it lies"),
-            );
+            findings.push(headers_lost());
             None
         }
-    }
+    };
+    header.map(|header| CurrentHeader { header, is_alone, is_log_ambiguous, is_identity_ambiguous })
+}
+
+fn ambiguous(is_log_ambiguous: bool) -> Finding {
+    let text = "both headers hold and bear the same sequence number, yet differ; the first is used";
+    let (severity, more) = match is_log_ambiguous {
+        true => (Severity::Error, ", and all is doubtful, for they tell of different logs"),
+        false => (Severity::Warning, ""),
+    };
+    Finding::new(Code::HeadersAmbiguous, severity, format!("{text}{more}")).at(header::NAMES[0], header::OFFSETS[0])
+}
+
+fn headers_lost() -> Finding {
+    let text = "neither header holds: whether a log must be replayed is not known, so all tables are used as they lie and all they tell is doubtful; nor is known what a child would record of this image";
+    Finding::new(Code::HeadersLost, Severity::Error, text)
+        .at("both headers", header::OFFSETS[0])
+        .advise("look for a copy of the file; --accept-doubtful serves it as it lies")
 }
 
 /// The region table, and why it is doubtful, if it is.
@@ -239,12 +277,9 @@ fn regions(file: &dyn ReadAt, findings: &mut Vec<Finding>) -> Result<(RegionTabl
     if let [Ok(first), Ok(second)] = &tables
         && first != second
     {
-        let text = "both region tables hold and differ; the first is used";
-        findings.push(
-            Finding::new(Code::RegionTablesDiffer, Severity::Warning, text)
-                .at(region_table::NAMES[0], region_table::OFFSETS[0])
-                .versus(format!("{first:?}"), format!("{second:?}")),
-        );
+        let (table, doubt) = choose(file, first, second, findings);
+        refuse_unknown(&table, findings)?;
+        return Ok((table, doubt.or(doubtful.then_some(Code::LogTorn))));
     }
     let [first, second] = tables;
     match first.or_else(|first| second.map_err(|_| first)) {
@@ -254,6 +289,44 @@ fn regions(file: &dyn ReadAt, findings: &mut Vec<Finding>) -> Result<(RegionTabl
         }
         Err(broken) => Ok((inferred_regions(file, &broken, findings)?, Some(Code::RegionTablesLost))),
     }
+}
+
+/// One of two region tables that both hold and differ. Where they place BAT or metadata differently, all is doubtful.
+fn choose(
+    file: &dyn ReadAt,
+    first: &RegionTable,
+    second: &RegionTable,
+    findings: &mut Vec<Finding>,
+) -> (RegionTable, Option<Code>) {
+    let places = |table: &RegionTable| (table.bat.clone(), table.metadata.clone());
+    let starts = |table: &RegionTable| (table.bat.start, table.metadata.start);
+    let same = places(first) == places(second);
+    let inferred = (!same).then(|| search::regions(file)).flatten();
+    let (mut table, other, name) = match inferred {
+        Some(found) if starts(&found) == starts(second) => (second.clone(), first, "the second"),
+        _ => (first.clone(), second, "the first"),
+    };
+    // What either requires is required.
+    let more = other.unknown.iter().filter(|region| !table.unknown.contains(region)).cloned().collect::<Vec<_>>();
+    table.unknown.extend(more);
+    let (severity, text) = if same {
+        (
+            Severity::Warning,
+            format!("both region tables hold and differ in other regions than BAT and metadata; {name} is used"),
+        )
+    } else {
+        let text = "both region tables hold and place BAT or metadata differently: nothing proves which one is right";
+        (Severity::Error, format!("{text}; {name} is used, and all that it leads to is doubtful"))
+    };
+    let finding = Finding::new(Code::RegionTablesDiffer, severity, text)
+        .at(region_table::NAMES[0], region_table::OFFSETS[0])
+        .versus(format!("{first:?}"), format!("{second:?}"));
+    findings.push(if same {
+        finding
+    } else {
+        finding.advise("look for a copy of the file; --accept-doubtful serves what was chosen")
+    });
+    (table, (!same).then_some(Code::RegionTablesDiffer))
 }
 
 /// The regions, found by what stands in them.

@@ -1,6 +1,6 @@
 //! Which places of a file belong to a structure or a block: the whole BAT, read once.
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
 use super::bat::{BatEntry, MIB, PayloadState};
 use super::claims::Claims;
@@ -30,17 +30,22 @@ impl Ownership {
         let mut claims = Claims::of_file(size);
         vhdx.structures.iter().for_each(|structure| claims.claim(structure.clone()));
         let mut flawless = true;
-        let unread = verify::entries(vhdx, &mut |_| {}, &mut |seen, _| match vhdx.claim_of(seen.entry, seen.role) {
-            Claim::Nothing => {}
-            Claim::Nonsense => flawless = false,
-            Claim::Block(length) => match vhdx.claimed(seen.entry, length) {
-                Ok(start) => {
-                    let end = start.saturating_add(length);
-                    flawless &= end <= size;
-                    claims.claim(start..end);
-                }
-                Err(_) => flawless = false,
-            },
+        let mut unread = Vec::new();
+        let go_on = ControlFlow::Continue(());
+        let _ = verify::entries(vhdx, &mut |_| go_on, &mut unread, &mut |seen, _| {
+            match vhdx.claim_of(seen.entry, seen.role) {
+                Claim::Nothing => {}
+                Claim::Nonsense => flawless = false,
+                Claim::Block(length) => match vhdx.claimed(seen.entry, length) {
+                    Ok(start) => {
+                        let end = start.saturating_add(length);
+                        flawless &= end <= size;
+                        claims.claim(start..end);
+                    }
+                    Err(_) => flawless = false,
+                },
+            }
+            go_on
         });
         flawless &= unread.is_empty() && !claims.any_twice();
         Some(Ownership { claims, size, flawless })
@@ -71,6 +76,7 @@ impl Vhdx {
         match (role, entry.payload_state()) {
             (Role::Bitmap(_), _) if self.is_differencing() && entry.bitmap_present() => Claim::Block(MIB),
             (Role::Bitmap(_), PayloadState::NotPresent) => Claim::Nothing,
+            _ if !entry.is_aligned() => Claim::Nonsense,
             (Role::Bitmap(_), _) | (Role::Payload(_), PayloadState::Reserved) => Claim::Nonsense,
             (Role::Payload(_), PayloadState::FullyPresent) => Claim::Block(self.shape.block_size),
             (Role::Payload(_), PayloadState::PartiallyPresent) if !self.is_differencing() => Claim::Nonsense,

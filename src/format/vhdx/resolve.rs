@@ -1,6 +1,6 @@
 //! What a VHDX says of each range of the disk: BAT and sector bitmaps, read when they are needed.
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use super::bat::{BatEntry, BatShape, ENTRY_LENGTH, MIB, PayloadState, SECTORS_PER_CHUNK};
@@ -73,11 +73,12 @@ impl Vhdx {
 
     /// Where a claimed block of `length` bytes stands, or why it cannot stand there.
     pub(super) fn claimed(&self, entry: BatEntry, length: u64) -> std::result::Result<u64, Code> {
+        if !entry.is_aligned() {
+            return Err(Code::BlockMisaligned);
+        }
         let start = entry.file_offset();
         let end = start.checked_add(length).ok_or(Code::BlockPastEnd)?;
-        if !entry.is_aligned() {
-            Err(Code::BlockMisaligned)
-        } else if self.structures.iter().any(|s| s.start < end && start < s.end) {
+        if self.structures.iter().any(|s| s.start < end && start < s.end) {
             Err(Code::BlockOnStructure)
         } else if start >= self.file.size() {
             Err(Code::BlockPastEnd)
@@ -94,6 +95,8 @@ impl Vhdx {
         };
         let inferred = self.inferred_from.is_some_and(|from| disk.start >= from);
         let trust = if inferred { worse(trust, Trust::Doubtful(Code::MetadataInferred)) } else { trust };
+        // No writer sets reserved bits: something else was written over the entry, and its state is as good as none.
+        let trust = if entry.is_aligned() { trust } else { worse(trust, Trust::Doubtful(Code::BlockMisaligned)) };
         let has_parent = self.identity.kind == ContainerKind::Differencing;
         let whole = match entry.payload_state() {
             PayloadState::NotPresent if has_parent => Source::Parent,
@@ -135,6 +138,11 @@ impl Vhdx {
             Err(code) => return out.push(disk, Source::Lost(code), trust),
         };
         let data = self.claimed(entry, self.shape.block_size);
+        // An entry that leads onto a structure was never written so: that it is this state is not proven either.
+        let trust = match data {
+            Err(code @ Code::BlockOnStructure) => worse(trust, Trust::Doubtful(code)),
+            _ => trust,
+        };
         let sector_size = self.shape.logical_sector_size;
         let chunk_start = self.shape.chunk(block).saturating_mul(SECTORS_PER_CHUNK).saturating_mul(sector_size);
         let sector = |at: u64| at.saturating_sub(chunk_start).checked_div(sector_size).unwrap_or(0);
@@ -243,7 +251,11 @@ impl Layer for Vhdx {
         read_plain(&self.file, extent, buf, faults)
     }
 
-    fn verify(&self, disk: Range<u64>, tell: &mut dyn FnMut(Verified)) {
+    fn table_length(&self) -> u64 {
+        self.bat_in_use().end.saturating_sub(self.bat.start)
+    }
+
+    fn verify(&self, disk: Range<u64>, tell: &mut dyn FnMut(Verified) -> ControlFlow<()>) {
         verify::verify(self, disk, tell);
     }
 }

@@ -40,9 +40,9 @@ impl Tally {
         }
     }
 
-    /// One finding for each kind.
-    pub(super) fn findings(self) -> impl Iterator<Item = Finding> {
-        self.0.into_iter().map(|kind| {
+    /// One finding for each kind of damage to the tables of a file of `file_size` bytes.
+    pub(super) fn findings(self, file_size: u64) -> impl Iterator<Item = Finding> {
+        self.0.into_iter().map(move |kind| {
             let (severity, one, many, consequence) = words(kind.code);
             let names = kind.names.join(", ");
             let text = match kind.count {
@@ -51,6 +51,10 @@ impl Tally {
                     format!("{count} {many} ({names}); {consequence}")
                 }
                 count => format!("{count} {many}, the first are {names}; {consequence}"),
+            };
+            let text = match kind.code {
+                Code::BlockPastEnd => format!("the file ends at byte {file_size}: {text}"),
+                _ => text,
             };
             Finding::new(kind.code, severity, text).at(kind.structure, kind.offset).advise(advice(kind.code))
         })
@@ -61,10 +65,13 @@ impl Tally {
 fn words(code: Code) -> (Severity, &'static str, &'static str, &'static str) {
     let lost = "what they should hold is lost";
     match code {
-        Code::BlockPastEnd => {
-            (Severity::Error, "reaches past the end of the file", "blocks reach past the end of the file", lost)
-        }
-        Code::BlockMisaligned => (Severity::Error, "has reserved bits set", "entries have reserved bits set", lost),
+        Code::BlockPastEnd => (Severity::Error, "reaches past its end", "blocks reach past its end", lost),
+        Code::BlockMisaligned => (
+            Severity::Error,
+            "has reserved bits set",
+            "entries have reserved bits set",
+            "what they should hold is lost, and that they hold nothing is doubtful",
+        ),
         Code::BlockOnStructure => {
             (Severity::Error, "points onto a structure of the file", "entries point onto structures of the file", lost)
         }

@@ -3,7 +3,7 @@
 //! [`resolve`](super::resolve) judges an entry when its block is asked for. What only shows when all of them are seen is
 //! told here: blocks that claim one place. The rest is counted, so that each kind of damage is one finding.
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
 use super::bat::{BatEntry, ENTRY_LENGTH, MIB, PayloadState};
 use super::claims::Claims;
@@ -25,7 +25,7 @@ const PAYLOAD_ENTRY: &str = "BAT entry";
 const BITMAP_ENTRY: &str = "BAT entry of a sector bitmap";
 
 /// Takes what is found.
-pub(super) type Tell<'a> = dyn FnMut(Verified) + 'a;
+pub(super) type Tell<'a> = dyn FnMut(Verified) -> ControlFlow<()> + 'a;
 
 /// What an entry of the BAT is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,27 +54,36 @@ pub(super) fn verify(vhdx: &Vhdx, disk: Range<u64>, tell: &mut Tell<'_>) {
         partial: false,
         buf: vec![0; usize::try_from(MIB).unwrap_or(0)],
     };
-    let unread = entries(vhdx, tell, &mut |seen, tell| survey.look_at(&seen, tell));
+    let mut unread = Vec::new();
+    let read = entries(vhdx, tell, &mut unread, &mut |seen, tell| survey.look_at(&seen, tell));
     for at in unread {
         survey.tally.count(Code::BatUnreadable, ("BAT", at), || "a part of the BAT".to_owned());
     }
-    survey.count_missing_bitmap();
+    if read.is_continue() {
+        survey.count_missing_bitmap();
+    }
     let Survey { mut tally, claims, .. } = survey;
-    if claims.any_twice() {
+    if read.is_continue() && claims.any_twice() {
         name_claimants(vhdx, &claims, &mut tally, tell);
     }
-    tally.findings().for_each(|finding| tell(Verified::Finding(finding)));
+    for finding in tally.findings(vhdx.file.size()) {
+        let _ = tell(Verified::Finding(finding));
+    }
 }
 
-/// Calls `each` with every entry that the disk needs and that can be read. Returns where in the file those sectors of the
-/// BAT stand that cannot, at most some thousand of them.
-pub(super) fn entries(vhdx: &Vhdx, tell: &mut Tell<'_>, each: &mut dyn FnMut(Seen, &mut Tell<'_>)) -> Vec<u64> {
+/// Calls `each` with every entry that the disk needs and that can be read, until `tell` breaks. Puts into `unread` where in
+/// the file those sectors of the BAT stand that cannot be read, at most some thousand of them.
+pub(super) fn entries(
+    vhdx: &Vhdx,
+    tell: &mut Tell<'_>,
+    unread: &mut Vec<u64>,
+    each: &mut dyn FnMut(Seen, &mut Tell<'_>) -> ControlFlow<()>,
+) -> ControlFlow<()> {
     const MAX_UNREAD: usize = 10_000;
-    let end = vhdx.bat.end.min(vhdx.bat.start.saturating_add(vhdx.needed_entries().saturating_mul(ENTRY_LENGTH)));
+    let Range { start, end } = vhdx.bat_in_use();
     let mut buf = vec![0; usize::try_from(PIECE).unwrap_or(0)];
-    let mut unread = Vec::new();
     let mut roles = Roles { next: Role::Payload(0), ratio: vhdx.shape.chunk_ratio };
-    let mut at = vhdx.bat.start;
+    let mut at = start;
     while at < end {
         let length = usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX).min(buf.len());
         let piece = buf.get_mut(..length).unwrap_or_default();
@@ -95,15 +104,15 @@ pub(super) fn entries(vhdx: &Vhdx, tell: &mut Tell<'_>, each: &mut dyn FnMut(See
             let (role, entry_at) = (roles.take(), at);
             at = at.saturating_add(ENTRY_LENGTH);
             if lost.is_empty() || !lost.iter().any(|range| range.start < at && entry_at < range.end) {
-                each(Seen { entry: BatEntry(u64::from_le_bytes(*bytes)), role, at: entry_at }, tell);
+                each(Seen { entry: BatEntry(u64::from_le_bytes(*bytes)), role, at: entry_at }, tell)?;
             }
         }
-        tell(Verified::Read(len_u64(piece)));
+        tell(Verified::Read(len_u64(piece)))?;
         if length < 8 {
             break;
         }
     }
-    unread
+    ControlFlow::Continue(())
 }
 
 /// The roles of the entries, in their order.
@@ -150,21 +159,31 @@ struct Survey<'a> {
 }
 
 impl Survey<'_> {
-    fn look_at(&mut self, seen: &Seen, tell: &mut Tell<'_>) {
+    fn look_at(&mut self, seen: &Seen, tell: &mut Tell<'_>) -> ControlFlow<()> {
         match seen.role {
             Role::Payload(block) if block < self.vhdx.shape.payload_blocks => self.payload(block, seen),
             Role::Payload(_) => {}
             Role::Bitmap(chunk) => {
                 let needed = std::mem::take(&mut self.partial);
                 if self.vhdx.is_differencing() {
-                    self.bitmap(chunk, seen, needed, tell);
+                    return self.bitmap(chunk, seen, needed, tell);
                 }
             }
         }
+        ControlFlow::Continue(())
     }
 
     fn payload(&mut self, block: u64, seen: &Seen) {
         let damage = match seen.entry.payload_state() {
+            PayloadState::NotPresent
+            | PayloadState::Undefined
+            | PayloadState::Zero
+            | PayloadState::Unmapped
+            | PayloadState::OldUnmapped
+                if !seen.entry.is_aligned() =>
+            {
+                Some(Code::BlockMisaligned)
+            }
             PayloadState::NotPresent | PayloadState::Undefined | PayloadState::Zero | PayloadState::Unmapped => return,
             PayloadState::OldUnmapped => Some(Code::BlockStateOldUnmapped),
             PayloadState::Reserved => Some(Code::BlockStateReserved),
@@ -190,31 +209,31 @@ impl Survey<'_> {
         }
     }
 
-    fn bitmap(&mut self, chunk: u64, seen: &Seen, needed: bool, tell: &mut Tell<'_>) {
+    fn bitmap(&mut self, chunk: u64, seen: &Seen, needed: bool, tell: &mut Tell<'_>) -> ControlFlow<()> {
         if !seen.entry.bitmap_present() {
             if needed {
                 self.tally.count(Code::BitmapMissing, (BITMAP_ENTRY, seen.at), || seen.role.describe());
             }
-            return;
+            return ControlFlow::Continue(());
         }
-        // A bitmap that is cut is told by reading it.
-        if let Some(code) = self.claim(seen, MIB, 0) {
+        let described = self.vhdx.bytes_of_chunk(chunk);
+        let used = if needed { self.vhdx.bitmap_bytes(&described) } else { 0 };
+        if let Some(code) = self.claim(seen, MIB, used) {
             if needed {
                 self.tally.count(code, (BITMAP_ENTRY, seen.at), || seen.role.describe());
             }
-            return;
+            return ControlFlow::Continue(());
         }
-        let described = self.vhdx.bytes_of_chunk(chunk);
         if described.start >= self.disk.end || self.disk.start >= described.end {
-            return;
+            return ControlFlow::Continue(());
         }
         let mut faults = Faults::new();
         let read = self.vhdx.file.read_at(&mut self.buf, seen.entry.file_offset(), &mut faults);
-        tell(Verified::Read(MIB));
         if read.is_err() || faults.any_lost() {
             let code = if needed { Code::BitmapUnreadable } else { Code::HostReadError };
             self.tally.count(code, ("sector bitmap", seen.entry.file_offset()), || seen.role.describe());
         }
+        tell(Verified::Read(MIB))
     }
 
     /// A BAT that ends before the last bitmap's entry. That blocks have no entry is told when the image is opened.
@@ -241,10 +260,22 @@ impl Vhdx {
         }
     }
 
+    /// Where in the file those entries of the BAT stand that the disk needs.
+    pub(super) fn bat_in_use(&self) -> Range<u64> {
+        let needed = self.needed_entries().saturating_mul(ENTRY_LENGTH);
+        self.bat.start..self.bat.end.min(self.bat.start.saturating_add(needed))
+    }
+
     /// How many bytes of the disk a block holds: fewer than its size where the disk ends in it.
     fn bytes_of(&self, block: u64) -> u64 {
         let start = block.saturating_mul(self.shape.block_size);
         self.geometry.virtual_size.saturating_sub(start).min(self.shape.block_size)
+    }
+
+    /// Bytes of a sector bitmap that describe so many bytes of the disk.
+    fn bitmap_bytes(&self, described: &Range<u64>) -> u64 {
+        let length = described.end.saturating_sub(described.start);
+        length.checked_div(self.shape.logical_sector_size).unwrap_or(0).div_ceil(8)
     }
 
     fn bytes_of_chunk(&self, chunk: u64) -> Range<u64> {
@@ -266,13 +297,14 @@ fn name_claimants(vhdx: &Vhdx, claims: &Claims, tally: &mut Tally, tell: &mut Te
     // A bitmap's entry stands behind those of its blocks, so it is looked up when its chunk begins.
     let mut bitmap = false;
     let mut doubts = Doubts { open: None };
-    entries(vhdx, tell, &mut |seen, tell| {
+    // Where this breaks, not all claimants are named, and what was told is so.
+    let _ = entries(vhdx, tell, &mut Vec::new(), &mut |seen, tell| {
         let block = match seen.role {
             Role::Bitmap(_) => {
                 if bitmap {
                     tally.count(Code::BlocksOverlap, (PAYLOAD_ENTRY, seen.at), || seen.role.describe());
                 }
-                return;
+                return ControlFlow::Continue(());
             }
             Role::Payload(block) => block,
         };
@@ -284,7 +316,7 @@ fn name_claimants(vhdx: &Vhdx, claims: &Claims, tally: &mut Tally, tell: &mut Te
             PayloadState::PartiallyPresent if vhdx.is_differencing() => {
                 (twice(seen.entry, vhdx.shape.block_size), true)
             }
-            _ => return,
+            _ => return ControlFlow::Continue(()),
         };
         if own {
             tally.count(Code::BlocksOverlap, (PAYLOAD_ENTRY, seen.at), || seen.role.describe());
@@ -292,10 +324,11 @@ fn name_claimants(vhdx: &Vhdx, claims: &Claims, tally: &mut Tally, tell: &mut Te
         let what = match (own, partial && bitmap) {
             (_, true) => Doubted::Everything,
             (true, false) => Doubted::Places,
-            (false, false) => return,
+            (false, false) => return ControlFlow::Continue(()),
         };
         let start = block.saturating_mul(vhdx.shape.block_size);
         doubts.push(start..start.saturating_add(vhdx.bytes_of(block)), what, tell);
+        ControlFlow::Continue(())
     });
     doubts.finish(tell);
 }
@@ -318,7 +351,7 @@ impl Doubts {
 
     fn finish(&mut self, tell: &mut Tell<'_>) {
         if let Some(doubt) = self.open.take().filter(|doubt| !doubt.disk.is_empty()) {
-            tell(Verified::Doubt(doubt));
+            let _ = tell(Verified::Doubt(doubt));
         }
     }
 }

@@ -1,13 +1,16 @@
 //! The log: [MS-VHDX] 2.3. Replayed in memory, never into the file.
 //!
-//! [`entry`] reads one entry, [`sequence`] finds the active sequence, [`mod@replay`] makes an overlay of it. [`without_header`] judges
-//! whether a log matters that no header tells of.
+//! [`entry`] reads one entry, [`sequence`] finds the active sequence, [`mod@replay`] makes an overlay of it. [`unclaimed`]
+//! looks at what the log of a damaged header may have been, [`without_header`] judges whether a log matters that no header
+//! tells of.
 
 mod entry;
 mod replay;
 mod sequence;
+mod unclaimed;
 mod without_header;
 
 pub use replay::LogState;
 pub(super) use replay::{log_region, replay};
+pub(super) use unclaimed::doubt_unclaimed;
 pub(super) use without_header::is_right_as_it_lies;

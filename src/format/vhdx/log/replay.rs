@@ -11,7 +11,7 @@ use crate::format::vhdx::header::Header;
 use crate::image::{OverlayBuilder, ReadAt};
 use crate::report::{Code, Finding, Severity};
 
-const LOG_STRUCTURE: &str = "log";
+pub(super) const LOG_STRUCTURE: &str = "log";
 const MIB: u64 = 1 << 20;
 
 /// More patches than this are not held in memory. A log of Windows has 1 MiB, which is 255 pages.
@@ -117,15 +117,15 @@ pub(in crate::format::vhdx) fn replay(
     Ok(LogState::Replayed)
 }
 
-/// Whether a newer entry than the sequence's head may be there, unseen. It could only stand right behind the head: the first
-/// sector there tells, if it can be read and does not begin an entry that goes on where it cannot.
+/// Whether a newer entry than the sequence's head may be there, of which a part cannot be read. It could only stand right
+/// behind the head: the first sector there tells, if it can be read. Where any newer entry is seen, others may belong to it.
 fn may_be_followed(log: &Log<'_>, candidates: &Candidates, sequence: &[u32]) -> Result<bool> {
     let head = sequence.last().and_then(|offset| Some((*offset, candidates.by_offset.get(offset)?)));
     let Some((offset, head)) = head else { return Ok(true) };
     let next = log.advance(offset, head.header.entry_length);
-    let follows = |entry: &Candidate| Some(entry.header.sequence_number) == head.header.sequence_number.checked_add(1);
+    let is_newer = |entry: &Candidate| entry.header.sequence_number > head.header.sequence_number;
     let mut sector = [0; 4096];
-    Ok(!log.read(&mut sector, next)? || candidates.by_offset.get(&next).is_some_and(follows))
+    Ok(!log.read(&mut sector, next)? || candidates.by_offset.values().any(is_newer))
 }
 
 fn check_version(header: &Header) -> std::result::Result<(), Broken> {
@@ -135,7 +135,7 @@ fn check_version(header: &Header) -> std::result::Result<(), Broken> {
     }
 }
 
-fn check_place(header: &Header) -> std::result::Result<(), Broken> {
+pub(super) fn check_place(header: &Header) -> std::result::Result<(), Broken> {
     if header.log_length == 0 || !u64::from(header.log_length).is_multiple_of(MIB) {
         Err(Broken::new("LogLength", "a multiple of 1 MiB, not 0", header.log_length.to_string()))
     } else if header.log_offset < MIB
@@ -242,37 +242,11 @@ fn no_sequence(
         findings.push(Finding::new(Code::LogEmpty, Severity::Information, text).at(LOG_STRUCTURE, log.offset));
         return Ok(LogState::Empty);
     }
-    let mut pages = 0usize;
-    let mut all_told = candidates.unreadable == 0;
-    // Descriptors of entries that overlap each other are read no more than twice over.
-    let mut budget = u64::from(log.length).saturating_mul(2);
-    for (offset, candidate) in candidates.by_offset.iter().filter(|_| wanted) {
-        let cost = u64::from(candidate.header.descriptors_length().unwrap_or(0));
-        let Some(rest) = budget.checked_sub(cost).filter(|_| pages < MAX_PATCHES) else {
-            all_told = false;
-            break;
-        };
-        budget = rest;
-        log.each_descriptor(*offset, &candidate.header, &mut |descriptor| {
-            if pages >= MAX_PATCHES {
-                return ControlFlow::Break(());
-            }
-            if let Some(descriptor) = descriptor {
-                patches.doubtful(descriptor.file_range());
-                pages = pages.saturating_add(1);
-            }
-            ControlFlow::Continue(())
-        })?;
-    }
-    all_told &= pages < MAX_PATCHES;
-    let doubtful = if !wanted {
-        "nothing is marked doubtful, for the log was to be left alone".to_owned()
-    } else if all_told {
-        format!("the {pages} places that they were about to change are doubtful")
-    } else {
-        // What was about to change is not known, and it may be any table.
-        patches.doubtful(0..u64::MAX);
-        "which places they were about to change cannot be told, so all is doubtful".to_owned()
+    let told = if wanted { doubt_pages(log, candidates, patches)? } else { Some(0) };
+    let doubtful = match told {
+        _ if !wanted => "nothing is marked doubtful, for the log was to be left alone".to_owned(),
+        Some(pages) => format!("the {pages} places that they were about to change are doubtful"),
+        None => "which places they were about to change cannot be told, so all is doubtful".to_owned(),
     };
     let text = format!(
         "the log is dirty and none of its {} readable entries forms a complete sequence; the file is read as it lies, and {doubtful}",
@@ -284,4 +258,40 @@ fn no_sequence(
             .advise("look for a copy or a backup of this file from before the crash"),
     );
     Ok(LogState::Torn)
+}
+
+/// Marks as doubtful what entries that form no complete sequence were about to change, and tells how many places that are.
+/// `None` where these cannot be told, so that all is doubtful: a part of the log cannot be read, a descriptor does not
+/// hold, or an entry tells of others before it that are not there any more.
+pub(super) fn doubt_pages(
+    log: &Log<'_>,
+    candidates: &Candidates,
+    patches: &mut OverlayBuilder,
+) -> Result<Option<usize>> {
+    let mut pages = 0usize;
+    let mut all_told = candidates.unreadable == 0;
+    // Descriptors of entries that overlap each other are read no more than twice over.
+    let mut budget = u64::from(log.length).saturating_mul(2);
+    for (offset, candidate) in &candidates.by_offset {
+        all_told &= candidates.by_offset.contains_key(&candidate.header.tail);
+        let cost = u64::from(candidate.header.descriptors_length().unwrap_or(0));
+        let Some(rest) = budget.checked_sub(cost).filter(|_| pages < MAX_PATCHES && all_told) else {
+            all_told = false;
+            break;
+        };
+        budget = rest;
+        all_told &= log.each_descriptor(*offset, &candidate.header, &mut |descriptor| match descriptor {
+            Some(descriptor) if pages < MAX_PATCHES => {
+                patches.doubtful(descriptor.file_range());
+                pages = pages.saturating_add(1);
+                ControlFlow::Continue(())
+            }
+            _ => ControlFlow::Break(()),
+        })?;
+    }
+    if !all_told {
+        // What was about to change may be any table.
+        patches.doubtful(0..u64::MAX);
+    }
+    Ok(all_told.then_some(pages))
 }

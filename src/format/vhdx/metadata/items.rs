@@ -56,6 +56,8 @@ pub(in crate::format::vhdx) struct Metadata {
     pub(in crate::format::vhdx) parent: Option<ParentRecord>,
     /// A part of the metadata was read from a doubtful place, so all is doubtful.
     pub(in crate::format::vhdx) doubtful: bool,
+    /// Items contradict each other, so all is doubtful.
+    pub(in crate::format::vhdx) is_contradictory: bool,
     /// What was found without the table, by what stands where items usually stand.
     pub(in crate::format::vhdx) loose: Loose,
     /// Why what is lost is lost, in the order in which it was missed.
@@ -128,6 +130,9 @@ pub(in crate::format::vhdx) fn read(
         .map(Some)
         .unwrap_or_else(|error| tell(findings, &error, None, "the disk is read without it"));
     let has_locator = entries.iter().any(|entry| entry.item_id == PARENT_LOCATOR);
+    if metadata.has_parent == Some(false) && has_locator && metadata.geometry().is_some() {
+        metadata.believe_locator(&mut reader, &entries, findings);
+    }
     if metadata.has_parent.unwrap_or(has_locator) {
         metadata.parent = Some(parent(&mut reader, &entries, findings));
     }
@@ -143,6 +148,20 @@ impl Metadata {
         self.block_size = Some(parameters.block_size);
         self.leave_blocks_allocated = parameters.leave_blocks_allocated;
         self.has_parent = Some(parameters.has_parent);
+    }
+
+    /// HasParent is not set, and there is a parent locator: where it names a parent, one bit is the likelier to be wrong. No
+    /// writer leaves such a file, so all is doubtful.
+    fn believe_locator(&mut self, reader: &mut Reader<'_>, entries: &[TableEntry], findings: &mut Vec<Finding>) {
+        if parent(reader, entries, &mut Vec::new()).linkage.is_none() {
+            return;
+        }
+        self.has_parent = Some(true);
+        self.is_contradictory = true;
+        let text = "HasParent is not set, yet a parent locator names a parent; the image is read as a differencing one, and all that it tells is doubtful";
+        let finding =
+            Finding::new(Code::MetadataItemBad, Severity::Error, text).at(METADATA_TABLE, reader.region.start);
+        findings.push(finding.advise("look for a copy of the file; --accept-doubtful serves what the parent shows"));
     }
 
     /// Takes what is missing from items that stand where they usually do, though nothing points at them.

@@ -1,0 +1,69 @@
+//! The tables of all links, read as a whole: what only that can tell.
+
+use std::ops::{ControlFlow, Range};
+
+use super::Chain;
+use crate::layer::{Doubted, MapDoubt, Verified};
+use crate::report::{Code, Finding, Severity};
+
+/// So many doubts of one link are kept apart. Further ones become one that covers them all.
+const MAX_DOUBTS: usize = 1 << 18;
+
+impl Chain {
+    /// The same chain, knowing what the tables of its links as a whole tell. Links whose tables take more than `longest`
+    /// bytes are left out. Sector bitmaps are read where they describe bytes of `range`. `read` is told how many bytes of
+    /// tables were read, and may break it off.
+    #[must_use]
+    pub(crate) fn verified(
+        self,
+        range: &Range<u64>,
+        longest: u64,
+        read: &mut dyn FnMut(u64) -> ControlFlow<()>,
+    ) -> Self {
+        let mut findings: Vec<Finding> = Vec::new();
+        let mut doubts = Vec::new();
+        for (number, link) in (0u32..).zip(self.links()) {
+            let mut of_link = Doubts::default();
+            let mut tell = |verified: Verified| {
+                match verified {
+                    Verified::Finding(finding) => findings.push(finding.in_link(number, &link.path)),
+                    Verified::Doubt(doubt) => of_link.add(doubt),
+                    Verified::Read(bytes) => return read(bytes),
+                }
+                ControlFlow::Continue(())
+            };
+            if link.layer.table_length() <= longest {
+                link.layer.verify(range.clone(), &mut tell);
+            }
+            if of_link.too_many {
+                let text = "more blocks than can be told apart overlap: blocks between them count as doubtful too";
+                findings.push(Finding::new(Code::BlocksOverlap, Severity::Error, text).in_link(number, &link.path));
+            }
+            doubts.push(of_link.list);
+        }
+        // What was told when the chain was opened is not told again.
+        findings.retain(|finding| !self.findings().contains(finding));
+        self.knowing(findings, doubts)
+    }
+}
+
+#[derive(Default)]
+struct Doubts {
+    list: Vec<MapDoubt>,
+    too_many: bool,
+}
+
+impl Doubts {
+    fn add(&mut self, doubt: MapDoubt) {
+        match self.list.last_mut() {
+            Some(last) if self.too_many || last.disk.end > doubt.disk.start => {
+                last.disk.end = last.disk.end.max(doubt.disk.end);
+                if doubt.what == Doubted::Everything {
+                    last.what = Doubted::Everything;
+                }
+            }
+            _ => self.list.push(doubt),
+        }
+        self.too_many |= self.list.len() >= MAX_DOUBTS;
+    }
+}

@@ -1,0 +1,144 @@
+//! Entries of a log that the remaining header knows nothing of.
+//!
+//! A writer that opens a file gives it a new LogGuid, which goes into both headers, one after the other. Where one of them
+//! is damaged it may have been the only one that bears it, and then the log has to be replayed, though the other header
+//! calls it empty. Nothing tells. But entries of a file that was closed say what stands in the file; so where they say
+//! something else, it is doubtful.
+
+use std::collections::BTreeSet;
+use std::ops::{ControlFlow, Range};
+use std::sync::Arc;
+
+use super::replay::{LOG_STRUCTURE, apply, check_place, doubt_pages};
+use super::sequence::Log;
+use crate::Faults;
+use crate::bytes::{Guid, array};
+use crate::error::Result;
+use crate::format::vhdx::header::Header;
+use crate::image::{OverlayBuilder, ReadAt};
+use crate::report::{Code, Finding, Severity};
+
+/// Logs of more LogGuids than this are not looked into: a file has one or two.
+const MAX_GUIDS: usize = 16;
+
+/// Bytes of the file that are compared with what entries say. A log of 1 MiB says 255 pages, and zeros by the gigabyte.
+const MAX_COMPARED: u64 = 64 << 20;
+
+/// Bytes that are compared at once; what differs is doubtful as a whole.
+const PAGE: u64 = 4096;
+
+/// Bytes of the log that are read at once.
+const SCAN: u64 = 1 << 20;
+
+/// Marks as doubtful what entries of another LogGuid than that of `header`, whose twin does not hold, say otherwise than
+/// the file as `patches` leave it. Returns whether anything is.
+///
+/// # Errors
+/// When nothing can be read.
+pub(in crate::format::vhdx) fn doubt_unclaimed(
+    file: &Arc<dyn ReadAt>,
+    header: &Header,
+    patches: &mut OverlayBuilder,
+    findings: &mut Vec<Finding>,
+) -> Result<bool> {
+    if check_place(header).is_err() {
+        return Ok(false);
+    }
+    let known = patches.clone();
+    let doubted = match guids(file, header)? {
+        Some(guids) => {
+            let mut doubted = false;
+            for guid in guids {
+                let log = Log { file, offset: header.log_offset, length: header.log_length, guid };
+                doubted |= doubt_entries(file, &log, &known, patches)?;
+            }
+            doubted
+        }
+        None => {
+            patches.doubtful(0..u64::MAX);
+            true
+        }
+    };
+    if doubted {
+        let text = "one header is damaged, and the log holds entries that the other one does not know and that say otherwise than the file: they may have to be replayed, so what they would change is doubtful";
+        findings.push(
+            Finding::new(Code::LogUnclaimed, Severity::Error, text)
+                .at(LOG_STRUCTURE, header.log_offset)
+                .advise("look for a copy of the file; --accept-doubtful serves it as it lies"),
+        );
+    }
+    Ok(doubted)
+}
+
+/// The other LogGuids that sectors of the log bear. `None` where there are too many, or the log cannot be read as a whole.
+fn guids(file: &Arc<dyn ReadAt>, header: &Header) -> Result<Option<BTreeSet<Guid>>> {
+    let end = header.log_offset.saturating_add(u64::from(header.log_length));
+    let mut guids = BTreeSet::new();
+    let mut buf = vec![0; usize::try_from(SCAN.min(u64::from(header.log_length))).unwrap_or(0)];
+    let mut at = header.log_offset;
+    while at < end {
+        let mut faults = Faults::new();
+        file.read_at(&mut buf, at, &mut faults)?;
+        if !faults.is_empty() {
+            return Ok(None);
+        }
+        let entries = buf.as_chunks::<4096>().0.iter().filter(|sector| array(*sector, 0) == Some(*b"loge"));
+        guids.extend(entries.filter_map(|sector| Guid::read(sector, 32)));
+        guids.remove(&header.log_guid);
+        guids.remove(&Guid::ZERO);
+        if guids.len() > MAX_GUIDS {
+            return Ok(None);
+        }
+        at = at.saturating_add(SCAN);
+    }
+    Ok(Some(guids))
+}
+
+/// Marks what the entries of one LogGuid say otherwise than the file as `known` leaves it. Returns whether anything is.
+fn doubt_entries(
+    file: &Arc<dyn ReadAt>,
+    log: &Log<'_>,
+    known: &OverlayBuilder,
+    patches: &mut OverlayBuilder,
+) -> Result<bool> {
+    let candidates = log.candidates()?;
+    let sequence = log.active_sequence(&candidates)?;
+    if sequence.is_empty() {
+        return Ok(doubt_pages(log, &candidates, patches)? != Some(0));
+    }
+    let mut theirs = OverlayBuilder::default();
+    let mut places: Vec<Range<u64>> = Vec::new();
+    let mut length = 0u64;
+    for offset in &sequence {
+        let Some(candidate) = candidates.by_offset.get(offset) else { continue };
+        log.each_descriptor(*offset, &candidate.header, &mut |descriptor| {
+            if let Some(place) = descriptor.map(|descriptor| descriptor.file_range()) {
+                length = length.saturating_add(place.end.saturating_sub(place.start));
+                places.push(place);
+            }
+            if length > MAX_COMPARED { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        if length > MAX_COMPARED || apply(log, &candidates, *offset, &mut theirs).is_err() {
+            patches.doubtful(0..u64::MAX);
+            return Ok(true);
+        }
+    }
+    let ours = known.clone().over(Arc::clone(file), Code::LogUnclaimed);
+    let theirs = theirs.over(Arc::clone(file), Code::LogUnclaimed);
+    let mut doubted = false;
+    let (mut a, mut b) = ([0; 4096], [0; 4096]);
+    for place in places {
+        let mut at = place.start;
+        while at < place.end {
+            let mut faults = Faults::new();
+            ours.read_at(&mut a, at, &mut faults)?;
+            theirs.read_at(&mut b, at, &mut faults)?;
+            if a != b || !faults.is_empty() {
+                patches.doubtful(at..at.saturating_add(PAGE));
+                doubted = true;
+            }
+            at = at.saturating_add(PAGE);
+        }
+    }
+    Ok(doubted)
+}

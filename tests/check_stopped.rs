@@ -1,0 +1,81 @@
+//! `check` stopped by a signal: what was found by then is told, at once.
+#![cfg(unix)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use fixtures::bytes::Bytes;
+use fixtures::host_file::HostFile;
+use fixtures::vhdx::bat::{PayloadState, entry};
+use fixtures::vhdx::{Image, MIB};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+/// 512 GiB of holes that take minutes to read: every block has its place. That of block 1 has no known state.
+const SIZE: u64 = 512 << 30;
+const BLOCK: u64 = 32 * MIB;
+
+fn long(folder: &Path) -> PathBuf {
+    let mut image = Image::dynamic(SIZE);
+    image.block_size = BLOCK as u32;
+    let path = folder.join("long.vhdx");
+    let places = image.write_to(&path).expect("an image is written");
+    let mut file = HostFile::open(&path).expect("the image opens");
+    let first = places.file_size / MIB;
+    for block in 0..SIZE / BLOCK {
+        let state = if block == 1 { PayloadState::RESERVED } else { PayloadState::FULLY_PRESENT };
+        let place = entry(state.0, first + block * (BLOCK / MIB));
+        file.write_at(places.payload_entry(block), &place.to_le_bytes());
+    }
+    file.set_size(places.file_size + SIZE);
+    path
+}
+
+/// Lets a check read for a moment, then sends the signal. It must end within a second.
+fn stopped(image: &Path, more: &[&str], signal: Signal) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vhdx-mount"));
+    command.arg("check").args(more).arg(image).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().expect("the program runs");
+    std::thread::sleep(Duration::from_millis(700));
+    let asked = Instant::now();
+    kill_process(Pid::from_child(&child), signal).expect("a signal");
+    let output = child.wait_with_output().expect("its end");
+    // A busy machine is slower than one at rest.
+    assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
+    output
+}
+
+#[test]
+fn a_signal_gives_a_partial_report_that_says_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let image = long(folder.path());
+    let lost = json!([{ "link": 0, "offset": BLOCK, "length": BLOCK, "code": "block-state-reserved" }]);
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        let output = stopped(&image, &["--json"], signal);
+        assert_eq!(output.status.code(), Some(code), "{}", String::from_utf8_lossy(&output.stderr));
+        let report: Value = serde_json::from_slice(&output.stdout).expect("one object");
+        assert_eq!((&report["complete"], &report["lost"]), (&json!(false), &lost));
+        let at = report["stopped_at"].as_u64().expect("where");
+        assert!(at > 2 * BLOCK && at < SIZE, "{at}");
+        assert!(report["totals"]["bytes_read"].as_u64() >= Some(at - BLOCK), "{report}");
+    }
+    let output = stopped(&image, &[], Signal::INT);
+    assert_eq!(output.status.code(), Some(130));
+    let told = String::from_utf8_lossy(&output.stdout);
+    for words in ["this report is partial", "go on with --range", "block-state-reserved"] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+}
+
+#[test]
+fn a_check_that_nobody_stops_says_nothing_of_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("disk.vhdx");
+    Image::dynamic(8 * MIB).write_to(&path).expect("an image is written");
+    let output = Command::new(env!("CARGO_BIN_EXE_vhdx-mount")).args(["check", "--json"]).arg(&path).output();
+    let output = output.expect("the program runs");
+    let report: Value = serde_json::from_slice(&output.stdout).expect("one object");
+    assert_eq!((output.status.code(), &report["complete"]), (Some(0), &json!(true)));
+    assert_eq!(report["stopped_at"], Value::Null);
+}

@@ -1,0 +1,164 @@
+//! Logs: of the youngest link, whose BAT stands in the log alone. As the file lies, that link holds nothing.
+
+use fixtures::bytes::Bytes;
+use fixtures::guid::Guid;
+use fixtures::vhdx::MIB;
+use fixtures::vhdx::header::{self, Header};
+use fixtures::vhdx::log::{DirtyLog, Rollback, Tear, Update};
+
+use crate::row::{Forged, MIDDLE, Row, SIZE, YOUNGEST, row};
+
+const LOG_GUID: Guid = Guid::parse("0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0");
+
+/// Takes the BAT out of the file, and writes what `change` makes of the log that brings it back.
+fn write(forged: &Forged, change: impl Fn(&mut DirtyLog)) {
+    let (places, mut file) = (&forged.chain.places[YOUNGEST], forged.file(YOUNGEST));
+    let mut rollback = Rollback::new();
+    rollback.blank(&file, &places.bat);
+    let mut log = DirtyLog::new(LOG_GUID, vec![rollback.take_back(&mut file)], places.file_size);
+    change(&mut log);
+    log.write(&mut file, &places.log);
+}
+
+fn log(name: &str, change: impl Fn(&mut DirtyLog) + 'static) -> Row {
+    row(format!("log: {name}"), move |forged| write(forged, &change))
+}
+
+/// The only entry of the log, of which bytes are others. Its checksum is not mended.
+fn spoilt(name: &str, at: u64, bytes: &'static [u8]) -> Row {
+    row(format!("log: {name}"), move |forged| {
+        write(forged, |_| {});
+        let start = forged.chain.places[YOUNGEST].log.start;
+        forged.file(YOUNGEST).write_at(start + at, bytes);
+    })
+}
+
+impl Row {
+    /// The youngest link as its file lies: it holds nothing.
+    fn shown_as_it_lies(self) -> Self {
+        self.model(|chain| chain.model_at(MIDDLE))
+    }
+
+    /// Both pages of the BAT that hold entries are doubtful, and so is all that is found through them.
+    fn torn(self) -> Self {
+        self.shown_as_it_lies().codes(&["log-torn"]).exits(3, 0, 3, 0).doubtful(0..SIZE, "log-torn")
+    }
+}
+
+/// Nothing names the log any more, and it would change what the file tells.
+fn both_headers_lost() -> Row {
+    row("log: both headers are damaged", |forged| {
+        write(forged, |_| {});
+        header::OFFSETS.iter().for_each(|offset| forged.file(YOUNGEST).write_at(*offset, &[0; 4096]));
+    })
+    .shown_as_it_lies()
+    .codes(&["headers-lost"])
+    .exits(3, 0, 3, 0)
+    .doubtful(0..SIZE, "headers-lost")
+}
+
+/// Each part of the table.
+pub(crate) fn rows() -> Vec<Row> {
+    let mut rows = vec![
+        log("complete", |_| {}).codes(&["log-replayed"]),
+        log("complete, and not to be replayed", |_| {})
+            .switches(&["--no-log-replay"])
+            .codes(&["log-replay-declined"])
+            .shown_as_it_lies(),
+        log("no entry", |log| log.active.clear()).codes(&["log-empty"]).shown_as_it_lies(),
+        log("no LogGuid", |log| log.log_guid = Guid::NIL).shown_as_it_lies(),
+        log("FlushedFileOffset past the end", |log| {
+            log.flushed_file_offset += MIB;
+            log.last_file_offset += MIB;
+        })
+        .codes(&["file-truncated", "log-replayed"])
+        .exits(3, 0, 3, 0),
+        log("LastFileOffset past the end", |log| log.last_file_offset += MIB)
+            .codes(&["file-tail-missing", "log-replayed"]),
+        log("an entry writes a header", |log| log.active[0].push(Update::page(64 << 10, &[0; 4096])))
+            .codes(&["log-replayed", "log-writes-forbidden-place"]),
+        row("log: only the second header bears the LogGuid, and is damaged", |forged| {
+            write(forged, |log| log.in_both_headers = false);
+            let mut file = forged.file(YOUNGEST);
+            assert_eq!(Header::current(&file), Some(2));
+            file.write_at(header::OFFSETS[1], &[0; 4096]);
+        })
+        .shown_as_it_lies()
+        .codes(&["header-bad", "log-unclaimed"])
+        .exits(3, 0, 3, 0)
+        .doubtful(0..SIZE, "log-unclaimed"),
+        both_headers_lost(),
+        both_headers_lost().switches(&["--accept-doubtful"]).served(),
+        row("log: only the first header bears no LogGuid, and is damaged", |forged| {
+            write(forged, |log| log.in_both_headers = false);
+            forged.file(YOUNGEST).write_at(header::OFFSETS[0], &[0; 4096]);
+        })
+        .codes(&["header-bad", "log-replayed"]),
+    ];
+    for tear in Tear::ALL {
+        rows.push(
+            log(&format!("the newest entry is torn: {tear:?}"), move |log| {
+                log.torn = Some((vec![Update::page(log_page(log), &[0; 4096])], tear));
+            })
+            .codes(&["log-replayed"]),
+        );
+    }
+    // What is no entry of this log any more leaves none.
+    for (name, at, bytes) in [
+        ("Signature", 0, &b"LOGE"[..]),
+        ("EntryLength 0", 8, &[0; 4]),
+        ("EntryLength beyond the log", 8, &[0, 0, 0x20, 0]),
+        ("EntryLength no multiple of 4 KiB", 8, &[1]),
+        ("Tail beyond the log", 12, &[0, 0, 0x20, 0]),
+        ("Tail no multiple of 4 KiB", 12, &[1]),
+        ("SequenceNumber 0", 16, &[0; 8]),
+        ("DescriptorCount beyond the entry", 24, &[0xFF; 4]),
+        ("LogGuid", 32, &[0xFF; 16]),
+    ] {
+        rows.push(spoilt(name, at, bytes).codes(&["log-empty"]).shown_as_it_lies());
+    }
+    for (name, at, bytes) in [
+        ("Checksum", 4, &[0xFF; 4][..]),
+        ("DescriptorCount", 24, &[1, 0, 0, 0]),
+        ("FlushedFileOffset", 48, &[0xFF; 8]),
+        ("LastFileOffset", 56, &[0xFF; 8]),
+        ("a descriptor's signature", 64, b"DESC"),
+        ("a descriptor's SequenceNumber", 64 + 24, &[0xFF; 8]),
+        ("a data sector's signature", 4096, b"DATA"),
+        ("a data sector's SequenceLow", 4096 + 4092, &[0xFF; 4]),
+    ] {
+        rows.push(spoilt(name, at, bytes).torn());
+    }
+    rows.push(
+        row("log: LogVersion", |forged| {
+            write(forged, |_| {});
+            for number in 1..=2 {
+                Header::edit(&mut forged.file(YOUNGEST), number, |header| header.log_version = 1);
+            }
+        })
+        .exits(1, 1, 1, 3)
+        .refused("--no-log-replay"),
+    );
+    rows.push(
+        row("log: LogOffset past the end", |forged| {
+            write(forged, |_| {});
+            let mut file = forged.file(YOUNGEST);
+            let end = file.size().next_multiple_of(MIB);
+            for number in 1..=2 {
+                Header::edit(&mut file, number, |header| header.log_offset = end);
+            }
+        })
+        .shown_as_it_lies()
+        .codes(&["log-torn", "log-unreadable"])
+        .exits(3, 0, 3, 0)
+        .doubtful(0..SIZE, "log-torn"),
+    );
+    rows
+}
+
+/// The page that the first update of the log is about.
+fn log_page(log: &DirtyLog) -> u64 {
+    match log.active[0][0] {
+        Update::Page { file_offset, .. } | Update::Zeros { file_offset, .. } => file_offset,
+    }
+}

@@ -1,0 +1,164 @@
+//! Headers, region tables, metadata.
+
+use fixtures::bytes::Bytes;
+use fixtures::damage::{Copies, Damage, ItemDamage, TableDamage};
+use fixtures::random::Rng;
+use fixtures::vhdx::header::Header;
+use fixtures::vhdx::{MIB, metadata, region_table};
+
+use crate::row::{MIDDLE, Row, SIZE, YOUNGEST, damaged, row};
+
+/// Each part of the table.
+pub(crate) fn rows() -> Vec<Row> {
+    let mut rows = vec![
+        row("nothing", |_| {}),
+        damaged(YOUNGEST, Damage::FileTypeIdentifier).codes(&["file-type-identifier-bad"]),
+        damaged(MIDDLE, Damage::FileTypeIdentifier).codes(&["file-type-identifier-bad"]),
+    ];
+    rows.extend(headers());
+    rows.extend(region_tables());
+    rows.extend(metadata_items());
+    rows
+}
+
+fn headers() -> Vec<Row> {
+    let mut rows = Vec::new();
+    for damage in TableDamage::ALL {
+        rows.push(damaged(YOUNGEST, Damage::Header(Copies::First, damage)).codes(&["header-bad"]));
+        rows.push(damaged(YOUNGEST, Damage::Header(Copies::Second, damage)).codes(&["header-bad"]));
+        // No entry stands where a log may be: whatever the headers said, nothing would be replayed.
+        rows.push(damaged(YOUNGEST, Damage::Header(Copies::Both, damage)).codes(&["headers-lost"]));
+    }
+    // A parent without headers is nobody's parent.
+    rows.push(
+        damaged(MIDDLE, Damage::Header(Copies::Both, TableDamage::Zeroed))
+            .exits(1, 1, 1, 0)
+            .refused("its parent was not found"),
+    );
+    rows.push(
+        row("headers of one sequence number that differ in the FileWriteGuid", |forged| {
+            Header::edit(&mut forged.file(YOUNGEST), 1, |header| {
+                header.sequence_number = 7;
+                header.file_write_guid = Rng::new(1).guid();
+            });
+        })
+        .codes(&["headers-ambiguous"]),
+    );
+    rows.push(
+        row("headers of one sequence number that tell of different logs", |forged| {
+            Header::edit(&mut forged.file(YOUNGEST), 1, |header| {
+                header.sequence_number = 7;
+                header.log_guid = Rng::new(1).guid();
+            });
+        })
+        .codes(&["headers-ambiguous", "log-empty"])
+        .exits(3, 0, 3, 0)
+        .doubtful(0..SIZE, "headers-ambiguous"),
+    );
+    rows.push(
+        row("headers of one sequence number that differ in the DataWriteGuid", |forged| {
+            Header::edit(&mut forged.file(MIDDLE), 2, |header| {
+                header.sequence_number = 6;
+                header.data_write_guid = Rng::new(1).guid();
+            });
+        })
+        .exits(1, 1, 1, 0)
+        .refused("its parent was not found"),
+    );
+    rows
+}
+
+fn region_tables() -> Vec<Row> {
+    let mut rows = Vec::new();
+    for damage in TableDamage::ALL {
+        rows.push(damaged(YOUNGEST, Damage::RegionTable(Copies::First, damage)).codes(&["region-table-bad"]));
+        rows.push(damaged(YOUNGEST, Damage::RegionTable(Copies::Second, damage)).codes(&["region-table-bad"]));
+        rows.push(
+            damaged(YOUNGEST, Damage::RegionTable(Copies::Both, damage))
+                .codes(&["region-tables-lost"])
+                .exits(3, 0, 3, 0)
+                .doubtful(0..SIZE, "region-tables-lost"),
+        );
+    }
+    for copy in [1, 2] {
+        // By what stands there the untouched one is right, and nothing proves it.
+        rows.push(
+            row(format!("region table {copy} has the BAT elsewhere"), move |forged| {
+                region_table::edit(&mut forged.file(YOUNGEST), copy, |entries| entries[0].file_offset = 9 * MIB);
+            })
+            .codes(&["region-tables-differ"])
+            .exits(3, 0, 3, 0)
+            .doubtful(0..SIZE, "region-tables-differ"),
+        );
+    }
+    rows.push(
+        damaged(YOUNGEST, Damage::UnknownRegion { required: true }).exits(1, 1, 1, 3).refused("required and not known"),
+    );
+    rows.push(damaged(YOUNGEST, Damage::UnknownRegion { required: false }).codes(&["region-unknown"]));
+    rows
+}
+
+fn metadata_items() -> Vec<Row> {
+    use ItemDamage::{Empty, Missing, Ones, OutsideRegion, Twice, Zeroed};
+    let mut rows = Vec::new();
+    for damage in [TableDamage::Signature, TableDamage::Absurd] {
+        rows.push(damaged(YOUNGEST, Damage::MetadataTable(damage)).codes(&["metadata-table-bad"]));
+    }
+    rows.push(damaged(YOUNGEST, Damage::MetadataTable(TableDamage::FlippedBit)).codes(&["metadata-item-bad"]));
+    for damage in [Empty, OutsideRegion, Missing] {
+        for id in [metadata::VIRTUAL_DISK_ID, metadata::PHYSICAL_SECTOR_SIZE] {
+            rows.push(damaged(YOUNGEST, Damage::MetadataItem(id, damage)).codes(&["metadata-item-bad"]));
+        }
+    }
+    for damage in [Zeroed, Ones] {
+        // Any 16 bytes are an id; that it is not the parent's is told.
+        let id = Damage::MetadataItem(metadata::VIRTUAL_DISK_ID, damage);
+        rows.push(damaged(YOUNGEST, id).codes(&["disk-id-differs"]));
+        let size = Damage::MetadataItem(metadata::PHYSICAL_SECTOR_SIZE, damage);
+        rows.push(damaged(YOUNGEST, size).codes(&["metadata-item-bad"]));
+    }
+    rows.push(damaged(YOUNGEST, Damage::MetadataItem(metadata::VIRTUAL_DISK_ID, Twice)));
+    for damage in [Zeroed, Ones, Empty, OutsideRegion] {
+        rows.push(
+            damaged(YOUNGEST, Damage::MetadataItem(metadata::PARENT_LOCATOR, damage))
+                .exits(1, 1, 1, 0)
+                .refused("does not say which parent"),
+        );
+    }
+    // What the youngest image holds itself is there all the same.
+    rows.push(
+        damaged(YOUNGEST, Damage::MetadataItem(metadata::PARENT_LOCATOR, Zeroed))
+            .switches(&["--missing", "lost"])
+            .codes(&["parent-locator-bad", "link-missing"])
+            .exits(3, 0, 3, 0)
+            .lost_between("link-missing")
+            .lost(3 * MIB..SIZE, "link-missing"),
+    );
+    rows.push(
+        row("HasParent is not set, and the parent locator names a parent", |forged| {
+            let mut file = forged.file(YOUNGEST);
+            let items = metadata::entries(&file, forged.chain.places[YOUNGEST].metadata.start);
+            let parameters = items.iter().find(|item| item.id == metadata::FILE_PARAMETERS).expect("the item");
+            file.write_at(parameters.item + 4, &0_u32.to_le_bytes());
+        })
+        .codes(&["metadata-item-bad"])
+        .exits(3, 0, 3, 0)
+        .doubtful(0..SIZE, "metadata-item-bad"),
+    );
+    rows.push(
+        damaged(YOUNGEST, Damage::UnknownItem { required: true }).exits(1, 1, 1, 3).refused("required and not known"),
+    );
+    rows.push(damaged(YOUNGEST, Damage::UnknownItem { required: false }).codes(&["metadata-item-unknown"]));
+    rows
+}
+
+/// Metadata without which the blocks cannot be found.
+pub(crate) fn metadata_that_is_gone() -> Vec<Row> {
+    let mut rows = vec![damaged(YOUNGEST, Damage::MetadataTable(TableDamage::Zeroed))];
+    for id in [metadata::FILE_PARAMETERS, metadata::VIRTUAL_DISK_SIZE, metadata::LOGICAL_SECTOR_SIZE] {
+        for damage in [ItemDamage::Zeroed, ItemDamage::Ones, ItemDamage::Empty, ItemDamage::OutsideRegion] {
+            rows.push(damaged(YOUNGEST, Damage::MetadataItem(id, damage)));
+        }
+    }
+    rows
+}
