@@ -225,6 +225,8 @@ codes! {
     NtfsMirrorUsed = "ntfs-mirror-used",
     /// One of NTFS's own files does not hold, and the volume is read without it.
     NtfsMetafileBad = "ntfs-metafile-bad",
+    /// A folder index does not hold; the names were taken from the records of the files.
+    NtfsIndexBad = "ntfs-index-bad",
     /// A folder index was read through doubtful bytes.
     NtfsIndexDoubtful = "ntfs-index-doubtful",
     /// A run list does not hold.
@@ -233,6 +235,10 @@ codes! {
     NtfsAttributeListBad = "ntfs-attribute-list-bad",
     /// Compressed data of a stream do not decompress.
     NtfsCompressionBad = "ntfs-compression-bad",
+    /// Clusters of a deleted file belong to another file by now: what stands in them may be that one's.
+    NtfsClustersReused = "ntfs-clusters-reused",
+    /// Files and folders are in use, and no folder has them.
+    NtfsOrphans = "ntfs-orphans",
     /// A volume claims to be larger than what holds it.
     VolumeCut = "volume-cut",
     /// The volume was not unmounted cleanly; it is read as it lies.

@@ -1,6 +1,6 @@
 use std::ops::{ControlFlow, Range};
 
-use crate::{Attr, Case, Error, Faults, Kind, Name, Reparse};
+use crate::{Attr, Case, Details, Error, Faults, Kind, Name, Reparse};
 
 /// A node of a [`Tree`]: a file, a folder, a link or a named stream.
 ///
@@ -152,6 +152,12 @@ pub trait Tree: Send + Sync + 'static {
     fn path(&self, node: NodeId) -> Option<NodePath> {
         let _ = node;
         None
+    }
+
+    /// What an examiner asks besides: of a tree that knows of no such things, nothing.
+    fn details(&self, node: NodeId) -> Result<Details, Error> {
+        let _ = node;
+        Ok(Details::default())
     }
 
     /// What the node's reparse point says; `None` where it has none.

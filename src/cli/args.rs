@@ -99,6 +99,14 @@ pub(crate) struct ChainArgs {
     pub(crate) allow_mismatch: bool,
 }
 
+/// Which files of the volumes are shown.
+#[derive(Debug, Default, Args)]
+pub(crate) struct FilesArgs {
+    /// Show deleted files of NTFS in the folder $Deleted of their volume, and files that no folder has in $Orphans.
+    #[arg(long)]
+    pub(crate) deleted: bool,
+}
+
 /// What to do when a parent is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum MissingArg {
@@ -127,6 +135,8 @@ pub(crate) struct MountArgs {
     pub(crate) target: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) how: ChainArgs,
+    #[command(flatten)]
+    pub(crate) files: FilesArgs,
     /// What a read of lost bytes gives: an error, or zeros, for programs that give up at the first error.
     #[arg(long, value_enum, default_value_t = LostArg::Error, value_name = "WHAT")]
     pub(crate) lost: LostArg,
@@ -205,6 +215,8 @@ pub(crate) struct LsArgs {
     pub(crate) chain: PathBuf,
     #[command(flatten)]
     pub(crate) how: ChainArgs,
+    #[command(flatten)]
+    pub(crate) files: FilesArgs,
     /// A path as it stands at the mount point, such as volume-2/Users; the root if left out.
     pub(crate) path: Option<OsString>,
     /// Kind, size and time of last change of each.

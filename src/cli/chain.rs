@@ -9,7 +9,7 @@ use vhdx_mount::fs::FsOptions;
 use vhdx_mount::image::HostFolders;
 use vhdx_mount::namespace::{Inventory, VolumeJudge};
 
-use super::args::{ChainArgs, MissingArg};
+use super::args::{ChainArgs, FilesArgs, MissingArg};
 use super::maps;
 use super::outcome::Failure;
 
@@ -44,9 +44,10 @@ fn open_with(image: &Path, args: &ChainArgs, doubt: Doubt) -> Result<Chain, Fail
     Ok(chain)
 }
 
-/// Opens the chain and what is on its disk.
-pub(crate) fn take_inventory(image: &Path, args: &ChainArgs) -> Result<Inventory, Failure> {
-    Ok(Inventory::take(open(image, args)?, &FsOptions::default()))
+/// Opens the chain and what is on its disk; `shown` says which of its files.
+pub(crate) fn take_inventory(image: &Path, args: &ChainArgs, shown: &FilesArgs) -> Result<Inventory, Failure> {
+    let options = FsOptions { deleted: shown.deleted, accept_doubtful: args.accept_doubtful, ..FsOptions::default() };
+    Ok(Inventory::take(open(image, args)?, &options))
 }
 
 /// When an image was last changed; 0 where the host does not say.

@@ -8,7 +8,7 @@ use vhdx_mount::namespace::{Inventory, Volume, report};
 use vhdx_mount::report::{Finding, Severity};
 use vhdx_mount::volume::Scheme;
 
-use super::args::{InfoArgs, Verbosity};
+use super::args::{FilesArgs, InfoArgs, Verbosity};
 use super::chain;
 use super::escape::escape;
 use super::outcome::{Failure, Outcome};
@@ -17,7 +17,7 @@ use super::units::size;
 
 /// Opens the chain and describes it.
 pub(crate) fn run(args: &InfoArgs, verbosity: &Verbosity) -> Result<Outcome, Failure> {
-    let inventory = chain::take_inventory(&args.chain, &args.how)?;
+    let inventory = chain::take_inventory(&args.chain, &args.how, &FilesArgs::default())?;
     let mut out = anstream::stdout().lock();
     let told = if args.json {
         let json = serde_json::to_string_pretty(&report(&inventory)).unwrap_or_default();

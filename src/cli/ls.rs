@@ -19,7 +19,7 @@ const MAX_DEPTH: usize = 1000;
 
 /// Lists a path.
 pub(crate) fn run(args: &LsArgs) -> Result<Outcome, Failure> {
-    let inventory = chain::take_inventory(&args.chain, &args.how)?;
+    let inventory = chain::take_inventory(&args.chain, &args.how, &args.files)?;
     let tree = match args.volume {
         Some(number) => mount::volume_tree(&inventory, number)?,
         None => mount::namespace(&inventory, &args.chain, Shown::Everything),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mount_api::{LostReads, Tree};
 
 use crate::chain::Chain;
-use crate::fs::{self, FsOptions};
+use crate::fs::{self, FsOptions, LookAgain};
 use crate::image::{ReadAt, Slice};
 use crate::report::{Code, Finding, Severity};
 use crate::volume::{self, Partition, Scheme};
@@ -34,8 +34,9 @@ pub struct Volume {
     pub file_system: Option<&'static str>,
     /// Its files, where the file system is one that this program reads.
     pub tree: Option<Arc<dyn Tree>>,
-    /// What was found while opening it.
+    /// What was found while opening it; after [`Inventory::look_again`], also while reading from it.
     pub findings: Vec<Finding>,
+    look_again: Option<LookAgain>,
 }
 
 impl Inventory {
@@ -73,6 +74,15 @@ impl Inventory {
         self.volumes.iter().find(|volume| volume.partition.number == number)
     }
 
+    /// Takes in what was found in the volumes while reading from them.
+    pub fn look_again(&mut self) {
+        for volume in &mut self.volumes {
+            if let Some(look) = &volume.look_again {
+                volume.findings = look();
+            }
+        }
+    }
+
     /// All findings: of the chain, the partition table and the volumes.
     pub fn all_findings(&self) -> impl Iterator<Item = &Finding> {
         let volumes = self.volumes.iter().flat_map(|volume| &volume.findings);
@@ -85,6 +95,13 @@ impl Volume {
         let size = partition.disk.end.saturating_sub(partition.disk.start);
         let bytes: Arc<dyn ReadAt> = Arc::new(Slice::new(Arc::clone(disk), partition.disk.start, size));
         let opened = fs::open(&bytes, options);
-        Volume { partition, bytes, file_system: opened.name, tree: opened.tree, findings: opened.findings }
+        Volume {
+            partition,
+            bytes,
+            file_system: opened.name,
+            tree: opened.tree,
+            findings: opened.findings,
+            look_again: opened.look_again,
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use mount_api::{
-    Attr, Case, DirEntry, Error, ErrorKind, From, Kind, Name, NodeId, NodePath, NodeRange, RangeKind, Reparse,
+    Attr, Case, Details, DirEntry, Error, ErrorKind, From, Kind, Name, NodeId, NodePath, NodeRange, RangeKind, Reparse,
     StreamEntry, Time, Times, Tree, TreeInfo, Trust,
 };
 
@@ -250,6 +250,13 @@ impl Tree for Namespace {
                 path.names.insert(0, entry_name(compose(number, NodeId::ROOT))?);
                 Some(path)
             }
+        }
+    }
+
+    fn details(&self, node: NodeId) -> Result<Details, Error> {
+        match self.place(node)? {
+            Place::Inner(tree, inner, _) => tree.details(inner),
+            _ => Ok(Details::default()),
         }
     }
 

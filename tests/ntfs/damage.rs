@@ -185,7 +185,9 @@ fn cluster_0_is_no_hole_and_what_was_never_written_is_zeros() {
         entries.iter().filter(|entry| entry.name.units()[0] == u16::from(b'$')).count()
     };
     let volume: std::sync::Arc<dyn vhdx_mount::image::ReadAt> = std::sync::Arc::new(forge.bytes.clone());
-    let shown = vhdx_mount::fs::ntfs::open(&volume, vhdx_mount::fs::ntfs::Options { metafiles: true }).unwrap();
+    let shown =
+        vhdx_mount::fs::ntfs::open(&volume, vhdx_mount::fs::ntfs::Options { metafiles: true, ..Default::default() })
+            .unwrap();
     // $MFT, $MFTMirr, $LogFile, $Volume, $AttrDef, $Bitmap, $Boot, $BadClus, $Secure, $UpCase, $Extend.
     assert_eq!((own(&ntfs), own(&shown)), (0, 11));
 

@@ -15,6 +15,7 @@ mod layouts;
 mod metadata;
 mod mutations;
 mod names;
+mod recovery;
 mod samples;
 mod second_opinions;
 #[path = "../support/mod.rs"]

@@ -12,6 +12,7 @@ mod attribute;
 mod attribute_list;
 mod boot_sector;
 mod cache;
+mod cluster_bitmap;
 mod compressed;
 mod data_runs;
 mod extents;
@@ -19,16 +20,22 @@ mod file;
 mod file_name;
 mod file_record;
 mod folder;
+mod folder_cycles;
 mod folder_survey;
+mod freed_clusters;
 mod index;
 mod index_node;
 mod lznt1;
 mod mft;
+mod mft_survey;
 mod node_id;
 mod open;
 mod path;
+mod record_table;
+mod recovered;
 mod reparse_point;
 mod secure;
+mod shelf;
 mod standard_information;
 mod stream;
 mod tree;
@@ -49,6 +56,8 @@ use folder_survey::Survey;
 use index::{Index, NodePlace};
 use index_node::Node;
 use mft::Mft;
+use mft_survey::MftSurvey;
+use recovered::Recovery;
 use stream::Stream;
 use upcase::UpCase;
 use volume::Volume;
@@ -77,6 +86,10 @@ pub struct Options {
     /// List NTFS's own files (`$MFT`, `$Bitmap`, …) in the root folder. Without this they can be looked up by name, but
     /// are not listed.
     pub metafiles: bool,
+    /// Show deleted files, and files that no folder has, in two folders of their own in the root folder.
+    pub deleted: bool,
+    /// Serve what stands in clusters of deleted files that belong to others by now, instead of failing.
+    pub accept_doubtful: bool,
 }
 
 /// An opened NTFS volume.
@@ -99,6 +112,8 @@ pub struct Ntfs {
     surveys: Cache<u32, Survey>,
     descriptors: Cache<u32, Vec<u8>>,
     units: Arc<Units>,
+    mft_survey: OnceLock<MftSurvey>,
+    recovery: Option<Recovery>,
 }
 
 /// Findings, each made once.
@@ -158,7 +173,7 @@ impl Ntfs {
         if let Some(file) = self.files.get(&number) {
             return Ok(file);
         }
-        let file = Arc::new(self.mft.file(number)?);
+        let file = Arc::new(self.read_file(number)?);
         self.files.insert(number, Arc::clone(&file), file.weight());
         Ok(file)
     }
@@ -169,9 +184,9 @@ impl Ntfs {
         if let Some(stream) = self.streams.get(&key) {
             return Ok(stream);
         }
-        let fetch = |_: &extents::Extents, reference| self.mft.referred(reference);
-        let (stream, damage) = Stream::open(file, index, &self.volume, &self.units, &fetch)?;
-        if let Some(error) = damage {
+        let fetch = |_: &extents::Extents, reference| self.referred(file, reference);
+        let (stream, damage) = Stream::open(file, index, self.volume_of(file), &self.units, &fetch)?;
+        if let Some(error) = damage.filter(|_| !file.freed) {
             let text = format!("Parts of a run list cannot be had, and the bytes that they lead to are lost: {error}");
             self.note(Code::NtfsRunListBad, Severity::Error, text);
         }

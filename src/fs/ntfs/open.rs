@@ -82,6 +82,8 @@ impl Ntfs {
             surveys: Cache::new(SURVEYS_KEPT),
             descriptors: Cache::new(DESCRIPTORS_KEPT),
             units: Arc::new(Cache::new(UNITS_KEPT)),
+            mft_survey: OnceLock::new(),
+            recovery: None,
         };
         ntfs.judge_size();
         ntfs.read_volume_metafile();
@@ -100,6 +102,7 @@ impl Ntfs {
                 format!("The root folder cannot be read, and nothing can be reached by its path: {error}"),
             );
         }
+        ntfs.recovery = options.deleted.then(|| ntfs.prepare_recovery());
         ntfs
     }
 
