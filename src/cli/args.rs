@@ -226,7 +226,7 @@ pub(crate) struct LsArgs {
     #[arg(short, long)]
     pub(crate) recursive: bool,
     /// Print one JSON object (docs/REPORT.md).
-    #[arg(long, conflicts_with_all = ["long", "null"])]
+    #[arg(long, conflicts_with = "null")]
     pub(crate) json: bool,
     /// End each path with a zero byte instead of a line feed, and escape nothing.
     #[arg(short = '0', long)]

@@ -5,10 +5,10 @@ use std::io::{self, BufWriter, Write};
 use std::ops::ControlFlow;
 
 use mount_api::{Attr, DirEntry, From, Kind, NodeId, Tree, Trust};
-use serde_json::{Value, json};
 use vhdx_mount::namespace::Shown;
 
 use super::args::LsArgs;
+use super::entry_object;
 use super::escape::escape;
 use super::outcome::{Failure, Outcome};
 use super::paths::{self, TreePath};
@@ -94,7 +94,8 @@ impl<W: Write> Listing<'_, W> {
         self.entries = self.entries.saturating_add(1);
         if self.args.json {
             let separator = if self.entries > 1 { "," } else { "" };
-            return write!(self.out, "{separator}\n{}", object(path, kind, attr.as_ref()));
+            let details = attr.is_some().then(|| self.tree.details(node)).and_then(|details| self.told(path, details));
+            return write!(self.out, "{separator}\n{}", entry_object::of(path, kind, attr.as_ref(), details.as_ref()));
         }
         if self.args.long {
             let (kind, size, time) = match &attr {
@@ -112,16 +113,13 @@ impl<W: Write> Listing<'_, W> {
 
     /// What is known of an entry; complains of what is not.
     fn known(&mut self, path: &TreePath, attr: Result<Attr, mount_api::Error>) -> Option<Attr> {
-        match attr {
-            Ok(attr) => {
-                self.whole &= attr.trust == Trust::Proven;
-                Some(attr)
-            }
-            Err(error) => {
-                self.complain(path, &error);
-                None
-            }
-        }
+        let attr = self.told(path, attr)?;
+        self.whole &= attr.trust == Trust::Proven;
+        Some(attr)
+    }
+
+    fn told<T>(&mut self, path: &TreePath, answer: Result<T, mount_api::Error>) -> Option<T> {
+        answer.inspect_err(|error| self.complain(path, error)).ok()
     }
 
     fn complain(&mut self, path: &TreePath, error: &mount_api::Error) {
@@ -130,50 +128,10 @@ impl<W: Write> Listing<'_, W> {
     }
 }
 
-/// An entry as docs/REPORT.md describes it.
-fn object(path: &TreePath, kind: Kind, attr: Option<&Attr>) -> Value {
-    let mut object = json!({ "path": path.text(), "kind": kind_word(kind) });
-    let Some(fields) = object.as_object_mut() else { return object };
-    if let Some(units) = path.units_if_lossy() {
-        fields.insert("path_utf16".to_owned(), json!(units));
-    }
-    let Some(attr) = attr else {
-        fields.insert("lost".to_owned(), json!(true));
-        return object;
-    };
-    let times = &attr.times;
-    let doubt = match attr.trust {
-        Trust::Proven => None,
-        Trust::Doubtful(code) => Some(code),
-    };
-    let more = [
-        ("size", json!(attr.size)),
-        ("allocated", json!(attr.allocated)),
-        ("created", json!(units::timestamp(times.created))),
-        ("modified", json!(units::timestamp(times.modified))),
-        ("changed", json!(units::timestamp(times.changed))),
-        ("accessed", json!(units::timestamp(times.accessed))),
-        ("attributes", json!(attr.attributes)),
-        ("links", json!(attr.links)),
-        ("record", json!(attr.record)),
-        ("doubtful", json!(doubt)),
-    ];
-    fields.extend(more.map(|(name, value)| (name.to_owned(), value)));
-    object
-}
-
 fn kind_letter(kind: Kind) -> char {
     match kind {
         Kind::Directory => 'd',
         Kind::File => '-',
         Kind::Link => 'l',
-    }
-}
-
-fn kind_word(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Directory => "folder",
-        Kind::File => "file",
-        Kind::Link => "link",
     }
 }

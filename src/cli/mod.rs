@@ -5,6 +5,7 @@ mod args;
 mod background;
 mod chain;
 mod check;
+mod entry_object;
 mod escape;
 mod info;
 mod logging;

@@ -35,6 +35,7 @@ mod record_table;
 mod recovered;
 mod reparse_point;
 mod secure;
+mod security_descriptor;
 mod shelf;
 mod standard_information;
 mod stream;

@@ -16,7 +16,7 @@ use super::reparse_point::{self, Elsewhere};
 use super::shelf::Shelf;
 use super::standard_information::StandardInformation;
 use super::stream::Stream;
-use super::{Ntfs, attribute, corrupt, unsupported};
+use super::{Ntfs, attribute, corrupt, security_descriptor, unsupported};
 use crate::bytes::len_u64;
 use crate::report::{Code, Severity};
 
@@ -143,8 +143,15 @@ impl Tree for Ntfs {
     }
 
     fn details(&self, node: NodeId) -> Result<Details, Error> {
-        let recovered = self.recovered(node)?;
-        Ok(Details { recovered, ..Details::default() })
+        let file = self.node_at(node)?.file;
+        let standard = file.resident(attribute::STANDARD_INFORMATION).and_then(StandardInformation::parse);
+        // A descriptor that cannot be had keeps nobody from the rest.
+        let descriptor = self.security(node).ok().flatten();
+        Ok(Details {
+            owner: descriptor.and_then(|descriptor| security_descriptor::owner(&descriptor)),
+            usn: standard.and_then(|standard| standard.usn),
+            recovered: self.recovered(node)?,
+        })
     }
 
     fn reparse(&self, node: NodeId) -> Result<Option<Reparse>, Error> {
