@@ -21,4 +21,5 @@ mod second_opinions;
 #[path = "../support/mod.rs"]
 mod support;
 mod tools;
+mod volume_state;
 mod walk;

@@ -133,6 +133,13 @@ impl FileRecord {
         self
     }
 
+    /// Whether another copy says the same: all but the update sequence, which counts how often each was written, and where
+    /// in the journal that stands.
+    pub(super) fn says_the_same_as(&self, other: &Self) -> bool {
+        let attributes = |record: &'_ Self| record.bytes.get(record.first_attribute..).map(<[u8]>::to_vec);
+        (self.state, self.base) == (other.state, other.base) && attributes(self) == attributes(other)
+    }
+
     /// The attributes in the order in which they stand.
     pub(super) fn attributes(&self) -> Result<Vec<RawAttribute<'_>>, Error> {
         let bad = |text: &str| corrupt(format!("file record {}: {text}", self.number));

@@ -105,6 +105,12 @@ impl<'a> Folder<'a> {
         }
     }
 
+    /// The file of this name, but for case, if the index leads to it; whatever may be damaged elsewhere is not looked at.
+    pub(super) fn find_by_tree(&self, name: &Name) -> Option<FileReference> {
+        let alike = self.alike_by_tree(name.units()).ok()?;
+        choose(alike.iter().filter_map(pair_of), name, Case::Insensitive)
+    }
+
     /// Whether it has a file of this name, but for case.
     pub(super) fn has(&self, name: &Name) -> bool {
         self.find(name, Case::Insensitive).is_ok()

@@ -26,7 +26,7 @@ const STATES_KEPT: usize = 32 << 20;
 /// A window is read whole when it is wanted again within this many others; till then only the record is.
 const RECENT: NonZeroUsize = NonZeroUsize::MIN.saturating_add(63);
 /// How many of the first records `$MFTMirr` repeats.
-const MIRRORED: u32 = 4;
+pub(super) const MIRRORED: u32 = 4;
 
 /// The `$MFT`, opened.
 pub(super) struct Mft {
@@ -140,11 +140,34 @@ impl Mft {
         FileRecord::parse(bytes, number, lesser(self.trust, trust))
     }
 
-    fn mirrored(&self, number: u32) -> Result<FileRecord, Error> {
+    /// Where the copy of a record stands on the volume.
+    fn mirror_offset(&self, number: u32) -> Result<u64, Error> {
         let place = self.record_size().checked_mul(u64::from(number));
         let start = self.volume.offset_of(self.volume.boot.mirror_lcn).zip(place);
         let offset = start.and_then(|(start, place)| start.checked_add(place));
-        let offset = offset.ok_or_else(|| corrupt("the place of $MFTMirr is absurd"))?;
+        offset.ok_or_else(|| corrupt("the place of $MFTMirr is absurd"))
+    }
+
+    /// How one of the first records and its copy in `$MFTMirr` differ, in words, and where on the volume the copy stands.
+    /// `None` where they do not.
+    pub(super) fn mirror_differs(&self, number: u32) -> Option<(u64, String)> {
+        let offset = self.mirror_offset(number).unwrap_or(u64::MAX);
+        let text = match (self.own_record(number), self.mirrored(number)) {
+            (Ok(own), Ok(copy)) if own.says_the_same_as(&copy) => return None,
+            (Ok(_), Ok(_)) => {
+                format!("File record {number} and its copy in $MFTMirr say different things; the record counts")
+            }
+            (Ok(_), Err(error)) => format!("The copy of file record {number} in $MFTMirr does not hold: {error}"),
+            // Opening the `$MFT` told of this one.
+            (Err(_), Ok(_)) if number == 0 => return None,
+            (Err(error), Ok(_)) => format!("File record {number} does not hold; its copy in $MFTMirr is used: {error}"),
+            (Err(error), Err(_)) => format!("Neither file record {number} nor its copy in $MFTMirr holds: {error}"),
+        };
+        Some((offset, text))
+    }
+
+    fn mirrored(&self, number: u32) -> Result<FileRecord, Error> {
+        let offset = self.mirror_offset(number)?;
         let (bytes, trust) = self.volume.read_structure(offset, self.volume.boot.record_size, "$MFTMirr")?;
         FileRecord::parse(bytes, number, trust)
     }

@@ -25,6 +25,7 @@ mod folder_survey;
 mod freed_clusters;
 mod index;
 mod index_node;
+mod log_file;
 mod lznt1;
 mod mft;
 mod mft_survey;
@@ -44,6 +45,7 @@ mod upcase;
 mod update_sequence;
 mod volume;
 mod volume_information;
+mod volume_state;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -70,6 +72,7 @@ pub(super) use open::has_backup;
 pub use open::open;
 
 /// File records of the metafiles that are needed by number.
+const RECORD_LOG_FILE: u32 = 2;
 const RECORD_VOLUME: u32 = 3;
 const RECORD_ROOT: u32 = 5;
 const RECORD_BITMAP: u32 = 6;

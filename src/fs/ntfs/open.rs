@@ -102,6 +102,7 @@ impl Ntfs {
                 format!("The root folder cannot be read, and nothing can be reached by its path: {error}"),
             );
         }
+        ntfs.judge_state();
         ntfs.recovery = options.deleted.then(|| ntfs.prepare_recovery());
         ntfs
     }
