@@ -15,7 +15,7 @@ mod faults;
 mod name;
 mod tree;
 
-pub use attr::{Attr, Kind, Reparse, ReparseTarget, Time, Times};
+pub use attr::{Attr, Kind, LinkPath, Reparse, ReparseTarget, Time, Times};
 pub use details::{Details, Recovered, WhyRecovered};
 pub use error::{Error, ErrorKind};
 pub use faults::{Fault, FaultKind, Faults, LostReads};

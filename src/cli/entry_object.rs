@@ -1,24 +1,24 @@
 //! An entry of a list as `ls --json` prints it.
 
-use mount_api::{Attr, Details, Kind, Recovered, Times, Trust, WhyRecovered};
+use mount_api::{Attr, Details, Kind, LinkPath, Name, Recovered, Reparse, Times, Trust, WhyRecovered};
 use serde_json::{Map, Value, json};
 
 use super::paths::TreePath;
 use super::units;
 
+/// What is known of an entry.
+pub(crate) struct Known {
+    pub(crate) attr: Attr,
+    pub(crate) details: Details,
+    pub(crate) reparse: Option<Reparse>,
+    pub(crate) link_path: Option<LinkPath>,
+}
+
 /// An entry as docs/REPORT.md describes it.
-pub(crate) fn of(path: &TreePath, kind: Kind, attr: Option<&Attr>, details: Option<&Details>) -> Value {
-    let mut fields = Map::new();
+pub(crate) fn of(path: &TreePath, known: &Known) -> Value {
+    let Known { attr, details, reparse, link_path } = known;
+    let mut fields = named(path, attr.kind);
     let mut put = |name: &str, value: Value| fields.insert(name.to_owned(), value);
-    put("path", json!(path.text()));
-    put("kind", json!(kind_word(kind)));
-    if let Some(units) = path.units_if_lossy() {
-        put("path_utf16", json!(units));
-    }
-    let Some(attr) = attr else {
-        put("lost", json!(true));
-        return Value::Object(fields);
-    };
     let doubt = match attr.trust {
         Trust::Proven => None,
         Trust::Doubtful(code) => Some(code),
@@ -33,13 +33,45 @@ pub(crate) fn of(path: &TreePath, kind: Kind, attr: Option<&Attr>, details: Opti
     put("links", json!(attr.links));
     put("record", json!(attr.record));
     put("sequence", json!(attr.sequence));
-    put("owner", json!(details.and_then(|details| details.owner.as_ref())));
-    put("usn", json!(details.and_then(|details| details.usn)));
+    put("owner", json!(details.owner));
+    put("usn", json!(details.usn));
     put("doubtful", json!(doubt));
-    if let Some(recovered) = details.and_then(|details| details.recovered.as_ref()) {
+    if let Some(reparse) = reparse {
+        put("reparse", reparse_object(reparse, link_path.as_ref()));
+    }
+    if let Some(recovered) = &details.recovered {
         put("recovered", recovered_object(recovered));
     }
     Value::Object(fields)
+}
+
+/// An entry of which nothing but the name is known.
+pub(crate) fn of_lost(path: &TreePath, kind: Kind) -> Value {
+    let mut fields = named(path, kind);
+    fields.insert("lost".to_owned(), json!(true));
+    Value::Object(fields)
+}
+
+fn named(path: &TreePath, kind: Kind) -> Map<String, Value> {
+    let mut fields = Map::new();
+    fields.insert("path".to_owned(), json!(path.text()));
+    fields.insert("kind".to_owned(), json!(kind_word(kind)));
+    if let Some(units) = path.units_if_lossy() {
+        fields.insert("path_utf16".to_owned(), json!(units));
+    }
+    fields
+}
+
+fn reparse_object(reparse: &Reparse, path: Option<&LinkPath>) -> Value {
+    let path = path.map(|path| {
+        let up = std::iter::repeat_n("..".to_owned(), path.up);
+        up.chain(path.names.iter().map(Name::to_string_lossy)).collect::<Vec<_>>().join("/")
+    });
+    json!({
+        "tag": reparse.tag,
+        "target": reparse.target.as_ref().map(|target| target.substitute.to_string_lossy()),
+        "path": path,
+    })
 }
 
 fn times(times: &Times) -> [(&'static str, Value); 4] {

@@ -4,16 +4,18 @@ use std::collections::BTreeSet;
 use std::io::{self, BufWriter, Write};
 use std::ops::ControlFlow;
 
-use mount_api::{Attr, DirEntry, From, Kind, NodeId, Tree, Trust};
+use mount_api::{Attr, DirEntry, From, Kind, NodeId, Reparse, Tree, Trust};
 use vhdx_mount::namespace::Shown;
 
 use super::args::LsArgs;
-use super::entry_object;
+use super::entry_object::{self, Known};
 use super::escape::escape;
 use super::outcome::{Failure, Outcome};
 use super::paths::{self, TreePath};
 use super::{chain, mount, units};
 
+/// `FILE_ATTRIBUTE_REPARSE_POINT`.
+const REPARSE_POINT: u32 = 0x400;
 /// Folders deeper than this are not descended into: NTFS itself stops far earlier, a damaged one may go round in circles.
 const MAX_DEPTH: usize = 1000;
 
@@ -91,11 +93,22 @@ impl<W: Write> Listing<'_, W> {
     fn entry(&mut self, node: NodeId, kind: Kind, path: &TreePath) -> io::Result<()> {
         let wants_attr = self.args.long || self.args.json;
         let attr = wants_attr.then(|| self.tree.attr(node)).and_then(|attr| self.known(path, attr));
+        let bears_one = attr.as_ref().is_some_and(|attr| attr.attributes & REPARSE_POINT != 0);
+        let reparse = bears_one.then(|| self.tree.reparse(node)).and_then(|told| self.told(path, told)).flatten();
         self.entries = self.entries.saturating_add(1);
         if self.args.json {
             let separator = if self.entries > 1 { "," } else { "" };
-            let details = attr.is_some().then(|| self.tree.details(node)).and_then(|details| self.told(path, details));
-            return write!(self.out, "{separator}\n{}", entry_object::of(path, kind, attr.as_ref(), details.as_ref()));
+            let Some(attr) = attr else {
+                return write!(self.out, "{separator}\n{}", entry_object::of_lost(path, kind));
+            };
+            let details = self.tree.details(node);
+            let known = Known {
+                details: self.told(path, details).unwrap_or_default(),
+                link_path: reparse.as_ref().and_then(|_| self.tree.link_path(node).ok().flatten()),
+                attr,
+                reparse,
+            };
+            return write!(self.out, "{separator}\n{}", entry_object::of(path, &known));
         }
         if self.args.long {
             let (kind, size, time) = match &attr {
@@ -108,7 +121,14 @@ impl<W: Write> Listing<'_, W> {
             self.out.write_all(&path.bytes())?;
             return self.out.write_all(b"\0");
         }
-        writeln!(self.out, "{}", escape(&path.text()))
+        write!(self.out, "{}", escape(&path.text()))?;
+        match reparse {
+            Some(Reparse { target: Some(target), .. }) => {
+                writeln!(self.out, " -> {}", escape(&target.substitute.to_string_lossy()))
+            }
+            Some(Reparse { tag, .. }) => writeln!(self.out, " (reparse tag {tag:#010x})"),
+            None => writeln!(self.out),
+        }
     }
 
     /// What is known of an entry; complains of what is not.

@@ -12,6 +12,7 @@ mod damage;
 mod damaged_folders;
 mod forge;
 mod layouts;
+mod links;
 mod metadata;
 mod mutations;
 mod names;

@@ -18,12 +18,12 @@ fn xattr(path: &Path, name: &str) -> Vec<u8> {
     value
 }
 
-fn set(path: &Path, name: &str, value: &[u8]) {
+pub(crate) fn set(path: &Path, name: &str, value: &[u8]) {
     rustix::fs::lsetxattr(path, name, value, XattrFlags::empty()).unwrap();
 }
 
 /// A reparse point as it stands on the disk.
-fn reparse(tag: u32, data: &[u8]) -> Vec<u8> {
+pub(crate) fn reparse(tag: u32, data: &[u8]) -> Vec<u8> {
     let mut value = tag.to_le_bytes().to_vec();
     value.extend(u16::try_from(data.len()).unwrap().to_le_bytes());
     value.extend([0, 0]);
@@ -32,7 +32,7 @@ fn reparse(tag: u32, data: &[u8]) -> Vec<u8> {
 }
 
 /// The data of a symbolic link or a mount point: both names, `end` behind each.
-fn names(substitute: &str, print: &str, flags: &[u8], end: &[u8]) -> Vec<u8> {
+pub(crate) fn names(substitute: &str, print: &str, flags: &[u8], end: &[u8]) -> Vec<u8> {
     let utf16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>();
     let (substitute, print) = (utf16(substitute), utf16(print));
     let field = |number: usize| u16::try_from(number).unwrap().to_le_bytes();

@@ -12,6 +12,7 @@ use vhdx_mount::fs::ntfs::{self, Ntfs, Options};
 use vhdx_mount::image::ReadAt;
 
 use crate::forge::{Forge, all_right, record, sample};
+use crate::support::program::Mounted;
 use crate::tools::{Volume, have, run};
 use crate::walk::{content, find, list, streams};
 
@@ -123,6 +124,24 @@ fn deleted_files_come_back_with_their_streams_and_paths() {
             "{name}: {told}"
         );
     }
+
+    // Through a mount a deleted folder is copied like any other.
+    let mounted = Mounted::new(&volume.image(), &["--deleted"]);
+    let to = tempfile::tempdir().unwrap();
+    let from = mounted.path("volume-1/$Deleted");
+    let gone = list(&ntfs, deleted).unwrap().into_iter().find(|entry| entry.node == top["gone"]).unwrap();
+    run(
+        "cp",
+        ["-r".into(), from.join(gone.name.to_string_lossy()).into_os_string(), to.path().join("copy").into_os_string()],
+    );
+    let copied = |folder: &Path, name: &str| {
+        let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        entries.into_iter().find(|path| path.to_str().unwrap().ends_with(&format!("-{name}"))).unwrap()
+    };
+    let copy = to.path().join("copy");
+    assert!(fs::read(copied(&copy, "inner")).unwrap() == contents["inner"]);
+    assert!(fs::read(copied(&copied(&copy, "below"), "again")).unwrap() == contents["again"]);
+    drop(mounted);
 
     // Not shown unless asked for.
     let plain = volume.open();

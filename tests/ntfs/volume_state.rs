@@ -94,7 +94,7 @@ fn every_record_is_held_against_its_copy() {
         });
         assert_eq!(told(&rewritten.open()), []);
     }
-    let mut other = forge.clone();
+    let mut other = forge;
     let third = other.record(3);
     other.bytes[third].fill(0);
     assert_eq!(told(&other.open()), [(Code::NtfsMirrorDiffers, Severity::Warning)]);

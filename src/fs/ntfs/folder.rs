@@ -83,7 +83,7 @@ impl<'a> Folder<'a> {
     pub(super) fn find(&self, name: &Name, case: Case) -> Result<FileReference, Error> {
         // What the tree leads to is right, damaged or not; what it does not lead to may be there all the same.
         let by_tree = self.alike_by_tree(name.units()).unwrap_or_default();
-        if let Some(found) = choose(by_tree.iter().filter_map(pair_of), name, case) {
+        if let Some((_, found)) = choose(by_tree.iter().filter_map(pair_of), name, case) {
             return Ok(found);
         }
         let not_found =
@@ -100,6 +100,7 @@ impl<'a> Folder<'a> {
                 });
                 let alike: Vec<_> = rest.collect();
                 choose(alike.iter().filter_map(Named::pair), name, case)
+                    .map(|(_, reference)| reference)
                     .ok_or_else(|| if ordered.complete { not_found() } else { ordered.error.clone() })
             }
         }
@@ -107,8 +108,17 @@ impl<'a> Folder<'a> {
 
     /// The file of this name, but for case, if the index leads to it; whatever may be damaged elsewhere is not looked at.
     pub(super) fn find_by_tree(&self, name: &Name) -> Option<FileReference> {
+        self.pair_by_tree(name, |(_, reference)| reference)
+    }
+
+    /// How the folder itself spells a name, if its index leads to it.
+    pub(super) fn spelling(&self, name: &Name) -> Option<Name> {
+        self.pair_by_tree(name, |(key, _)| key.name())
+    }
+
+    fn pair_by_tree<T>(&self, name: &Name, of: impl FnOnce(Pair<'_>) -> T) -> Option<T> {
         let alike = self.alike_by_tree(name.units()).ok()?;
-        choose(alike.iter().filter_map(pair_of), name, Case::Insensitive)
+        choose(alike.iter().filter_map(pair_of), name, Case::Insensitive).map(of)
     }
 
     /// Whether it has a file of this name, but for case.
@@ -326,14 +336,13 @@ fn is_named(key: FileName<'_>, name: &Name) -> bool {
 }
 
 /// The one that is meant among names that differ in case at most.
-fn choose<'a>(mut alike: impl Iterator<Item = Pair<'a>>, name: &Name, case: Case) -> Option<FileReference> {
+fn choose<'a>(mut alike: impl Iterator<Item = Pair<'a>>, name: &Name, case: Case) -> Option<Pair<'a>> {
     let first = alike.next()?;
     let exact = std::iter::once(first).chain(alike).find(|(key, _)| is_named(*key, name));
     match case {
         Case::Insensitive => exact.or(Some(first)),
         Case::Sensitive => exact,
     }
-    .map(|(_, reference)| reference)
 }
 
 /// A cookie names the node and the entry's ordinal in it.

@@ -25,6 +25,7 @@ mod folder_survey;
 mod freed_clusters;
 mod index;
 mod index_node;
+mod link_path;
 mod log_file;
 mod lznt1;
 mod mft;

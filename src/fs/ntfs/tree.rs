@@ -4,8 +4,8 @@ use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use mount_api::{
-    Attr, Case, Details, DirEntry, Error, ErrorKind, Faults, From, Kind, Name, NodeId, NodePath, NodeRange, Reparse,
-    StreamEntry, Tree, TreeInfo,
+    Attr, Case, Details, DirEntry, Error, ErrorKind, Faults, From, Kind, LinkPath, Name, NodeId, NodePath, NodeRange,
+    Reparse, StreamEntry, Tree, TreeInfo,
 };
 
 use super::file::{Attribute, File, Value};
@@ -159,6 +159,10 @@ impl Tree for Ntfs {
         let Some(value) = self.reparse_value(&node.file)?.filter(|_| node.ordinal == ITSELF) else { return Ok(None) };
         let bad = || corrupt(format!("file record {}: its reparse point is cut short", node.file.number));
         reparse_point::parse(&value).ok_or_else(bad).map(Some)
+    }
+
+    fn link_path(&self, link: NodeId) -> Result<Option<LinkPath>, Error> {
+        self.path_of_link(link)
     }
 
     fn security(&self, node: NodeId) -> Result<Option<Vec<u8>>, Error> {
