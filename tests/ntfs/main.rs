@@ -13,6 +13,7 @@ mod damaged_folders;
 mod forge;
 mod layouts;
 mod links;
+mod many_records;
 mod metadata;
 mod mutations;
 mod names;
