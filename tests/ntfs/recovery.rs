@@ -277,6 +277,28 @@ fn files_whose_folder_is_gone_are_orphans() {
 }
 
 #[test]
+fn records_that_were_never_used_are_no_deleted_files() {
+    let Some((mut forge, _)) = sample("records_that_were_never_used_are_no_deleted_files") else { return };
+    // As Windows formats a volume: the record has an empty unnamed stream, and no name.
+    let number = record(&forge, "many/entry 000");
+    free(&mut forge, number);
+    assert_eq!(recovered(&open(&forge), find(&open(&forge), "$Deleted")).len(), 1);
+    forge.edit_attribute(number, 0x30, |attribute| attribute[..4].copy_from_slice(&0x40u32.to_le_bytes()));
+    let ntfs = open(&forge);
+    assert_eq!(list(&ntfs, find(&ntfs, "$Deleted")).unwrap(), []);
+    // Where content is left, it is shown all the same, by its number alone.
+    let number = record(&forge, "many/entry 049");
+    free(&mut forge, number);
+    forge.edit_attribute(number, 0x30, |attribute| attribute[..4].copy_from_slice(&0x40u32.to_le_bytes()));
+    let ntfs = open(&forge);
+    let shown = list(&ntfs, find(&ntfs, "$Deleted")).unwrap();
+    assert!(shown.len() == 1 && shown[0].name == number.to_string().as_str().into(), "{shown:?}");
+    let details = ntfs.details(shown[0].node).unwrap().recovered.unwrap();
+    assert_eq!((details.original, details.original_whole), (None, false));
+    assert_eq!(content(&ntfs, shown[0].node).len(), 49);
+}
+
+#[test]
 fn a_sound_volume_has_no_orphans() {
     let Some((forge, contents)) = sample("a_sound_volume_has_no_orphans") else { return };
     let ntfs = open(&forge);
@@ -306,21 +328,31 @@ fn folders_that_stand_in_each_other_are_cut_once() {
     }
     let volume = Volume::new(8, &["-c", "4096"]);
     volume.mounted("", |root| {
-        fs::create_dir_all(root.join("outer/inner")).unwrap();
+        fs::create_dir_all(root.join("outer/inner/round")).unwrap();
         fs::write(root.join("outer/inner/file"), b"content").unwrap();
     });
     let mut forge = Forge { bytes: fs::read(volume.image()).unwrap() };
     let (outer, inner) = (record(&forge, "outer"), record(&forge, "outer/inner"));
+    let round = record(&forge, "outer/inner/round") as u64;
     let sequence = forge.bytes[forge.record(inner).start + 0x10];
     // The outer folder says that it stands in the inner one, and nobody else has them.
     forge.edit_attribute(outer, 0x30, |attribute| {
         let value = usize::from(attribute[0x14]);
         attribute[value..value + 8].copy_from_slice(&(inner as u64 | u64::from(sequence) << 48).to_le_bytes());
     });
+    // And a name in the inner one leads back to it.
+    let outer_sequence = forge.bytes[forge.record(outer).start + 0x10];
+    forge.edit_attribute(inner, 0x90, |index| {
+        let old = (round | 1 << 48).to_le_bytes();
+        let at = index.windows(8).position(|window| window == old).unwrap();
+        index[at..at + 8].copy_from_slice(&(outer as u64 | u64::from(outer_sequence) << 48).to_le_bytes());
+    });
     let ntfs = open(&forge);
     let orphans = recovered(&ntfs, find(&ntfs, "$Orphans"));
     assert_eq!(orphans.keys().collect::<Vec<_>>(), ["outer"]);
     let inner = ntfs.lookup(orphans["outer"], &"inner".into(), Case::Sensitive).unwrap();
+    // Nothing leads round and round.
+    assert_eq!(ntfs.lookup(inner, &"round".into(), Case::Sensitive).unwrap_err().kind(), ErrorKind::Corrupt);
     let file = ntfs.lookup(inner, &"file".into(), Case::Sensitive).unwrap();
     assert_eq!(content(&ntfs, file), b"content");
     assert!(ntfs.path(file).is_some_and(|path| path.to_string() == format!("$Orphans/{}-outer/inner/file", outer)));
@@ -331,7 +363,7 @@ fn folders_that_stand_in_each_other_are_cut_once() {
     let deleted = recovered(&ntfs, find(&ntfs, "$Deleted"));
     assert_eq!(deleted.keys().collect::<Vec<_>>(), ["outer"]);
     assert_eq!(recovered(&ntfs, deleted["outer"]).keys().collect::<Vec<_>>(), ["inner"]);
-    assert_eq!(recovered(&ntfs, find(&ntfs, "$Orphans")).keys().collect::<Vec<_>>(), ["file"]);
+    assert_eq!(recovered(&ntfs, find(&ntfs, "$Orphans")).keys().collect::<Vec<_>>(), ["file", "round"]);
 }
 
 #[test]

@@ -149,6 +149,8 @@ impl<'a> Folder<'a> {
         let Some(Ok(file)) = reference.number().map(|number| self.ntfs.file(number)) else { return target };
         match file.resident(attribute::FILE_NAME).and_then(FileName::parse) {
             Some(own) if own.parent().record != u64::from(self.number) => Target::Stale,
+            // One that stands here and yet is an orphan was taken out of a round of folders.
+            Some(own) if own.parent().means(self.sequence) && self.ntfs.is_known_orphan(file.number) => Target::Stale,
             _ => target,
         }
     }

@@ -6,13 +6,13 @@ use std::collections::HashSet;
 
 use mount_api::Error;
 
-use super::corrupt;
 use super::file_name::FileName;
 use super::file_record::FileReference;
 use super::folder::Folder;
 use super::index::{Cursor, NodePlace};
 use super::index_node::IndexEntry;
 use super::mft::Target;
+use super::{RECORD_ROOT, corrupt};
 
 /// What a survey found.
 pub(super) enum Survey {
@@ -183,5 +183,7 @@ fn gather_records(folder: &Folder<'_>, to: &mut Vec<Gathered>) {
 
 /// Whether a name says that it stands in this folder.
 fn is_in(name: FileName<'_>, folder: &Folder<'_>) -> bool {
-    name.parent().record == u64::from(folder.number) && name.parent().means(folder.sequence)
+    // There never is another root folder.
+    let same = |parent: FileReference| folder.number == RECORD_ROOT || parent.means(folder.sequence);
+    name.parent().record == u64::from(folder.number) && same(name.parent())
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use lru::LruCache;
 use mount_api::{Error, ErrorKind, Faults, Trust};
 
-use super::attribute::{self, Form};
+use super::attribute::{self, Form, RawAttribute};
 use super::cache::Cache;
 use super::extents::{Extents, SegmentPlace};
 use super::file::{File, NonResident, Value};
@@ -316,10 +316,18 @@ impl Mft {
     }
 }
 
-/// Whether a record says of whom it was: a name, content or a folder's index is left.
+/// Whether a record says of whom it was: a name, content or a folder's index is left. Windows makes records that were
+/// never used, and gives each an empty stream.
 pub(super) fn holds_a_file(record: &FileRecord) -> Result<bool, Error> {
-    let telling = [attribute::FILE_NAME, attribute::DATA, attribute::INDEX_ROOT];
-    Ok(record.attributes()?.iter().any(|raw| telling.contains(&raw.kind)))
+    let tells = |raw: &RawAttribute<'_>| match raw.kind {
+        attribute::FILE_NAME | attribute::ATTRIBUTE_LIST | attribute::INDEX_ROOT => true,
+        attribute::DATA => match &raw.form {
+            Form::Resident(bytes) => !bytes.is_empty(),
+            Form::NonResident(header, _) => header.size > 0,
+        },
+        _ => false,
+    };
+    Ok(record.attributes()?.iter().any(tells))
 }
 
 /// The clusters of the `$MFT` that its base record alone leads to.

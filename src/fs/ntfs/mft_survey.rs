@@ -169,13 +169,15 @@ impl Pass {
             let trust = whole(&within(faults, from..from.saturating_add(len_u64(bytes))), String::new);
             let never_used = bytes.iter().take(4).all(|byte| *byte == 0);
             let Ok(trust) = trust else {
-                self.damage.unread = true;
+                // The root folder bears no name that could be missed.
+                self.damage.unread |= number != RECORD_ROOT;
                 continue;
             };
             match mft.parse(bytes, number, trust) {
                 _ if never_used => {}
                 Ok(record) => self.record(&record),
                 // One that is torn and was freed is nobody's any more.
+                Err(_) if number == RECORD_ROOT => {}
                 Err(_) => self.damage.torn |= RecordState::peek(bytes).is_none_or(|state| state.in_use),
             }
         }
@@ -224,7 +226,9 @@ impl Pass {
     /// Believes a name whose folder is there.
     fn settle(&mut self, standing: Standing) {
         let file = self.table.get(standing.file);
-        if file.state != Use::Live || !self.table.get(standing.folder).is_folder(standing.folder()) {
+        // There is a root folder, and never was another, be its record lost.
+        let is_folder = standing.folder == RECORD_ROOT || self.table.get(standing.folder).is_folder(standing.folder());
+        if file.state != Use::Live || !is_folder {
             return;
         }
         self.children.push((standing.folder, standing.file));

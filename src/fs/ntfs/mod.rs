@@ -4,9 +4,13 @@
 //! `update_sequence`, `file_record`, `attribute`, `attribute_list`, `data_runs` and `extents` (what a record says and where
 //! its clusters are), `file` (a base record and its extension records joined), `mft` (all records), `stream` (reading a
 //! value; `compressed` and `lznt1` for compressed ones), `index_node` and `index` (the B-tree), `folder` and
-//! `folder_survey` (names), `tree` (the trait).
+//! `folder_survey` (names), `link_path` (where links lead), `tree` (the trait).
 //!
-//! Damage is met where it is: a bad record costs its file, a bad index block its names, a bad run list its stream.
+//! Damage is met where it is: a bad record costs its file, a bad run list its stream, a bad index block nothing: then
+//! `mft_survey` (all records read once, what is kept of each in `record_table`, rounds of folders cut by `folder_cycles`)
+//! tells the names. It also finds what is deleted and what no folder has: `shelf` shows them, `recovered` knows what is
+//! known of them, `freed_clusters` keeps them from what `cluster_bitmap` says is somebody else's. `volume_state` says how
+//! the volume was left, with `log_file`.
 
 mod attribute;
 mod attribute_list;

@@ -95,12 +95,10 @@ impl Ntfs {
                 ntfs.note(Code::NtfsMetafileBad, Severity::Warning, text);
             }
         }
-        if let Err(error) = ntfs.file(RECORD_ROOT) {
-            ntfs.note(
-                Code::NtfsFileRecordBad,
-                Severity::Error,
-                format!("The root folder cannot be read, and nothing can be reached by its path: {error}"),
-            );
+        if let Err(error) = ntfs.mft.file(RECORD_ROOT) {
+            let text =
+                "The record of the root folder cannot be read; its names are taken from the records of the files";
+            ntfs.note(Code::NtfsFileRecordBad, Severity::Error, format!("{text}: {error}"));
         }
         ntfs.judge_state();
         ntfs.recovery = options.deleted.then(|| ntfs.prepare_recovery());

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::{Arc, OnceLock};
 
-use mount_api::{Error, FaultKind, Kind, Name, NodeId, NodePath, NodeRange, RangeKind, Recovered, WhyRecovered};
+use mount_api::{Error, FaultKind, Kind, Name, NodeId, NodePath, NodeRange, RangeKind, Recovered, Trust, WhyRecovered};
 
 use super::cluster_bitmap::ClusterBitmap;
 use super::file::File;
@@ -18,6 +18,9 @@ use super::stream::Stream;
 use super::volume::Volume;
 use super::{Ntfs, RECORD_BITMAP, RECORD_ROOT};
 use crate::report::{Code, Severity};
+
+/// The trust of a root folder of which nothing is known but that there is one.
+const ROOT_WITHOUT_RECORD: Trust = Trust::Doubtful(Code::NtfsFileRecordBad.as_str());
 
 /// What is needed to show deleted files.
 pub(super) struct Recovery {
@@ -50,6 +53,11 @@ impl Ntfs {
         self.mft_survey.get_or_init(|| MftSurvey::of(&self.mft))
     }
 
+    /// Whether the survey, if it was made, found this one among the orphans.
+    pub(super) fn is_known_orphan(&self, number: u32) -> bool {
+        self.mft_survey.get().is_some_and(|survey| survey.is_orphan(number))
+    }
+
     /// Looks through all file records, and makes it a finding when files are in use that no folder has.
     pub fn look_for_orphans(&self) {
         let count = self.mft_survey().orphans().len();
@@ -61,11 +69,15 @@ impl Ntfs {
         }
     }
 
-    /// The file in a record, be it a deleted one where those are shown.
+    /// The file in a record, be it a deleted one where those are shown. There always is a root folder: its names can be
+    /// had without its record.
     pub(super) fn read_file(&self, number: u32) -> Result<File, Error> {
+        if number == RECORD_ROOT {
+            return Ok(self.mft.file(number).unwrap_or_else(|_| shelf::file(number, ROOT_WITHOUT_RECORD)));
+        }
         let Some(recovery) = &self.recovery else { return self.mft.file(number) };
         if Shelf::of(number).is_some() {
-            return Ok(shelf::file(number));
+            return Ok(shelf::file(number, Trust::Proven));
         }
         match self.mft.file(number) {
             Err(error) if error.kind() == mount_api::ErrorKind::NotFound => {

@@ -53,9 +53,9 @@ impl Shelf {
     }
 }
 
-/// What stands for a shelf where a file is wanted.
-pub(super) fn file(number: u32) -> File {
-    File { number, sequence: 0, directory: true, freed: false, trust: Trust::Proven, attributes: Vec::new() }
+/// What stands for a folder without a record where a file is wanted.
+pub(super) fn file(number: u32, trust: Trust) -> File {
+    File { number, sequence: 0, directory: true, freed: false, trust, attributes: Vec::new() }
 }
 
 /// A shelf, or a deleted folder.
