@@ -239,8 +239,12 @@ codes! {
     NtfsFileRecordBad = "ntfs-file-record-bad",
     /// The first file record does not hold; its copy in `$MFTMirr` is used.
     NtfsMirrorUsed = "ntfs-mirror-used",
+    /// One of the first four file records and its copy in `$MFTMirr` differ, or one of the two does not hold.
+    NtfsMirrorDiffers = "ntfs-mirror-differs",
     /// One of NTFS's own files does not hold, and the volume is read without it.
     NtfsMetafileBad = "ntfs-metafile-bad",
+    /// A folder index does not hold; the names were taken from the records of the files.
+    NtfsIndexBad = "ntfs-index-bad",
     /// A folder index was read through doubtful bytes.
     NtfsIndexDoubtful = "ntfs-index-doubtful",
     /// A run list does not hold.
@@ -257,10 +261,24 @@ codes! {
     ContentElsewhere = "content-elsewhere",
     /// A stream is compressed in a way that this program does not know.
     CompressionUnknown = "compression-unknown",
+    /// Clusters of a deleted file belong to another file by now: what stands in them may be that one's.
+    NtfsClustersReused = "ntfs-clusters-reused",
+    /// Files and folders are in use, and no folder has them.
+    NtfsOrphans = "ntfs-orphans",
+    /// The volume is of a version of NTFS that is not known.
+    NtfsVersionUnknown = "ntfs-version-unknown",
+    /// `$LogFile` was not closed: the last changes may be in it alone.
+    NtfsLogDirty = "ntfs-log-dirty",
+    /// chkdsk was the last that worked on the volume.
+    NtfsLogChecked = "ntfs-log-checked",
+    /// Whether `$LogFile` was closed cannot be told.
+    NtfsLogUnreadable = "ntfs-log-unreadable",
     /// A volume claims to be larger than what holds it.
     VolumeCut = "volume-cut",
     /// The volume was not unmounted cleanly; it is read as it lies.
     VolumeDirty = "volume-dirty",
+    /// Windows was hibernated, or shut down with fast startup: the newest changes may be in `hiberfil.sys` alone.
+    VolumeHibernated = "volume-hibernated",
     /// A volume whose file system this program does not read.
     VolumeUnread = "volume-unread",
     /// Lost bytes read as zeros, as asked for.

@@ -98,6 +98,15 @@ pub struct ReparseTarget {
     pub relative: bool,
 }
 
+/// The way from the folder that holds a link to where it points, through real folders.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LinkPath {
+    /// How many folders up, never out of the file system that holds the link.
+    pub up: usize,
+    /// The names from there on, spelled as their folders spell them; each is a name, none is `.` or `..`.
+    pub names: Vec<Name>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::Time;

@@ -9,12 +9,14 @@
 #![forbid(unsafe_code)]
 
 mod attr;
+mod details;
 mod error;
 mod faults;
 mod name;
 mod tree;
 
-pub use attr::{Attr, Kind, Reparse, ReparseTarget, Time, Times};
+pub use attr::{Attr, Kind, LinkPath, Reparse, ReparseTarget, Time, Times};
+pub use details::{Details, Recovered, WhyRecovered};
 pub use error::{Error, ErrorKind};
 pub use faults::{Fault, FaultKind, Faults, LostReads};
 pub use name::{Case, Name};

@@ -1,6 +1,6 @@
 use std::ops::{ControlFlow, Range};
 
-use crate::{Attr, Case, Error, Faults, Kind, Name, Reparse};
+use crate::{Attr, Case, Details, Error, Faults, Kind, LinkPath, Name, Reparse};
 
 /// A node of a [`Tree`]: a file, a folder, a link or a named stream.
 ///
@@ -154,8 +154,21 @@ pub trait Tree: Send + Sync + 'static {
         None
     }
 
+    /// What an examiner asks besides: of a tree that knows of no such things, nothing.
+    fn details(&self, node: NodeId) -> Result<Details, Error> {
+        let _ = node;
+        Ok(Details::default())
+    }
+
     /// What the node's reparse point says; `None` where it has none.
     fn reparse(&self, node: NodeId) -> Result<Option<Reparse>, Error>;
+
+    /// Where a link leads within its own file system, for systems that follow links by real names; `None` where it leads
+    /// elsewhere, or the tree cannot tell.
+    fn link_path(&self, link: NodeId) -> Result<Option<LinkPath>, Error> {
+        let _ = link;
+        Ok(None)
+    }
 
     /// The self-relative security descriptor, where there is one.
     fn security(&self, node: NodeId) -> Result<Option<Vec<u8>>, Error>;

@@ -108,9 +108,7 @@ impl Adapter {
     }
 
     fn link_target(&self, node: NodeId) -> Result<Vec<u8>, Error> {
-        let reparse = self.tree.reparse(node)?.ok_or_else(|| Error::new(ErrorKind::NotALink, "no reparse point"))?;
-        let unsupported = || Error::new(ErrorKind::Unsupported, format!("reparse tag {:#010x}", reparse.tag));
-        let bytes = link::target_bytes(reparse.target.as_ref().ok_or_else(unsupported)?);
+        let bytes = link::bytes_of(&*self.tree, node)?;
         match bytes.len() {
             0 => Err(Error::new(ErrorKind::Corrupt, "the link points to nothing")),
             1..=link::LONGEST => Ok(bytes),

@@ -94,8 +94,7 @@ pub(crate) fn file_type(kind: Kind) -> FileType {
 
 /// The length of what `readlink` gives, for programs that size their buffer by it; 0 where the target cannot be read.
 fn link_size(tree: &dyn Tree, node: NodeId) -> u64 {
-    let target = tree.reparse(node).ok().flatten().and_then(|reparse| reparse.target);
-    target.map_or(0, |target| u64::try_from(link::target_bytes(&target).len()).unwrap_or(0))
+    link::bytes_of(tree, node).map_or(0, |target| u64::try_from(target.len()).unwrap_or(0))
 }
 
 /// A time that is not recorded is shown as the start of 1970, like everywhere on Linux; others exactly.

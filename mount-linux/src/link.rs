@@ -1,11 +1,11 @@
 //! Where links point, as Linux follows it.
 //!
-//! A relative target becomes a path: every part between backslashes is spelled like a name, `.` and `..` keep their
-//! meaning. Every other target (`\??\C:\Users`, `\Windows`, `\\server\share`) is given as it stands in the file, as one
+//! Where the tree knows the way to the target through real folders, that is the path. Else a relative target becomes a
+//! path: every part between backslashes is spelled like a name, `.` and `..` keep their meaning. Every other target (`\??\C:\Users`, `\Windows`, `\\server\share`) is given as it stands in the file, as one
 //! part: it names a place on another machine. Its `/`, if it has any, are escaped like in names, so that it cannot lead
 //! to a file of this machine.
 
-use mount_api::ReparseTarget;
+use mount_api::{Error, ErrorKind, LinkPath, NodeId, ReparseTarget, Tree};
 
 use crate::name;
 
@@ -15,8 +15,23 @@ const DOT: u16 = 0x2E;
 /// The longest target that the kernel takes from FUSE, in bytes: a page less its closing NUL.
 pub(crate) const LONGEST: usize = 4095;
 
-/// The bytes that `readlink` gives.
-pub(crate) fn target_bytes(target: &ReparseTarget) -> Vec<u8> {
+/// The bytes that `readlink` gives of a link.
+pub(crate) fn bytes_of(tree: &dyn Tree, link: NodeId) -> Result<Vec<u8>, Error> {
+    let reparse = tree.reparse(link)?.ok_or_else(|| Error::new(ErrorKind::NotALink, "no reparse point"))?;
+    let unsupported = || Error::new(ErrorKind::Unsupported, format!("reparse tag {:#010x}", reparse.tag));
+    let target = reparse.target.as_ref().ok_or_else(unsupported)?;
+    // A way that cannot be told for damage is no reason not to show the target as it stands.
+    Ok(tree.link_path(link).ok().flatten().map_or_else(|| target_bytes(target), |path| path_bytes(&path)))
+}
+
+fn path_bytes(path: &LinkPath) -> Vec<u8> {
+    let mut parts = vec![b"..".to_vec(); path.up.min(LONGEST)];
+    parts.extend(path.names.iter().map(name::to_bytes));
+    if parts.is_empty() { b".".to_vec() } else { parts.join(&b'/') }
+}
+
+/// The target as it stands in the file.
+fn target_bytes(target: &ReparseTarget) -> Vec<u8> {
     let units = target.substitute.units();
     let mut bytes = Vec::with_capacity(units.len());
     // `\Windows` is called relative in the file too, but starts at the root of a drive.
@@ -45,6 +60,19 @@ mod tests {
     fn shown(substitute: &str, relative: bool) -> String {
         let target = ReparseTarget { substitute: Name::from(substitute), print: Name::default(), relative };
         String::from_utf8(target_bytes(&target)).unwrap()
+    }
+
+    #[test]
+    fn ways_through_real_folders_are_paths() {
+        let shown = |up, names: &[&str]| {
+            let names = names.iter().map(|name| Name::from(*name)).collect();
+            String::from_utf8(path_bytes(&LinkPath { up, names })).unwrap()
+        };
+        assert_eq!(shown(0, &["a", "b c"]), "a/b c");
+        assert_eq!(shown(2, &["a/b", ".."]), "../../a%2Fb/%2E.");
+        assert_eq!(shown(1, &[]), "..");
+        assert_eq!(shown(0, &[]), ".");
+        assert!(shown(usize::MAX, &[]).len() > LONGEST);
     }
 
     #[test]

@@ -90,8 +90,9 @@ pub fn check(chain: Chain, options: &CheckOptions, progress: &Progress) -> Resul
     let unreadable = found.host_findings(&chain);
     let chain = chain.knowing(unreadable, Vec::new());
     progress.begin(Phase::Files, 0);
-    let inventory = Inventory::take(chain, &FsOptions { metafiles: true, raw_encrypted: true });
+    let mut inventory = Inventory::take(chain, &options_of_check());
     let files = files::touched(&inventory, &found.lost, &found.doubtful, progress);
+    inventory.look_again();
     let stopped_at = progress.is_stopped().then(|| progress.position().clamp(range.start, range.end));
     let whole = options.payload && range == (0..size) && stopped_at.is_none();
     let told = [&found.lost, &found.doubtful, &found.hidden_lost, &found.hidden_doubtful].iter().all(|r| r.is_whole());
@@ -107,6 +108,11 @@ pub fn check(chain: Chain, options: &CheckOptions, progress: &Progress) -> Resul
         bytes_read: progress.bytes_read(),
         stopped_at,
     })
+}
+
+/// NTFS's own files count in a check, and so do those that no folder has.
+fn options_of_check() -> FsOptions {
+    FsOptions { metafiles: true, look_for_orphans: true, ..FsOptions::default() }
 }
 
 impl Checked {

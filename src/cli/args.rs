@@ -112,17 +112,25 @@ pub(crate) struct ChainArgs {
     pub(crate) allow_mismatch: bool,
 }
 
-/// How files are shown.
-#[derive(Debug, Args)]
+/// Which files of the volumes are shown, and how.
+#[derive(Debug, Default, Args)]
 pub(crate) struct FilesArgs {
+    /// Show deleted files of NTFS in the folder $Deleted of their volume, and files that no folder has in $Orphans.
+    #[arg(long)]
+    pub(crate) deleted: bool,
     /// Serve encrypted streams (EFS) as they lie, to be decrypted elsewhere, instead of refusing them.
     #[arg(long)]
     pub(crate) raw_encrypted: bool,
 }
 
 impl FilesArgs {
-    pub(crate) fn options(&self) -> FsOptions {
-        FsOptions { raw_encrypted: self.raw_encrypted, ..FsOptions::default() }
+    pub(crate) fn options(&self, how: &ChainArgs) -> FsOptions {
+        FsOptions {
+            deleted: self.deleted,
+            raw_encrypted: self.raw_encrypted,
+            accept_doubtful: how.accept_doubtful,
+            ..FsOptions::default()
+        }
     }
 }
 
@@ -245,7 +253,7 @@ pub(crate) struct LsArgs {
     #[arg(short, long)]
     pub(crate) recursive: bool,
     /// Print one JSON object (docs/REPORT.md).
-    #[arg(long, conflicts_with_all = ["long", "null"])]
+    #[arg(long, conflicts_with = "null")]
     pub(crate) json: bool,
     /// End each path with a zero byte instead of a line feed, and escape nothing.
     #[arg(short = '0', long)]

@@ -13,6 +13,7 @@ use super::escape::escape;
 use super::extract::face;
 use super::outcome::{Failure, Outcome};
 use super::say::{GREEN, RED, YELLOW};
+use super::stop::Asked;
 use super::units::size;
 use super::{chain, say};
 
@@ -24,6 +25,7 @@ pub(crate) fn run(args: &ExportArgs, verbosity: &Verbosity) -> Result<Outcome, F
     let total = range.end - range.start;
     let part = Part { disk: inventory.chain.disk(), identity: identity(&inventory, &range), range };
     let progress = Progress::default();
+    let asked = Asked::watch(&progress.stop());
     let to_stdout = args.to == Path::new("-");
     let exported = face::with(&progress, Some(total), verbosity, || {
         if to_stdout {
@@ -33,8 +35,8 @@ pub(crate) fn run(args: &ExportArgs, verbosity: &Verbosity) -> Result<Outcome, F
         }
     })?;
     tell(args, &exported, total, verbosity);
-    if exported.stopped {
-        return Err(Failure::new("stopped before the end").advise("run the same command again with --resume"));
+    if let Some(code) = asked.exit_code().filter(|_| exported.stopped) {
+        return Ok(Outcome::Stopped(code));
     }
     Ok(if exported.lost == 0 && exported.doubtful == 0 { Outcome::Well } else { Outcome::NotWhole })
 }
@@ -69,7 +71,7 @@ fn tell(args: &ExportArgs, exported: &Exported, total: u64, verbosity: &Verbosit
         return;
     }
     let (word, style) = match exported {
-        Exported { stopped: true, .. } => ("stopped", YELLOW),
+        Exported { stopped: true, .. } => ("stopped; the same command with --resume goes on", YELLOW),
         Exported { lost: 0, doubtful: 0, .. } => ("whole", GREEN),
         Exported { lost: 0, .. } => ("doubtful", YELLOW),
         _ => ("not whole", RED),

@@ -4,16 +4,18 @@ use std::collections::BTreeSet;
 use std::io::{self, BufWriter, Write};
 use std::ops::ControlFlow;
 
-use mount_api::{Attr, DirEntry, ErrorKind, From, Kind, NodeId, Tree, Trust};
-use serde_json::{Value, json};
+use mount_api::{Attr, DirEntry, ErrorKind, From, Kind, NodeId, Reparse, Tree, Trust};
 use vhdx_mount::namespace::Shown;
 
 use super::args::LsArgs;
+use super::entry_object::{self, Known};
 use super::escape::escape;
 use super::outcome::{Failure, Outcome};
 use super::paths::{self, TreePath};
 use super::{chain, mount, units};
 
+/// `FILE_ATTRIBUTE_REPARSE_POINT`.
+const REPARSE_POINT: u32 = 0x400;
 /// Folders deeper than this are not descended into: NTFS itself stops far earlier, a damaged one may go round in circles.
 const MAX_DEPTH: usize = 1000;
 
@@ -22,7 +24,7 @@ const MAY_BE_REFUSED: u32 = 0x400 | 0x4000;
 
 /// Lists a path.
 pub(crate) fn run(args: &LsArgs) -> Result<Outcome, Failure> {
-    let inventory = chain::take_inventory(&args.chain, &args.how, &args.files.options())?;
+    let inventory = chain::take_inventory(&args.chain, &args.how, &args.files.options(&args.how))?;
     let tree = match args.volume {
         Some(number) => mount::volume_tree(&inventory, number)?,
         None => mount::namespace(&inventory, &args.chain, Shown::Everything),
@@ -94,11 +96,24 @@ impl<W: Write> Listing<'_, W> {
     fn entry(&mut self, node: NodeId, kind: Kind, path: &TreePath) -> io::Result<()> {
         let wants_attr = self.args.long || self.args.json;
         let attr = wants_attr.then(|| self.tree.attr(node)).and_then(|attr| self.known(path, attr));
+        let bears_one = attr.as_ref().is_some_and(|attr| attr.attributes & REPARSE_POINT != 0);
+        let reparse = bears_one.then(|| self.tree.reparse(node)).and_then(|told| self.told(path, told)).flatten();
         self.entries = self.entries.saturating_add(1);
         if self.args.json {
             let separator = if self.entries > 1 { "," } else { "" };
             let refused = attr.as_ref().and_then(|attr| self.refused(node, attr));
-            return write!(self.out, "{separator}\n{}", object(path, kind, attr.as_ref(), refused));
+            let Some(attr) = attr else {
+                return write!(self.out, "{separator}\n{}", entry_object::of_lost(path, kind));
+            };
+            let details = self.tree.details(node);
+            let known = Known {
+                details: self.told(path, details).unwrap_or_default(),
+                link_path: reparse.as_ref().and_then(|_| self.tree.link_path(node).ok().flatten()),
+                attr,
+                reparse,
+                refused,
+            };
+            return write!(self.out, "{separator}\n{}", entry_object::of(path, &known));
         }
         if self.args.long {
             let (kind, size, time) = match &attr {
@@ -112,9 +127,14 @@ impl<W: Write> Listing<'_, W> {
             return self.out.write_all(b"\0");
         }
         write!(self.out, "{}", escape(&path.text()))?;
-        match attr.and_then(|attr| self.refused(node, &attr)) {
-            Some(why) => writeln!(self.out, "  ({why})"),
-            None => writeln!(self.out),
+        let refused = attr.and_then(|attr| self.refused(node, &attr));
+        match (reparse, refused) {
+            (Some(Reparse { target: Some(target), .. }), _) => {
+                writeln!(self.out, " -> {}", escape(&target.substitute.to_string_lossy()))
+            }
+            (_, Some(why)) => writeln!(self.out, "  ({why})"),
+            (Some(Reparse { tag, .. }), None) => writeln!(self.out, " (reparse tag {tag:#010x})"),
+            (None, None) => writeln!(self.out),
         }
     }
 
@@ -130,16 +150,13 @@ impl<W: Write> Listing<'_, W> {
 
     /// What is known of an entry; complains of what is not.
     fn known(&mut self, path: &TreePath, attr: Result<Attr, mount_api::Error>) -> Option<Attr> {
-        match attr {
-            Ok(attr) => {
-                self.whole &= attr.trust == Trust::Proven;
-                Some(attr)
-            }
-            Err(error) => {
-                self.complain(path, &error);
-                None
-            }
-        }
+        let attr = self.told(path, attr)?;
+        self.whole &= attr.trust == Trust::Proven;
+        Some(attr)
+    }
+
+    fn told<T>(&mut self, path: &TreePath, answer: Result<T, mount_api::Error>) -> Option<T> {
+        answer.inspect_err(|error| self.complain(path, error)).ok()
     }
 
     fn complain(&mut self, path: &TreePath, error: &mount_api::Error) {
@@ -148,51 +165,10 @@ impl<W: Write> Listing<'_, W> {
     }
 }
 
-/// An entry as docs/REPORT.md describes it.
-fn object(path: &TreePath, kind: Kind, attr: Option<&Attr>, refused: Option<&str>) -> Value {
-    let mut object = json!({ "path": path.text(), "kind": kind_word(kind) });
-    let Some(fields) = object.as_object_mut() else { return object };
-    if let Some(units) = path.units_if_lossy() {
-        fields.insert("path_utf16".to_owned(), json!(units));
-    }
-    let Some(attr) = attr else {
-        fields.insert("lost".to_owned(), json!(true));
-        return object;
-    };
-    let times = &attr.times;
-    let doubt = match attr.trust {
-        Trust::Proven => None,
-        Trust::Doubtful(code) => Some(code),
-    };
-    let more = [
-        ("size", json!(attr.size)),
-        ("allocated", json!(attr.allocated)),
-        ("created", json!(units::timestamp(times.created))),
-        ("modified", json!(units::timestamp(times.modified))),
-        ("changed", json!(units::timestamp(times.changed))),
-        ("accessed", json!(units::timestamp(times.accessed))),
-        ("attributes", json!(attr.attributes)),
-        ("links", json!(attr.links)),
-        ("record", json!(attr.record)),
-        ("doubtful", json!(doubt)),
-        ("refused", json!(refused)),
-    ];
-    fields.extend(more.map(|(name, value)| (name.to_owned(), value)));
-    object
-}
-
 fn kind_letter(kind: Kind) -> char {
     match kind {
         Kind::Directory => 'd',
         Kind::File => '-',
         Kind::Link => 'l',
-    }
-}
-
-fn kind_word(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Directory => "folder",
-        Kind::File => "file",
-        Kind::Link => "link",
     }
 }

@@ -6,6 +6,7 @@ mod assumption;
 mod background;
 mod chain;
 mod check;
+mod entry_object;
 mod escape;
 mod export;
 mod extract;

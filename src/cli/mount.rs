@@ -20,7 +20,7 @@ pub(crate) fn run(args: &MountArgs, verbosity: &Verbosity) -> Result<Outcome, Fa
     let (Some(image), Some(target)) = (&args.chain, &args.target) else {
         return Err(Failure::usage("an image and a place to mount it are needed; see --help"));
     };
-    let mut inventory = chain::take_inventory(image, &args.how, &args.files.options())?;
+    let mut inventory = chain::take_inventory(image, &args.how, &args.files.options(&args.how))?;
     if args.lost == LostArg::Zero {
         inventory = inventory.with_lost_as_zeros();
     }

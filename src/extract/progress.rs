@@ -1,5 +1,6 @@
 //! How far an extraction has come, and a way to stop it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::row::Verdict;
@@ -7,15 +8,16 @@ use super::row::Verdict;
 /// How far an extraction has come. Any thread may look at it at any time.
 #[derive(Debug, Default)]
 pub struct Progress {
-    stop: AtomicBool,
+    stop: Arc<AtomicBool>,
     read: AtomicU64,
     counts: [AtomicU64; Verdict::ALL.len()],
 }
 
 impl Progress {
-    /// Ends the extraction soon: what is being written is removed again.
-    pub fn stop(&self) {
-        self.stop.store(true, Ordering::Relaxed);
+    /// Set it, and the extraction ends soon; what is being written is removed again.
+    #[must_use]
+    pub fn stop(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.stop)
     }
 
     /// Whether it is to end.

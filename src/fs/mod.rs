@@ -21,6 +21,19 @@ pub struct FsOptions {
     pub metafiles: bool,
     /// Serve encrypted streams (EFS) as they lie instead of refusing them.
     pub raw_encrypted: bool,
+    /// Show deleted files, and files that no folder has, in folders of their own.
+    pub deleted: bool,
+    /// Serve bytes that nothing proves, such as those of deleted files whose clusters others have by now.
+    pub accept_doubtful: bool,
+    /// Look through the records of all files for those that no folder has; the findings tell of them.
+    pub look_for_orphans: bool,
+}
+
+impl FsOptions {
+    fn of_ntfs(&self) -> ntfs::Options {
+        let FsOptions { metafiles, raw_encrypted, deleted, accept_doubtful, .. } = *self;
+        ntfs::Options { metafiles, raw_encrypted, deleted, accept_doubtful }
+    }
 }
 
 /// An opened volume.
@@ -31,7 +44,12 @@ pub struct OpenedFs {
     pub tree: Option<Arc<dyn Tree>>,
     /// What was found while opening it.
     pub findings: Vec<Finding>,
+    /// Tells what was found while opening it and reading from it since; `None` where nothing more can come.
+    pub look_again: Option<LookAgain>,
 }
+
+/// Tells what was found so far.
+pub type LookAgain = Box<dyn Fn() -> Vec<Finding> + Send + Sync>;
 
 /// Opens a volume. Damage is told in the findings.
 #[must_use]
@@ -39,25 +57,24 @@ pub fn open(volume: &Arc<dyn ReadAt>, options: &FsOptions) -> OpenedFs {
     let found = recognise(volume);
     let name = found.map(FileSystem::name);
     match found {
-        Some(FileSystem::Ntfs) => match ntfs::open(volume, options.into()) {
+        Some(FileSystem::Ntfs) => match ntfs::open(volume, options.of_ntfs()) {
             Ok(tree) => {
-                let findings = tree.findings();
-                OpenedFs { name, tree: Some(Arc::new(tree)), findings }
+                if options.look_for_orphans {
+                    tree.look_for_orphans();
+                }
+                let tree = Arc::new(tree);
+                let same = Arc::clone(&tree);
+                let look_again: LookAgain = Box::new(move || same.findings());
+                OpenedFs { name, findings: tree.findings(), tree: Some(tree), look_again: Some(look_again) }
             }
             Err(error) => unread(name, error.to_string()),
         },
-        _ => OpenedFs { name, tree: None, findings: Vec::new() },
-    }
-}
-
-impl From<&FsOptions> for ntfs::Options {
-    fn from(options: &FsOptions) -> Self {
-        ntfs::Options { metafiles: options.metafiles, raw_encrypted: options.raw_encrypted }
+        _ => OpenedFs { name, tree: None, findings: Vec::new(), look_again: None },
     }
 }
 
 fn unread(name: Option<&'static str>, text: String) -> OpenedFs {
     let finding = Finding::new(Code::VolumeUnread, Severity::Error, text)
         .advise("the bytes of the volume can still be read, for tools that search for files by their content");
-    OpenedFs { name, tree: None, findings: vec![finding] }
+    OpenedFs { name, tree: None, findings: vec![finding], look_again: None }
 }

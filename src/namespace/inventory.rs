@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mount_api::{LostReads, Tree};
 
 use crate::chain::Chain;
-use crate::fs::{self, FsOptions};
+use crate::fs::{self, FsOptions, LookAgain};
 use crate::image::{ReadAt, Slice};
 use crate::report::{Code, Finding, Severity};
 use crate::volume::{self, Partition, Scheme};
@@ -37,8 +37,9 @@ pub struct Volume {
     pub file_system: Option<&'static str>,
     /// Its files, where the file system is one that this program reads.
     pub tree: Option<Arc<dyn Tree>>,
-    /// What was found while opening it.
+    /// What was found while opening it; after [`Inventory::look_again`], also while reading from it.
     pub findings: Vec<Finding>,
+    look_again: Option<LookAgain>,
 }
 
 impl Inventory {
@@ -82,6 +83,15 @@ impl Inventory {
         self.volumes.iter().find(|volume| volume.partition.number == number)
     }
 
+    /// Takes in what was found in the volumes while reading from them.
+    pub fn look_again(&mut self) {
+        for volume in &mut self.volumes {
+            if let Some(look) = &volume.look_again {
+                volume.findings = look();
+            }
+        }
+    }
+
     /// All findings: of the chain, the partition table and the volumes.
     pub fn all_findings(&self) -> impl Iterator<Item = &Finding> {
         let volumes = self.volumes.iter().flat_map(|volume| &volume.findings);
@@ -93,14 +103,22 @@ impl Volume {
     fn open(disk: &Arc<dyn ReadAt>, partition: Partition, options: &FsOptions) -> Self {
         let bytes = bytes_of(disk, &partition);
         let opened = fs::open(&bytes, options);
-        Volume { partition, bytes, file_system: opened.name, tree: opened.tree, findings: opened.findings }
+        Volume {
+            partition,
+            bytes,
+            file_system: opened.name,
+            tree: opened.tree,
+            findings: opened.findings,
+            look_again: opened.look_again,
+        }
     }
 
     /// The volume as bytes alone.
     fn leave(disk: &Arc<dyn ReadAt>, partition: Partition) -> Self {
         let text = format!("the disk has more than {MAX_OPENED} partitions: the files of this one are not shown");
         let finding = Finding::new(Code::VolumeUnread, Severity::Warning, text);
-        Volume { bytes: bytes_of(disk, &partition), partition, file_system: None, tree: None, findings: vec![finding] }
+        let (bytes, findings) = (bytes_of(disk, &partition), vec![finding]);
+        Volume { bytes, partition, file_system: None, tree: None, findings, look_again: None }
     }
 }
 

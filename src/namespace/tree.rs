@@ -7,8 +7,8 @@ use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use mount_api::{
-    Attr, Case, DirEntry, Error, ErrorKind, From, Kind, Name, NodeId, NodePath, NodeRange, RangeKind, Reparse,
-    StreamEntry, Time, Times, Tree, TreeInfo, Trust,
+    Attr, Case, Details, DirEntry, Error, ErrorKind, From, Kind, LinkPath, Name, NodeId, NodePath, NodeRange,
+    RangeKind, Reparse, StreamEntry, Time, Times, Tree, TreeInfo, Trust,
 };
 
 use super::inventory::Inventory;
@@ -253,9 +253,23 @@ impl Tree for Namespace {
         }
     }
 
+    fn details(&self, node: NodeId) -> Result<Details, Error> {
+        match self.place(node)? {
+            Place::Inner(tree, inner, _) => tree.details(inner),
+            _ => Ok(Details::default()),
+        }
+    }
+
     fn reparse(&self, node: NodeId) -> Result<Option<Reparse>, Error> {
         match self.place(node)? {
             Place::Inner(tree, inner, _) => tree.reparse(inner),
+            _ => Ok(None),
+        }
+    }
+
+    fn link_path(&self, link: NodeId) -> Result<Option<LinkPath>, Error> {
+        match self.place(link)? {
+            Place::Inner(tree, inner, _) => tree.link_path(inner),
             _ => Ok(None),
         }
     }

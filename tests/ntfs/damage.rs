@@ -4,7 +4,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 
 use fixtures::random::Rng;
-use mount_api::{Case, ErrorKind, Faults, NodeId, Tree, Trust};
+use mount_api::{Case, ErrorKind, Faults, Kind, NodeId, Tree, Trust};
 use vhdx_mount::FaultKind;
 use vhdx_mount::fs::ntfs::Ntfs;
 use vhdx_mount::report::Code;
@@ -186,7 +186,7 @@ fn cluster_0_is_no_hole_and_what_was_never_written_is_zeros() {
     };
     let volume: std::sync::Arc<dyn vhdx_mount::image::ReadAt> = std::sync::Arc::new(forge.bytes.clone());
     let shown =
-        vhdx_mount::fs::ntfs::open(&volume, vhdx_mount::fs::ntfs::Options { metafiles: true, raw_encrypted: false })
+        vhdx_mount::fs::ntfs::open(&volume, vhdx_mount::fs::ntfs::Options { metafiles: true, ..Default::default() })
             .unwrap();
     // $MFT, $MFTMirr, $LogFile, $Volume, $AttrDef, $Bitmap, $Boot, $BadClus, $Secure, $UpCase, $Extend.
     assert_eq!((own(&ntfs), own(&shown)), (0, 11));
@@ -248,18 +248,31 @@ fn bad_metafiles_are_told_and_done_without() {
     all_right(&ntfs, contents, |_| false);
     assert!(ntfs.lookup(NodeId::ROOT, &"PLAIN 1".into(), Case::Insensitive).is_ok());
 
-    let mut dirty = forge.clone();
+    let mut dirty = forge;
     dirty.edit_attribute(3, 0x70, |attribute| attribute[0x18 + 10] |= 1);
-    // The mirror's copy is not looked at while the record itself holds.
+    // The record counts while it holds, not the mirror's copy.
     let ntfs = dirty.open();
-    assert_eq!((codes(&ntfs), ntfs.is_dirty()), (vec![Code::VolumeDirty], Some(true)));
+    assert_eq!((codes(&ntfs), ntfs.is_dirty()), (vec![Code::VolumeDirty, Code::NtfsMirrorDiffers], Some(true)));
+}
 
-    let mut root = forge;
-    let record = root.record(5);
-    root.bytes[record].fill(0);
-    let ntfs = root.open();
-    assert_eq!(codes(&ntfs), [Code::NtfsFileRecordBad]);
-    assert!(ntfs.attr(NodeId::ROOT).is_err());
+#[test]
+fn a_lost_root_folder_still_has_its_names() {
+    let Some((forge, contents)) = sample("a_lost_root_folder_still_has_its_names") else { return };
+    let sound = list(&forge.open(), NodeId::ROOT).unwrap();
+    let record = forge.record(5);
+    let (mut empty, mut torn) = (forge.clone(), forge.clone());
+    empty.bytes[record.clone()].fill(0);
+    torn.bytes[record.end - 1] ^= 0xff;
+    for ntfs in [empty.open(), torn.open(), forge.open_with(&[(record, FaultKind::Lost)])] {
+        assert_eq!(codes(&ntfs), [Code::NtfsFileRecordBad]);
+        let entries = list(&ntfs, NodeId::ROOT).unwrap();
+        let named = |entry: &mount_api::DirEntry| (entry.name.clone(), entry.node, entry.kind);
+        assert!(entries.iter().map(named).eq(sound.iter().map(named)));
+        all_right(&ntfs, contents, |_| false);
+        let attr = ntfs.attr(NodeId::ROOT).unwrap();
+        assert_eq!((attr.kind, attr.trust), (Kind::Directory, Trust::Doubtful("ntfs-file-record-bad")));
+        assert_eq!(ntfs.path(find(&ntfs, "many/entry 007")).unwrap().to_string(), "many/entry 007");
+    }
 }
 
 /// A file of so many extents that its run list stands in several records, and what it holds.

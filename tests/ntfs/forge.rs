@@ -16,6 +16,7 @@ use crate::walk::{content, find};
 
 pub(crate) const DATA: u32 = 0x80;
 pub(crate) const INDEX_ALLOCATION: u32 = 0xa0;
+pub(crate) const INDEX_ROOT: u32 = 0x90;
 
 /// The bytes of a volume of 1 KiB records, and clusters of 4 KiB or less.
 #[derive(Clone)]

@@ -7,7 +7,8 @@ use std::path::Path;
 use mount_api::{ErrorKind, Faults, Kind, Time, Tree};
 use rustix::fs::XattrFlags;
 
-use crate::tools::{Volume, have};
+use crate::forge::{Forge, record};
+use crate::tools::{Volume, have, run};
 use crate::walk::{content, find, list};
 
 fn xattr(path: &Path, name: &str) -> Vec<u8> {
@@ -17,12 +18,12 @@ fn xattr(path: &Path, name: &str) -> Vec<u8> {
     value
 }
 
-fn set(path: &Path, name: &str, value: &[u8]) {
+pub(crate) fn set(path: &Path, name: &str, value: &[u8]) {
     rustix::fs::lsetxattr(path, name, value, XattrFlags::empty()).unwrap();
 }
 
 /// A reparse point as it stands on the disk.
-fn reparse(tag: u32, data: &[u8]) -> Vec<u8> {
+pub(crate) fn reparse(tag: u32, data: &[u8]) -> Vec<u8> {
     let mut value = tag.to_le_bytes().to_vec();
     value.extend(u16::try_from(data.len()).unwrap().to_le_bytes());
     value.extend([0, 0]);
@@ -31,7 +32,7 @@ fn reparse(tag: u32, data: &[u8]) -> Vec<u8> {
 }
 
 /// The data of a symbolic link or a mount point: both names, `end` behind each.
-fn names(substitute: &str, print: &str, flags: &[u8], end: &[u8]) -> Vec<u8> {
+pub(crate) fn names(substitute: &str, print: &str, flags: &[u8], end: &[u8]) -> Vec<u8> {
     let utf16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>();
     let (substitute, print) = (utf16(substitute), utf16(print));
     let field = |number: usize| u16::try_from(number).unwrap().to_le_bytes();
@@ -79,6 +80,69 @@ fn times_attributes_and_descriptors_are_those_of_ntfs_3g() {
     let attr = ntfs.attr(find(&ntfs, "file 0")).unwrap();
     assert_eq!((attr.links, attr.kind), (2, Kind::File));
     assert_eq!(find(&ntfs, "file 0"), find(&ntfs, "FOLDER/AGAIN"));
+}
+
+#[test]
+fn owners_names_times_and_update_sequence_numbers_are_told() {
+    if !have("owners_names_times_and_update_sequence_numbers_are_told", &["mkntfs", "ntfs-3g", "istat"]) {
+        return;
+    }
+    let volume = Volume::new(16, &["-c", "4096"]);
+    volume.mounted("permissions", |root| {
+        for (name, user) in [("file of root", 0), ("file of 1000", 1000), ("file of 1001", 1001)] {
+            fs::write(root.join(name), b"content").unwrap();
+            std::os::unix::fs::chown(root.join(name), Some(user), Some(user)).unwrap();
+        }
+        fs::create_dir(root.join("folder")).unwrap();
+        // Times that the name does not follow, of the years that istat knows: 1970 to 2038.
+        let times = (1..=4u64).flat_map(|n| (116_444_736_000_000_000 + n * 3_000_000_000_001_007).to_le_bytes());
+        let times: Vec<u8> = times.collect();
+        set(&root.join("file of root"), "system.ntfs_times", &times);
+    });
+    let mut forge = Forge { bytes: fs::read(volume.image()).unwrap() };
+    let number = record(&forge, "file of 1000");
+    forge.edit_attribute(number, 0x10, |attribute| {
+        let value = usize::from(attribute[0x14]);
+        attribute[value + 0x40..value + 0x48].copy_from_slice(&0x1_2345_6789u64.to_le_bytes());
+    });
+    // The name has a time of creation of its own, as where somebody has set the file's back.
+    let number = record(&forge, "file of root");
+    forge.edit_attribute(number, 0x30, |attribute| {
+        let value = usize::from(attribute[0x14]);
+        attribute[value + 8..value + 16].copy_from_slice(&130_000_000_000_000_000u64.to_le_bytes());
+    });
+    fs::write(volume.image(), &forge.bytes).unwrap();
+    let ntfs = forge.open();
+    let told = |name: &str| {
+        let details = ntfs.details(find(&ntfs, name)).unwrap();
+        assert_eq!(details.recovered, None);
+        (details.owner.unwrap(), details.usn)
+    };
+    // Without a table of users, ntfs-3g gives a user this domain, and twice its number behind 10,000.
+    let user = |number: u32| format!("S-1-5-21-3141592653-589793238-462843383-{}", 10_000 + 2 * number);
+    assert_eq!(told("file of root"), ("S-1-5-32-544".into(), None));
+    assert_eq!(told("file of 1000"), (user(1000), Some(0x1_2345_6789)));
+    assert_eq!(told("file of 1001"), (user(1001), None));
+    assert_eq!(told("folder"), ("S-1-5-32-544".into(), None));
+
+    let attr = ntfs.attr(find(&ntfs, "file of root")).unwrap();
+    let text = run("istat", [volume.image().into_os_string(), attr.record.to_string().into()]);
+    let text = String::from_utf8(text).unwrap();
+    let times = |text: &str| {
+        let lines = ["Created:", "File Modified:", "MFT Modified:", "Accessed:"];
+        lines.map(|line| text.split_once(line).unwrap().1.lines().next().unwrap().trim().to_owned())
+    };
+    let (standard, name) = text.split_once("$FILE_NAME").unwrap();
+    let spell = |told: mount_api::Times| {
+        [told.created, told.modified, told.changed, told.accessed].map(|time| {
+            let (seconds, nanos) = time.to_unix();
+            let text = jiff::Timestamp::from_second(seconds).unwrap().strftime("%Y-%m-%d %H:%M:%S").to_string();
+            format!("{text}.{nanos:09} (UTC)")
+        })
+    };
+    assert_eq!(times(standard), spell(attr.times));
+    assert_eq!(times(name), spell(attr.name_times.unwrap()));
+    assert_ne!(attr.times, attr.name_times.unwrap());
 }
 
 #[test]

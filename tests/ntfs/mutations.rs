@@ -105,7 +105,7 @@ fn ask_everything(ntfs: &Ntfs, rng: &mut Rng) -> BTreeMap<NodeId, Vec<u8>> {
 }
 
 fn ask_node(ntfs: &Ntfs, node: NodeId, contents: &mut BTreeMap<NodeId, Vec<u8>>, rng: &mut Rng) {
-    let _ = (ntfs.attr(node), ntfs.reparse(node), ntfs.security(node));
+    let _ = (ntfs.attr(node), ntfs.details(node), ntfs.reparse(node), ntfs.security(node), ntfs.path(node));
     let mut streams = Vec::new();
     let _ = ntfs.streams(node, &mut |stream| {
         streams.push(stream.node);
@@ -164,7 +164,7 @@ fn rounds(forge: Forge, seed: u64, places: &[Range<usize>], touched: impl Fn(Nod
 
 fn open(volume: &Mutated) -> Result<Ntfs> {
     let volume: Arc<dyn ReadAt> = Arc::new(Mutated { base: Arc::clone(&volume.base), changed: volume.changed.clone() });
-    ntfs::open(&volume, Options { metafiles: true, raw_encrypted: true })
+    ntfs::open(&volume, Options { metafiles: true, raw_encrypted: true, deleted: true, accept_doubtful: false })
 }
 
 /// The most memory that this process ever had, in KiB.

@@ -102,7 +102,7 @@ pub(super) fn summary(sink: &Sink, progress: &Progress, extracted: &Extracted, v
         return;
     }
     let (word, style) = match (extracted.stopped, bad) {
-        (true, _) => ("stopped", YELLOW),
+        (true, _) => ("stopped; the same command with --resume goes on", YELLOW),
         (false, 0) => ("all is well", GREEN),
         (false, _) => ("not all is whole", RED),
     };

@@ -10,9 +10,8 @@ use std::sync::Arc;
 
 use mount_api::Name;
 use vhdx_mount::extract::sink::create_new;
-use vhdx_mount::extract::{
-    self, Choice, Extracted, MANIFEST, Options, Patterns, Progress, Sink, Source, Verdict, listings,
-};
+use vhdx_mount::extract::{self, Choice, MANIFEST, Options, Patterns, Progress, Sink, Source, Verdict, listings};
+use vhdx_mount::fs::FsOptions;
 use vhdx_mount::namespace::Inventory;
 
 pub(crate) use args::ExtractArgs;
@@ -20,6 +19,7 @@ pub(crate) use args::ExtractArgs;
 use super::args::Verbosity;
 use super::escape::escape;
 use super::outcome::{Failure, Outcome};
+use super::stop::Asked;
 use super::{chain, mount, paths, say};
 use run_record::RunRecord;
 
@@ -27,11 +27,13 @@ use run_record::RunRecord;
 pub(crate) fn run(args: &ExtractArgs, verbosity: &Verbosity) -> Result<Outcome, Failure> {
     let choice = choice(args)?;
     // Doubtful bytes are read, so that they can be told from lost ones.
-    let inventory = Inventory::take(chain::open_to_check(&args.chain, &args.how)?, &args.files.options());
+    let shown = FsOptions { accept_doubtful: true, ..args.files.options(&args.how) };
+    let inventory = Inventory::take(chain::open_to_check(&args.chain, &args.how)?, &shown);
     say::findings(inventory.all_findings(), verbosity);
     let sources = sources(args, &inventory)?;
     let options = options(args, choice);
     let progress = Progress::default();
+    let asked = Asked::watch(&progress.stop());
     if args.dry_run {
         face::with(&progress, None, verbosity, || extract::count(&sources, &options, &progress));
         return face::counted(&progress);
@@ -47,15 +49,12 @@ pub(crate) fn run(args: &ExtractArgs, verbosity: &Verbosity) -> Result<Outcome, 
         return Err(Failure::new(format!("{}: its hash is another than before", changed.display()))
             .advise("something else writes to this image: what was extracted is of no one state"));
     }
-    outcome(&progress, &extracted)
+    Ok(asked.exit_code().filter(|_| extracted.stopped).map_or_else(|| outcome(&progress), Outcome::Stopped))
 }
 
-fn outcome(progress: &Progress, extracted: &Extracted) -> Result<Outcome, Failure> {
-    if extracted.stopped {
-        return Err(Failure::new("stopped before the end").advise("run the same command again with --resume"));
-    }
+fn outcome(progress: &Progress) -> Outcome {
     let well = Verdict::ALL.iter().all(|verdict| verdict.is_well() || progress.count(*verdict) == 0);
-    Ok(if well { Outcome::Well } else { Outcome::NotWhole })
+    if well { Outcome::Well } else { Outcome::NotWhole }
 }
 
 fn choice(args: &ExtractArgs) -> Result<Choice, Failure> {

@@ -1,6 +1,7 @@
 //! An attribute as it stands in a file record: a header, a name, and the value itself (resident) or the run list that
 //! leads to it (non-resident).
 
+use super::file_name::FileName;
 use crate::bytes::{u16_le, u32_le, u64_le, utf16_le};
 
 pub(super) const STANDARD_INFORMATION: u32 = 0x10;
@@ -81,6 +82,14 @@ impl<'a> RawAttribute<'a> {
         let name = if name_length == 0 { &[] } else { bytes.get(name_start..name_start.checked_add(name_length)?)? };
         let form = if *bytes.get(8)? == 0 { resident(bytes)? } else { non_resident(bytes)? };
         Some(RawAttribute { kind, id: u16_le(bytes, 0x0e)?, flags: u16_le(bytes, 0x0c)?, name: utf16_le(name), form })
+    }
+
+    /// The name in it, where it is one.
+    pub(super) fn file_name(&self) -> Option<FileName<'a>> {
+        match self.form {
+            Form::Resident(bytes) if self.kind == FILE_NAME => FileName::parse(bytes),
+            _ => None,
+        }
     }
 
     /// First cluster of the value that this is about; 0 for resident ones.

@@ -185,7 +185,8 @@ impl Extents {
 }
 
 impl Segment {
-    fn length(&self) -> u64 {
+    /// Bytes of it.
+    pub(super) fn length(&self) -> u64 {
         self.range.end.saturating_sub(self.range.start)
     }
 

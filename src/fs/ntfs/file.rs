@@ -7,6 +7,7 @@ use mount_api::{Error, Faults, Trust};
 use super::attribute::{self, Form, NonResidentHeader, RawAttribute};
 use super::attribute_list::{self, Entry};
 use super::extents::{Extents, Place};
+use super::file_name::FileName;
 use super::file_record::{FileRecord, FileReference};
 use super::volume::{Volume, lesser, whole};
 use super::{corrupt, data_runs, to_usize};
@@ -23,6 +24,8 @@ pub(super) struct File {
     pub(super) number: u32,
     pub(super) sequence: u16,
     pub(super) directory: bool,
+    /// Whether it was deleted, and is told here as it was before.
+    pub(super) freed: bool,
     /// The least trust of the records that it was put together from.
     pub(super) trust: Trust,
     pub(super) attributes: Vec<Attribute>,
@@ -76,6 +79,7 @@ impl File {
             number: base.number,
             sequence: base.state.sequence,
             directory: base.state.directory,
+            freed: base.freed,
             trust: base.trust,
             attributes: Vec::with_capacity(raws.len()),
         };
@@ -96,6 +100,27 @@ impl File {
     /// The first attribute of this type and name.
     pub(super) fn find(&self, kind: u32, name: &[u16]) -> Option<&Attribute> {
         self.attributes.iter().find(|attribute| attribute.kind == kind && attribute.name == name)
+    }
+
+    /// The names of the file, short ones too, in the order in which they stand.
+    pub(super) fn names(&self) -> impl Iterator<Item = FileName<'_>> {
+        let values = self.attributes.iter().filter(|attribute| attribute.kind == attribute::FILE_NAME);
+        let resident = values.filter_map(|attribute| match &attribute.value {
+            Value::Resident(bytes) => Some(&bytes[..]),
+            _ => None,
+        });
+        resident.filter_map(FileName::parse)
+    }
+
+    /// Whether all of its names could be read.
+    pub(super) fn tells_all_names(&self) -> bool {
+        let mut names = self.attributes.iter().filter(|attribute| attribute.kind == attribute::FILE_NAME);
+        names.all(|name| matches!(name.value, Value::Resident(_)))
+    }
+
+    /// The name that is shown: the first that is no short one, if there is any.
+    pub(super) fn long_name(&self) -> Option<FileName<'_>> {
+        self.names().find(|name| !name.is_dos()).or_else(|| self.names().next())
     }
 
     /// The resident value of the first attribute of this type.

@@ -31,6 +31,11 @@ impl<'a> FileName<'a> {
         Some(FileName { bytes, name: bytes.get(HEADER..HEADER.checked_add(length)?)? })
     }
 
+    /// The whole value that it was read from.
+    pub(super) fn value(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// The folder that the name stands in.
     pub(super) fn parent(&self) -> FileReference {
         FileReference::from_raw(u64_le(self.bytes, 0).unwrap_or(u64::MAX))

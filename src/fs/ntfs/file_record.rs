@@ -52,6 +52,11 @@ pub(super) struct RecordState {
 }
 
 impl RecordState {
+    /// Whether it is the first or only record of a file.
+    pub(super) fn is_base(self) -> bool {
+        !self.extension
+    }
+
     /// The state of the record in these bytes, with or without the update sequence put back. `None` where no record
     /// stands.
     pub(super) fn peek(bytes: &[u8]) -> Option<Self> {
@@ -68,6 +73,15 @@ impl RecordState {
     }
 }
 
+/// The sequence number that a record had before it was freed. 0 is left out when it is counted up, and never counted.
+pub(super) fn sequence_before(freed: u16) -> u16 {
+    match freed {
+        0 => 0,
+        1 => u16::MAX,
+        _ => freed.saturating_sub(1),
+    }
+}
+
 /// A file record that was read whole and holds.
 #[derive(Debug)]
 pub(super) struct FileRecord {
@@ -76,6 +90,8 @@ pub(super) struct FileRecord {
     /// The file that it belongs to, where it is an extension record.
     pub(super) base: FileReference,
     pub(super) trust: Trust,
+    /// Whether it was freed, and is told here as it was before.
+    pub(super) freed: bool,
     bytes: Vec<u8>,
     first_attribute: usize,
 }
@@ -103,7 +119,25 @@ impl FileRecord {
         let first_attribute = usize::from(u16_le(&bytes, 0x14).ok_or(short)?);
         bytes.truncate(used);
         let base = FileReference::from_raw(u64_le(&bytes, 0x20).ok_or(short)?);
-        Ok(FileRecord { number, state, base, trust, bytes, first_attribute })
+        Ok(FileRecord { number, state, base, trust, freed: false, bytes, first_attribute })
+    }
+
+    /// A record that is not in use as it was before it was freed: freeing clears the flag and counts the sequence number
+    /// up, and leaves the rest. One in use is as it is.
+    pub(super) fn before_it_was_freed(mut self) -> Self {
+        if !self.state.in_use {
+            self.state.in_use = true;
+            self.state.sequence = sequence_before(self.state.sequence);
+            self.freed = true;
+        }
+        self
+    }
+
+    /// Whether another copy says the same: all but the update sequence, which counts how often each was written, and where
+    /// in the journal that stands.
+    pub(super) fn says_the_same_as(&self, other: &Self) -> bool {
+        let attributes = |record: &'_ Self| record.bytes.get(record.first_attribute..).map(<[u8]>::to_vec);
+        (self.state, self.base) == (other.state, other.base) && attributes(self) == attributes(other)
     }
 
     /// The attributes in the order in which they stand.
@@ -136,6 +170,13 @@ mod tests {
         assert_eq!(reference, FileReference { record: 7, sequence: 5 });
         assert!(reference.means(5) && !reference.means(6));
         assert_eq!(FileReference::from_raw(0x0005_0001_0000_0007).number(), None);
+    }
+
+    #[test]
+    fn freeing_counts_the_sequence_number_up_and_leaves_0_out() {
+        for (before, freed) in [(0, 0), (1, 2), (0xfffe, 0xffff), (0xffff, 1)] {
+            assert_eq!(sequence_before(freed), before);
+        }
     }
 
     #[test]

@@ -9,11 +9,12 @@ use mount_api::{Case, DirEntry, Error, ErrorKind, From, Kind, Name, NodeId};
 use super::file::File;
 use super::file_name::FileName;
 use super::file_record::FileReference;
-use super::folder_survey::{Ordered, Survey};
+use super::folder_survey::{Ordered, Stands, Survey};
 use super::index::{Cursor, Found, Index, NodePlace};
 use super::index_node::{IndexEntry, Node};
 use super::mft::Target;
 use super::{Ntfs, RECORD_ROOT, attribute, node_id, to_u64, to_usize};
+use crate::report::{Code, Severity};
 
 /// The index of names.
 const NAMES: &str = "$I30";
@@ -26,8 +27,31 @@ const ORDINAL_BITS: u32 = 16;
 pub(super) struct Folder<'a> {
     pub(super) ntfs: &'a Ntfs,
     pub(super) number: u32,
-    pub(super) index: Arc<Index>,
+    /// Sequence number of its record.
+    pub(super) sequence: u16,
+    /// Its index; where that cannot be opened, the names are had from the records of the files.
+    pub(super) index: Result<Arc<Index>, Error>,
 }
+
+/// A name in a folder, and whom it leads to.
+pub(super) struct Named {
+    /// The value of the `$FILE_NAME`.
+    value: Box<[u8]>,
+    reference: FileReference,
+}
+
+impl Named {
+    pub(super) fn new(value: &[u8], reference: FileReference) -> Self {
+        Named { value: value.into(), reference }
+    }
+
+    fn pair(&self) -> Option<Pair<'_>> {
+        Some((FileName::parse(&self.value)?, self.reference))
+    }
+}
+
+/// A name and whom it leads to, borrowed.
+type Pair<'a> = (FileName<'a>, FileReference);
 
 impl<'a> Folder<'a> {
     pub(super) fn open(ntfs: &'a Ntfs, file: &File) -> Result<Self, Error> {
@@ -35,11 +59,15 @@ impl<'a> Folder<'a> {
             let text = format!("file record {} is no folder", file.number);
             return Err(Error::new(ErrorKind::NotADirectory, text));
         }
-        Ok(Folder { ntfs, number: file.number, index: ntfs.index(file, NAMES)? })
+        Ok(Folder { ntfs, number: file.number, sequence: file.sequence, index: ntfs.index(file, NAMES) })
+    }
+
+    fn index(&self) -> Result<&Arc<Index>, Error> {
+        self.index.as_ref().map_err(Clone::clone)
     }
 
     pub(super) fn load(&self, place: NodePlace) -> Result<Arc<Node>, Error> {
-        self.ntfs.node(&self.index, self.number, NAMES, place)
+        self.ntfs.node(self.index()?, self.number, NAMES, place)
     }
 
     /// How an entry's name stands to `name`, but for case.
@@ -54,8 +82,8 @@ impl<'a> Folder<'a> {
     /// Not found; or the folder's damage, where the name may have stood in what is lost of it.
     pub(super) fn find(&self, name: &Name, case: Case) -> Result<FileReference, Error> {
         // What the tree leads to is right, damaged or not; what it does not lead to may be there all the same.
-        let by_tree = self.alike_by_tree(name.units());
-        if let Some(found) = by_tree.ok().and_then(|alike| choose(&alike, name, case)) {
+        let by_tree = self.alike_by_tree(name.units()).unwrap_or_default();
+        if let Some((_, found)) = choose(by_tree.iter().filter_map(pair_of), name, case) {
             return Ok(found);
         }
         let not_found =
@@ -65,20 +93,43 @@ impl<'a> Folder<'a> {
             Survey::Broken(ordered) => {
                 let first = self.first_not_less(ordered, name, false);
                 let rest = ordered.list.iter().skip(first).map_while(|place| {
-                    let found = self.found(place.node, place.ordinal)?;
-                    (self.stands(found.entry()?, name.units()) == Ordering::Equal).then_some(found)
+                    let named = self.named(place.stands)?;
+                    let (key, _) = named.pair()?;
+                    let order = self.ntfs.upcase.compare(key.units(), name.units().iter().copied());
+                    (order == Ordering::Equal).then_some(named)
                 });
                 let alike: Vec<_> = rest.collect();
-                choose(&alike, name, case)
+                choose(alike.iter().filter_map(Named::pair), name, case)
+                    .map(|(_, reference)| reference)
                     .ok_or_else(|| if ordered.complete { not_found() } else { ordered.error.clone() })
             }
         }
     }
 
+    /// The file of this name, but for case, if the index leads to it; whatever may be damaged elsewhere is not looked at.
+    pub(super) fn find_by_tree(&self, name: &Name) -> Option<FileReference> {
+        self.pair_by_tree(name, |(_, reference)| reference)
+    }
+
+    /// How the folder itself spells a name, if its index leads to it.
+    pub(super) fn spelling(&self, name: &Name) -> Option<Name> {
+        self.pair_by_tree(name, |(key, _)| key.name())
+    }
+
+    fn pair_by_tree<T>(&self, name: &Name, of: impl FnOnce(Pair<'_>) -> T) -> Option<T> {
+        let alike = self.alike_by_tree(name.units()).ok()?;
+        choose(alike.iter().filter_map(pair_of), name, Case::Insensitive).map(of)
+    }
+
+    /// Whether it has a file of this name, but for case.
+    pub(super) fn has(&self, name: &Name) -> bool {
+        self.find(name, Case::Insensitive).is_ok()
+    }
+
     /// The entries whose names differ from `name` in case at most, found by going down the tree.
     fn alike_by_tree(&self, name: &[u16]) -> Result<Vec<Found>, Error> {
         let load = |place| self.load(place);
-        let mut cursor = Cursor::at(&self.index, &load, &|entry| self.stands(entry, name))?;
+        let mut cursor = Cursor::at(self.index()?, &load, &|entry| self.stands(entry, name))?;
         let mut alike = Vec::new();
         while let Some(found) = cursor.next() {
             let found = found?;
@@ -98,6 +149,8 @@ impl<'a> Folder<'a> {
         let Some(Ok(file)) = reference.number().map(|number| self.ntfs.file(number)) else { return target };
         match file.resident(attribute::FILE_NAME).and_then(FileName::parse) {
             Some(own) if own.parent().record != u64::from(self.number) => Target::Stale,
+            // One that stands here and yet is an orphan was taken out of a round of folders.
+            Some(own) if own.parent().means(self.sequence) && self.ntfs.is_known_orphan(file.number) => Target::Stale,
             _ => target,
         }
     }
@@ -107,15 +160,31 @@ impl<'a> Folder<'a> {
             return survey;
         }
         let survey = Arc::new(Survey::of(self));
+        if let Survey::Broken(Ordered { complete: true, error, .. }) = &*survey {
+            let text = format!("A folder's index is damaged, and its names were taken from the $MFT instead: {error}");
+            self.ntfs.note(Code::NtfsIndexBad, Severity::Warning, text);
+        }
         self.ntfs.surveys.insert(self.number, Arc::clone(&survey), survey.weight());
         survey
     }
 
-    fn found(&self, place: NodePlace, ordinal: usize) -> Option<Found> {
-        Some(Found::new(self.load(place).ok()?, place, ordinal))
+    /// The name that stands there.
+    fn named(&self, stands: Stands) -> Option<Named> {
+        match stands {
+            Stands::InIndex { node, ordinal } => {
+                let node = self.load(node).ok()?;
+                let entry = node.entry(ordinal)?;
+                Some(Named::new(entry.key(), entry.reference()))
+            }
+            Stands::InRecord { record, ordinal } => {
+                let file = self.ntfs.file(record).ok()?;
+                let reference = FileReference { record: record.into(), sequence: file.sequence };
+                Some(Named::new(file.names().nth(ordinal)?.value(), reference))
+            }
+        }
     }
 
-    /// Calls `each` with the names from a place on, until it breaks; where the folder is damaged, the error comes last.
+    /// Calls `each` with the names from a place on, until it breaks; where names may be missing, the error comes last.
     pub(super) fn list(&self, from: From<'_>, each: &mut dyn FnMut(DirEntry) -> ControlFlow<()>) -> Result<(), Error> {
         match &*self.survey() {
             Survey::Whole => self.list_tree(from, each),
@@ -126,8 +195,10 @@ impl<'a> Folder<'a> {
     fn list_tree(&self, from: From<'_>, each: &mut dyn FnMut(DirEntry) -> ControlFlow<()>) -> Result<(), Error> {
         let load = |place| self.load(place);
         let (pending, mut cursor) = match from {
-            From::Start => (Vec::new(), Cursor::at_start(&self.index, &load)),
-            From::After(name) => self.resume(&load, name.units(), |found| is_named(found, name))?,
+            From::Start => (Vec::new(), Cursor::at_start(self.index()?, &load)),
+            From::After(name) => {
+                self.resume(&load, name.units(), |found| key_of(found).is_some_and(|key| is_named(key, name)))?
+            }
             From::Cookie(cookie) => {
                 let wrong = || Error::new(ErrorKind::InvalidArgument, "the folder never gave out this cookie");
                 let (place, ordinal) = place_of(cookie).ok_or_else(wrong)?;
@@ -141,7 +212,7 @@ impl<'a> Folder<'a> {
         for found in pending.into_iter().map(Ok).chain(rest) {
             let emitted = found.and_then(|found| {
                 let cookie = cookie_of(&found)?;
-                if key_of(&found).is_none_or(|key| key.is_dos()) { Ok(None) } else { self.dir_entry(&found, cookie) }
+                pair_of(&found).filter(|(key, _)| !key.is_dos()).map_or(Ok(None), |pair| self.dir_entry(pair, cookie))
             });
             match emitted {
                 Ok(Some(entry)) => {
@@ -165,7 +236,7 @@ impl<'a> Folder<'a> {
         name: &[u16],
         is_it: impl Fn(&Found) -> bool,
     ) -> Result<(Vec<Found>, Cursor<'c>), Error> {
-        let mut cursor = Cursor::at(&self.index, load, &|entry| self.stands(entry, name))?;
+        let mut cursor = Cursor::at(self.index()?, load, &|entry| self.stands(entry, name))?;
         let mut alike = Vec::new();
         let mut behind = None;
         while behind.is_none()
@@ -191,21 +262,22 @@ impl<'a> Folder<'a> {
             From::After(name) => self.first_not_less(ordered, name, true),
         };
         for (index, place) in ordered.list.iter().enumerate().skip(first).filter(|(_, place)| place.listed) {
-            let Some(found) = self.found(place.node, place.ordinal) else { continue };
-            if let Ok(Some(entry)) = self.dir_entry(&found, to_u64(index).saturating_add(1))
+            let Some(named) = self.named(place.stands) else { continue };
+            let Some(pair) = named.pair() else { continue };
+            if let Ok(Some(entry)) = self.dir_entry(pair, to_u64(index).saturating_add(1))
                 && each(entry).is_break()
             {
                 return Ok(());
             }
         }
-        Err(ordered.error.clone())
+        if ordered.complete { Ok(()) } else { Err(ordered.error.clone()) }
     }
 
     /// Where in the order the names begin that are not less than `name`, or, `behind` it, greater.
     fn first_not_less(&self, ordered: &Ordered, name: &Name, behind: bool) -> usize {
         ordered.list.partition_point(|place| {
-            let found = self.found(place.node, place.ordinal);
-            let Some(key) = found.as_ref().and_then(key_of) else { return true };
+            let named = self.named(place.stands);
+            let Some((key, _)) = named.as_ref().and_then(Named::pair) else { return true };
             let by_case = self.ntfs.upcase.compare(key.units(), name.units().iter().copied());
             match (by_case, behind) {
                 (Ordering::Equal, true) => key.units().cmp(name.units().iter().copied()) != Ordering::Greater,
@@ -215,9 +287,8 @@ impl<'a> Folder<'a> {
     }
 
     /// What is shown of an entry; `None` for what is not listed.
-    fn dir_entry(&self, found: &Found, cookie: u64) -> Result<Option<DirEntry>, Error> {
-        let (Some(key), Some(entry)) = (key_of(found), found.entry()) else { return Ok(None) };
-        let (name, reference) = (key.name(), entry.reference());
+    fn dir_entry(&self, (key, reference): Pair<'_>, cookie: u64) -> Result<Option<DirEntry>, Error> {
+        let name = key.name();
         let own = self.number == RECORD_ROOT && reference.record < FIRST_USER_RECORD && !self.ntfs.options.metafiles;
         if own || (name.units() == [u16::from(b'.')] && reference.record == u64::from(self.number)) {
             return Ok(None);
@@ -254,21 +325,26 @@ impl Ntfs {
 
 /// The name in an entry.
 fn key_of(found: &Found) -> Option<FileName<'_>> {
-    found.entry().filter(|entry| !entry.is_last()).and_then(|entry| FileName::parse(entry.key()))
+    pair_of(found).map(|(key, _)| key)
 }
 
-fn is_named(found: &Found, name: &Name) -> bool {
-    key_of(found).is_some_and(|key| key.units().eq(name.units().iter().copied()))
+fn pair_of(found: &Found) -> Option<Pair<'_>> {
+    let entry = found.entry().filter(|entry| !entry.is_last())?;
+    Some((FileName::parse(entry.key())?, entry.reference()))
 }
 
-/// The entry that is meant among those whose names differ in case at most.
-fn choose(alike: &[Found], name: &Name, case: Case) -> Option<FileReference> {
-    let chosen = match (alike.iter().find(|found| is_named(found, name)), case) {
-        (Some(found), _) => Some(found),
-        (None, Case::Insensitive) => alike.first(),
-        (None, Case::Sensitive) => None,
-    };
-    chosen.and_then(Found::entry).map(|entry| entry.reference())
+fn is_named(key: FileName<'_>, name: &Name) -> bool {
+    key.units().eq(name.units().iter().copied())
+}
+
+/// The one that is meant among names that differ in case at most.
+fn choose<'a>(mut alike: impl Iterator<Item = Pair<'a>>, name: &Name, case: Case) -> Option<Pair<'a>> {
+    let first = alike.next()?;
+    let exact = std::iter::once(first).chain(alike).find(|(key, _)| is_named(*key, name));
+    match case {
+        Case::Insensitive => exact.or(Some(first)),
+        Case::Sensitive => exact,
+    }
 }
 
 /// A cookie names the node and the entry's ordinal in it.

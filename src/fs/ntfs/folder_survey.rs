@@ -1,17 +1,18 @@
 //! A survey of a folder: its whole index walked once, to know whether the tree can be relied on for resuming a listing
-//! and for saying that a name is not there.
+//! and for saying that a name is not there. Where it cannot, the records of the files tell which names the folder has.
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
 
 use mount_api::Error;
 
-use super::corrupt;
 use super::file_name::FileName;
+use super::file_record::FileReference;
 use super::folder::Folder;
 use super::index::{Cursor, NodePlace};
 use super::index_node::IndexEntry;
 use super::mft::Target;
+use super::{RECORD_ROOT, corrupt};
 
 /// What a survey found.
 pub(super) enum Survey {
@@ -26,16 +27,24 @@ pub(super) struct Ordered {
     pub(super) list: Vec<OrderedPlace>,
     /// The first damage that was met.
     pub(super) error: Error,
-    /// Whether all nodes could be read all the same, so that no name is missing.
+    /// Whether the records of all files could be read, so that no name is missing.
     pub(super) complete: bool,
 }
 
 /// Where a name stands.
 pub(super) struct OrderedPlace {
-    pub(super) node: NodePlace,
-    pub(super) ordinal: usize,
+    pub(super) stands: Stands,
     /// Whether it is to be listed: short names are not, where the long one is there.
     pub(super) listed: bool,
+}
+
+/// Where a name of a folder can be read again.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Stands {
+    /// In a node of the index.
+    InIndex { node: NodePlace, ordinal: usize },
+    /// Among the names in the record of its file.
+    InRecord { record: u32, ordinal: usize },
 }
 
 /// A name while it is being put in order.
@@ -43,43 +52,39 @@ struct Gathered {
     units: Vec<u16>,
     reference: (u64, u16),
     dos: bool,
-    node: NodePlace,
-    ordinal: usize,
+    stands: Stands,
 }
 
 impl Survey {
     /// Walks the whole index of a folder.
     pub(super) fn of(folder: &Folder<'_>) -> Survey {
+        let index = match &folder.index {
+            Ok(index) => index,
+            Err(error) => return Survey::Broken(order(folder, &HashSet::new(), error.clone())),
+        };
         let load = |place| folder.load(place);
-        let mut cursor = Cursor::wary(&folder.index, &load);
-        let mut damage = Damage { error: None, complete: true };
+        let mut cursor = Cursor::wary(index, &load);
+        let mut damage: Option<Error> = None;
         let mut last: Option<Vec<u16>> = None;
         while let Some(found) = cursor.next() {
-            match found {
-                Ok(found) => {
-                    let key = found.entry().and_then(|entry| own_name(entry, folder));
-                    match key {
-                        Some(key) if follows(folder, last.as_deref(), &key) => {
-                            let last = last.get_or_insert_default();
-                            last.clear();
-                            last.extend(key.units());
-                        }
-                        Some(_) => damage.add(bad(folder, "its names are not in order")),
-                        None => damage.add(bad(folder, "an entry does not belong to it")),
+            let error = match found {
+                Ok(found) => match found.entry().and_then(|entry| own_name(entry, folder)) {
+                    Some(key) if follows(folder, last.as_deref(), &key) => {
+                        let last = last.get_or_insert_default();
+                        last.clear();
+                        last.extend(key.units());
+                        continue;
                     }
-                }
-                Err(error) => {
-                    damage.complete = false;
-                    damage.add(error);
-                }
-            }
+                    Some(_) => bad(folder, "its names are not in order"),
+                    None => bad(folder, "an entry does not belong to it"),
+                },
+                Err(error) => error,
+            };
+            damage.get_or_insert(error);
         }
-        match damage.error {
+        match damage {
             None => Survey::Whole,
-            Some(error) => {
-                let list = order(folder, &cursor.into_met(), damage.complete);
-                Survey::Broken(Ordered { list, error, complete: damage.complete })
-            }
+            Some(error) => Survey::Broken(order(folder, &cursor.into_met(), error)),
         }
     }
 
@@ -89,17 +94,6 @@ impl Survey {
             Survey::Whole => 0,
             Survey::Broken(ordered) => ordered.list.len().saturating_mul(size_of::<OrderedPlace>()),
         }
-    }
-}
-
-struct Damage {
-    error: Option<Error>,
-    complete: bool,
-}
-
-impl Damage {
-    fn add(&mut self, error: Error) {
-        self.error.get_or_insert(error);
     }
 }
 
@@ -122,21 +116,22 @@ fn follows(folder: &Folder<'_>, last: Option<&[u16]>, key: &FileName<'_>) -> boo
     }
 }
 
-/// The names of all nodes that can be read, in order. Nodes that no entry leads to, but that `$BITMAP` knows, are looked
-/// at where some could not be read that may have led to them.
-fn order(folder: &Folder<'_>, met: &HashSet<NodePlace>, complete: bool) -> Vec<OrderedPlace> {
+/// The names of all nodes that can be read, and of all files that say to stand here, in order. `$BITMAP` knows nodes that
+/// no entry leads to; what may have led to them could not be read.
+fn order(folder: &Folder<'_>, met: &HashSet<NodePlace>, error: Error) -> Ordered {
     let mut gathered = Vec::new();
-    gather(folder, 0, true, &mut gathered);
-    for place in met {
-        gather(folder, *place, true, &mut gathered);
-    }
-    if !complete {
-        for place in folder.index.blocks_in_use(&folder.ntfs.volume) {
+    if let Ok(index) = &folder.index {
+        gather(folder, 0, true, &mut gathered);
+        for place in met {
+            gather(folder, *place, true, &mut gathered);
+        }
+        for place in index.blocks_in_use(&folder.ntfs.volume) {
             if !met.contains(&place) {
                 gather(folder, place, false, &mut gathered);
             }
         }
     }
+    gather_records(folder, &mut gathered);
     let upcase = &folder.ntfs.upcase;
     gathered.sort_by(|one, other| {
         let by_case = upcase.compare(one.units.iter().copied(), other.units.iter().copied());
@@ -144,12 +139,10 @@ fn order(folder: &Folder<'_>, met: &HashSet<NodePlace>, complete: bool) -> Vec<O
     });
     gathered.dedup_by(|one, other| one.units == other.units && one.reference == other.reference);
     let long: HashSet<_> = gathered.iter().filter(|name| !name.dos).map(|name| name.reference).collect();
-    let place = |name: Gathered| OrderedPlace {
-        listed: !name.dos || !long.contains(&name.reference),
-        node: name.node,
-        ordinal: name.ordinal,
-    };
-    gathered.into_iter().map(place).collect()
+    let place =
+        |name: Gathered| OrderedPlace { listed: !name.dos || !long.contains(&name.reference), stands: name.stands };
+    let complete = folder.ntfs.mft_survey().has_all_names();
+    Ordered { list: gathered.into_iter().map(place).collect(), error, complete }
 }
 
 /// Adds the names of a node, if it can be read. Where the tree does not lead to it, `led`, it may be an old one: only
@@ -159,10 +152,38 @@ fn gather(folder: &Folder<'_>, node: NodePlace, led: bool, to: &mut Vec<Gathered
     for (ordinal, entry) in loaded.entries().enumerate() {
         let Some(key) = own_name(entry, folder) else { continue };
         let reference = entry.reference();
-        if !led && !matches!(folder.ntfs.mft.target(reference), Target::Live { .. }) {
+        let live = matches!(folder.ntfs.mft.target(reference), Target::Live { .. });
+        if !led && !live || live && is_denied(folder, key, reference) {
             continue;
         }
         let reference = (reference.record, reference.sequence);
-        to.push(Gathered { units: key.units().collect(), reference, dos: key.is_dos(), node, ordinal });
+        let stands = Stands::InIndex { node, ordinal };
+        to.push(Gathered { units: key.units().collect(), reference, dos: key.is_dos(), stands });
     }
+}
+
+/// Whether the record of a file tells all of its names, and this is none of them: then the index is wrong.
+fn is_denied(folder: &Folder<'_>, key: FileName<'_>, reference: FileReference) -> bool {
+    let Some(Ok(file)) = reference.number().map(|number| folder.ntfs.file(number)) else { return false };
+    let same = |name: FileName<'_>| is_in(name, folder) && name.units().eq(key.units());
+    file.tells_all_names() && !file.names().any(same)
+}
+
+/// Adds the names of the files that say to stand here.
+fn gather_records(folder: &Folder<'_>, to: &mut Vec<Gathered>) {
+    for record in folder.ntfs.mft_survey().children(folder.number) {
+        let Ok(file) = folder.ntfs.file(record) else { continue };
+        for (ordinal, name) in file.names().enumerate().filter(|(_, name)| is_in(*name, folder)) {
+            let reference = (u64::from(record), file.sequence);
+            let stands = Stands::InRecord { record, ordinal };
+            to.push(Gathered { units: name.units().collect(), reference, dos: name.is_dos(), stands });
+        }
+    }
+}
+
+/// Whether a name says that it stands in this folder.
+fn is_in(name: FileName<'_>, folder: &Folder<'_>) -> bool {
+    // There never is another root folder.
+    let same = |parent: FileReference| folder.number == RECORD_ROOT || parent.means(folder.sequence);
+    name.parent().record == u64::from(folder.number) && same(name.parent())
 }

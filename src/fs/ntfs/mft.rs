@@ -1,14 +1,15 @@
 //! The `$MFT`: all file records, found by its own record 0 or by the copy of it in `$MFTMirr`.
 
 use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lru::LruCache;
 use mount_api::{Error, ErrorKind, Faults, Trust};
 
-use super::attribute::{self, Form};
+use super::attribute::{self, Form, RawAttribute};
 use super::cache::Cache;
-use super::extents::Extents;
+use super::extents::{Extents, SegmentPlace};
 use super::file::{File, NonResident, Value};
 use super::file_record::{FileRecord, FileReference, RecordState};
 use super::volume::{Volume, lesser, whole};
@@ -25,7 +26,7 @@ const STATES_KEPT: usize = 32 << 20;
 /// A window is read whole when it is wanted again within this many others; till then only the record is.
 const RECENT: NonZeroUsize = NonZeroUsize::MIN.saturating_add(63);
 /// How many of the first records `$MFTMirr` repeats.
-const MIRRORED: u32 = 4;
+pub(super) const MIRRORED: u32 = 4;
 
 /// The `$MFT`, opened.
 pub(super) struct Mft {
@@ -116,7 +117,8 @@ impl Mft {
         })
     }
 
-    fn record_size(&self) -> u64 {
+    /// Bytes of a record.
+    pub(super) fn record_size(&self) -> u64 {
         u64::try_from(self.volume.boot.record_size).unwrap_or(u64::MAX)
     }
 
@@ -138,11 +140,34 @@ impl Mft {
         FileRecord::parse(bytes, number, lesser(self.trust, trust))
     }
 
-    fn mirrored(&self, number: u32) -> Result<FileRecord, Error> {
+    /// Where the copy of a record stands on the volume.
+    fn mirror_offset(&self, number: u32) -> Result<u64, Error> {
         let place = self.record_size().checked_mul(u64::from(number));
         let start = self.volume.offset_of(self.volume.boot.mirror_lcn).zip(place);
         let offset = start.and_then(|(start, place)| start.checked_add(place));
-        let offset = offset.ok_or_else(|| corrupt("the place of $MFTMirr is absurd"))?;
+        offset.ok_or_else(|| corrupt("the place of $MFTMirr is absurd"))
+    }
+
+    /// How one of the first records and its copy in `$MFTMirr` differ, in words, and where on the volume the copy stands.
+    /// `None` where they do not.
+    pub(super) fn mirror_differs(&self, number: u32) -> Option<(u64, String)> {
+        let offset = self.mirror_offset(number).unwrap_or(u64::MAX);
+        let text = match (self.own_record(number), self.mirrored(number)) {
+            (Ok(own), Ok(copy)) if own.says_the_same_as(&copy) => return None,
+            (Ok(_), Ok(_)) => {
+                format!("File record {number} and its copy in $MFTMirr say different things; the record counts")
+            }
+            (Ok(_), Err(error)) => format!("The copy of file record {number} in $MFTMirr does not hold: {error}"),
+            // Opening the `$MFT` told of this one.
+            (Err(_), Ok(_)) if number == 0 => return None,
+            (Err(error), Ok(_)) => format!("File record {number} does not hold; its copy in $MFTMirr is used: {error}"),
+            (Err(error), Err(_)) => format!("Neither file record {number} nor its copy in $MFTMirr holds: {error}"),
+        };
+        Some((offset, text))
+    }
+
+    fn mirrored(&self, number: u32) -> Result<FileRecord, Error> {
+        let offset = self.mirror_offset(number)?;
         let (bytes, trust) = self.volume.read_structure(offset, self.volume.boot.record_size, "$MFTMirr")?;
         FileRecord::parse(bytes, number, trust)
     }
@@ -240,6 +265,48 @@ impl Mft {
         Ok(held)
     }
 
+    /// Reads a record that is not in use as it was before it was freed; one in use as it is.
+    pub(super) fn freed_record(&self, number: u32) -> Result<FileRecord, Error> {
+        self.record(number).map(FileRecord::before_it_was_freed)
+    }
+
+    /// Reads the file that a record which is not in use held last, as far as it is still told. Clusters are read from
+    /// `volume`.
+    pub(super) fn freed_file(&self, number: u32, volume: &Volume) -> Result<File, Error> {
+        let base = self.freed_record(number)?;
+        if !base.freed || !base.state.is_base() || !holds_a_file(&base)? {
+            return Err(Error::new(ErrorKind::NotFound, format!("file record {number} holds no deleted file")));
+        }
+        let fetch = |reference: FileReference| self.freed_record(reference.number().ok_or_else(|| absurd(reference))?);
+        File::load(&base, volume, &fetch)
+    }
+
+    /// Where the next bytes of the `$MFT` are that can be looked at, from `from` on, and whether all before them are known
+    /// to hold no record: those of holes. `None` at the end.
+    pub(super) fn next_stretch(&self, from: u64) -> (Option<Range<u64>>, bool) {
+        let mut whole = true;
+        let there = self.volume.bytes.size();
+        for segment in self.extents.segments(from..self.size, self.volume.boot.cluster_size) {
+            match segment.place {
+                SegmentPlace::Volume(offset) if offset < there => return (Some(segment.range), whole),
+                SegmentPlace::Volume(_) | SegmentPlace::Lost(_) => whole = false,
+                SegmentPlace::Hole => {}
+            }
+        }
+        (None, whole)
+    }
+
+    /// Reads neighbouring records, from byte `offset` of the `$MFT` on, past all caches: for who reads all of them once.
+    pub(super) fn read_through(&self, offset: u64, length: u64) -> Result<(Vec<u8>, Faults), Error> {
+        let length = length.min(self.size.saturating_sub(offset));
+        self.read(vec![0; to_usize(length)], offset)
+    }
+
+    /// The record in these bytes, which were read from its place.
+    pub(super) fn parse(&self, bytes: &[u8], number: u32, trust: Trust) -> Result<FileRecord, Error> {
+        FileRecord::parse(bytes.to_vec(), number, lesser(self.trust, trust))
+    }
+
     fn read(&self, mut bytes: Vec<u8>, offset: u64) -> Result<(Vec<u8>, Faults), Error> {
         let mut faults = Faults::new();
         self.extents.read(&self.volume, &mut bytes, offset, &mut faults)?;
@@ -247,6 +314,20 @@ impl Mft {
         here.append_moved(faults, offset, 0);
         Ok((bytes, here))
     }
+}
+
+/// Whether a record says of whom it was: a name, content or a folder's index is left. Windows makes records that were
+/// never used, and gives each an empty stream.
+pub(super) fn holds_a_file(record: &FileRecord) -> Result<bool, Error> {
+    let tells = |raw: &RawAttribute<'_>| match raw.kind {
+        attribute::FILE_NAME | attribute::ATTRIBUTE_LIST | attribute::INDEX_ROOT => true,
+        attribute::DATA => match &raw.form {
+            Form::Resident(bytes) => !bytes.is_empty(),
+            Form::NonResident(header, _) => header.size > 0,
+        },
+        _ => false,
+    };
+    Ok(record.attributes()?.iter().any(tells))
 }
 
 /// The clusters of the `$MFT` that its base record alone leads to.

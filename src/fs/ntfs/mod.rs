@@ -4,14 +4,20 @@
 //! `update_sequence`, `file_record`, `attribute`, `attribute_list`, `data_runs` and `extents` (what a record says and where
 //! its clusters are), `file` (a base record and its extension records joined), `mft` (all records), `stream` (reading a
 //! value; `compressed` and `lznt1` for compressed ones, `wof` for files of CompactOS, `unit` for what both decompress),
-//! `index_node` and `index` (the B-tree), `folder` and `folder_survey` (names), `tree` (the trait).
+//! `index_node` and `index` (the B-tree), `folder` and `folder_survey` (names), `link_path` (where links lead), `tree` (the
+//! trait).
 //!
-//! Damage is met where it is: a bad record costs its file, a bad index block its names, a bad run list its stream.
+//! Damage is met where it is: a bad record costs its file, a bad run list its stream, a bad index block nothing: then
+//! `mft_survey` (all records read once, what is kept of each in `record_table`, rounds of folders cut by `folder_cycles`)
+//! tells the names. It also finds what is deleted and what no folder has: `shelf` shows them, `recovered` knows what is
+//! known of them, `freed_clusters` keeps them from what `cluster_bitmap` says is somebody else's. `volume_state` says how
+//! the volume was left, with `log_file`.
 
 mod attribute;
 mod attribute_list;
 mod boot_sector;
 mod cache;
+mod cluster_bitmap;
 mod compressed;
 mod data_runs;
 mod efs;
@@ -20,16 +26,25 @@ mod file;
 mod file_name;
 mod file_record;
 mod folder;
+mod folder_cycles;
 mod folder_survey;
+mod freed_clusters;
 mod index;
 mod index_node;
+mod link_path;
+mod log_file;
 mod lznt1;
 mod mft;
+mod mft_survey;
 mod node_id;
 mod open;
 mod path;
+mod record_table;
+mod recovered;
 mod reparse_point;
 mod secure;
+mod security_descriptor;
+mod shelf;
 mod standard_information;
 mod stream;
 mod tree;
@@ -38,6 +53,7 @@ mod upcase;
 mod update_sequence;
 mod volume;
 mod volume_information;
+mod volume_state;
 mod wof;
 
 use std::collections::BTreeSet;
@@ -52,6 +68,8 @@ use folder_survey::Survey;
 use index::{Index, NodePlace};
 use index_node::Node;
 use mft::Mft;
+use mft_survey::MftSurvey;
+use recovered::Recovery;
 use stream::Stream;
 use upcase::UpCase;
 use volume::Volume;
@@ -64,6 +82,7 @@ pub(super) use open::has_backup;
 pub use open::open;
 
 /// File records of the metafiles that are needed by number.
+const RECORD_LOG_FILE: u32 = 2;
 const RECORD_VOLUME: u32 = 3;
 const RECORD_ROOT: u32 = 5;
 const RECORD_BITMAP: u32 = 6;
@@ -84,6 +103,10 @@ pub struct Options {
     /// Serve encrypted streams (EFS) as they lie, in whole blocks of 512 bytes, and what decrypts them as the stream `$EFS`
     /// of the file. Without this they are refused.
     pub raw_encrypted: bool,
+    /// Show deleted files, and files that no folder has, in two folders of their own in the root folder.
+    pub deleted: bool,
+    /// Serve what stands in clusters of deleted files that belong to others by now, instead of failing.
+    pub accept_doubtful: bool,
 }
 
 /// An opened NTFS volume.
@@ -108,6 +131,8 @@ pub struct Ntfs {
     units: Arc<Units>,
     wof_contents: Cache<u32, Stream>,
     wof_chunks: Arc<Chunks>,
+    mft_survey: OnceLock<MftSurvey>,
+    recovery: Option<Recovery>,
 }
 
 /// Findings, each made once.
@@ -167,7 +192,7 @@ impl Ntfs {
         if let Some(file) = self.files.get(&number) {
             return Ok(file);
         }
-        let file = Arc::new(self.mft.file(number)?);
+        let file = Arc::new(self.read_file(number)?);
         self.files.insert(number, Arc::clone(&file), file.weight());
         Ok(file)
     }
@@ -178,10 +203,10 @@ impl Ntfs {
         if let Some(stream) = self.streams.get(&key) {
             return Ok(stream);
         }
-        let fetch = |_: &extents::Extents, reference| self.mft.referred(reference);
-        let (stream, damage) = Stream::open(file, index, &self.volume, &self.units, &fetch)?;
+        let fetch = |_: &extents::Extents, reference| self.referred(file, reference);
+        let (stream, damage) = Stream::open(file, index, self.volume_of(file), &self.units, &fetch)?;
         let stream = if self.options.raw_encrypted { stream.still_encrypted() } else { stream };
-        if let Some(error) = damage {
+        if let Some(error) = damage.filter(|_| !file.freed) {
             let text = format!("Parts of a run list cannot be had, and the bytes that they lead to are lost: {error}");
             self.note(Code::NtfsRunListBad, Severity::Error, text);
         }

@@ -86,6 +86,8 @@ impl Ntfs {
             units: Arc::new(Cache::new(UNITS_KEPT)),
             wof_contents: Cache::new(STREAMS_KEPT),
             wof_chunks: Arc::new(Cache::new(WOF_CHUNKS_KEPT)),
+            mft_survey: OnceLock::new(),
+            recovery: None,
         };
         ntfs.judge_size();
         ntfs.read_volume_metafile();
@@ -97,13 +99,13 @@ impl Ntfs {
                 ntfs.note(Code::NtfsMetafileBad, Severity::Warning, text);
             }
         }
-        if let Err(error) = ntfs.file(RECORD_ROOT) {
-            ntfs.note(
-                Code::NtfsFileRecordBad,
-                Severity::Error,
-                format!("The root folder cannot be read, and nothing can be reached by its path: {error}"),
-            );
+        if let Err(error) = ntfs.mft.file(RECORD_ROOT) {
+            let text =
+                "The record of the root folder cannot be read; its names are taken from the records of the files";
+            ntfs.note(Code::NtfsFileRecordBad, Severity::Error, format!("{text}: {error}"));
         }
+        ntfs.judge_state();
+        ntfs.recovery = options.deleted.then(|| ntfs.prepare_recovery());
         ntfs
     }
 

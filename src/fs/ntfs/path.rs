@@ -2,14 +2,12 @@
 
 use mount_api::{Name, NodeId, NodePath};
 
-use super::file_name::FileName;
 use super::file_record::FileReference;
 use super::mft::Target;
-use super::tree::resident;
-use super::{Ntfs, RECORD_ROOT, attribute};
+use super::{Ntfs, RECORD_ROOT};
 
 /// Folders above a file; a path of more is that of a damaged one.
-const MAX_DEPTH: usize = 256;
+pub(super) const MAX_DEPTH: usize = 256;
 
 impl Ntfs {
     /// The names from the root to a node; `None` where a record on the way does not tell.
@@ -21,6 +19,14 @@ impl Ntfs {
         while record != RECORD_ROOT {
             if names.len() > MAX_DEPTH {
                 return None;
+            }
+            if let Some((name, folder)) = self.shown_in(record) {
+                names.push(name);
+                match folder {
+                    Some(folder) => record = folder,
+                    None => break,
+                }
+                continue;
             }
             let (name, parent) = self.name_and_parent(record)?;
             if self.mft.target(parent) == Target::Stale {
@@ -36,11 +42,7 @@ impl Ntfs {
     /// The long name of a file, and the folder that it stands in.
     fn name_and_parent(&self, record: u32) -> Option<(Name, FileReference)> {
         let file = self.file(record).ok()?;
-        let names = || {
-            let values = file.attributes.iter().filter(|attribute| attribute.kind == attribute::FILE_NAME);
-            values.filter_map(resident).filter_map(FileName::parse)
-        };
-        let name = names().find(|name| !name.is_dos()).or_else(|| names().next())?;
+        let name = file.long_name()?;
         Some((name.name(), name.parent()))
     }
 }

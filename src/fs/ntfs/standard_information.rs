@@ -12,6 +12,8 @@ pub(super) struct StandardInformation {
     pub(super) attributes: u32,
     /// Which security descriptor of `$Secure`; `None` before NTFS 3.0.
     pub(super) security_id: Option<u32>,
+    /// Where in the change journal the last change of the file stands; `None` before NTFS 3.0, and where there was none.
+    pub(super) usn: Option<u64>,
 }
 
 impl StandardInformation {
@@ -21,6 +23,7 @@ impl StandardInformation {
             times: times(value, 0)?,
             attributes: u32_le(value, 0x20)?,
             security_id: u32_le(value, 0x34).filter(|id| *id != 0),
+            usn: u64_le(value, 0x40).filter(|usn| *usn != 0),
         })
     }
 }
@@ -43,10 +46,12 @@ mod tests {
         let old = StandardInformation::parse(&value).unwrap();
         assert_eq!((old.times.created, old.times.modified), (Time(1), Time(2)));
         assert_eq!((old.times.changed, old.times.accessed), (Time(3), Time(4)));
-        assert_eq!((old.attributes, old.security_id), (0x20, None));
+        assert_eq!((old.attributes, old.security_id, old.usn), (0x20, None, None));
         value.resize(0x48, 0);
         value[0x34] = 9;
-        assert_eq!(StandardInformation::parse(&value).unwrap().security_id, Some(9));
+        value[0x41] = 2;
+        let new = StandardInformation::parse(&value).unwrap();
+        assert_eq!((new.security_id, new.usn), (Some(9), Some(0x200)));
         assert_eq!(StandardInformation::parse(&value[..0x20]), None);
     }
 }

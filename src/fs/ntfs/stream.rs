@@ -132,6 +132,27 @@ impl Stream {
         size_of::<Stream>().saturating_add(content)
     }
 
+    /// The ranges of the volume that hold it, in its order.
+    pub(super) fn places(&self, cluster_size: u64) -> impl Iterator<Item = Range<u64>> {
+        let (extents, end) = self.extents();
+        extents.into_iter().flat_map(move |extents| extents.segments(0..end, cluster_size)).filter_map(|segment| {
+            match segment.place {
+                SegmentPlace::Volume(offset) => Some(offset..offset.saturating_add(segment.length())),
+                SegmentPlace::Hole | SegmentPlace::Lost(_) => None,
+            }
+        })
+    }
+
+    /// Where it lies on the volume, and how far into that.
+    fn extents(&self) -> (Option<&Extents>, u64) {
+        match &self.content {
+            Content::Resident(_) => (None, 0),
+            Content::Plain(extents) => (Some(extents), self.size),
+            Content::Compressed(value) => (Some(&value.extents), u64::MAX),
+            Content::Wof(value) => value.packed().extents(),
+        }
+    }
+
     /// Reads from `offset` on; how many bytes there are. Faults are counted from the start of the value.
     ///
     /// # Errors

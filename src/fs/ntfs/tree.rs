@@ -4,19 +4,19 @@ use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use mount_api::{
-    Attr, Case, DirEntry, Error, ErrorKind, Faults, From, Kind, Name, NodeId, NodePath, NodeRange, Reparse,
-    StreamEntry, Tree, TreeInfo,
+    Attr, Case, Details, DirEntry, Error, ErrorKind, Faults, From, Kind, LinkPath, Name, NodeId, NodePath, NodeRange,
+    Reparse, StreamEntry, Tree, TreeInfo,
 };
 
 use super::file::{Attribute, File, Value};
-use super::file_name::FileName;
 use super::folder::{Folder, node_of};
 use super::mft::Target;
 use super::node_id::{self, ITSELF, STALE};
 use super::reparse_point::{self, Elsewhere};
+use super::shelf::Shelf;
 use super::standard_information::StandardInformation;
 use super::stream::Stream;
-use super::{Ntfs, attribute, corrupt, unsupported};
+use super::{Ntfs, attribute, corrupt, security_descriptor, unsupported};
 use crate::bytes::len_u64;
 use crate::report::{Code, Severity};
 
@@ -31,7 +31,7 @@ const NAMES: [u16; 4] = [0x24, 0x49, 0x33, 0x30];
 
 /// A node: a file, and which of its streams.
 pub(super) struct Node {
-    file: Arc<File>,
+    pub(super) file: Arc<File>,
     /// 0 for the file itself.
     ordinal: u16,
     /// Whether the keys of an encrypted file count as a stream.
@@ -52,8 +52,14 @@ impl Tree for Ntfs {
     }
 
     fn lookup(&self, dir: NodeId, name: &Name, case: Case) -> Result<NodeId, Error> {
+        if let Some(folder) = self.recovered_folder(dir)? {
+            return folder.find(name, case);
+        }
         let folder = self.folder(dir)?;
-        let reference = folder.find(name, case)?;
+        let reference = match folder.find(name, case) {
+            Err(error) => return self.shelf_named(dir, name, case).ok_or(error),
+            Ok(reference) => reference,
+        };
         match folder.target(reference) {
             Target::Stale => Err(corrupt(format!(
                 "file record {}: the name {name:?} leads to file record {} of sequence {}, which was freed, \
@@ -106,17 +112,12 @@ impl Tree for Ntfs {
         let node = self.node_at(node)?;
         let file = &node.file;
         let standard = file.resident(attribute::STANDARD_INFORMATION).and_then(StandardInformation::parse);
-        let names = || {
-            let values = file.attributes.iter().filter(|attribute| attribute.kind == attribute::FILE_NAME);
-            values.filter_map(resident).filter_map(FileName::parse)
-        };
-        let long = names().find(|name| !name.is_dos()).or_else(|| names().next());
-        let name_times = long.map(|name| name.times());
+        let name_times = file.long_name().map(|name| name.times());
         let (kind, (size, allocated)) = match node.ordinal {
             ITSELF => (self.kind(file), self.own_sizes(file)?),
             _ => (Kind::File, self.shown_sizes(node.data()?.1)?),
         };
-        let links = names().filter(|name| !name.is_dos()).count();
+        let links = file.names().filter(|name| !name.is_dos()).count();
         let mut attributes = standard.map_or(0, |standard| standard.attributes);
         for (is, bit) in [
             (file.directory, ATTRIBUTE_DIRECTORY),
@@ -139,7 +140,7 @@ impl Tree for Ntfs {
             name_times,
             attributes,
             links: u32::try_from(links).unwrap_or(u32::MAX).max(1),
-            record: file.number.into(),
+            record: if Shelf::of(file.number).is_some() { 0 } else { file.number.into() },
             sequence: file.sequence,
             owner: standard.and_then(|standard| standard.security_id),
             trust: file.trust,
@@ -150,11 +151,27 @@ impl Tree for Ntfs {
         self.path_of(node)
     }
 
+    fn details(&self, node: NodeId) -> Result<Details, Error> {
+        let file = self.node_at(node)?.file;
+        let standard = file.resident(attribute::STANDARD_INFORMATION).and_then(StandardInformation::parse);
+        // A descriptor that cannot be had keeps nobody from the rest.
+        let descriptor = self.security(node).ok().flatten();
+        Ok(Details {
+            owner: descriptor.and_then(|descriptor| security_descriptor::owner(&descriptor)),
+            usn: standard.and_then(|standard| standard.usn),
+            recovered: self.recovered(node)?,
+        })
+    }
+
     fn reparse(&self, node: NodeId) -> Result<Option<Reparse>, Error> {
         let node = self.node_at(node)?;
         let Some(value) = self.reparse_value(&node.file)?.filter(|_| node.ordinal == ITSELF) else { return Ok(None) };
         let bad = || corrupt(format!("file record {}: its reparse point is cut short", node.file.number));
         reparse_point::parse(&value).ok_or_else(bad).map(Some)
+    }
+
+    fn link_path(&self, link: NodeId) -> Result<Option<LinkPath>, Error> {
+        self.path_of_link(link)
     }
 
     fn security(&self, node: NodeId) -> Result<Option<Vec<u8>>, Error> {
@@ -175,14 +192,18 @@ impl Tree for Ntfs {
         from: From<'_>,
         each: &mut dyn FnMut(DirEntry) -> ControlFlow<()>,
     ) -> Result<(), Error> {
-        self.folder(dir)?.list(from, each)
+        match self.recovered_folder(dir)? {
+            Some(folder) => folder.list(from, each),
+            None if dir == NodeId::ROOT && self.recovery.is_some() => self.list_root(from, each),
+            None => self.folder(dir)?.list(from, each),
+        }
     }
 
     fn read_at(&self, node: NodeId, offset: u64, buf: &mut [u8], faults: &mut Faults) -> Result<usize, Error> {
         let node = self.node_at(node)?;
         let Some(stream) = self.content(&node)? else { return Ok(0) };
         let mut met = Faults::new();
-        let read = stream.read(&self.volume, offset, buf, &mut met)?;
+        let read = stream.read(self.volume_of(&node.file), offset, buf, &mut met)?;
         if met.iter().any(|fault| fault.code == Code::NtfsCompressionBad.as_str()) {
             let text = format!("File record {}: compressed data do not decompress and are lost", node.file.number);
             self.note(Code::NtfsCompressionBad, Severity::Error, text);
@@ -203,8 +224,9 @@ impl Tree for Ntfs {
             false => self.content(&node)?,
         };
         if let Some(stream) = content {
+            let mut each = |stretch| if node.file.freed { self.tell_reused(stretch, each) } else { each(stretch) };
             // A break is the caller's own word, nothing to report.
-            let _ = stream.ranges(range, &self.volume, each);
+            let _ = stream.ranges(range, self.volume_of(&node.file), &mut each);
         }
         Ok(())
     }
@@ -220,7 +242,7 @@ impl Ntfs {
         Ok(node)
     }
 
-    fn folder(&self, id: NodeId) -> Result<Folder<'_>, Error> {
+    pub(super) fn folder(&self, id: NodeId) -> Result<Folder<'_>, Error> {
         let node = self.node_at(id)?;
         if node.ordinal != ITSELF {
             return Err(Error::new(ErrorKind::NotADirectory, "a stream is no folder"));
@@ -317,14 +339,13 @@ impl Ntfs {
         }
         let mut bytes = vec![0; super::to_usize(stream.size())];
         let mut faults = Faults::new();
-        stream.read(&self.volume, 0, &mut bytes, &mut faults)?;
+        stream.read(self.volume_of(file), 0, &mut bytes, &mut faults)?;
         super::volume::whole(&faults, || format!("file record {}: attribute of type {kind:#x}", file.number))?;
         Ok(Some(bytes))
     }
 }
 
 impl Node {
-    /// The named streams with their ordinals, from 1 on, and their places among the attributes.
     /// The number of the file record.
     pub(super) fn record(&self) -> u32 {
         self.file.number
@@ -336,6 +357,7 @@ impl Node {
         stream.map(|(_, attribute)| Name::from_units(attribute.name.clone()))
     }
 
+    /// The named streams with their ordinals, from 1 on, and their places among the attributes.
     fn named_streams(&self) -> impl Iterator<Item = (u64, usize, &Attribute)> {
         let all = self.file.attributes.iter().enumerate();
         let keys = all.clone().filter(|(_, attribute)| self.with_keys && attribute.is_keys());
@@ -346,7 +368,7 @@ impl Node {
     }
 
     /// The stream that the node stands for, and its place among the attributes.
-    fn data(&self) -> Result<(usize, &Attribute), Error> {
+    pub(super) fn data(&self) -> Result<(usize, &Attribute), Error> {
         let found = if self.ordinal == ITSELF {
             let mut all = self.file.attributes.iter().enumerate();
             all.find(|(_, attribute)| attribute.kind == attribute::DATA && attribute.name.is_empty())
@@ -386,12 +408,5 @@ pub(super) fn sizes(attribute: &Attribute) -> Result<(u64, u64), Error> {
         Value::Resident(bytes) => Ok((len_u64(bytes), 0)),
         Value::NonResident(value) => Ok((value.header.size, value.header.occupied)),
         Value::Unreadable(error) => Err(error.clone()),
-    }
-}
-
-pub(super) fn resident(attribute: &Attribute) -> Option<&[u8]> {
-    match &attribute.value {
-        Value::Resident(bytes) => Some(bytes),
-        _ => None,
     }
 }

@@ -53,6 +53,11 @@ impl Wof {
         self.packed.trust()
     }
 
+    /// The stream with the compressed chunks.
+    pub(super) fn packed(&self) -> &Stream {
+        &self.packed
+    }
+
     /// About how many bytes of memory it takes.
     pub(super) fn weight(&self) -> usize {
         size_of::<Wof>().saturating_add(self.table.weight())

@@ -1,0 +1,224 @@
+//! Deleted files, and files that no folder has: what is read differently for them, and what is known of them.
+
+use std::ops::ControlFlow;
+use std::sync::{Arc, OnceLock};
+
+use mount_api::{Error, FaultKind, Kind, Name, NodeId, NodePath, NodeRange, RangeKind, Recovered, Trust, WhyRecovered};
+
+use super::cluster_bitmap::ClusterBitmap;
+use super::file::File;
+use super::file_record::{FileRecord, FileReference};
+use super::freed_clusters::FreedClusters;
+use super::mft::Target;
+use super::mft_survey::MftSurvey;
+use super::node_id;
+use super::path::MAX_DEPTH;
+use super::shelf::{self, Shelf};
+use super::stream::Stream;
+use super::volume::Volume;
+use super::{Ntfs, RECORD_BITMAP, RECORD_ROOT};
+use crate::report::{Code, Severity};
+
+/// The trust of a root folder of which nothing is known but that there is one.
+const ROOT_WITHOUT_RECORD: Trust = Trust::Doubtful(Code::NtfsFileRecordBad.as_str());
+
+/// What is needed to show deleted files.
+pub(super) struct Recovery {
+    /// The volume as they see it.
+    volume: Volume,
+    bitmap: Arc<ClusterBitmap>,
+    /// What bytes are that stand in clusters of others.
+    reused: FaultKind,
+    /// The names of the two folders in the root folder.
+    pub(super) shelves: OnceLock<[Name; 2]>,
+}
+
+impl Ntfs {
+    /// Opens what is needed to show deleted files.
+    pub(super) fn prepare_recovery(&self) -> Recovery {
+        let stream = self.file(RECORD_BITMAP).and_then(|file| self.unnamed_stream(&file));
+        if let Err(error) = &stream {
+            let text = format!("$Bitmap cannot be read; all of what was deleted may belong to others by now: {error}");
+            self.note(Code::NtfsMetafileBad, Severity::Warning, text);
+        }
+        let bitmap = Arc::new(ClusterBitmap::new(&self.volume, stream.ok()));
+        let reused = if self.options.accept_doubtful { FaultKind::Doubtful } else { FaultKind::Lost };
+        let bytes = FreedClusters { bytes: Arc::clone(&self.volume.bytes), bitmap: Arc::clone(&bitmap), reused };
+        let volume = Volume { bytes: Arc::new(bytes), boot: self.volume.boot.clone() };
+        Recovery { volume, bitmap, reused, shelves: OnceLock::new() }
+    }
+
+    /// The survey of the `$MFT`, made when it is first asked for.
+    pub(super) fn mft_survey(&self) -> &MftSurvey {
+        self.mft_survey.get_or_init(|| MftSurvey::of(&self.mft))
+    }
+
+    /// Whether the survey, if it was made, found this one among the orphans.
+    pub(super) fn is_known_orphan(&self, number: u32) -> bool {
+        self.mft_survey.get().is_some_and(|survey| survey.is_orphan(number))
+    }
+
+    /// Looks through all file records, and makes it a finding when files are in use that no folder has.
+    pub fn look_for_orphans(&self) {
+        let count = self.mft_survey().orphans().len();
+        if count > 0 {
+            let what = if count == 1 { "1 file or folder is".into() } else { format!("{count} files and folders are") };
+            let text = format!("{what} in use, and no folder has them: they cannot be reached by a path");
+            let finding = crate::report::Finding::new(Code::NtfsOrphans, Severity::Warning, text);
+            self.add_finding(finding.advise("mount or ls with --deleted shows them in the folder $Orphans"));
+        }
+    }
+
+    /// The file in a record, be it a deleted one where those are shown. There always is a root folder: its names can be
+    /// had without its record.
+    pub(super) fn read_file(&self, number: u32) -> Result<File, Error> {
+        if number == RECORD_ROOT {
+            return Ok(self.mft.file(number).unwrap_or_else(|_| shelf::file(number, ROOT_WITHOUT_RECORD)));
+        }
+        let Some(recovery) = &self.recovery else { return self.mft.file(number) };
+        if Shelf::of(number).is_some() {
+            return Ok(shelf::file(number, Trust::Proven));
+        }
+        match self.mft.file(number) {
+            Err(error) if error.kind() == mount_api::ErrorKind::NotFound => {
+                self.mft.freed_file(number, &recovery.volume)
+            }
+            other => other,
+        }
+    }
+
+    /// The volume that a file's clusters are read from.
+    pub(super) fn volume_of(&self, file: &File) -> &Volume {
+        match &self.recovery {
+            Some(recovery) if file.freed => &recovery.volume,
+            _ => &self.volume,
+        }
+    }
+
+    /// A further record of a file.
+    pub(super) fn referred(&self, file: &File, reference: FileReference) -> Result<FileRecord, Error> {
+        let record = self.mft.referred(reference)?;
+        Ok(if file.freed { record.before_it_was_freed() } else { record })
+    }
+
+    /// Tells of a stretch of a deleted file which parts of it belong to others by now.
+    pub(super) fn tell_reused(
+        &self,
+        stretch: NodeRange,
+        each: &mut dyn FnMut(NodeRange) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let (Some(recovery), RangeKind::Data { disk_offset: Some(offset) }) = (&self.recovery, &stretch.kind) else {
+            return each(stretch);
+        };
+        let code = Code::NtfsClustersReused.as_str();
+        let end = offset.saturating_add(stretch.range.end.saturating_sub(stretch.range.start));
+        let in_node = |at: u64| stretch.range.start.saturating_add(at.saturating_sub(*offset));
+        let mut at = *offset;
+        for used in recovery.bitmap.bytes_in_use(*offset..end).chain([end..end]) {
+            if at < used.start {
+                let range = in_node(at)..in_node(used.start);
+                each(NodeRange { range, kind: RangeKind::Data { disk_offset: Some(at) } })?;
+            }
+            if used.start < used.end {
+                let kind = match recovery.reused {
+                    FaultKind::Lost => RangeKind::Lost(code),
+                    FaultKind::Doubtful => RangeKind::Doubtful(code),
+                };
+                each(NodeRange { range: in_node(used.start)..in_node(used.end), kind })?;
+            }
+            at = used.end;
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Where a node comes from, if no folder has it.
+    pub(super) fn recovered(&self, id: NodeId) -> Result<Option<Recovered>, Error> {
+        let Some(recovery) = &self.recovery else { return Ok(None) };
+        let node = self.node_at(id)?;
+        let why = if node.file.freed {
+            let stream = node.data().ok().map(|(index, _)| self.value(&node.file, index)).transpose()?;
+            let (unallocated, reused) = stream.map_or((0, 0), |stream| self.count_freed(recovery, &stream));
+            WhyRecovered::Deleted { unallocated, reused }
+        } else if Shelf::of(node.record()).is_none() && self.mft_survey().is_orphan(node.record()) {
+            WhyRecovered::Orphan
+        } else {
+            return Ok(None);
+        };
+        let (names, original_whole) = self.original_path(node.record());
+        let original = (!names.is_empty()).then(|| NodePath { names, stream: node.stream_name() });
+        Ok(Some(Recovered { why, original, original_whole }))
+    }
+
+    /// Bytes of a deleted stream that belong to nobody, and to others.
+    fn count_freed(&self, recovery: &Recovery, stream: &Stream) -> (u64, u64) {
+        if stream.resident().is_some() {
+            return (stream.size(), 0);
+        }
+        stream.places(self.volume.boot.cluster_size).fold((0, 0), |(free, reused), range| {
+            let used = recovery.bitmap.count_in_use(&range);
+            let length = range.end.saturating_sub(range.start);
+            (free.saturating_add(length.saturating_sub(used)), reused.saturating_add(used))
+        })
+    }
+
+    /// The names of the folders that a file stood in, and its own, as far up as each folder is still the one that is
+    /// meant; and whether that is up to the root.
+    fn original_path(&self, mut record: u32) -> (Vec<Name>, bool) {
+        let mut names = Vec::new();
+        let mut whole = false;
+        while names.len() < MAX_DEPTH {
+            let Some((name, parent)) = self.name_of_any(record) else { break };
+            names.push(name);
+            let Some(number) = parent.number().filter(|_| self.is_or_was_folder(parent)) else { break };
+            if number == RECORD_ROOT {
+                whole = true;
+                break;
+            }
+            record = number;
+        }
+        names.reverse();
+        (names, whole)
+    }
+
+    /// The name of a file, deleted or not, and the folder that it says it stands in.
+    pub(super) fn name_of_any(&self, record: u32) -> Option<(Name, FileReference)> {
+        if let Ok(file) = self.file(record) {
+            return file.long_name().map(|name| (name.name(), name.parent()));
+        }
+        // Its attribute list may be gone with its clusters; the name mostly stands in the base record.
+        let record = self.mft.freed_record(record).ok()?;
+        let raws = record.attributes().ok()?;
+        let names = || raws.iter().filter_map(super::attribute::RawAttribute::file_name);
+        let name = names().find(|name| !name.is_dos()).or_else(|| names().next())?;
+        Some((name.name(), name.parent()))
+    }
+
+    /// Whether a reference still means the folder in its record, or the one that was deleted from it last.
+    fn is_or_was_folder(&self, reference: FileReference) -> bool {
+        match self.mft.target(reference) {
+            Target::Live { directory } => directory,
+            Target::Unknown => false,
+            Target::Stale => {
+                let record = reference.number().and_then(|number| self.mft.freed_record(number).ok());
+                record.is_some_and(|record| {
+                    record.freed && record.state.directory && record.state.sequence == reference.sequence
+                })
+            }
+        }
+    }
+
+    /// Whether a recovered file is a folder; one that cannot be read is what its record alone says.
+    pub(super) fn recovered_kind(&self, number: u32) -> Kind {
+        if let Ok(file) = self.file(number) {
+            return self.kind(&file);
+        }
+        let folder = self.mft.freed_record(number).is_ok_and(|record| record.state.directory);
+        if folder { Kind::Directory } else { Kind::File }
+    }
+
+    /// The node of a record that is shown among the recovered ones.
+    pub(super) fn recovered_node(number: u32) -> Result<NodeId, Error> {
+        node_id::join(number, node_id::ITSELF)
+            .ok_or_else(|| super::corrupt(format!("file record {number} cannot be shown")))
+    }
+}
