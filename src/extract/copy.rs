@@ -227,7 +227,11 @@ impl<'a> Run<'a> {
         let content = match self.pour(&*item.tree, node, attr.size, &mut output, buf) {
             Ok(content) => content,
             Err(Failed::Stopped) => return,
-            Err(Failed::Host(error)) => return self.refuse(row(Verdict::Failed), &error),
+            Err(Failed::Host(error)) => {
+                // The row may need its space.
+                drop(output);
+                return self.refuse(row(Verdict::Failed), &error);
+            }
             Err(Failed::Tree(error)) => {
                 let unread = matches!(error.kind(), ErrorKind::Encrypted | ErrorKind::Unsupported);
                 let verdict = if unread { Verdict::Refused } else { Verdict::Failed };

@@ -1,13 +1,18 @@
 //! The manifest: one line of JSON a name or stream, written as the extraction goes.
 
 use std::collections::HashMap;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use super::row::{Row, Verdict, rows};
 use super::sink::{self, Sink};
 use crate::error::{Error, Result};
+
+/// How often, and how long, a row waits for space on a full destination: unfinished files are being removed from it.
+const TRIES: u32 = 50;
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Its name in the destination.
 pub const MANIFEST: &str = "manifest.jsonl";
@@ -26,7 +31,7 @@ pub(super) struct Manifest<'a> {
 struct State {
     out: Box<dyn Write + Send>,
     /// Why nothing more can be written.
-    broken: Option<std::io::Error>,
+    broken: Option<io::Error>,
     not_well: Vec<(String, Verdict)>,
 }
 
@@ -76,7 +81,7 @@ impl<'a> Manifest<'a> {
     pub(super) fn add(&self, row: &Row) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.broken.is_none()
-            && let Err(error) = state.out.write_all(&row.line())
+            && let Err(error) = write(&mut *state.out, &row.line())
         {
             state.broken = Some(error);
         }
@@ -99,4 +104,22 @@ impl<'a> Manifest<'a> {
             None => Ok(state.not_well),
         }
     }
+}
+
+/// Writes a whole row.
+fn write(out: &mut dyn Write, row: &[u8]) -> io::Result<()> {
+    let (mut at, mut tries) = (0usize, 0);
+    while let Some(rest) = row.get(at..).filter(|rest| !rest.is_empty()) {
+        match out.write(rest) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => at = at.saturating_add(written),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::StorageFull && tries < TRIES => {
+                tries = tries.saturating_add(1);
+                std::thread::sleep(PAUSE);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }

@@ -16,8 +16,8 @@ use crate::support::program::Mounted;
 use crate::tools::{Volume, have, run};
 use crate::walk::{content, find, list, streams};
 
-const SHOWN: Options = Options { metafiles: false, deleted: true, accept_doubtful: false };
-const ACCEPTED: Options = Options { metafiles: false, deleted: true, accept_doubtful: true };
+const SHOWN: Options = Options { metafiles: false, raw_encrypted: false, deleted: true, accept_doubtful: false };
+const ACCEPTED: Options = Options { metafiles: false, raw_encrypted: false, deleted: true, accept_doubtful: true };
 
 fn random(rng: &mut Rng, length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];

@@ -14,7 +14,7 @@ use crate::tools::{Volume, have};
 use crate::walk::{content, find};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_vhdx-mount");
-const RAW: Options = Options { metafiles: false, raw_encrypted: true };
+const RAW: Options = Options { metafiles: false, raw_encrypted: true, deleted: false, accept_doubtful: false };
 const ENCRYPTED: u32 = 0x4000;
 
 fn set(path: &Path, name: &str, value: &[u8]) {
