@@ -126,6 +126,34 @@ fn extract_writes_encrypted_files_under_names_that_say_so() {
     assert!(!to.join("efs").exists());
 }
 
+/// What of a file is lost can be told though nobody can read it.
+#[test]
+fn check_finds_damage_to_encrypted_files() {
+    if !have("check_finds_damage_to_encrypted_files", &["mkntfs", "ntfs-3g"]) {
+        return;
+    }
+    let volume = Volume::new(32, &["-c", "4096"]);
+    let mut blocks = vec![0; 20_480];
+    Rng::new(9).fill(&mut blocks);
+    volume.mounted("", |root| {
+        fs::write(root.join("efs"), [&blocks[..], &[0, 0]].concat()).unwrap();
+        set(&root.join("efs"), "system.ntfs_efsinfo", &keys(100));
+    });
+    let image = fs::read(volume.image()).unwrap();
+    let here = image.windows(512).position(|bytes| bytes == &blocks[4096..4608]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let map = folder.path().join("map");
+    let rest = image.len() - here - 512;
+    fs::write(&map, format!("0 +\n0 {here} +\n{here} 512 -\n{} {rest} +\n", here + 512)).unwrap();
+    let argument = format!("{}={}", volume.image().display(), map.display());
+    let told =
+        Command::new(PROGRAM).args(["check", "--json", "--map", &argument]).arg(volume.image()).output().unwrap();
+    let told: serde_json::Value = serde_json::from_slice(&told.stdout).unwrap();
+    let files: Vec<_> = told["files"].as_array().unwrap().iter().map(|file| (&file["path"], &file["lost"])).collect();
+    assert_eq!(files, [(&"efs".into(), &512.into())]);
+    assert_eq!(told["totals"]["files_unread"], 0);
+}
+
 #[test]
 fn each_stream_is_encrypted_by_itself() {
     let Some((mut forge, contents)) = sample("each_stream_is_encrypted_by_itself") else { return };
