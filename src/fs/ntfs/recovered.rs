@@ -136,7 +136,9 @@ impl Ntfs {
         let Some(recovery) = &self.recovery else { return Ok(None) };
         let node = self.node_at(id)?;
         let why = if node.file.freed {
-            let stream = node.data().ok().map(|(index, _)| self.value(&node.file, index)).transpose()?;
+            let as_it_lies = || node.data().ok().map(|(index, _)| self.value(&node.file, index)).transpose();
+            // What is refused, or is a folder, has clusters all the same.
+            let stream = self.content(&node).or_else(|_| as_it_lies())?;
             let (unallocated, reused) = stream.map_or((0, 0), |stream| self.count_freed(recovery, &stream));
             WhyRecovered::Deleted { unallocated, reused }
         } else if Shelf::of(node.record()).is_none() && self.mft_survey().is_orphan(node.record()) {

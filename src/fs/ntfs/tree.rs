@@ -251,7 +251,7 @@ impl Ntfs {
     }
 
     /// The stream that holds a node's content, `None` where it has none, if it can be shown.
-    fn content(&self, node: &Node) -> Result<Option<Arc<Stream>>, Error> {
+    pub(super) fn content(&self, node: &Node) -> Result<Option<Arc<Stream>>, Error> {
         let file = &node.file;
         if node.ordinal == ITSELF && file.directory {
             let text = format!("file record {} is a folder", file.number);
