@@ -353,3 +353,24 @@ fn no_name_leads_out_of_the_folder() {
         assert_eq!(outside, [Path::new("a"), Path::new("a/b")], "{name:?}");
     }
 }
+
+#[test]
+fn a_link_that_stays_in_its_volume_is_made_where_asked_for() {
+    let Some(samples) = support::samples("a_link_that_stays_in_its_volume_is_made_where_asked_for") else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    for name in ["ntfs-parent.vhdx", "ntfs-differential.vhdx"] {
+        let packed = fs::File::open(samples.join(format!("{name}.gz"))).expect("a sample");
+        let mut image = fs::File::create(folder.path().join(name)).expect("an image");
+        std::io::copy(&mut flate2::read::GzDecoder::new(packed), &mut image).expect("an image");
+    }
+    let chain = folder.path().join("ntfs-differential.vhdx");
+    let out = tempfile::tempdir().expect("a folder");
+    for more in [&["--links"][..], &["--links", "--resume"]] {
+        expect_code(&extract(&chain, out.path(), more), 0);
+        let link = out.path().join("volume-1/a_link");
+        // Windows wrote `\??\x:\a_directory\another_file`.
+        assert_eq!(fs::read_link(&link).expect("a link"), Path::new("a_directory/another_file"));
+        assert_eq!(fs::read(&link).expect("its target").len(), 24);
+        assert_eq!(rows(out.path())["volume-1/a_link"]["verdict"], "whole");
+    }
+}

@@ -49,8 +49,6 @@ pub(super) struct Item {
     pub(super) folder: Arc<Folder>,
     pub(super) place: PathBuf,
     pub(super) name: OsString,
-    /// Folders above it, below the destination.
-    pub(super) depth: usize,
 }
 
 /// What all threads of an extraction share.
@@ -187,12 +185,16 @@ impl<'a> Run<'a> {
         if !self.options.links {
             return self.tell(&described(row(Verdict::Skipped)).error("links are made with --links only"));
         }
-        let Some(inside) = target
-            .filter(|target| target.relative)
-            .and_then(|target| relative_link(&target.substitute, item.depth, self.options.spell))
-        else {
-            return self.tell(&described(row(Verdict::Skipped)).error("it leads out of its volume"));
+        // Through real folders of the volume, all of which this program makes: so it leads nowhere else here either.
+        let inside = match item.tree.link_path(item.node) {
+            Ok(Some(path)) => path,
+            Ok(None) => {
+                return self.tell(&described(row(Verdict::Skipped)).error("it leads out of its volume, or nowhere"));
+            }
+            Err(error) => return self.tell(&described(row(Verdict::Failed)).error(&error)),
         };
+        let names = inside.names.iter().map(|name| names::fit((self.options.spell)(name)));
+        let inside: PathBuf = std::iter::repeat_n(OsString::from(".."), inside.up).chain(names).collect();
         match item.folder.link(&item.name, &inside) {
             Ok(()) => self.tell(&described(row(Verdict::Whole)).written(&item.place.join(&item.name))),
             Err(error) => self.tell(&described(row(Verdict::Failed)).error(&describe(&error))),
@@ -240,6 +242,9 @@ impl<'a> Run<'a> {
         };
         let verdict = self.judge(attr, &content);
         let mut row = row(verdict).damaged(&content.damage);
+        if stream.is_none() {
+            row.detail(&item.tree.details(item.node).unwrap_or_default());
+        }
         for (hash, value) in &content.hashes {
             row.set(hash, json!(value));
         }
@@ -435,31 +440,6 @@ fn holes(tree: &dyn Tree, node: NodeId, window: Range<u64>) -> Vec<Range<u64>> {
         ControlFlow::Continue(())
     });
     holes
-}
-
-/// The target of a relative link in the host's spelling; `None` where it leads out of the volume. Steps upward stand at
-/// its beginning only: they then lead through folders that this program has made.
-fn relative_link(target: &Name, depth: usize, spell: fn(&Name) -> OsString) -> Option<PathBuf> {
-    let separator = |unit: &u16| *unit == u16::from(b'\\') || *unit == u16::from(b'/');
-    let mut path = PathBuf::new();
-    let (mut up, mut down) = (0usize, false);
-    for part in target.units().split(separator) {
-        let name = Name::from_units(part);
-        match name.to_string_lossy().as_str() {
-            "" | "." => {}
-            ".." if down => return None,
-            ".." => {
-                up = up.saturating_add(1);
-                path.push("..");
-            }
-            _ => {
-                down = true;
-                path.push(names::fit(spell(&name)));
-            }
-        }
-    }
-    // The volume's own folder is the highest that it may reach.
-    (up < depth.max(1) && (up > 0 || down)).then_some(path)
 }
 
 fn text_of(place: &std::path::Path) -> String {

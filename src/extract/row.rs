@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use jiff::Timestamp;
-use mount_api::{Attr, Fault, FaultKind, Kind, Name, Time, Times};
+use mount_api::{Attr, Details, Fault, FaultKind, Kind, Name, Time, Times, WhyRecovered};
 use serde_json::{Map, Value, json};
 
 use crate::bytes::len_u64;
@@ -126,11 +126,30 @@ impl Row {
         self.set("sequence", json!(attr.sequence));
         self.set("links", json!(attr.links));
         self.set("attributes", json!(attr.attributes));
-        self.set("owner", json!(attr.owner));
         self.set("times", times_object(&attr.times));
         self.set("name_times", attr.name_times.as_ref().map_or(Value::Null, times_object));
         self.bytes = attr.size;
         self
+    }
+
+    /// What an examiner asks besides.
+    pub(super) fn detail(&mut self, details: &Details) {
+        self.set("owner", json!(details.owner));
+        self.set("usn", json!(details.usn));
+        if let Some(recovered) = &details.recovered {
+            let (why, unallocated, reused) = match recovered.why {
+                WhyRecovered::Orphan => ("orphan", None, None),
+                WhyRecovered::Deleted { unallocated, reused } => ("deleted", Some(unallocated), Some(reused)),
+            };
+            let recovered = json!({
+                "why": why,
+                "original_path": recovered.original.as_ref().map(ToString::to_string),
+                "original_path_whole": recovered.original_whole,
+                "unallocated": unallocated,
+                "reused": reused,
+            });
+            self.set("recovered", recovered);
+        }
     }
 
     /// Where it was written, below the destination.

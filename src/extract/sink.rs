@@ -161,12 +161,20 @@ impl Folder {
         self.0.set_times(".", Some(spec(times.accessed)), Some(spec(times.modified)))
     }
 
-    /// Makes a symbolic link. The caller has seen to it that it leads nowhere else.
+    /// Makes a symbolic link, unless the same one stands there. The caller has seen to it that it leads nowhere else.
     ///
     /// # Errors
-    /// As the host's; when something bears the name.
+    /// As the host's; when something else bears the name.
     pub fn link(&self, name: &OsStr, target: &Path) -> io::Result<()> {
-        DirExt::symlink(&self.0, target, name)
+        match DirExt::symlink(&self.0, target, name) {
+            Err(error)
+                if error.kind() == io::ErrorKind::AlreadyExists
+                    && self.0.read_link_contents(name).is_ok_and(|stands| stands == target) =>
+            {
+                Ok(())
+            }
+            other => other,
+        }
     }
 }
 

@@ -126,7 +126,6 @@ impl Walk<'_> {
                 folder: Arc::clone(folder),
                 place: place.names.iter().collect(),
                 name: names::fit((self.run.options.spell)(&entry.name)),
-                depth: place.path.len(),
             };
             if self.items.send(item).is_err() || self.run.is_over() {
                 break;
