@@ -30,6 +30,10 @@ const WINDOW: u64 = 64 << 20;
 /// A file of at most so many bytes is read without looking for holes.
 const SMALL: u64 = 64 << 10;
 
+/// What stands between the names of a file and its stream. Windows would take a colon for a stream of its own, which no
+/// file can be renamed to.
+const STREAM: &str = if cfg!(windows) { "%3A" } else { ":" };
+
 /// Files in a row that the destination did not take: then it takes nothing.
 const MAX_REFUSED: u32 = 100;
 
@@ -208,7 +212,7 @@ impl<'a> Run<'a> {
             None => item.name.clone(),
             Some(stream) => {
                 let suffix = names::fit((self.options.spell)(stream));
-                names::fit(names::with_suffix(&names::with_suffix(&item.name, ":"), &suffix.to_string_lossy()))
+                names::fit(names::with_suffix(&names::with_suffix(&item.name, STREAM), &suffix.to_string_lossy()))
             }
         };
         // What nobody can read as it is shall not look as if one could.

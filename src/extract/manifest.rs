@@ -40,9 +40,8 @@ impl<'a> Manifest<'a> {
     /// are done again.
     pub(super) fn open(sink: &'a Sink, resume: bool) -> Result<Self> {
         let failed = |error| Error::io("the manifest cannot be written", error).in_file(sink.path().join(MANIFEST));
-        let (content, out) = sink.append_to(MANIFEST).map_err(failed)?;
+        let content = sink.append_to(MANIFEST).map_err(failed)?.0;
         let mut before = HashMap::new();
-        let mut out: Box<dyn Write + Send> = Box::new(out);
         if !content.is_empty() {
             if !resume {
                 return Err(sink::holds_a_run(sink.path()));
@@ -60,10 +59,11 @@ impl<'a> Manifest<'a> {
                     kept.push(b'\n');
                 }
             }
+            // Nobody may have it open: Windows renames no file over one that is.
             sink.put(MANIFEST, &kept).map_err(failed)?;
-            out = Box::new(sink.append_to(MANIFEST).map_err(failed)?.1);
         }
-        let state = State { out, broken: None, not_well: Vec::new() };
+        let out = sink.append_to(MANIFEST).map_err(failed)?.1;
+        let state = State { out: Box::new(out), broken: None, not_well: Vec::new() };
         Ok(Manifest { sink, state: Mutex::new(state), before })
     }
 
