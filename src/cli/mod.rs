@@ -20,8 +20,6 @@ mod progress_line;
 mod say;
 mod scan;
 mod units;
-#[cfg(any(test, not(target_os = "linux")))]
-mod windows_names;
 
 use std::process::ExitCode;
 
