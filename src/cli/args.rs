@@ -19,6 +19,7 @@ use super::assumption::Assumption;
     after_help = AFTER_HELP,
     long_about = LONG_ABOUT
 )]
+#[cfg_attr(windows, command(long_version = LONG_VERSION))]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
@@ -27,6 +28,15 @@ pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) verbosity: Verbosity,
 }
+
+/// The version, and what the licence of WinFsp asks to be shown.
+#[cfg(windows)]
+const LONG_VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    "\n\nThis program is licensed under GPL-3.0. It mounts through:\n",
+    "WinFsp - Windows File System Proxy, Copyright (C) Bill Zissimopoulos\n",
+    "https://github.com/winfsp/winfsp"
+);
 
 const LONG_ABOUT: &str = "Mounts a Hyper-V disk read-only, with all of its checkpoints merged in memory.
 
@@ -97,6 +107,9 @@ pub(crate) struct ChainArgs {
     /// Serve bytes that nothing proves, instead of failing; reports mark them.
     #[arg(long)]
     pub(crate) accept_doubtful: bool,
+    /// Open images though another program writes to them; all that is read is doubtful, and is served.
+    #[arg(long)]
+    pub(crate) live: bool,
     /// IMAGE is a copy that ddrescue made, MAPFILE its map: what could not be copied is lost (repeatable).
     #[arg(long, value_name = "IMAGE=MAPFILE")]
     pub(crate) map: Vec<OsString>,
@@ -157,7 +170,7 @@ pub(crate) struct MountArgs {
     /// The youngest image wanted (.vhdx or .avhdx).
     #[arg(required = true)]
     pub(crate) chain: Option<PathBuf>,
-    /// Where to mount: an empty folder (Linux), or a free drive letter such as X: or an empty folder (Windows).
+    /// Where to mount: an empty folder (Linux), or a free drive letter such as X: or a folder that does not exist yet (Windows).
     #[arg(required = true)]
     pub(crate) target: Option<PathBuf>,
     #[command(flatten)]
@@ -179,7 +192,7 @@ pub(crate) struct MountArgs {
     /// Stay in the foreground; Ctrl-C unmounts.
     #[arg(short, long)]
     pub(crate) foreground: bool,
-    /// Let other users look at the files (Linux; needs user_allow_other in /etc/fuse.conf unless root mounts).
+    /// Let other users look at the files (on Linux user_allow_other in /etc/fuse.conf is needed unless root mounts).
     #[arg(long)]
     pub(crate) allow_other: bool,
     /// Keep no pages in the system's cache (Linux): for tools that do their own, with O_DIRECT exactness.
