@@ -2,7 +2,7 @@
 //!
 //! [`survey`] looks at all files, a few at a time, and reads no more of each than its headers and metadata; [`family`]
 //! finds out by identity who is whose parent, [`places`] compares that with what the children record, and
-//! [`beside`](crate::chain::beside) knows the other files of a machine's folder. [`findings`] says what is unusual about a chain, [`mod@report`] makes one JSON
+//! [`beside`] knows the other files of a machine's folder. [`findings`] says what is unusual about a chain, [`mod@report`] makes one JSON
 //! object of it all.
 
 mod family;
