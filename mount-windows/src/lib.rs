@@ -1,100 +1,85 @@
-//! A [`mount_api::Tree`] mounted read-only through WinFsp.
+//! A [`mount_api::Tree`] mounted read-only through WinFsp, the Windows File System Proxy.
 //!
-//! The adapter itself is not written yet: [`mount`] says so and names what works without it. What calls it need not
-//! change when it comes, for the shape is that of the Linux adapter.
+//! `mount` does all of it: finds WinFsp, looks at the target, serves the tree until somebody unmounts it, presses Ctrl-C,
+//! closes the console or logs off, and leaves no mount behind. `unmount` takes down a mount from another process. The
+//! adapter knows nothing of what the tree is made of.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `name` | names: UTF-16 of the tree to what Windows allows and back |
+//! | `path` | what WinFsp calls a file to a node of the tree |
+//! | `attributes`, `listing`, `streams`, `reparse_point`, `content` | one kind of question each |
+//! | `pattern` | which names a listing may leave out |
+//! | `loss` | says once which bytes of which file are lost |
+//! | `adapter` | the callbacks of WinFsp, each led to one of these |
+//! | `status` | the tree's errors and panics to NTSTATUS |
+//! | `security` | who may read |
+//! | `volume` | what Windows is told of the volume |
+//! | `library` | WinFsp's DLL, found and bound when it is needed |
+//! | `target` | where a mount can stand |
+//! | `console`, `stop_event` | what ends a mount: the console, or `unmount` in another process |
+//! | `serve` | the life of a mount |
+//!
+//! Nothing of WinFsp is linked: without it the program starts and does all that needs no mount.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::string_slice,
+        clippy::unreachable,
+        clippy::unwrap_used
+    )
+)]
 
+mod name;
+
+#[cfg(windows)]
+mod adapter;
+#[cfg(windows)]
+mod attributes;
+#[cfg(windows)]
+mod console;
+#[cfg(windows)]
+mod content;
+#[cfg(windows)]
 mod error;
+#[cfg(windows)]
+mod library;
+#[cfg(windows)]
+mod listing;
+#[cfg(windows)]
+mod loss;
+#[cfg(windows)]
+mod options;
+#[cfg(windows)]
+mod path;
+#[cfg(windows)]
+mod pattern;
+#[cfg(windows)]
+mod reparse_point;
+#[cfg(windows)]
+mod security;
+#[cfg(windows)]
+mod serve;
+#[cfg(windows)]
+mod status;
+#[cfg(windows)]
+mod stop_event;
+#[cfg(windows)]
+mod streams;
+#[cfg(windows)]
+mod target;
+#[cfg(windows)]
+mod volume;
 
-use std::path::Path;
-use std::sync::Arc;
-
-use mount_api::Tree;
-
-pub use error::MountError;
-
-/// How a tree is mounted. There is nothing to choose yet.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Options {}
-
-/// Mounts `tree` at `target`, a drive (`X:`) or an empty folder, calls `ready` when it stands, and returns when it is
-/// unmounted.
-///
-/// # Errors
-/// [`MountError::NotBuilt`], always; `ready` is never called.
-pub fn mount(
-    tree: Arc<dyn Tree>,
-    target: &Path,
-    options: &Options,
-    ready: impl FnOnce() + Send,
-) -> Result<(), MountError> {
-    let _ = (tree, target, options, ready);
-    Err(MountError::NotBuilt)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::ops::{ControlFlow, Range};
-
-    use mount_api::{
-        Attr, Case, DirEntry, Error, Faults, From, Name, NodeId, NodeRange, Reparse, StreamEntry, TreeInfo,
-    };
-
-    use super::*;
-
-    /// A tree that nobody may ask anything.
-    struct Untouched;
-
-    impl Tree for Untouched {
-        fn info(&self) -> TreeInfo {
-            panic!("asked for info")
-        }
-        fn lookup(&self, _: NodeId, _: &Name, _: Case) -> Result<NodeId, Error> {
-            panic!("asked to look up")
-        }
-        fn stream(&self, _: NodeId, _: &Name, _: Case) -> Result<NodeId, Error> {
-            panic!("asked for a stream")
-        }
-        fn streams(&self, _: NodeId, _: &mut dyn FnMut(StreamEntry) -> ControlFlow<()>) -> Result<(), Error> {
-            panic!("asked for streams")
-        }
-        fn attr(&self, _: NodeId) -> Result<Attr, Error> {
-            panic!("asked for attributes")
-        }
-        fn reparse(&self, _: NodeId) -> Result<Option<Reparse>, Error> {
-            panic!("asked for a reparse point")
-        }
-        fn security(&self, _: NodeId) -> Result<Option<Vec<u8>>, Error> {
-            panic!("asked for a security descriptor")
-        }
-        fn read_dir(
-            &self,
-            _: NodeId,
-            _: From<'_>,
-            _: &mut dyn FnMut(DirEntry) -> ControlFlow<()>,
-        ) -> Result<(), Error> {
-            panic!("asked to list")
-        }
-        fn read_at(&self, _: NodeId, _: u64, _: &mut [u8], _: &mut Faults) -> Result<usize, Error> {
-            panic!("asked to read")
-        }
-        fn ranges(
-            &self,
-            _: NodeId,
-            _: Range<u64>,
-            _: &mut dyn FnMut(NodeRange) -> ControlFlow<()>,
-        ) -> Result<(), Error> {
-            panic!("asked for ranges")
-        }
-    }
-
-    #[test]
-    fn mount_refuses_and_names_another_way() {
-        let mut stood = false;
-        let refused = mount(Arc::new(Untouched), Path::new("X:"), &Options::default(), || stood = true);
-        let message = refused.unwrap_err().to_string();
-        assert!(message.contains("not built yet"), "{message}");
-        assert!(message.contains("vhdx-mount extract"), "{message}");
-        assert!(!stood, "nothing is mounted, so nothing is ready");
-    }
-}
+#[cfg(windows)]
+pub use error::{MountError, MountErrorKind};
+pub use name::{from_units as name_from_units, to_units as name_to_units};
+#[cfg(windows)]
+pub use options::Options;
+#[cfg(windows)]
+pub use serve::{mount, unmount};

@@ -157,7 +157,7 @@ pub(crate) struct MountArgs {
     /// The youngest image wanted (.vhdx or .avhdx).
     #[arg(required = true)]
     pub(crate) chain: Option<PathBuf>,
-    /// Where to mount: an empty folder (Linux), or a free drive letter such as X: or an empty folder (Windows).
+    /// Where to mount: an empty folder (Linux), or a free drive letter such as X: or a folder that does not exist yet (Windows).
     #[arg(required = true)]
     pub(crate) target: Option<PathBuf>,
     #[command(flatten)]
@@ -179,7 +179,7 @@ pub(crate) struct MountArgs {
     /// Stay in the foreground; Ctrl-C unmounts.
     #[arg(short, long)]
     pub(crate) foreground: bool,
-    /// Let other users look at the files (Linux; needs user_allow_other in /etc/fuse.conf unless root mounts).
+    /// Let other users look at the files (on Linux user_allow_other in /etc/fuse.conf is needed unless root mounts).
     #[arg(long)]
     pub(crate) allow_other: bool,
     /// Keep no pages in the system's cache (Linux): for tools that do their own, with O_DIRECT exactness.

@@ -22,8 +22,6 @@ mod say;
 mod scan;
 mod stop;
 mod units;
-#[cfg(any(test, not(target_os = "linux")))]
-mod windows_names;
 
 use std::process::ExitCode;
 

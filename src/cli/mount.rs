@@ -130,7 +130,38 @@ impl From<mount_linux::MountError> for Failure {
     }
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(windows)]
+fn serve(
+    args: &MountArgs,
+    _image: &Path,
+    target: &Path,
+    tree: Arc<dyn Tree>,
+    lost: LostReads,
+) -> Result<Outcome, Failure> {
+    let mut options = mount_windows::Options::default();
+    (options.allow_other, options.lost) = (args.allow_other, lost);
+    // There is no background here yet: whoever wants one starts the program in one.
+    mount_windows::mount(tree, target, &options, || say::mounted(target, true))?;
+    Ok(Outcome::Well)
+}
+
+/// Takes a mount down. There is no way to serve open files to the end, so `--lazy` changes nothing.
+#[cfg(windows)]
+pub(crate) fn unmount(args: &UnmountArgs) -> Result<Outcome, Failure> {
+    mount_windows::unmount(&args.target)?;
+    Ok(Outcome::Well)
+}
+
+#[cfg(windows)]
+impl From<mount_windows::MountError> for Failure {
+    fn from(error: mount_windows::MountError) -> Self {
+        let mut failure = Failure::new(error.to_string());
+        failure.advice = Some(error.advice().to_owned());
+        failure
+    }
+}
+
+#[cfg(not(any(target_os = "linux", windows)))]
 fn serve(
     _args: &MountArgs,
     _image: &Path,
@@ -138,11 +169,11 @@ fn serve(
     _tree: Arc<dyn Tree>,
     _lost: LostReads,
 ) -> Result<Outcome, Failure> {
-    Err(Failure::new("mounting is not built for this system yet").advise("vhdx-mount ls and info work here"))
+    Err(Failure::new("mounting is not built for this system").advise("vhdx-mount ls and extract work here"))
 }
 
 /// Takes a mount down.
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(any(target_os = "linux", windows)))]
 pub(crate) fn unmount(_args: &UnmountArgs) -> Result<Outcome, Failure> {
-    Err(Failure::new("mounting is not built for this system yet"))
+    Err(Failure::new("mounting is not built for this system"))
 }

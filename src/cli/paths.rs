@@ -41,7 +41,12 @@ fn spell(name: &Name) -> Vec<u8> {
     mount_linux::name_to_bytes(name)
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(windows)]
+fn spell(name: &Name) -> Vec<u8> {
+    String::from_utf16_lossy(&mount_windows::name_to_units(name)).into_bytes()
+}
+
+#[cfg(not(any(target_os = "linux", windows)))]
 fn spell(name: &Name) -> Vec<u8> {
     name.to_string_lossy().into_bytes()
 }
@@ -53,11 +58,17 @@ pub(crate) fn spell_on_host(name: &Name) -> std::ffi::OsString {
     std::ffi::OsString::from_vec(spell(name))
 }
 
-/// A name as this host spells it: what Windows allows in no name becomes `%` and two hex digits, as does a dot or blank at
-/// the end, the first letter of a name that means a device, and a `%` that stands before two such digits.
-#[cfg(not(target_os = "linux"))]
+/// A name as this host spells it: as it stands at a mount point.
+#[cfg(windows)]
 pub(crate) fn spell_on_host(name: &Name) -> std::ffi::OsString {
-    super::windows_names::spell(name)
+    use std::os::windows::ffi::OsStringExt;
+    std::ffi::OsString::from_wide(&mount_windows::name_to_units(name))
+}
+
+/// A name as this host spells it.
+#[cfg(not(any(target_os = "linux", windows)))]
+pub(crate) fn spell_on_host(name: &Name) -> std::ffi::OsString {
+    name.to_string_lossy().into()
 }
 
 /// The names of a path that was typed: between slashes, and on Windows between backslashes too.
@@ -70,7 +81,16 @@ fn names(path: &OsStr) -> Vec<Name> {
         .collect()
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(windows)]
+fn names(path: &OsStr) -> Vec<Name> {
+    use std::os::windows::ffi::OsStrExt;
+    let units: Vec<u16> = path.encode_wide().collect();
+    let components = units.split(|unit| matches!(u8::try_from(*unit), Ok(b'/' | b'\\')));
+    let components = components.filter(|component| !component.is_empty() && *component != [u16::from(b'.')]);
+    components.map(mount_windows::name_from_units).collect()
+}
+
+#[cfg(not(any(target_os = "linux", windows)))]
 fn names(path: &OsStr) -> Vec<Name> {
     let text = path.to_string_lossy();
     let components = text.split(['/', '\\']).filter(|component| !matches!(*component, "" | "."));

@@ -26,7 +26,7 @@ pub(crate) fn failure(failure: &Failure) {
 }
 
 /// That the mount stands, and how to end it: for somebody who sits at a terminal.
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", windows))]
 pub(crate) fn mounted(target: &std::path::Path, foreground: bool) {
     use std::io::IsTerminal;
 
