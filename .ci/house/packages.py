@@ -12,6 +12,7 @@ ALLOWED = {
     "mount-api": (set(), set()),
     "mount-linux": ({"mount-api"}, set()),
     "mount-windows": ({"mount-api"}, set()),
+    "winfsp-stand-in": (set(), {"mount-api", "mount-windows"}),
     "fixtures": (set(), set()),
 }
 # mount-api is what everybody can implement or use: it depends on nothing at all.

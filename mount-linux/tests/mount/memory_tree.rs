@@ -5,8 +5,8 @@ use std::ops::{ControlFlow, Range};
 use std::time::Duration;
 
 use mount_api::{
-    Attr, Case, DirEntry, Error, ErrorKind, Faults, From as ListFrom, Kind, Name, NodeId, NodeRange, RangeKind,
-    Reparse, ReparseTarget, StreamEntry, Time, Times, Tree, TreeInfo, Trust,
+    Attr, Case, DirEntry, Error, ErrorKind, Faults, From as ListFrom, Kind, Name, NodeId, NodePath, NodeRange,
+    RangeKind, Reparse, ReparseTarget, StreamEntry, Time, Times, Tree, TreeInfo, Trust,
 };
 
 pub(crate) const BLOCK: u32 = 4096;
@@ -87,6 +87,7 @@ fn zero(buf: &mut [u8], offset: u64, ranges: &[Range<u64>]) -> Vec<Range<u64>> {
 #[derive(Debug, Clone)]
 struct Node {
     kind: Kind,
+    attributes: u32,
     times: Times,
     links: u32,
     content: Content,
@@ -115,6 +116,7 @@ impl MemoryTree {
         let at = |seconds: i64| Time::from_unix(seconds + number, 123_456_700);
         Node {
             kind,
+            attributes: 0,
             times: Times {
                 created: at(1_000_000_000),
                 modified: at(1_100_000_000),
@@ -185,6 +187,11 @@ impl MemoryTree {
         self.at(node).times = times;
     }
 
+    #[cfg_attr(target_os = "linux", expect(dead_code, reason = "Windows alone shows them"))]
+    pub(crate) fn set_attributes(&mut self, node: NodeId, attributes: u32) {
+        self.at(node).attributes = attributes;
+    }
+
     pub(crate) fn set_quirk(&mut self, node: NodeId, quirk: Quirk) {
         self.at(node).quirk = Some(quirk);
     }
@@ -213,8 +220,20 @@ impl MemoryTree {
 }
 
 fn search<'a>(names: impl IntoIterator<Item = &'a (Name, NodeId)>, wanted: &Name) -> Option<NodeId> {
-    let fold = |name: &Name| name.to_string_lossy().to_lowercase();
+    let fold = |name: &Name| {
+        let characters = char::decode_utf16(name.units().iter().copied());
+        let lower = characters.map(|unit| unit.map_or_else(|bad| format!("{bad:?}"), |c| c.to_lowercase().collect()));
+        lower.collect::<String>()
+    };
     names.into_iter().find(|(name, _)| fold(name) == fold(wanted)).map(|(_, node)| *node)
+}
+
+/// What the reparse point of a symbolic link holds behind its header ([MS-FSCC] 2.1.2.4).
+pub(crate) fn symbolic_link(target: &ReparseTarget) -> Vec<u8> {
+    let (substitute, print) = (target.substitute.units(), target.print.units());
+    let (first, second) = (2 * substitute.len() as u16, 2 * print.len() as u16);
+    let places = [0, first, first, second, u16::from(target.relative), 0];
+    places.iter().chain(substitute).chain(print).flat_map(|unit| unit.to_le_bytes()).collect()
 }
 
 impl Tree for MemoryTree {
@@ -272,7 +291,7 @@ impl Tree for MemoryTree {
             allocated: if found.content.size <= 700 { 0 } else { (found.content.size - sparse).div_ceil(unit) * unit },
             times: found.times,
             name_times: None,
-            attributes: 0,
+            attributes: found.attributes,
             links: found.links,
             record: 0,
             sequence: 0,
@@ -281,9 +300,27 @@ impl Tree for MemoryTree {
         })
     }
 
+    fn path(&self, node: NodeId) -> Option<NodePath> {
+        if node == NodeId::ROOT {
+            return Some(NodePath::default());
+        }
+        let (above, name, stream) = self.nodes.iter().find_map(|(above, found)| {
+            let of = |list: &[(Name, NodeId)]| list.iter().find(|(_, id)| *id == node).map(|(name, _)| name.clone());
+            let child = of(&found.children).map(|name| (NodeId(*above), name, false));
+            child.or_else(|| of(&found.streams).map(|name| (NodeId(*above), name, true)))
+        })?;
+        let mut path = self.path(above)?;
+        if stream {
+            path.stream = Some(name);
+        } else {
+            path.names.push(name);
+        }
+        Some(path)
+    }
+
     fn reparse(&self, node: NodeId) -> Result<Option<Reparse>, Error> {
         let target = self.behaving(node)?.target.clone();
-        Ok(target.map(|target| Reparse { tag: 0xA000_000C, data: Vec::new(), target: Some(target) }))
+        Ok(target.map(|target| Reparse { tag: 0xA000_000C, data: symbolic_link(&target), target: Some(target) }))
     }
 
     fn security(&self, _: NodeId) -> Result<Option<Vec<u8>>, Error> {
@@ -335,7 +372,7 @@ impl Tree for MemoryTree {
             _ => {}
         }
         let content = &found.content;
-        let end = content.size.min(offset + buf.len() as u64).max(offset);
+        let end = content.size.min(offset.saturating_add(buf.len() as u64)).max(offset);
         let buf = &mut buf[..(end - offset) as usize];
         content.fill(buf, offset);
         for range in zero(buf, offset, &content.lost) {
