@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::link::Found;
+use super::native_path::{self, Native};
 use super::options::ChainOptions;
 use super::refusal::NO_IMAGE;
 use crate::bytes::Guid;
@@ -86,11 +87,18 @@ impl<'a> Locator<'a> {
     }
 
     /// Where a recorded place is on this host.
+    ///
+    /// Windows is asked for the path itself, but never to log on to a server for it that the user did not name.
     fn recorded(&self, folder: &Path, place: &ParentPlace) -> Vec<PathBuf> {
         let components = components(&place.path);
         match place.kind {
             PlaceKind::Relative => self.store.find(folder, &components).into_iter().collect(),
-            PlaceKind::Volume | PlaceKind::Absolute if cfg!(windows) => vec![PathBuf::from(&place.path)],
+            PlaceKind::Volume | PlaceKind::Absolute if cfg!(windows) => {
+                match native_path::judge(&place.path, &folder.to_string_lossy()) {
+                    Native::Tried => vec![PathBuf::from(&place.path)],
+                    Native::OtherServer | Native::NoPlace => Vec::new(),
+                }
+            }
             // The drive stands somewhere in this host's tree: at the child's folder or one of those above it.
             PlaceKind::Volume | PlaceKind::Absolute => {
                 folder.ancestors().filter_map(|root| self.store.find(root, &components)).collect()

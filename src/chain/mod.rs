@@ -12,6 +12,7 @@ mod evidence;
 mod link;
 mod locate;
 mod map;
+mod native_path;
 mod open;
 mod options;
 mod refusal;

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use super::evidence::Evidence;
 use super::link::Link;
+use super::native_path::{self, Native};
 use crate::error::{Error, ErrorKind};
-use crate::layer::ParentRecord;
+use crate::layer::{ParentPlace, ParentRecord, PlaceKind};
 use crate::report::Finding;
 
 /// A chain that was not opened: why, and what was known by then.
@@ -66,7 +67,7 @@ pub(super) fn no_parent(
         error = error.detail(format!("or, for a merge had begun, DataWriteGuid {linkage2}"));
     }
     for place in &record.places {
-        error = error.detail(format!("recorded place: {}", place.path));
+        error = error.detail(format!("recorded place: {}{}", place.path, why_not_tried(place, child)));
     }
     for one in evidence.iter().take(MAX_LISTED) {
         error = error.detail(format!("not proven: {}: {}", one.path.display(), one.describe()));
@@ -90,6 +91,22 @@ pub(super) fn no_parent(
     } else {
         error
             .advise(format!("make the images that cannot be read readable, if one of them is it; {}", advice(evidence)))
+    }
+}
+
+/// Why Windows was not asked for a recorded place; empty where it was.
+fn why_not_tried(place: &ParentPlace, child: &Path) -> String {
+    let child = std::path::absolute(child).unwrap_or_else(|_| child.to_owned());
+    match native_path::judge(&place.path, &child.to_string_lossy()) {
+        _ if !cfg!(windows) || place.kind == PlaceKind::Relative => String::new(),
+        Native::Tried => String::new(),
+        Native::OtherServer => {
+            let path = &place.path;
+            format!(
+                " (not opened: only the image names this server, and it would be shown who you are; if you trust it: --parent \"{path}\")"
+            )
+        }
+        Native::NoPlace => " (not opened: it names neither a drive nor a volume)".to_owned(),
     }
 }
 

@@ -97,6 +97,9 @@ pub(crate) struct ChainArgs {
     /// Serve bytes that nothing proves, instead of failing; reports mark them.
     #[arg(long)]
     pub(crate) accept_doubtful: bool,
+    /// Open images though another program writes to them; all that is read is doubtful, and is served.
+    #[arg(long)]
+    pub(crate) live: bool,
     /// IMAGE is a copy that ddrescue made, MAPFILE its map: what could not be copied is lost (repeatable).
     #[arg(long, value_name = "IMAGE=MAPFILE")]
     pub(crate) map: Vec<OsString>,

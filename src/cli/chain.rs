@@ -7,7 +7,7 @@ use mount_api::Time;
 use vhdx_mount::chain::{self, Chain, ChainOptions, Doubt, Missing};
 use vhdx_mount::format::FormatOptions;
 use vhdx_mount::fs::FsOptions;
-use vhdx_mount::image::HostFolders;
+use vhdx_mount::image::{HostFolders, ImageStore, LiveFolders};
 use vhdx_mount::namespace::{Inventory, VolumeJudge, refused};
 
 use super::args::{ChainArgs, MissingArg};
@@ -17,7 +17,8 @@ use super::outcome::Failure;
 
 /// Opens the chain.
 pub(crate) fn open(image: &Path, args: &ChainArgs) -> Result<Chain, Failure> {
-    open_with(image, args, if args.accept_doubtful { Doubt::Accept } else { Doubt::Refuse })
+    let accept = args.accept_doubtful || args.live;
+    open_with(image, args, if accept { Doubt::Accept } else { Doubt::Refuse })
 }
 
 /// Opens the chain to be checked: doubtful bytes are read, so that they can be told from lost ones.
@@ -44,7 +45,8 @@ fn open_with(image: &Path, args: &ChainArgs, doubt: Doubt) -> Result<Chain, Fail
         },
         allow_mismatch: args.allow_mismatch,
     };
-    let store = maps::images(&HostFolders, &args.map)?;
+    let folders: &dyn ImageStore = if args.live { &LiveFolders } else { &HostFolders };
+    let store = maps::images(folders, &args.map)?;
     let chain = chain::open_judged(&store, image, &options, &VolumeJudge)?;
     maps::check_all_used(&store, &chain)?;
     Ok(chain)

@@ -35,11 +35,25 @@ impl ImageFile {
     /// # Errors
     /// [`ErrorKind::NotFound`] and [`ErrorKind::Io`] as the host says; [`ErrorKind::Refused`] for folders, pipes, sockets
     /// and character devices, which are never opened.
+    /// On Windows also [`ErrorKind::Refused`] for an image that another program has open for writing; on other systems that
+    /// cannot be told.
     pub fn open(path: &Path, devices: Devices) -> Result<Self> {
-        let cannot_open = |source| Error::io("cannot be opened for reading", source).in_file(path);
+        Self::open_beside(path, devices, Writers::Denied)
+    }
+
+    /// The same, whoever has it open: what is read of it may belong to two points in time.
+    ///
+    /// # Errors
+    /// As [`ImageFile::open`], but for writers.
+    pub fn open_live(path: &Path, devices: Devices) -> Result<Self> {
+        Self::open_beside(path, devices, Writers::Allowed)
+    }
+
+    fn open_beside(path: &Path, devices: Devices, writers: Writers) -> Result<Self> {
+        let cannot_open = |source| cannot_open(source).in_file(path);
         // Looked at before it is opened, for opening alone can wake a device or block on a pipe …
         check_type(path, &std::fs::metadata(path).map_err(cannot_open)?, devices)?;
-        let file = open_read_only(path).map_err(cannot_open)?;
+        let file = open_read_only(path, writers).map_err(cannot_open)?;
         // … and once more after it, for another file may have taken the name.
         let metadata = file.metadata().map_err(cannot_open)?;
         check_type(path, &metadata, devices)?;
@@ -92,6 +106,34 @@ pub(super) fn read_small(path: &Path, limit: u64) -> Result<Vec<u8>> {
     }
 }
 
+/// Whether others may have an image open for writing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Writers {
+    /// Where they have, it is not opened; while it is open, they cannot open it.
+    Denied,
+    /// They may.
+    Allowed,
+}
+
+fn cannot_open(source: std::io::Error) -> Error {
+    if !is_sharing_violation(&source) {
+        return Error::io("cannot be opened for reading", source);
+    }
+    Error::new(ErrorKind::Refused, "another program has this image open for writing: a virtual machine that runs, most likely")
+        .caused_by(source)
+        .advise(
+            "stop the machine; or make a shadow copy (as administrator: vssadmin create shadow /for=C:) and open the image in \
+             it, by a path such as \\\\?\\GLOBALROOT\\Device\\HarddiskVolumeShadowCopy1\\VM.vhdx; or --live opens it as it is, and all \
+             that is read is doubtful",
+        )
+}
+
+/// Whether Windows refused because of who else has the file open.
+fn is_sharing_violation(error: &std::io::Error) -> bool {
+    const ERROR_SHARING_VIOLATION: i32 = 32;
+    cfg!(windows) && error.raw_os_error() == Some(ERROR_SHARING_VIOLATION)
+}
+
 /// Whether a block device may be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Devices {
@@ -135,7 +177,7 @@ impl FileType {
 }
 
 #[cfg(unix)]
-fn open_read_only(path: &Path) -> std::io::Result<File> {
+fn open_read_only(path: &Path, _: Writers) -> std::io::Result<File> {
     use rustix::fs::OFlags;
     use std::os::unix::fs::OpenOptionsExt;
 
@@ -153,12 +195,18 @@ fn open_read_only(path: &Path) -> std::io::Result<File> {
 }
 
 #[cfg(windows)]
-fn open_read_only(path: &Path) -> std::io::Result<File> {
+fn open_read_only(path: &Path, writers: Writers) -> std::io::Result<File> {
     use std::os::windows::fs::OpenOptionsExt;
 
-    // Others may read as long as we do; whoever writes (a running Hyper-V) makes this fail with a sharing violation.
     const FILE_SHARE_READ: u32 = 1;
-    OpenOptions::new().read(true).share_mode(FILE_SHARE_READ).open(path)
+    const FILE_SHARE_WRITE: u32 = 2;
+    const FILE_SHARE_DELETE: u32 = 4;
+    let shared = match writers {
+        // Whoever writes (a running Hyper-V) makes this fail with a sharing violation.
+        Writers::Denied => FILE_SHARE_READ,
+        Writers::Allowed => FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE,
+    };
+    OpenOptions::new().read(true).share_mode(shared).open(path)
 }
 
 #[cfg(unix)]

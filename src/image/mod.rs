@@ -26,7 +26,7 @@ pub use overlay::{Overlay, OverlayBuilder};
 pub use rescue_map::RescueMap;
 pub use rescued::{Rescued, RescuedImages};
 pub use slice::Slice;
-pub use store::{Depth, FileId, HostFolders, ImageStore, Listing, OpenedImage};
+pub use store::{Depth, FileId, HostFolders, ImageStore, Listing, LiveFolders, OpenedImage};
 pub use watched::{Observe, Observed, Watched};
 
 /// Positioned reads, from any number of threads.

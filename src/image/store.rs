@@ -90,6 +90,37 @@ impl FileId {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct HostFolders;
 
+/// The folders of the host, while something may write to the images in them: all that is read of them is doubtful.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LiveFolders;
+
+impl LiveFolders {
+    fn open(path: &Path, devices: Devices) -> Result<OpenedImage> {
+        let file = ImageFile::open_live(path, devices)?;
+        let (id, opened) = (file.id().clone(), file.opened());
+        let image = Arc::new(Isolating::new(Watched::new(file, path, opened).doubted()));
+        Ok(OpenedImage { path: path.to_owned(), id, image, findings: Vec::new() })
+    }
+}
+
+impl ImageStore for LiveFolders {
+    fn open_named(&self, path: &Path) -> Result<OpenedImage> {
+        Self::open(path, Devices::Allowed)
+    }
+
+    fn open_found(&self, path: &Path) -> Result<OpenedImage> {
+        Self::open(path, Devices::Refused)
+    }
+
+    fn find(&self, folder: &Path, components: &[&str]) -> Option<PathBuf> {
+        HostFolders.find(folder, components)
+    }
+
+    fn list(&self, folder: &Path, depth: Depth, limit: usize) -> Result<Listing> {
+        HostFolders.list(folder, depth, limit)
+    }
+}
+
 impl HostFolders {
     fn open(path: &Path, devices: Devices) -> Result<OpenedImage> {
         let file = ImageFile::open(path, devices)?;

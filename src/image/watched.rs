@@ -64,12 +64,19 @@ impl<R: ReadAt + Observe> Watched<R> {
         }
     }
 
+    /// The same image, doubtful from the first byte on: something may write to it that no look would tell of.
+    #[must_use]
+    pub fn doubted(self) -> Self {
+        self.changed.store(true, Ordering::Release);
+        self
+    }
+
     /// Whether it has changed since it was opened, as far as was seen.
     fn has_changed(&self) -> bool {
-        let Some(first) = self.first else { return false };
         if self.changed.load(Ordering::Acquire) {
             return true;
         }
+        let Some(first) = self.first else { return false };
         let now = nanos(self.opened.elapsed());
         let due = self.next_look.load(Ordering::Relaxed);
         let next = now.saturating_add(nanos(self.interval));
