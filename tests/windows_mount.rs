@@ -107,3 +107,18 @@ fn what_cannot_be_a_target_is_refused() {
     assert_eq!(code, Some(1));
     assert!(text.contains("neither a drive letter nor a new folder"), "{text}");
 }
+
+#[test]
+fn an_image_far_down_in_folders_opens() {
+    let installed = Installed::new(false);
+    let deep = (0..12).fold(installed.folder.path().to_owned(), |folder, _| folder.join("a folder with a long name"));
+    fs::create_dir_all(&deep).expect("folders");
+    let image = deep.join("disk.vhdx");
+    fs::copy(installed.image(), &image).expect("a copy");
+    let image = image.to_string_lossy().into_owned();
+    assert!(image.len() > 300);
+    for path in [image.clone(), format!(r"\\?\{image}")] {
+        let (code, text) = installed.run(&["info", &path]);
+        assert_eq!(code, Some(0), "{text}");
+    }
+}

@@ -19,6 +19,7 @@ use super::assumption::Assumption;
     after_help = AFTER_HELP,
     long_about = LONG_ABOUT
 )]
+#[cfg_attr(windows, command(long_version = LONG_VERSION))]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
@@ -27,6 +28,15 @@ pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) verbosity: Verbosity,
 }
+
+/// The version, and what the licence of WinFsp asks to be shown.
+#[cfg(windows)]
+const LONG_VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    "\n\nThis program is licensed under GPL-3.0. It mounts through:\n",
+    "WinFsp - Windows File System Proxy, Copyright (C) Bill Zissimopoulos\n",
+    "https://github.com/winfsp/winfsp"
+);
 
 const LONG_ABOUT: &str = "Mounts a Hyper-V disk read-only, with all of its checkpoints merged in memory.
 
