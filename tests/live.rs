@@ -1,12 +1,5 @@
 //! Images that another program has open for writing.
-#![cfg_attr(
-    windows,
-    expect(
-        clippy::disallowed_types,
-        clippy::disallowed_methods,
-        reason = "stands in for a program that writes to an image"
-    )
-)]
+#![cfg_attr(windows, expect(clippy::disallowed_types, reason = "stands in for a program that writes to an image"))]
 
 use fixtures::fill::Fill;
 use fixtures::vhdx::{Block, Image, MIB};

@@ -38,7 +38,7 @@ impl Installed {
     }
 
     fn run(&self, arguments: &[&str]) -> (Option<i32>, String) {
-        told(self.command(arguments).output().expect("the program runs"))
+        told(&self.command(arguments).output().expect("the program runs"))
     }
 
     fn image(&self) -> String {
@@ -61,7 +61,7 @@ impl Installed {
     }
 }
 
-fn told(output: Output) -> (Option<i32>, String) {
+fn told(output: &Output) -> (Option<i32>, String) {
     (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
@@ -90,7 +90,7 @@ fn a_mount_is_taken_down_from_another_process_and_leaves_the_image_as_it_was() {
     for target in ["U:", "u:\\"] {
         let mut serving = installed.command(&[&installed.image(), target]).spawn().expect("the program runs");
         installed.unmount("U:", &mut serving);
-        let (code, text) = told(serving.wait_with_output().expect("its end"));
+        let (code, text) = told(&serving.wait_with_output().expect("its end"));
         assert_eq!(code, Some(0), "{text}");
     }
     assert!(fs::read(installed.image()).expect("the image") == before);
