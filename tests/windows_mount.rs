@@ -8,6 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use fixtures::chain::RandomChain;
 use fixtures::fill::Fill;
 use fixtures::vhdx::{Image, MIB};
 
@@ -121,4 +122,33 @@ fn an_image_far_down_in_folders_opens() {
         let (code, text) = installed.run(&["info", &path]);
         assert_eq!(code, Some(0), "{text}");
     }
+}
+
+#[test]
+fn everything_that_is_read_through_the_mount_is_right() {
+    let installed = Installed::new(true);
+    let images = tempfile::tempdir().expect("a folder");
+    let chain = RandomChain { links: 4, virtual_size: 16 * MIB, ..RandomChain::new(77) };
+    let chain = chain.write(images.path()).expect("a chain is written");
+    let youngest = chain.youngest.to_string_lossy().into_owned();
+    let copies = images.path().join("copies");
+    let mut command = installed.command(&[&youngest, "V:"]);
+    let mut serving = command.env("WINFSP_STAND_IN_COPIES_TO", &copies).spawn().expect("the program runs");
+    let (done, began) = (images.path().join("copies.done"), Instant::now());
+    while !done.exists() {
+        let ended = serving.try_wait().expect("a child");
+        assert!(ended.is_none() && began.elapsed() < PATIENCE, "all was not read: {ended:?}");
+        sleep(Duration::from_millis(50));
+    }
+    // It may be there before it is filled.
+    sleep(Duration::from_millis(100));
+    assert_eq!(fs::read_to_string(&done).expect("the outcome"), "Ok(())");
+    installed.unmount("V:", &mut serving);
+    let disk = fs::read(copies.join("disk.raw")).expect("the disk");
+    assert_eq!(disk.len() as u64, chain.model.size());
+    chain.model.compare(0, &disk).unwrap_or_else(|why| panic!("{why}\n{}", chain.description));
+    let told = installed.command(&["info", "--json", &youngest]).output().expect("the program runs");
+    let [told, report] = [told.stdout, fs::read(copies.join("report.json")).expect("the report")]
+        .map(|json| serde_json::from_slice::<serde_json::Value>(&json).expect("JSON"));
+    assert_eq!(told, report, "info --json and report.json are one object");
 }

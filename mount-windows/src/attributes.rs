@@ -5,6 +5,7 @@ use windows_sys::Win32::Storage::FileSystem as bits;
 use winfsp::filesystem::FileInfo;
 
 use crate::path::Opened;
+use crate::reparse_point;
 
 /// The attributes that mean the same here as on the disk. What asks a driver to fetch the content from somewhere else is
 /// left out: no such driver stands behind this mount.
@@ -31,7 +32,7 @@ pub(crate) fn of(tree: &dyn Tree, opened: Opened) -> Result<FileInfo, Error> {
         let file = tree.attr(opened.file)?;
         (attr.kind, attr.times, attr.attributes) = (Kind::File, file.times, file.attributes & !directory());
     } else if attr.kind == Kind::Link {
-        tag = tree.reparse(opened.node)?.map_or(0, |reparse| reparse.tag);
+        tag = reparse_point::of(tree, opened.node)?.map_or(0, |shown| shown.tag);
     }
     Ok(shape(opened.node, &attr, tag))
 }

@@ -198,7 +198,7 @@ pub(crate) struct MountArgs {
     /// Keep no pages in the system's cache (Linux): for tools that do their own, with O_DIRECT exactness.
     #[arg(long)]
     pub(crate) direct_io: bool,
-    /// List named streams as FILE:STREAM beside their files.
+    /// List named streams as FILE:STREAM beside their files (Linux; Windows shows streams in its own way).
     #[arg(long)]
     pub(crate) streams: bool,
     /// Write the log of the mount to this new file.

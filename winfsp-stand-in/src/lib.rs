@@ -7,6 +7,7 @@
 
 mod entries;
 mod reparse_points;
+mod walk;
 
 use std::ptr::null_mut;
 use std::sync::Mutex;
@@ -129,6 +130,7 @@ extern "C" fn FspFileSystemRemoveMountPoint(_: *mut FSP_FILE_SYSTEM) {
 #[unsafe(no_mangle)]
 extern "C" fn FspFileSystemStartDispatcher(file_system: *mut FSP_FILE_SYSTEM, _threads: ULONG) -> NTSTATUS {
     SERVED.store(file_system, Ordering::Release);
+    walk::start(file_system);
     STATUS_SUCCESS
 }
 

@@ -5,8 +5,8 @@ use std::ops::{ControlFlow, Range};
 use std::time::Duration;
 
 use mount_api::{
-    Attr, Case, DirEntry, Error, ErrorKind, Faults, From as ListFrom, Kind, Name, NodeId, NodePath, NodeRange,
-    RangeKind, Reparse, ReparseTarget, StreamEntry, Time, Times, Tree, TreeInfo, Trust,
+    Attr, Case, DirEntry, Error, ErrorKind, Faults, From as ListFrom, Kind, LinkPath, Name, NodeId, NodePath,
+    NodeRange, RangeKind, Reparse, ReparseTarget, StreamEntry, Time, Times, Tree, TreeInfo, Trust,
 };
 
 pub(crate) const BLOCK: u32 = 4096;
@@ -95,6 +95,7 @@ struct Node {
     by_name: HashMap<Name, NodeId>,
     streams: Vec<(Name, NodeId)>,
     target: Option<ReparseTarget>,
+    leads: Option<LinkPath>,
     quirk: Option<Quirk>,
 }
 
@@ -129,6 +130,7 @@ impl MemoryTree {
             by_name: HashMap::new(),
             streams: Vec::new(),
             target: None,
+            leads: None,
             quirk: None,
         }
     }
@@ -185,6 +187,12 @@ impl MemoryTree {
 
     pub(crate) fn set_times(&mut self, node: NodeId, times: Times) {
         self.at(node).times = times;
+    }
+
+    /// Says where a link leads within the tree.
+    #[cfg_attr(target_os = "linux", expect(dead_code, reason = "on Linux the samples have such links"))]
+    pub(crate) fn set_leads(&mut self, link: NodeId, leads: LinkPath) {
+        self.at(link).leads = Some(leads);
     }
 
     #[cfg_attr(target_os = "linux", expect(dead_code, reason = "Windows alone shows them"))]
@@ -321,6 +329,10 @@ impl Tree for MemoryTree {
     fn reparse(&self, node: NodeId) -> Result<Option<Reparse>, Error> {
         let target = self.behaving(node)?.target.clone();
         Ok(target.map(|target| Reparse { tag: 0xA000_000C, data: symbolic_link(&target), target: Some(target) }))
+    }
+
+    fn link_path(&self, link: NodeId) -> Result<Option<LinkPath>, Error> {
+        Ok(self.behaving(link)?.leads.clone())
     }
 
     fn security(&self, _: NodeId) -> Result<Option<Vec<u8>>, Error> {

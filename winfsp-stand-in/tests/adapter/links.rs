@@ -1,4 +1,4 @@
-use mount_api::{Name, NodeId, ReparseTarget};
+use mount_api::{LinkPath, Name, NodeId, ReparseTarget};
 
 use crate::driver::{Driver, Status};
 use crate::memory_tree::{Content, MemoryTree, symbolic_link};
@@ -49,4 +49,25 @@ fn a_path_through_a_link_is_told_with_the_place_of_the_link() {
     assert_eq!(driver.security("link/file").unwrap_err(), (Status(0x104), 1));
     assert_eq!(driver.security("a/to-folder/x/y").unwrap_err(), (Status(0x104), 3));
     assert_eq!(driver.security("link").unwrap().0, 0x400, "the link itself is found");
+}
+
+#[test]
+fn a_link_that_begins_at_a_drive_and_stays_in_its_volume_leads_there_and_not_to_this_machines_drive() {
+    let mut tree = tree();
+    let junction = tree.link(NodeId::ROOT, "Documents and Settings", r"\??\C:\Users", false);
+    tree.set_leads(junction, LinkPath { up: 0, names: vec![Name::from("Users")] });
+    let relative = tree.link(NodeId::ROOT, "relative", r"..\x", true);
+    tree.set_leads(relative, LinkPath { up: 0, names: vec![Name::from("other")] });
+    let driver = Driver::mount(tree);
+    let shown = |name: &str| driver.open(name).unwrap().reparse_point(4096).unwrap()[8..].to_vec();
+    let users = Name::from("Users");
+    let mut expected = symbolic_link(&ReparseTarget { substitute: users.clone(), print: users, relative: true });
+    // Both names may be one stretch of the buffer.
+    let both = [0u16, 10, 0, 10].into_iter().flat_map(u16::to_le_bytes);
+    expected.splice(..8, both);
+    expected.truncate(12 + 10);
+    assert_eq!(shown("Documents and Settings"), expected);
+    assert_eq!(driver.open("Documents and Settings").unwrap().info.ReparseTag, SYMLINK);
+    let as_it_stands = ReparseTarget { substitute: Name::from(r"..\x"), print: Name::default(), relative: true };
+    assert_eq!(shown("relative"), symbolic_link(&as_it_stands));
 }
