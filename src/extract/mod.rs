@@ -23,7 +23,7 @@ use mount_api::{Name, Tree};
 
 use crate::error::Result;
 
-pub use choice::{Choice, Patterns};
+pub use choice::{Choice, Listed, Patterns};
 pub use hashes::{HashKind, hash_image};
 pub use manifest::MANIFEST;
 pub use progress::Progress;

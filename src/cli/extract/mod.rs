@@ -36,6 +36,7 @@ pub(crate) fn run(args: &ExtractArgs, verbosity: &Verbosity) -> Result<Outcome, 
     let asked = Asked::watch(&progress.stop());
     if args.dry_run {
         face::with(&progress, None, verbosity, || extract::count(&sources, &options, &progress));
+        face::missed(&options.choice, &progress)?;
         return face::counted(&progress);
     }
     let sink = Sink::open(&args.to)?;
@@ -49,6 +50,7 @@ pub(crate) fn run(args: &ExtractArgs, verbosity: &Verbosity) -> Result<Outcome, 
         return Err(Failure::new(format!("{}: its hash is another than before", changed.display()))
             .advise("something else writes to this image: what was extracted is of no one state"));
     }
+    face::missed(&options.choice, &progress)?;
     Ok(asked.exit_code().filter(|_| extracted.stopped).map_or_else(|| outcome(&progress), Outcome::Stopped))
 }
 
@@ -61,6 +63,7 @@ fn choice(args: &ExtractArgs) -> Result<Choice, Failure> {
     let (unwanted, wanted): (Vec<&str>, Vec<&str>) =
         args.patterns.iter().map(String::as_str).partition(|pattern| pattern.starts_with('!'));
     let listed = args.choice.from_file.as_deref().map(path_list::read).transpose()?;
+    let listed = listed.map(|paths| paths.into_iter().collect());
     Ok(Choice {
         wanted: Patterns::new(wanted)?,
         unwanted: Patterns::new(unwanted.into_iter().map(|pattern| pattern.trim_start_matches('!')))?,
