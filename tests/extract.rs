@@ -170,6 +170,16 @@ fn what_is_not_there_is_told() {
 }
 
 #[test]
+fn a_list_that_cannot_be_written_is_told_before_anything_is_read() {
+    let (_folder, chain) = whole_chain();
+    let _untouched = Untouched::watch(&chain.files);
+    let out = tempfile::tempdir().expect("a folder");
+    let image = chain.youngest.to_str().expect("a path");
+    expect_code(&extract(&chain.youngest, out.path(), &["--csv", image]), 2);
+    assert!(tree(out.path()).is_empty(), "something was written");
+}
+
+#[test]
 fn lost_bytes_are_named_and_the_file_says_so() {
     let disk = disk();
     let lost = [cluster_of_long_text(&disk, 5), cluster_of_long_text(&disk, 700)];
