@@ -18,6 +18,7 @@ mod mount;
 mod outcome;
 mod paths;
 mod progress_line;
+mod quoted;
 mod say;
 mod scan;
 mod stop;
