@@ -191,6 +191,8 @@ fn lost_bytes_are_named_and_the_file_says_so() {
     let output = extract(&chain.youngest, out.path(), &["long.txt"]);
     expect_code(&output, 3);
     let row = rows(out.path()).remove("volume-1/long.txt").expect("a row");
+    let told = format!("partial  volume-1/long.txt: {} bytes lost of {}", row["lost_bytes"], long_size());
+    assert!(String::from_utf8_lossy(&output.stderr).contains(&told), "{told}");
     assert_eq!((&row["verdict"], &row["written"]), (&"partial".into(), &"volume-1/long.txt.partial".into()));
     let mut expected = long_text();
     let mut ranges = Vec::new();

@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use vhdx_mount::extract::{Choice, Extracted, MANIFEST, Progress, Sink, Verdict};
+use vhdx_mount::extract::{Choice, Extracted, MANIFEST, NotWell, Progress, Sink, Verdict};
 
 use super::super::args::Verbosity;
 use super::super::escape::escape;
@@ -138,8 +138,9 @@ pub(super) fn summary(sink: &Sink, progress: &Progress, extracted: &Extracted, v
         line.push_str(&format!(", {} {}", count(verdict), verdict.as_str()));
     }
     anstream::eprintln!("{line}; {} read", size(progress.bytes()));
-    for (path, verdict) in &extracted.not_well {
-        anstream::eprintln!("  {BOLD}{:<8}{BOLD:#} {}", verdict.as_str(), escape(path));
+    for NotWell { path, verdict, why } in &extracted.not_well {
+        let why = if why.is_empty() { String::new() } else { format!(": {}", escape(why)) };
+        anstream::eprintln!("  {BOLD}{:<8}{BOLD:#} {}{why}", verdict.as_str(), escape(path));
     }
     let told = u64::try_from(extracted.not_well.len()).unwrap_or(u64::MAX);
     if bad > told {
