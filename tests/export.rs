@@ -132,3 +132,17 @@ fn killed_at_any_moment_it_goes_on_to_the_same_end() {
     expect_code(&other, 2);
     assert!(String::from_utf8_lossy(&other.stderr).contains("another export"));
 }
+
+#[test]
+fn what_cannot_be_exported_to_is_told_as_what_it_is() {
+    let (folder, chain) = chain_with(&disk(), &[]);
+    let _untouched = Untouched::watch(&chain.files);
+    let said = |to: &Path, more: &[&str], code| {
+        let output = export(&chain.youngest, to, more);
+        expect_code(&output, code);
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let nowhere = said(&folder.path().join("nowhere/disk.raw"), &[], 1);
+    assert!(nowhere.contains("cannot be created") && !nowhere.contains("--resume"), "{nowhere}");
+    assert!(said(Path::new("-"), &["--resume"], 2).contains("--resume needs a file"));
+}

@@ -145,9 +145,38 @@ fn only_what_is_wanted_comes_out() {
     let counted = extract(&chain.youngest, &out.path().join("new"), &["--dry-run", "long.txt"]);
     expect_code(&counted, 0);
     assert!(
-        String::from_utf8_lossy(&counted.stdout).starts_with(&format!("1 files and folders, {} bytes", long_size()))
+        String::from_utf8_lossy(&counted.stdout).starts_with(&format!("files and folders: 1, bytes: {} ", long_size()))
     );
     assert!(!out.path().join("new").exists(), "a dry run writes nothing");
+}
+
+#[test]
+fn what_is_not_there_is_told() {
+    let (_folder, chain) = whole_chain();
+    let said = |more: &[&str], code| {
+        let out = tempfile::tempdir().expect("a folder");
+        let output = extract(&chain.youngest, out.path(), more);
+        expect_code(&output, code);
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    assert!(said(&["long.txt", "volume-1/Usres"], 0).contains("warning: nothing fits volume-1/Usres"));
+    assert!(said(&["*.nix", "volume-1/Usres"], 1).contains("error: nothing that was asked for is there"));
+    assert!(said(&["*.nix", "--dry-run"], 1).contains("nothing that was asked for is there"));
+    let list = tempfile::NamedTempFile::new().expect("a file");
+    fs::write(list.path(), "volume-1/long.txt\nvolume-1/nix\n").expect("a list");
+    let from_file = ["--from-file", list.path().to_str().expect("a path")];
+    assert!(said(&from_file, 0).contains("warning: nothing fits volume-1/nix"));
+    assert!(!said(&["long.txt"], 0).contains("nothing fits"));
+}
+
+#[test]
+fn a_list_that_cannot_be_written_is_told_before_anything_is_read() {
+    let (_folder, chain) = whole_chain();
+    let _untouched = Untouched::watch(&chain.files);
+    let out = tempfile::tempdir().expect("a folder");
+    let image = chain.youngest.to_str().expect("a path");
+    expect_code(&extract(&chain.youngest, out.path(), &["--csv", image]), 2);
+    assert!(tree(out.path()).is_empty(), "something was written");
 }
 
 #[test]
@@ -162,6 +191,8 @@ fn lost_bytes_are_named_and_the_file_says_so() {
     let output = extract(&chain.youngest, out.path(), &["long.txt"]);
     expect_code(&output, 3);
     let row = rows(out.path()).remove("volume-1/long.txt").expect("a row");
+    let told = format!("partial  volume-1/long.txt: {} bytes lost of {}", row["lost_bytes"], long_size());
+    assert!(String::from_utf8_lossy(&output.stderr).contains(&told), "{told}");
     assert_eq!((&row["verdict"], &row["written"]), (&"partial".into(), &"volume-1/long.txt.partial".into()));
     let mut expected = long_text();
     let mut ranges = Vec::new();

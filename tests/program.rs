@@ -268,13 +268,15 @@ fn paths_that_look_like_options_mount_behind_two_dashes() {
     let (_, image) = base(folder.path());
     fs::rename(image, folder.path().join("-base.vhdx")).expect("a new name");
     fs::create_dir(folder.path().join("-m")).expect("a mount point");
-    let command = format!("cd {} && {PROGRAM} -- -base.vhdx -m", folder.path().display());
-    let mounted = run("sh", &[&"-c", &command]);
-    let at = folder.path().join("-m");
-    let listed = fs::read_dir(&at).expect("a folder").count();
-    run("umount", &[&"--lazy", &"--quiet", &at]);
-    expect_success(&mounted);
-    assert!(listed > 0, "nothing is mounted");
+    for word in ["", "mount "] {
+        let command = format!("cd {} && {PROGRAM} {word}-- -base.vhdx -m", folder.path().display());
+        let mounted = run("sh", &[&"-c", &command]);
+        let at = folder.path().join("-m");
+        let listed = fs::read_dir(&at).expect("a folder").count();
+        run("umount", &[&"--lazy", &"--quiet", &at]);
+        expect_success(&mounted);
+        assert!(listed > 0, "nothing is mounted");
+    }
 }
 
 #[test]

@@ -90,7 +90,11 @@ impl Evidence {
     /// The evidence in one line.
     #[must_use]
     pub fn describe(&self) -> String {
-        let mut words = vec![format!("found by: {}", self.found.describe())];
+        // It was looked at for its identity, which is not the one that is wanted: that found nothing.
+        let mut words = vec![match self.found {
+            Found::ByIdentity => "found in a folder that was searched".to_owned(),
+            found => format!("found by: {}", found.describe()),
+        }];
         if let Some(guid) = self.data_write_guid {
             words.push(format!("DataWriteGuid {guid}"));
         }

@@ -91,7 +91,7 @@ impl Area {
                 "first of all, copy the images to sound storage with ddrescue and check the copies; look at the host's event log for its disks",
             ),
             (Area::Image, State::Damaged) => Some(
-                "look for other copies of the damaged images (backup, replica, shadow copy); from this one take the files that are not listed here, they are whole",
+                "look for other copies of the damaged images (backup, replica, shadow copy); from this one take the files that are whole, with `extract`",
             ),
             (Area::Image, State::Noted) => {
                 Some("nothing is lost; do not start the machine from these images before they are copied")

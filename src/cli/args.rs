@@ -47,7 +47,7 @@ parent's identity, not its name. Nothing is ever written to an image.";
 const AFTER_HELP: &str = "Examples:
   vhdx-mount VM_1A2B.avhdx /mnt/x         the disk as of this checkpoint, and its files
   vhdx-mount info VM_1A2B.avhdx           the chain, its state, its volumes
-  vhdx-mount check VM_1A2B.avhdx          reads all of it: lost bytes, the files they touch, what to do
+  vhdx-mount check VM_1A2B.avhdx          reads all of it: what is lost, and what to do
   vhdx-mount ls VM_1A2B.avhdx volume-2/Users
   vhdx-mount extract VM_1A2B.avhdx --to /rescue volume-2/Users
   vhdx-mount export VM_1A2B.avhdx --to disk.raw
@@ -60,7 +60,12 @@ At the mount point:
   volume-N/      its files, where the file system is NTFS
   report.json    what info --json prints
 
-Exit codes: 0 all well, 1 an error, 2 wrong usage, 3 done, but something that was read is lost or doubtful; 130, 143 stopped by Ctrl-C, SIGTERM.";
+Exit codes:
+  0    all well
+  1    an error
+  2    wrong usage
+  3    done, but something that was read is lost or doubtful
+  130  stopped by Ctrl-C; 143 by SIGTERM";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -76,6 +81,9 @@ pub(crate) enum Command {
     Ls(LsArgs),
     /// Show every image below some folders, which belong together, and which to open.
     Scan(ScanArgs),
+    /// Mount the merged disk, as without any command.
+    #[command(after_help = AFTER_HELP)]
+    Mount(Box<MountArgs>),
     /// Take a mount down.
     #[command(visible_alias = "umount")]
     Unmount(UnmountArgs),
@@ -327,6 +335,14 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn mounting_needs_no_word_but_takes_one() {
+        let cli = Cli::try_parse_from(["vhdx-mount", "mount", "a.avhdx", "/mnt/x", "--volume", "2"]).unwrap();
+        let Some(Command::Mount(args)) = &cli.command else { panic!("{:?}", cli.command) };
+        assert_eq!((args.target.clone(), args.volume), (Some(PathBuf::from("/mnt/x")), Some(2)));
+        assert!(Cli::try_parse_from(["vhdx-mount", "mount", "a.avhdx"]).is_err());
     }
 
     #[test]

@@ -15,10 +15,14 @@ const READY: u8 = b'+';
 /// Starts the process that serves the mount, and waits until it stands or has failed.
 pub(crate) fn start() -> Result<Outcome, Failure> {
     let cannot = |error: std::io::Error| Failure::new(format!("the background process cannot be started: {error}"));
+    let mut args = std::env::args_os().skip(1).peekable();
+    // The command, where it was typed, is always the first.
+    let word = args.next_if(|word| word == "mount");
     let mut child = Command::new(std::env::current_exe().map_err(cannot)?)
+        .args(word)
         // Before the others: behind a `--` it would be taken for a path.
         .arg("--detached")
-        .args(std::env::args_os().skip(1))
+        .args(args)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()

@@ -86,7 +86,9 @@ fn ranges(out: &mut impl Write, head: &str, ranges: &Ranges, few: usize) -> io::
 fn files(out: &mut impl Write, checked: &Checked, few: usize) -> io::Result<()> {
     let files = checked.files.list();
     writeln!(out)?;
-    if files.is_empty() {
+    if checked.files.looked_at() == 0 {
+        writeln!(out, "{BOLD}files{BOLD:#}  none was found to look at")?;
+    } else if files.is_empty() {
         writeln!(out, "{BOLD}files{BOLD:#}  none of {} is touched", checked.files.looked_at())?;
     } else {
         writeln!(out, "{BOLD}files{BOLD:#}  {} of {} are touched", checked.files.count(), checked.files.looked_at())?;
@@ -143,7 +145,11 @@ fn area(out: &mut impl Write, triage: &Triage) -> io::Result<()> {
             counts.push(format!("{} {what}", size(bytes)));
         }
     }
-    writeln!(out, "  {name:<18}  {style}{word:<8}{style:#} {}", counts.join(", "))?;
+    if counts.is_empty() {
+        writeln!(out, "  {name:<18}  {style}{word}{style:#}")?;
+    } else {
+        writeln!(out, "  {name:<18}  {style}{word:<8}{style:#} {}", counts.join(", "))?;
+    }
     if let Some(next) = triage.next {
         writeln!(out, "  {:<18}  {DIM}next:{DIM:#} {next}", "")?;
     }
@@ -163,7 +169,11 @@ fn verdict(out: &mut impl Write, checked: &Checked) -> io::Result<()> {
     let what = match (checked.complete, checked.is_well()) {
         (true, true) => format!("{GREEN}All is well{GREEN:#}: every byte of the disk was read."),
         (true, false) => {
-            format!("{RED}Not all is well.{RED:#} Every byte of the disk was read; what is not listed is whole.")
+            let files = match checked.files.looked_at() {
+                0 => "which files the damage costs is not known",
+                _ => "a file that is not listed, nor in a folder that is, is whole",
+            };
+            format!("{RED}Not all is well.{RED:#} Every byte of the disk was read; {files}.")
         }
         (false, true) => {
             format!("{YELLOW}Nothing is wrong as far as was looked{YELLOW:#}: bytes {start} to {end} of the disk.")

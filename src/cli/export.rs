@@ -1,5 +1,6 @@
 //! `vhdx-mount export`: the merged disk as a new raw file.
 
+use std::io::IsTerminal;
 use std::ops::Range;
 use std::path::Path;
 
@@ -19,6 +20,10 @@ use super::{chain, say};
 
 /// Exports the disk, or one volume.
 pub(crate) fn run(args: &ExportArgs, verbosity: &Verbosity) -> Result<Outcome, Failure> {
+    let to_stdout = args.to == Path::new("-");
+    if to_stdout {
+        refuse_stream(args)?;
+    }
     let inventory = chain::take_inventory(&args.chain, &args.how, &FsOptions::default())?;
     say::findings(inventory.all_findings(), verbosity);
     let range = range(args, &inventory)?;
@@ -26,7 +31,6 @@ pub(crate) fn run(args: &ExportArgs, verbosity: &Verbosity) -> Result<Outcome, F
     let part = Part { disk: inventory.chain.disk(), identity: identity(&inventory, &range), range };
     let progress = Progress::default();
     let asked = Asked::watch(&progress.stop());
-    let to_stdout = args.to == Path::new("-");
     let exported = face::with(&progress, Some(total), verbosity, || {
         if to_stdout {
             stream(&part, &mut std::io::stdout().lock(), !args.no_hash, &progress)
@@ -39,6 +43,18 @@ pub(crate) fn run(args: &ExportArgs, verbosity: &Verbosity) -> Result<Outcome, F
         return Ok(Outcome::Stopped(code));
     }
     Ok(if exported.lost == 0 && exported.doubtful == 0 { Outcome::Well } else { Outcome::NotWhole })
+}
+
+/// A terminal is no place for a disk, and a stream cannot be gone on with.
+fn refuse_stream(args: &ExportArgs) -> Result<(), Failure> {
+    if args.resume {
+        return Err(Failure::usage("a stream cannot be gone on with: --resume needs a file"));
+    }
+    if std::io::stdout().is_terminal() {
+        return Err(Failure::usage("the standard output is a terminal: the bytes of a disk are not written there")
+            .advise("send them on, such as with `| sha256sum`, or name a file: --to disk.raw"));
+    }
+    Ok(())
 }
 
 /// The bytes of the disk that are wanted.
@@ -76,7 +92,11 @@ fn tell(args: &ExportArgs, exported: &Exported, total: u64, verbosity: &Verbosit
         Exported { lost: 0, .. } => ("doubtful", YELLOW),
         _ => ("not whole", RED),
     };
-    let mut line = format!("{style}{word}{style:#}: {}", size(total));
+    let mut line = format!("{style}{word}{style:#}: ");
+    if exported.stopped {
+        line.push_str(&format!("{} of ", size(exported.done)));
+    }
+    line.push_str(&size(total));
     if exported.lost > 0 {
         line.push_str(&format!(", of which {} bytes are lost: zeros stand for them", exported.lost));
     }

@@ -1,11 +1,12 @@
 //! `vhdx-mount ls`: files without mounting.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::io::{self, BufWriter, Write};
 use std::ops::ControlFlow;
 
 use mount_api::{Attr, DirEntry, ErrorKind, From, Kind, NodeId, Reparse, Tree, Trust};
-use vhdx_mount::namespace::Shown;
+use vhdx_mount::namespace::{Inventory, Shown};
 
 use super::args::LsArgs;
 use super::entry_object::{self, Known};
@@ -29,7 +30,11 @@ pub(crate) fn run(args: &LsArgs) -> Result<Outcome, Failure> {
         Some(number) => mount::volume_tree(&inventory, number)?,
         None => mount::namespace(&inventory, &args.chain, Shown::Everything),
     };
-    let (node, path) = paths::find(&*tree, args.path.as_deref().unwrap_or_default())?;
+    let typed = args.path.as_deref().unwrap_or_default();
+    let (node, path) = match paths::find(&*tree, typed) {
+        Err(failure) if args.volume.is_none() => return Err(why_no_volume(&inventory, typed).unwrap_or(failure)),
+        found => found?,
+    };
     let kind = tree.attr(node)?.kind;
     let out = BufWriter::new(io::stdout().lock());
     let mut listing = Listing { args, tree: &*tree, out, entries: 0, whole: true, listed: BTreeSet::new() };
@@ -40,6 +45,13 @@ pub(crate) fn run(args: &LsArgs) -> Result<Outcome, Failure> {
         Ok(()) if listing.whole => Ok(Outcome::Well),
         Ok(()) => Ok(Outcome::NotWhole),
     }
+}
+
+/// Why a path that begins with a volume leads nowhere, where that is the volume's fault.
+fn why_no_volume(inventory: &Inventory, typed: &OsStr) -> Option<Failure> {
+    let typed = typed.to_str()?.trim_start_matches('/');
+    let number = typed.split('/').next()?.strip_prefix("volume-")?.parse().ok()?;
+    mount::volume_tree(inventory, number).err()
 }
 
 struct Listing<'a, W: Write> {

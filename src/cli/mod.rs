@@ -18,6 +18,7 @@ mod mount;
 mod outcome;
 mod paths;
 mod progress_line;
+mod quoted;
 mod say;
 mod scan;
 mod stop;
@@ -50,7 +51,8 @@ pub(crate) fn run() -> ExitCode {
 }
 
 fn dispatch(cli: &Cli) -> Result<Outcome, Failure> {
-    logging::start(&cli.verbosity, mount::log_file(&cli.mount))?;
+    let mounts = if let Some(Command::Mount(args)) = &cli.command { args } else { &cli.mount };
+    logging::start(&cli.verbosity, mount::log_file(mounts))?;
     match &cli.command {
         Some(Command::Info(args)) => info::run(args, &cli.verbosity),
         Some(Command::Check(args)) => check::run(args, &cli.verbosity),
@@ -59,6 +61,6 @@ fn dispatch(cli: &Cli) -> Result<Outcome, Failure> {
         Some(Command::Ls(args)) => ls::run(args),
         Some(Command::Scan(args)) => scan::run(args, &cli.verbosity),
         Some(Command::Unmount(args)) => mount::unmount(args),
-        None => mount::run(&cli.mount, &cli.verbosity),
+        Some(Command::Mount(_)) | None => mount::run(mounts, &cli.verbosity),
     }
 }

@@ -75,7 +75,7 @@ pub(crate) fn volume_tree(inventory: &Inventory, number: u32) -> Result<Arc<dyn 
     volume.tree.clone().ok_or_else(|| {
         let name = volume.file_system.unwrap_or("unknown");
         Failure::new(format!("the files of volume {number} cannot be read (file system: {name})"))
-            .advise("mount without --volume: volume-N.raw and disk.raw hold its bytes")
+            .advise("volume-N.raw and disk.raw at the mount point hold its bytes, as does `export`")
     })
 }
 

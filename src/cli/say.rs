@@ -7,6 +7,8 @@ use vhdx_mount::report::{Finding, Severity};
 use super::args::Verbosity;
 use super::escape::escape;
 use super::outcome::Failure;
+#[cfg(target_os = "linux")]
+use super::quoted::quoted;
 
 pub(crate) const BOLD: Style = Style::new().bold();
 pub(crate) const DIM: Style = Style::new().dimmed();
@@ -31,9 +33,9 @@ pub(crate) fn mounted(target: &std::path::Path, foreground: bool) {
     use std::io::IsTerminal;
 
     if std::io::stderr().is_terminal() {
-        let target = target.display();
-        let end = if foreground { "Ctrl-C unmounts it".to_owned() } else { format!("vhdx-mount unmount {target}") };
-        eprintln!("mounted at {target}; {end}");
+        let quoted = quoted(target);
+        let end = if foreground { "Ctrl-C unmounts it".to_owned() } else { format!("vhdx-mount unmount {quoted}") };
+        eprintln!("mounted at {}; {end}", escape(&target.display().to_string()));
     }
 }
 

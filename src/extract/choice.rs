@@ -1,6 +1,8 @@
 //! Which files are wanted.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use mount_api::{Attr, Kind, Time};
@@ -12,7 +14,18 @@ use crate::error::{Error, ErrorKind, Result};
 /// A pattern with a slash in it is one of whole paths, from the root on; one without is one of names, wherever they stand.
 /// A folder that fits brings all that is in it.
 #[derive(Debug, Clone, Default)]
-pub struct Patterns(Option<GlobSet>);
+pub struct Patterns(Option<Set>);
+
+#[derive(Debug, Clone)]
+struct Set {
+    globs: GlobSet,
+    /// The patterns as they were given, each with whether any path fitted. Each has two globs in the set, in this order.
+    given: Arc<[(String, AtomicBool)]>,
+}
+
+/// Paths, each with whether it was met.
+#[derive(Debug, Clone, Default)]
+pub struct Listed(Arc<HashMap<String, AtomicBool>>);
 
 impl Patterns {
     /// The patterns of a list; `None` stands for all paths.
@@ -21,9 +34,9 @@ impl Patterns {
     /// When one of them is none.
     pub fn new<'a>(patterns: impl IntoIterator<Item = &'a str>) -> Result<Self> {
         let mut set = GlobSetBuilder::new();
-        let mut any = false;
+        let mut given = Vec::new();
         for pattern in patterns {
-            any = true;
+            given.push((pattern.to_owned(), AtomicBool::new(false)));
             // The set compares ASCII letters without case only, so it gets lower case, as do the paths.
             let whole = pattern.trim_start_matches('/').trim_end_matches('/').to_lowercase();
             let rooted = pattern.contains('/');
@@ -33,12 +46,45 @@ impl Patterns {
                 set.add(built.map_err(|error| wrong(pattern, &error))?);
             }
         }
-        let set = set.build().map_err(|error| wrong("", &error))?;
-        Ok(Patterns(any.then_some(set)))
+        let globs = set.build().map_err(|error| wrong("", &error))?;
+        Ok(Patterns((!given.is_empty()).then(|| Set { globs, given: given.into() })))
     }
 
     fn fits(&self, path: &str) -> Option<bool> {
-        self.0.as_ref().map(|set| set.is_match(path.to_lowercase()))
+        let set = self.0.as_ref()?;
+        let path = path.to_lowercase();
+        if set.given.iter().all(|(_, met)| met.load(Ordering::Relaxed)) {
+            return Some(set.globs.is_match(path));
+        }
+        let fitting = set.globs.matches(path);
+        for (_, met) in fitting.iter().filter_map(|glob| set.given.get(glob / 2)) {
+            met.store(true, Ordering::Relaxed);
+        }
+        Some(!fitting.is_empty())
+    }
+
+    fn unmet(&self) -> impl Iterator<Item = &str> {
+        let given = self.0.iter().flat_map(|set| set.given.iter());
+        given.filter(|(_, met)| !met.load(Ordering::Relaxed)).map(|(pattern, _)| pattern.as_str())
+    }
+}
+
+impl FromIterator<String> for Listed {
+    fn from_iter<T: IntoIterator<Item = String>>(paths: T) -> Self {
+        Listed(Arc::new(paths.into_iter().map(|path| (path, AtomicBool::new(false))).collect()))
+    }
+}
+
+impl Listed {
+    /// Whether a path, or a folder above it, is in the list.
+    fn holds(&self, path: &str) -> bool {
+        let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
+        let met = ends.filter_map(|end| path.get(..end)).find_map(|folder| self.0.get(folder));
+        met.inspect(|met| met.store(true, Ordering::Relaxed)).is_some()
+    }
+
+    fn unmet(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(|(_, met)| !met.load(Ordering::Relaxed)).map(|(path, _)| path.as_str())
     }
 }
 
@@ -56,7 +102,7 @@ pub struct Choice {
     /// What is not wanted, of that.
     pub unwanted: Patterns,
     /// Only these paths, exactly, and what is in them.
-    pub listed: Option<HashSet<String>>,
+    pub listed: Option<Listed>,
     /// What goes first.
     pub first: Patterns,
     /// Only files that were last changed then or later.
@@ -71,8 +117,24 @@ impl Choice {
     /// Whether a path is wanted, as far as the path tells.
     #[must_use]
     pub fn wants_path(&self, path: &str) -> bool {
-        let listed = self.listed.as_ref().is_none_or(|listed| is_in(path, listed));
+        let listed = self.listed.as_ref().is_none_or(|listed| listed.holds(path));
         listed && self.wanted.fits(path).unwrap_or(true) && !self.unwanted.fits(path).unwrap_or(false)
+    }
+
+    /// What was wanted, pattern or listed path, and has fitted no path that was asked about so far; sorted.
+    #[must_use]
+    pub fn unmet(&self) -> Vec<&str> {
+        let mut unmet: Vec<&str> = self.wanted.unmet().chain(self.listed.iter().flat_map(Listed::unmet)).collect();
+        unmet.sort_unstable();
+        unmet
+    }
+
+    /// Whether anything was asked for by pattern or path, and nothing of it has fitted so far.
+    #[must_use]
+    pub fn met_nothing(&self) -> bool {
+        let asked = self.wanted.0.iter().map(|set| set.given.len()).chain(self.listed.iter().map(|list| list.0.len()));
+        let asked: usize = asked.fold(0, usize::saturating_add);
+        asked > 0 && self.unmet().len() == asked
     }
 
     /// Whether a wanted path goes first.
@@ -98,12 +160,6 @@ impl Choice {
     }
 }
 
-/// Whether a path, or a folder above it, is in the list.
-fn is_in(path: &str, list: &HashSet<String>) -> bool {
-    let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
-    ends.filter_map(|end| path.get(..end)).any(|folder| list.contains(folder))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,6 +167,20 @@ mod tests {
     fn wants(wanted: &[&str], unwanted: &[&str], path: &str) -> bool {
         let patterns = |list: &[&str]| Patterns::new(list.iter().copied()).unwrap();
         Choice { wanted: patterns(wanted), unwanted: patterns(unwanted), ..Choice::default() }.wants_path(path)
+    }
+
+    #[test]
+    fn what_fits_nothing_is_known() {
+        let wanted = Patterns::new(["*.txt", "volume-1/Usres"]).unwrap();
+        let choice = Choice { wanted, ..Choice::default() };
+        assert!(choice.met_nothing() && !Choice::default().met_nothing());
+        assert!(!choice.wants_path("volume-1/Users") && choice.wants_path("volume-1/Users/a.TXT"));
+        assert_eq!(choice.unmet(), ["volume-1/Usres"]);
+        assert!(!choice.met_nothing());
+        let listed = Some(Listed::from_iter(["volume-1/a".to_owned(), "volume-1/b".to_owned()]));
+        let choice = Choice { listed, ..Choice::default() };
+        assert!(choice.wants_path("volume-1/b/c") && !choice.wants_path("volume-1/c"));
+        assert_eq!(choice.unmet(), ["volume-1/a"]);
     }
 
     #[test]
@@ -125,7 +195,7 @@ mod tests {
         assert!(!wants(&["*.txt"], &["windows"], "volume-1/Windows/a.txt"));
         assert!(!wants(&[], &["pagefile.sys"], "volume-1/pagefile.sys"));
         assert!(Patterns::new(["[a"]).is_err());
-        let listed = Some(HashSet::from(["volume-1/a".to_owned()]));
+        let listed = Some(Listed::from_iter(["volume-1/a".to_owned()]));
         let listed = Choice { listed, ..Choice::default() };
         assert!(listed.wants_path("volume-1/a/b") && !listed.wants_path("volume-1/ab"));
         assert!(wants(&["ÄRZTE"], &[], "volume-1/ärzte"));

@@ -46,6 +46,8 @@ pub struct Exported {
     pub lost: u64,
     /// Bytes that are doubtful and were written.
     pub doubtful: u64,
+    /// Bytes that are done.
+    pub done: u64,
     /// Whether it was stopped before its end.
     pub stopped: bool,
     /// The map; `None` for a stream.
@@ -58,9 +60,14 @@ pub struct Exported {
 /// When the file exists and is not to be gone on with, or is of another export; when the destination takes nothing more.
 pub fn export(part: &Part<'_>, file: &Path, resume: bool, hash: bool, progress: &Progress) -> Result<Exported> {
     let map = map_of(file);
+    let refused = |path: &Path, error: io::Error| {
+        Error::io("the file cannot be created", error)
+            .in_file(path)
+            .advise("name a file in a folder that exists and that this user may write to")
+    };
     let failed = |error: io::Error| {
         let advice = "free space, or mend the destination, and run the same command again with --resume";
-        Error::new(ErrorKind::Io, describe(&error)).in_file(file).advise(advice).caused_by(error)
+        Error::io(describe(&error), error).in_file(file).advise(advice)
     };
     let save = |state: &State| RawFile::put(&map, state.text(part).as_bytes());
     let (mut out, mut state) = match resume.then(|| RawFile::read_small(&map)).transpose() {
@@ -79,8 +86,8 @@ pub fn export(part: &Part<'_>, file: &Path, resume: bool, hash: bool, progress: 
                 }
             }
             // The map first: from then on it is known whose file it is, whatever happens.
-            save(&State::default()).map_err(failed)?;
-            (RawFile::create(file).map_err(failed)?, State::default())
+            save(&State::default()).map_err(|error| refused(&map, error))?;
+            (RawFile::create(file).map_err(|error| refused(file, error))?, State::default())
         }
     };
     let mut hashing = Hashing::new(if hash { &[HashKind::Sha256] } else { &[] });
@@ -127,6 +134,7 @@ fn finish(hashing: Hashing, state: &State, length: u64, map: Option<PathBuf>) ->
         sha256: hash.filter(|_| !stopped),
         lost: state.damage.lost_bytes,
         doubtful: state.damage.doubtful_bytes,
+        done: state.done,
         stopped,
         map,
     }

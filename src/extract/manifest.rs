@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use super::NotWell;
 use super::row::{Row, Verdict, rows};
 use super::sink::{self, Sink};
 use crate::error::{Error, Result};
@@ -32,7 +33,7 @@ struct State {
     out: Box<dyn Write + Send>,
     /// Why nothing more can be written.
     broken: Option<io::Error>,
-    not_well: Vec<(String, Verdict)>,
+    not_well: Vec<NotWell>,
 }
 
 impl<'a> Manifest<'a> {
@@ -87,7 +88,7 @@ impl<'a> Manifest<'a> {
         }
         if !row.verdict.is_well() && state.not_well.len() < MAX_NAMED {
             let path = row.fields.get("path").and_then(|path| path.as_str()).unwrap_or_default();
-            state.not_well.push((path.to_owned(), row.verdict));
+            state.not_well.push(NotWell { path: path.to_owned(), verdict: row.verdict, why: why(row) });
         }
     }
 
@@ -97,12 +98,28 @@ impl<'a> Manifest<'a> {
     }
 
     /// The first few files that are not well.
-    pub(super) fn close(self) -> Result<Vec<(String, Verdict)>> {
+    pub(super) fn close(self) -> Result<Vec<NotWell>> {
         let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         match state.broken {
             Some(error) => Err(sink::gone(self.sink.path(), error)),
             None => Ok(state.not_well),
         }
+    }
+}
+
+/// Why a row is not well, as far as it tells.
+fn why(row: &Row) -> String {
+    if let Some(error) = row.fields.get("error").and_then(|error| error.as_str()) {
+        return error.to_owned();
+    }
+    let counts = [("lost_bytes", "lost"), ("doubtful_bytes", "doubtful")].into_iter().filter_map(|(key, word)| {
+        let count = row.fields.get(key)?.as_u64()?;
+        Some(format!("{count} bytes {word}"))
+    });
+    let counts: Vec<_> = counts.collect();
+    match row.fields.get("size").and_then(|size| size.as_u64()) {
+        Some(size) if !counts.is_empty() => format!("{} of {size}", counts.join(", ")),
+        _ => counts.join(", "),
     }
 }
 

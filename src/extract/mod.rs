@@ -23,7 +23,7 @@ use mount_api::{Name, Tree};
 
 use crate::error::Result;
 
-pub use choice::{Choice, Patterns};
+pub use choice::{Choice, Listed, Patterns};
 pub use hashes::{HashKind, hash_image};
 pub use manifest::MANIFEST;
 pub use progress::Progress;
@@ -67,11 +67,22 @@ pub struct Options {
     pub spell: fn(&Name) -> OsString,
 }
 
+/// A file that is not whole.
+#[derive(Debug)]
+pub struct NotWell {
+    /// Its path, as in the manifest.
+    pub path: String,
+    /// What became of it.
+    pub verdict: Verdict,
+    /// Why, in words for people.
+    pub why: String,
+}
+
 /// What an extraction came to. The counts are with its [`Progress`].
 #[derive(Debug, Default)]
 pub struct Extracted {
-    /// The first few files that are not whole, with their verdicts.
-    pub not_well: Vec<(String, Verdict)>,
+    /// The first few files that are not whole.
+    pub not_well: Vec<NotWell>,
     /// Whether it was stopped before its end.
     pub stopped: bool,
 }

@@ -19,7 +19,7 @@ pub(crate) struct ExtractArgs {
     /// of names anywhere; `!PATTERN` is not wanted. A folder brings all that is in it. Case does not matter.
     #[arg(value_name = "GLOB")]
     pub(crate) patterns: Vec<String>,
-    /// The folder to write to: a new one, an empty one, or one to go on with by --resume.
+    /// The folder to write to, best a new one: what stands in it stays as it is, unless --overwrite is given.
     #[arg(long, value_name = "DIR")]
     pub(crate) to: PathBuf,
     #[command(flatten)]
@@ -94,8 +94,13 @@ const AFTER_HELP: &str = "Examples:
   vhdx-mount extract VM_1A2B.avhdx --to /rescue 'volume-2/Users' '*.mdf' '!*.tmp' --first '*.mdf'
   vhdx-mount extract VM_1A2B.avhdx --to /rescue --resume
 
-Verdicts in the manifest: whole; partial (written as NAME.partial, zeros for lost bytes, ranges named); doubtful (written as
-NAME.doubtful); failed; refused (encrypted, deduplicated; --raw-encrypted writes encrypted files as NAME.encrypted); skipped (links and streams that were not asked for).";
+Verdicts in the manifest:
+  whole
+  partial    written as NAME.partial, zeros for lost bytes, ranges named
+  doubtful   written as NAME.doubtful
+  failed     not written
+  refused    encrypted, deduplicated; --raw-encrypted writes encrypted files as NAME.encrypted
+  skipped    links and streams that were not asked for";
 
 /// What becomes of files with lost bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use vhdx_mount::extract::{Extracted, MANIFEST, Progress, Sink, Verdict};
+use vhdx_mount::extract::{Choice, Extracted, MANIFEST, NotWell, Progress, Sink, Verdict};
 
 use super::super::args::Verbosity;
 use super::super::escape::escape;
@@ -87,11 +87,37 @@ fn line(progress: &Progress, elapsed: Duration) -> String {
 pub(super) fn counted(progress: &Progress) -> Result<Outcome, Failure> {
     let mut out = anstream::stdout().lock();
     let (files, lost) = (progress.count(Verdict::Whole), progress.count(Verdict::Failed));
-    let mut told = writeln!(out, "{files} files and folders, {} bytes ({})", progress.bytes(), size(progress.bytes()));
+    let mut told =
+        writeln!(out, "files and folders: {files}, bytes: {} ({})", progress.bytes(), size(progress.bytes()));
     if lost > 0 {
         told = told.and_then(|()| writeln!(out, "{lost} more, whose metadata is lost"));
     }
     Outcome::of_output(told.and_then(|()| out.flush()), lost == 0)
+}
+
+/// How many patterns and paths that fitted nothing are named.
+const NAMED: usize = 10;
+
+/// What was asked for and is not there: a slip of the pen must not pass for success.
+///
+/// # Errors
+/// When nothing of it is there.
+pub(super) fn missed(choice: &Choice, progress: &Progress) -> Result<(), Failure> {
+    if progress.is_stopped() {
+        return Ok(());
+    }
+    let advice = "see what is there: vhdx-mount ls --recursive CHAIN; a pattern with a slash is of the whole path";
+    if choice.met_nothing() {
+        return Err(Failure::new("nothing that was asked for is there").advise(advice));
+    }
+    let unmet = choice.unmet();
+    for what in unmet.iter().take(NAMED) {
+        anstream::eprintln!("{YELLOW}warning{YELLOW:#}: nothing fits {}", escape(what));
+    }
+    if unmet.len() > NAMED {
+        anstream::eprintln!("{YELLOW}warning{YELLOW:#}: and {} more", unmet.len() - NAMED);
+    }
+    Ok(())
 }
 
 /// What it came to, in one look.
@@ -103,6 +129,7 @@ pub(super) fn summary(sink: &Sink, progress: &Progress, extracted: &Extracted, v
     }
     let (word, style) = match (extracted.stopped, bad) {
         (true, _) => ("stopped; the same command with --resume goes on", YELLOW),
+        (false, 0) if Verdict::ALL.into_iter().all(|verdict| count(verdict) == 0) => ("nothing was wanted", YELLOW),
         (false, 0) => ("all is well", GREEN),
         (false, _) => ("not all is whole", RED),
     };
@@ -111,8 +138,9 @@ pub(super) fn summary(sink: &Sink, progress: &Progress, extracted: &Extracted, v
         line.push_str(&format!(", {} {}", count(verdict), verdict.as_str()));
     }
     anstream::eprintln!("{line}; {} read", size(progress.bytes()));
-    for (path, verdict) in &extracted.not_well {
-        anstream::eprintln!("  {BOLD}{:<8}{BOLD:#} {}", verdict.as_str(), escape(path));
+    for NotWell { path, verdict, why } in &extracted.not_well {
+        let why = if why.is_empty() { String::new() } else { format!(": {}", escape(why)) };
+        anstream::eprintln!("  {BOLD}{:<8}{BOLD:#} {}{why}", verdict.as_str(), escape(path));
     }
     let told = u64::try_from(extracted.not_well.len()).unwrap_or(u64::MAX);
     if bad > told {

@@ -36,19 +36,25 @@ pub(crate) fn run(args: &ExtractArgs, verbosity: &Verbosity) -> Result<Outcome, 
     let asked = Asked::watch(&progress.stop());
     if args.dry_run {
         face::with(&progress, None, verbosity, || extract::count(&sources, &options, &progress));
+        face::missed(&options.choice, &progress)?;
         return face::counted(&progress);
     }
+    refuse_lists_in_the_way(args)?;
     let sink = Sink::open(&args.to)?;
     let mut record = RunRecord::begin(&sink, &inventory, args)?;
     let extracted = face::with(&progress, None, verbosity, || extract::extract(&sources, &sink, &options, &progress))?;
     let images_stand = record.end(&sink, &inventory, &progress, &extracted)?;
-    lists(args, &sink)?;
     face::summary(&sink, &progress, &extracted, verbosity);
+    // Of a run that was stopped there are none: they would stand in the way of the one that goes on.
+    if !extracted.stopped {
+        lists(args, &sink)?;
+    }
     sink.close();
     if let Some(changed) = images_stand {
         return Err(Failure::new(format!("{}: its hash is another than before", changed.display()))
             .advise("something else writes to this image: what was extracted is of no one state"));
     }
+    face::missed(&options.choice, &progress)?;
     Ok(asked.exit_code().filter(|_| extracted.stopped).map_or_else(|| outcome(&progress), Outcome::Stopped))
 }
 
@@ -61,6 +67,7 @@ fn choice(args: &ExtractArgs) -> Result<Choice, Failure> {
     let (unwanted, wanted): (Vec<&str>, Vec<&str>) =
         args.patterns.iter().map(String::as_str).partition(|pattern| pattern.starts_with('!'));
     let listed = args.choice.from_file.as_deref().map(path_list::read).transpose()?;
+    let listed = listed.map(|paths| paths.into_iter().collect());
     Ok(Choice {
         wanted: Patterns::new(wanted)?,
         unwanted: Patterns::new(unwanted.into_iter().map(|pattern| pattern.trim_start_matches('!')))?,
@@ -115,6 +122,17 @@ fn options(args: &ExtractArgs, choice: Choice) -> Options {
 
 fn spell(name: &Name) -> OsString {
     paths::spell_on_host(name)
+}
+
+/// Before anything is read: the lists are written last, and a long run should not end at one that cannot be.
+fn refuse_lists_in_the_way(args: &ExtractArgs) -> Result<(), Failure> {
+    for file in [&args.hashdeep, &args.bodyfile, &args.csv].into_iter().flatten() {
+        if file.symlink_metadata().is_ok() {
+            return Err(Failure::usage(format!("{}: the file exists already", escape(&file.display().to_string())))
+                .advise("give the path of a file that does not exist yet"));
+        }
+    }
+    Ok(())
 }
 
 /// Writes the lists of other tools.

@@ -63,14 +63,14 @@ impl Tally {
 
 /// Severity, what is said of one, what is said of many, and what it means.
 fn words(code: Code) -> (Severity, &'static str, &'static str, &'static str) {
-    let lost = "what they should hold is lost";
+    let lost = "the content is lost";
     match code {
         Code::BlockPastEnd => (Severity::Error, "reaches past its end", "blocks reach past its end", lost),
         Code::BlockMisaligned => (
             Severity::Error,
             "has reserved bits set",
             "entries have reserved bits set",
-            "what they should hold is lost, and that they hold nothing is doubtful",
+            "the content is lost, and that there is none is doubtful",
         ),
         Code::BlockOnStructure => {
             (Severity::Error, "points onto a structure of the file", "entries point onto structures of the file", lost)
