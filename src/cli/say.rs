@@ -7,7 +7,7 @@ use vhdx_mount::report::{Finding, Severity};
 use super::args::Verbosity;
 use super::escape::escape;
 use super::outcome::Failure;
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", windows))]
 use super::quoted::quoted;
 
 pub(crate) const BOLD: Style = Style::new().bold();
