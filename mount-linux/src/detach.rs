@@ -41,7 +41,7 @@ pub fn unmount(target: &Path, when: Detach) -> Result<(), MountError> {
         Refused::Busy => MountError::new(
             MountErrorKind::Busy,
             format!("{shown} is in use"),
-            format!("Close what uses it (see: fuser -vm '{shown}'), or use --lazy: what is open then stays readable until it is closed"),
+            format!("Close what uses it (see: fuser -vm '{shown}'), or unmount lazily, with --lazy: what is open stays readable until it is closed"),
         ),
         Refused::NotPermitted(said) => MountError::new(
             MountErrorKind::NotPermitted,
