@@ -89,8 +89,10 @@ pub(super) fn no_parent(
     if images.is_empty() {
         error.advise(advice(evidence))
     } else {
-        error
-            .advise(format!("make the images that cannot be read readable, if one of them is it; {}", advice(evidence)))
+        error.advise(format!(
+            "make the images that cannot be read readable, for one of them may be it. Else {}",
+            advice(evidence)
+        ))
     }
 }
 
