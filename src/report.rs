@@ -169,7 +169,7 @@ codes! {
     LogUnclaimed = "log-unclaimed",
     /// A log entry changes what no log may change.
     LogWritesForbiddenPlace = "log-writes-forbidden-place",
-    /// The log cannot be read as far as it claims.
+    /// A part of the log cannot be read, or is the damaged header of an entry.
     LogUnreadable = "log-unreadable",
     /// The file is shorter than the log says that it was flushed.
     FileTruncated = "file-truncated",

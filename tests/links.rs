@@ -132,6 +132,21 @@ fn an_unproven_parent_is_doubtful_with_all_below_and_the_child_is_not() {
 }
 
 #[test]
+fn a_second_file_of_the_parents_identity_is_told_unless_the_user_chose() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let forged = chain(folder.path());
+    let (one, other) = (folder.path().join("a.avhdx"), folder.path().join("b.avhdx"));
+    fs::rename(&forged.files[1], &one).expect("the middle link is renamed");
+    assert!(!has_finding(&open(&forged.youngest, &ChainOptions::default()).expect("a chain"), "identity-shared"));
+    fs::copy(&one, &other).expect("a copy");
+    let opened = open(&forged.youngest, &ChainOptions::default()).expect("a chain");
+    let told = opened.findings().iter().find(|finding| finding.code.as_str() == "identity-shared").expect("a finding");
+    assert!(told.text.contains("b.avhdx"), "{}", told.text);
+    let chosen = ChainOptions { parents: vec![other], ..ChainOptions::default() };
+    assert!(!has_finding(&open(&forged.youngest, &chosen).expect("a chain"), "identity-shared"));
+}
+
+#[test]
 fn children_and_siblings_are_no_parents() {
     let folder = tempfile::tempdir().expect("a folder");
     let forged = chain(folder.path());

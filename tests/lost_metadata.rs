@@ -139,6 +139,16 @@ fn a_lost_item_is_inferred_in_child_and_base() {
 }
 
 #[test]
+fn a_disk_may_end_within_a_last_block_that_is_in_use() {
+    let base = Image::fixed(12 * MIB - 1536, 2 * MIB as u32, &Fill::live(0));
+    let mut child = Image::child_of(&base, "base.vhdx");
+    child.blocks.insert(5, Block::fully_present(Fill::live(1)));
+    Case::new(vec![base, child])
+        .damage(1, &Damage::MetadataItem(metadata::VIRTUAL_DISK_SIZE, ItemDamage::Zeroed))
+        .expect_doubtful_from(10 * MIB, &ChainOptions::default());
+}
+
+#[test]
 fn without_a_table_the_items_themselves_are_found() {
     for images in [vec![base()], base_and_child()] {
         let last = images.len() - 1;

@@ -269,7 +269,8 @@ impl<'a> Opening<'a> {
             return Ok(Some(found));
         }
         let listed = self.locator.listed(child);
-        if let Some(found) = self.first_proven(listed, record, &mut rejected)? {
+        if let Some(found) = self.first_proven(listed.clone(), record, &mut rejected)? {
+            self.tell_shared(&listed, &found, record);
             return Ok(Some(found));
         }
         if let Some(damaged) = rejected.damaged {
@@ -296,6 +297,28 @@ impl<'a> Opening<'a> {
                 (self.candidates, self.unreadable) = (evidence, rejected.unreadable);
                 Err(error)
             }
+        }
+    }
+
+    /// Names other files that bear the identity of a parent that was found by nothing else: they may be of other times.
+    fn tell_shared(&mut self, listed: &[Candidate], (taken, opened, _): &Parent, record: &ParentRecord) {
+        let mut others = Vec::new();
+        for one in listed.iter().filter(|one| one.path != taken.path) {
+            let guid = self.locator.data_write_guid(one).ok().flatten();
+            if others.len() < MAX_TOLD
+                && guid.and_then(|guid| judge(record, guid)).is_some()
+                && one.open(self.store).is_ok_and(|other| other.id != opened.id && !self.holds(&other.id))
+            {
+                others.push(one.path.display().to_string());
+            }
+        }
+        if !others.is_empty() {
+            let text =
+                format!("its identity is all that this image was found by, and {} bears it too", others.join(", "));
+            let finding = Finding::new(Code::IdentityShared, Severity::Warning, text)
+                .advise("compare them: they may be of other times; --parent FILE takes one of them");
+            let link = u32::try_from(self.links.len()).unwrap_or(u32::MAX);
+            self.add(finding, link, &taken.path);
         }
     }
 

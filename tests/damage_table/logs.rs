@@ -103,7 +103,6 @@ pub(crate) fn rows() -> Vec<Row> {
             .codes(&["log-replayed"]),
         );
     }
-    // What is no entry of this log any more leaves none.
     for (name, at, bytes) in [
         ("Signature", 0, &b"LOGE"[..]),
         ("EntryLength 0", 8, &[0; 4]),
@@ -113,10 +112,12 @@ pub(crate) fn rows() -> Vec<Row> {
         ("Tail no multiple of 4 KiB", 12, &[1]),
         ("SequenceNumber 0", 16, &[0; 8]),
         ("DescriptorCount beyond the entry", 24, &[0xFF; 4]),
-        ("LogGuid", 32, &[0xFF; 16]),
     ] {
-        rows.push(spoilt(name, at, bytes).codes(&["log-empty"]).shown_as_it_lies());
+        // Which places the entry was about to change is not asked of a header that contradicts itself.
+        rows.push(spoilt(name, at, bytes).torn());
     }
+    // An entry of another LogGuid is none of this log.
+    rows.push(spoilt("LogGuid", 32, &[0xFF; 16]).codes(&["log-empty"]).shown_as_it_lies());
     for (name, at, bytes) in [
         ("Checksum", 4, &[0xFF; 4][..]),
         ("DescriptorCount", 24, &[1, 0, 0, 0]),
@@ -129,6 +130,18 @@ pub(crate) fn rows() -> Vec<Row> {
     ] {
         rows.push(spoilt(name, at, bytes).torn());
     }
+    rows.push(
+        row("log: the header behind the newest whole entry is damaged", |forged| {
+            write(forged, |log| log.torn = Some((vec![Update::page(log_page(log), &[0; 4096])], Tear::Checksum)));
+            let (log, mut file) = (&forged.chain.places[YOUNGEST].log, forged.file(YOUNGEST));
+            let is_entry = |at: &u64| file.bytes_at(*at, 4) == b"loge";
+            let newest = (log.start..log.end).step_by(4096).filter(is_entry).last().expect("an entry");
+            file.write_at(newest, b"LOGE");
+        })
+        .codes(&["log-replayed", "log-unreadable"])
+        .exits(3, 0, 3, 0)
+        .doubtful(0..SIZE, "log-torn"),
+    );
     rows.push(
         row("log: LogVersion", |forged| {
             write(forged, |_| {});

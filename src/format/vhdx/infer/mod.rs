@@ -219,12 +219,15 @@ impl Inference<'_> {
         let bitmaps = self.survey.room.checked_div(ratio.saturating_add(1)).unwrap_or(0);
         let room = self.survey.room.saturating_sub(bitmaps).saturating_mul(block_size).min(MAX_VIRTUAL_DISK_SIZE);
         let blocks = last.map_or(0, |last| last.saturating_add(1).saturating_mul(block_size));
+        // A disk may end anywhere in its last block.
+        let needed = last.map_or(0, |last| last.saturating_mul(block_size).saturating_add(1));
+        let at_least = |size: u64| if size < needed { blocks } else { size };
         let (told, by) = if let Some(given) = self.options.assumed.virtual_size {
             (given, GIVEN)
         } else if let Some(kin) = self.options.kin.virtual_size {
-            (kin.max(blocks), "that of its relative in the chain, or what the BAT needs")
+            (at_least(kin), "that of its relative in the chain, or what the BAT needs")
         } else if let Some(size) = start.and_then(|start| start.size(geometry.logical_sector_size)) {
-            (size.max(blocks), "what its partition table covers, or what the BAT needs")
+            (at_least(size), "what its partition table covers, or what the BAT needs")
         } else {
             (blocks, "up to the last block that the BAT speaks of; it may be larger")
         };

@@ -8,6 +8,12 @@ pub(super) const SECTOR: u32 = 4096;
 const HEADER_LENGTH: u32 = 64;
 const DESCRIPTOR_LENGTH: u32 = 32;
 
+/// Whether a sector bears `log_guid` where the header of an entry does. Nothing else in a log does: of one that is no header
+/// all the same, damage made it so, never a power cut, for its fields share one sector of the storage.
+pub(super) fn bears(sector: &[u8], log_guid: Guid) -> bool {
+    Guid::read(sector, 32) == Some(log_guid)
+}
+
 /// The header of a log entry whose lengths fit each other and the log. The checksum is checked apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct EntryHeader {

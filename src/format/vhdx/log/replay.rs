@@ -102,10 +102,11 @@ pub(in crate::format::vhdx) fn replay(
                 .versus(format!("places from byte {LOG_MAY_WRITE_FROM} on"), "a place before it"),
         );
     }
-    if candidates.unreadable > 0 && may_be_followed(&log, &candidates, &sequence)? {
+    if candidates.may_lack_some() && may_be_followed(&log, &candidates, &sequence)? {
         // What a newer entry changes is not known, and it may be any table.
         patches.doubtful(0..u64::MAX);
-        let text = "a newer entry may stand in the part of the log that cannot be read, so all is doubtful";
+        let text =
+            "a newer entry may stand in a part of the log that cannot be read or makes no sense, so all is doubtful";
         findings.push(Finding::new(Code::LogUnreadable, Severity::Error, text).at(LOG_STRUCTURE, log.offset));
     }
     let text = format!(
@@ -124,6 +125,9 @@ fn may_be_followed(log: &Log<'_>, candidates: &Candidates, sequence: &[u32]) -> 
     let Some((offset, head)) = head else { return Ok(true) };
     let next = log.advance(offset, head.header.entry_length);
     let is_newer = |entry: &Candidate| entry.header.sequence_number > head.header.sequence_number;
+    if candidates.defaced.contains(&next) {
+        return Ok(true);
+    }
     let mut sector = [0; 4096];
     Ok(!log.read(&mut sector, next)? || candidates.by_offset.values().any(is_newer))
 }
@@ -236,7 +240,7 @@ fn no_sequence(
     findings: &mut Vec<Finding>,
 ) -> Result<LogState> {
     // Where a part of the log cannot be read, an entry may stand there.
-    if candidates.by_offset.is_empty() && candidates.unreadable == 0 {
+    if candidates.by_offset.is_empty() && !candidates.may_lack_some() {
         let text =
             "the file was open when the machine stopped, before its first log entry was written; it is read as it lies";
         findings.push(Finding::new(Code::LogEmpty, Severity::Information, text).at(LOG_STRUCTURE, log.offset));
@@ -249,8 +253,12 @@ fn no_sequence(
         None => "which places they were about to change cannot be told, so all is doubtful".to_owned(),
     };
     let text = format!(
-        "the log is dirty and none of its {} readable entries forms a complete sequence; the file is read as it lies, and {doubtful}",
-        candidates.by_offset.len()
+        "the log is dirty and none of its {} readable entries forms a complete sequence{}; the file is read as it lies, and {doubtful}",
+        candidates.by_offset.len(),
+        match candidates.defaced.len() {
+            0 => String::new(),
+            defaced => format!(" (headers of entries that are damaged: {defaced})"),
+        }
     );
     findings.push(
         Finding::new(Code::LogTorn, Severity::Error, text)
@@ -261,15 +269,15 @@ fn no_sequence(
 }
 
 /// Marks as doubtful what entries that form no complete sequence were about to change, and tells how many places that are.
-/// `None` where these cannot be told, so that all is doubtful: a part of the log cannot be read, a descriptor does not
-/// hold, or an entry tells of others before it that are not there any more.
+/// `None` where these cannot be told, so that all is doubtful: a part of the log cannot be read, a header or descriptor does
+/// not hold, or an entry tells of others before it that are not there any more.
 pub(super) fn doubt_pages(
     log: &Log<'_>,
     candidates: &Candidates,
     patches: &mut OverlayBuilder,
 ) -> Result<Option<usize>> {
     let mut pages = 0usize;
-    let mut all_told = candidates.unreadable == 0;
+    let mut all_told = !candidates.may_lack_some();
     // Descriptors of entries that overlap each other are read no more than twice over.
     let mut budget = u64::from(log.length).saturating_mul(2);
     for (offset, candidate) in &candidates.by_offset {

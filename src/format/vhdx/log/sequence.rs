@@ -4,7 +4,7 @@
 //! down, and each is followed from its tail; an entry's checksum is computed once.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use super::entry::{self, Descriptor, EntryHeader, SECTOR, data_sector_holds};
@@ -34,8 +34,17 @@ pub(super) struct Candidate {
 #[derive(Debug, Default)]
 pub(super) struct Candidates {
     pub(super) by_offset: BTreeMap<u32, Candidate>,
+    /// Offsets in the log of headers that bear the log's GUID and contradict themselves.
+    pub(super) defaced: BTreeSet<u32>,
     /// Bytes of the log that could not be read.
     pub(super) unreadable: u64,
+}
+
+impl Candidates {
+    /// Whether entries may stand in the log that are not among the candidates.
+    pub(super) fn may_lack_some(&self) -> bool {
+        self.unreadable > 0 || !self.defaced.is_empty()
+    }
 }
 
 /// How much the search may read over and over, as a multiple of the log's length: entries that overlap each other, which
@@ -92,6 +101,8 @@ impl Log<'_> {
             for sector in buf.as_chunks::<4096>().0 {
                 if let Some(header) = EntryHeader::parse(sector, self.guid, self.length) {
                     found.by_offset.insert(at, Candidate { header, whole: Cell::new(None) });
+                } else if entry::bears(sector, self.guid) {
+                    found.defaced.insert(at);
                 }
                 at = at.saturating_add(SECTOR);
             }

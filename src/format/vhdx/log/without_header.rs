@@ -100,7 +100,7 @@ fn changes_nothing(file: &dyn ReadAt, ring: &Range<u64>, guid: Guid, numbers: &[
     let log = Log { file, offset: ring.start, length: ring_length, guid };
     let candidates = log.candidates()?;
     // Each must be an entry, or else it is not known which of them count.
-    if candidates.by_offset.len() != numbers.len() || candidates.unreadable > 0 {
+    if candidates.by_offset.len() != numbers.len() || candidates.may_lack_some() {
         return Ok(false);
     }
     let sequence = log.active_sequence(&candidates)?;
