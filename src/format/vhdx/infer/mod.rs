@@ -227,7 +227,8 @@ impl Inference<'_> {
         } else if let Some(kin) = self.options.kin.virtual_size {
             (at_least(kin), "that of its relative in the chain, or what the BAT needs")
         } else if let Some(size) = start.and_then(|start| start.size(geometry.logical_sector_size)) {
-            (at_least(size), "what its partition table covers, or what the BAT needs")
+            // A master boot record may end before the disk does.
+            (size.max(blocks), "what its partition table covers, or what the BAT needs")
         } else {
             (blocks, "up to the last block that the BAT speaks of; it may be larger")
         };
