@@ -145,11 +145,11 @@ codes! {
     RegionTablesLost = "region-tables-lost",
     /// Both region tables hold and differ.
     RegionTablesDiffer = "region-tables-differ",
-    /// A region that this program does not know and that is not required.
+    /// A region that this program does not know. Where it is required, and accepted all the same, all is doubtful.
     RegionUnknown = "region-unknown",
     /// The metadata table does not hold, but its entries are those of a metadata table.
     MetadataTableBad = "metadata-table-bad",
-    /// A metadata item that this program does not know and that is not required.
+    /// A metadata item that this program does not know. Where it is required, and accepted all the same, all is doubtful.
     MetadataItemUnknown = "metadata-item-unknown",
     /// A metadata item is missing or breaks its rules, and its value could be had otherwise.
     MetadataItemBad = "metadata-item-bad",

@@ -36,6 +36,7 @@ fn open_with(image: &Path, args: &ChainArgs, doubt: Doubt) -> Result<Chain, Fail
         format: FormatOptions {
             log_replay: !args.no_log_replay,
             assumed: assumption::facts(&args.assume),
+            accept_unknown: args.accept_doubtful,
             ..FormatOptions::default()
         },
         doubt,

@@ -38,11 +38,13 @@ pub struct FormatOptions {
     /// What the image's name and its relatives in the chain suggest. Counts only where its own metadata is lost and the user
     /// says nothing.
     pub kin: Facts,
+    /// Whether an image is read that requires what this program does not know. All that it tells is doubtful then.
+    pub accept_unknown: bool,
 }
 
 impl Default for FormatOptions {
     fn default() -> Self {
-        FormatOptions { log_replay: true, assumed: Facts::default(), kin: Facts::default() }
+        FormatOptions { log_replay: true, assumed: Facts::default(), kin: Facts::default(), accept_unknown: false }
     }
 }
 

@@ -94,6 +94,14 @@ fn region_tables() -> Vec<Row> {
     rows.push(
         damaged(YOUNGEST, Damage::UnknownRegion { required: true }).exits(1, 1, 1, 3).refused("required and not known"),
     );
+    rows.push(
+        damaged(YOUNGEST, Damage::UnknownRegion { required: true })
+            .switches(&["--accept-doubtful"])
+            .served()
+            .codes(&["region-unknown"])
+            .exits(3, 0, 3, 3)
+            .doubtful(0..SIZE, "region-unknown"),
+    );
     rows.push(damaged(YOUNGEST, Damage::UnknownRegion { required: false }).codes(&["region-unknown"]));
     rows
 }
@@ -147,6 +155,14 @@ fn metadata_items() -> Vec<Row> {
     );
     rows.push(
         damaged(YOUNGEST, Damage::UnknownItem { required: true }).exits(1, 1, 1, 3).refused("required and not known"),
+    );
+    rows.push(
+        damaged(YOUNGEST, Damage::UnknownItem { required: true })
+            .switches(&["--accept-doubtful"])
+            .served()
+            .codes(&["metadata-item-unknown"])
+            .exits(3, 0, 3, 3)
+            .doubtful(0..SIZE, "metadata-item-unknown"),
     );
     rows.push(damaged(YOUNGEST, Damage::UnknownItem { required: false }).codes(&["metadata-item-unknown"]));
     rows

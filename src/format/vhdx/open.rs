@@ -52,8 +52,8 @@ impl Vhdx {
         }
         let file: File = Arc::new(patches.over(image, log_doubt));
 
-        let (regions, regions_doubt) = regions(&file, &mut findings)?;
-        let metadata = metadata::read(&file, &regions.metadata, &mut findings)?;
+        let (regions, regions_doubt) = regions(&file, options.accept_unknown, &mut findings)?;
+        let metadata = metadata::read(&file, &regions.metadata, options.accept_unknown, &mut findings)?;
         let Completed { geometry, has_parent, doubtful_from } =
             infer::complete(&file, &regions, &metadata, &options, &mut findings)?;
         let impossible = || Error::new(ErrorKind::Corrupt, "block size and sector size contradict each other");
@@ -66,6 +66,7 @@ impl Vhdx {
             Some(current) => current.is_log_ambiguous.then_some(Code::HeadersAmbiguous),
         };
         let contradiction = metadata.is_contradictory.then_some(Code::MetadataItemBad);
+        let contradiction = contradiction.or(metadata.requires_unknown.then_some(Code::MetadataItemUnknown));
         let metadata_doubt = metadata.doubtful.then_some(log_doubt).or(contradiction);
         let doubt = headers_doubt.or(regions_doubt).or(metadata_doubt);
         let mut structures = vec![0..1 << 20, regions.bat.clone(), regions.metadata.clone()];
@@ -127,8 +128,8 @@ pub fn identify(image: &Arc<dyn ReadAt>) -> Option<Identity> {
         replay(image, &current.header, true, &mut patches, &mut findings).ok()?;
     }
     let file: File = Arc::new(patches.over(Arc::clone(image), Code::LogTorn));
-    let (regions, _) = regions(&file, &mut findings).ok()?;
-    let metadata = metadata::read(&file, &regions.metadata, &mut findings).ok()?;
+    let (regions, _) = regions(&file, false, &mut findings).ok()?;
+    let metadata = metadata::read(&file, &regions.metadata, false, &mut findings).ok()?;
     let has_parent = metadata.has_parent.unwrap_or(metadata.parent.is_some());
     Some(identity(header.as_ref(), metadata, has_parent, creator))
 }
@@ -257,7 +258,11 @@ fn headers_lost() -> Finding {
 }
 
 /// The region table, and why it is doubtful, if it is.
-fn regions(file: &dyn ReadAt, findings: &mut Vec<Finding>) -> Result<(RegionTable, Option<Code>)> {
+fn regions(
+    file: &dyn ReadAt,
+    accept_unknown: bool,
+    findings: &mut Vec<Finding>,
+) -> Result<(RegionTable, Option<Code>)> {
     let mut doubtful = false;
     let tables = region_table::OFFSETS.map(|offset| {
         structure(file, offset, region_table::LENGTH, &mut doubtful).and_then(|bytes| RegionTable::parse(&bytes))
@@ -278,14 +283,14 @@ fn regions(file: &dyn ReadAt, findings: &mut Vec<Finding>) -> Result<(RegionTabl
         && first != second
     {
         let (table, doubt) = choose(file, first, second, findings);
-        refuse_unknown(&table, findings)?;
-        return Ok((table, doubt.or(doubtful.then_some(Code::LogTorn))));
+        let unknown = judge_unknown(&table, accept_unknown, findings)?;
+        return Ok((table, unknown.or(doubt).or(doubtful.then_some(Code::LogTorn))));
     }
     let [first, second] = tables;
     match first.or_else(|first| second.map_err(|_| first)) {
         Ok(table) => {
-            refuse_unknown(&table, findings)?;
-            Ok((table, doubtful.then_some(Code::LogTorn)))
+            let unknown = judge_unknown(&table, accept_unknown, findings)?;
+            Ok((table, unknown.or(doubtful.then_some(Code::LogTorn))))
         }
         Err(broken) => Ok((inferred_regions(file, &broken, findings)?, Some(Code::RegionTablesLost))),
     }
@@ -348,19 +353,28 @@ fn inferred_regions(file: &dyn ReadAt, broken: &Broken, findings: &mut Vec<Findi
     Ok(table)
 }
 
-fn refuse_unknown(table: &RegionTable, findings: &mut Vec<Finding>) -> Result<()> {
+/// Regions that are not known: why all is doubtful, where one is required and accepted all the same.
+fn judge_unknown(table: &RegionTable, accept: bool, findings: &mut Vec<Finding>) -> Result<Option<Code>> {
+    let mut doubt = None;
     for region in &table.unknown {
         let (id, at) = (region.id, region.file.start);
         if region.required {
             let text = format!(
                 "region {id} at byte {at} is required and not known to this program, which therefore cannot tell what the disk holds"
             );
-            return Err(Error::new(ErrorKind::Unsupported, text).at("region table", region_table::OFFSETS[0]));
+            if !accept {
+                let advice = "--accept-doubtful reads it as if the region were not there; all is doubtful then";
+                let error = Error::new(ErrorKind::Unsupported, text).at("region table", region_table::OFFSETS[0]);
+                return Err(error.advise(advice));
+            }
+            findings.push(Finding::new(Code::RegionUnknown, Severity::Error, text).at("region", at));
+            doubt = Some(Code::RegionUnknown);
+            continue;
         }
         let text = format!("region {id} is not known to this program and not required; it is left alone");
         findings.push(Finding::new(Code::RegionUnknown, Severity::Information, text).at("region", at));
     }
-    Ok(())
+    Ok(doubt)
 }
 
 fn check_bat_length(shape: &BatShape, bat: &Range<u64>, findings: &mut Vec<Finding>) {

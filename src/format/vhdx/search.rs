@@ -46,7 +46,7 @@ fn metadata_at(file: &dyn ReadAt, place: u64) -> Option<(Range<u64>, BatShape, b
         return None;
     }
     let region = place..place.checked_add(MIB)?;
-    let metadata = metadata::read(file, &region, &mut Vec::new()).ok()?;
+    let metadata = metadata::read(file, &region, true, &mut Vec::new()).ok()?;
     Some((region, BatShape::of(&metadata.geometry()?)?, metadata.parent.is_some()))
 }
 

@@ -56,6 +56,8 @@ pub(in crate::format::vhdx) struct Metadata {
     pub(in crate::format::vhdx) parent: Option<ParentRecord>,
     /// A part of the metadata was read from a doubtful place, so all is doubtful.
     pub(in crate::format::vhdx) doubtful: bool,
+    /// An item is required and not known, and was accepted all the same: all is doubtful.
+    pub(in crate::format::vhdx) requires_unknown: bool,
     /// Items contradict each other, so all is doubtful.
     pub(in crate::format::vhdx) is_contradictory: bool,
     /// What was found without the table, by what stands where items usually stand.
@@ -96,10 +98,11 @@ impl Metadata {
 /// Reads the metadata region at `region` of the (replayed) file. What is damaged is left out of what is returned.
 ///
 /// # Errors
-/// Where the metadata demand what this program does not know.
+/// Where the metadata demand what this program does not know, and that is not accepted.
 pub(in crate::format::vhdx) fn read(
     file: &dyn ReadAt,
     region: &Range<u64>,
+    accept_unknown: bool,
     findings: &mut Vec<Finding>,
 ) -> Result<Metadata> {
     let mut reader = Reader { file, region, doubtful: false };
@@ -107,7 +110,7 @@ pub(in crate::format::vhdx) fn read(
     let entries =
         reader.bytes(0, table::LENGTH, METADATA_TABLE).and_then(|table| entries(&table, region.start, findings));
     let entries = metadata.keep(entries).unwrap_or_default();
-    refuse_unknown(&entries, region.start, findings)?;
+    metadata.requires_unknown = judge_unknown(&entries, region.start, accept_unknown, findings)?;
 
     let parameters = reader.required(&entries, FILE_PARAMETERS, "File Parameters item", file_parameters);
     if let Some(parameters) = metadata.keep(parameters) {
@@ -242,22 +245,29 @@ fn tell<T>(findings: &mut Vec<Finding>, error: &Error, instead: T, so: &str) -> 
     instead
 }
 
-fn refuse_unknown(entries: &[TableEntry], at: u64, findings: &mut Vec<Finding>) -> Result<()> {
+/// Items that are not known: whether one is required, and accepted all the same.
+fn judge_unknown(entries: &[TableEntry], at: u64, accept: bool, findings: &mut Vec<Finding>) -> Result<bool> {
+    let mut required = false;
     for entry in entries.iter().filter(|entry| entry.is_user || !KNOWN.contains(&entry.item_id)) {
         let id = entry.item_id;
         if entry.is_required {
-            return Err(Error::new(
-                ErrorKind::Unsupported,
-                format!("item {id} is required and not known to this program, which therefore cannot tell what the disk holds"),
-            )
-            .at(METADATA_TABLE, at));
+            let text = format!(
+                "item {id} is required and not known to this program, which therefore cannot tell what the disk holds"
+            );
+            if !accept {
+                let advice = "--accept-doubtful reads it as if the item were not there; all is doubtful then";
+                return Err(Error::new(ErrorKind::Unsupported, text).at(METADATA_TABLE, at).advise(advice));
+            }
+            findings.push(Finding::new(Code::MetadataItemUnknown, Severity::Error, text).at(METADATA_TABLE, at));
+            required = true;
+            continue;
         }
         if !entry.is_user {
             let text = format!("metadata item {id} is not known to this program and not required; it is left alone");
             findings.push(Finding::new(Code::MetadataItemUnknown, Severity::Information, text).at(METADATA_TABLE, at));
         }
     }
-    Ok(())
+    Ok(required)
 }
 
 struct Reader<'a> {
