@@ -276,7 +276,9 @@ impl<'a> Opening<'a> {
         if let Some(damaged) = rejected.damaged {
             return Ok(Some(damaged));
         }
-        if let Some(path) = rejected.in_chain {
+        if let Some(path) = rejected.in_chain
+            && self.options.missing != Missing::Lost
+        {
             return Err(refusal::cycle(child, &path));
         }
         if self.options.missing == Missing::Lost && !self.options.allow_mismatch {

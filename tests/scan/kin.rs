@@ -170,6 +170,16 @@ fn cycles_end() {
     assert_eq!(codes(&scan["chains"][1]["findings"]), ["chain-cycle"]);
     let text = folder.text();
     assert_eq!(text.matches("a cycle\n").count(), 2, "{text}");
+    // Opened, it is refused, and what it holds itself is there with the switch that the refusal names.
+    let refused = run(PROGRAM, &[&"info", &folder.path("own.avhdx")]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(said.contains("already a link") && said.contains("--missing lost"), "{said}");
+    let served = run(PROGRAM, &[&"info", &"--json", &"--missing", &"lost", &folder.path("own.avhdx")]);
+    assert_eq!(served.status.code(), Some(3));
+    let report: Value = serde_json::from_slice(&served.stdout).expect("JSON");
+    assert!(codes(&report["findings"]).contains(&"link-missing".to_owned()));
+    assert_eq!(list(&report["links"]).len(), 1);
     for name in ["a.avhdx", "b.avhdx", "tail.avhdx", "own.avhdx"] {
         assert_eq!(text.matches(&format!("─ {name}  ")).count(), 1, "{text}");
     }
