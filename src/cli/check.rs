@@ -173,7 +173,7 @@ fn verdict(out: &mut impl Write, checked: &Checked) -> io::Result<()> {
                 0 => "which files the damage costs is not known",
                 _ => "a file that is not listed, nor in a folder that is, is whole",
             };
-            format!("{RED}Not all is well.{RED:#} Every byte of the disk was read; {files}.")
+            format!("{RED}Not all is well.{RED:#} Every byte of the disk was asked for; {files}.")
         }
         (false, true) => {
             format!("{YELLOW}Nothing is wrong as far as was looked{YELLOW:#}: bytes {start} to {end} of the disk.")

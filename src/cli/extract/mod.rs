@@ -94,7 +94,7 @@ fn sources(args: &ExtractArgs, inventory: &Inventory) -> Result<Vec<Source>, Fai
         .collect();
     if sources.is_empty() {
         return Err(Failure::new("no volume of this disk has files that can be read").advise(
-            "`vhdx-mount info` tells what there is; the mount shows disk.raw and volume-N.raw for other tools",
+            "`vhdx-mount info` tells what there is, and what is wrong with it; `vhdx-mount export` writes the disk for tools that search for lost partitions and files",
         ));
     }
     Ok(sources)
