@@ -405,3 +405,52 @@ fn a_link_that_stays_in_its_volume_is_made_where_asked_for() {
         assert_eq!(rows(out.path())["volume-1/a_link"]["verdict"], "whole");
     }
 }
+
+#[test]
+fn an_image_is_never_replaced_by_what_is_in_it() {
+    let (folder, chain) = renamed("abcd.vhd");
+    let image = folder.path().join("abcd.vhd");
+    fs::rename(&chain, &image).expect("another name");
+    let _untouched = Untouched::watch([&image]);
+    expect_code(&extract(&image, folder.path(), &["--volume", "1", "--overwrite", "abcd.vhd"]), 0);
+    assert_eq!(rows(folder.path())["abcd.vhd"]["written"], "abcd.vhd%~2");
+    assert_eq!(fs::read(folder.path().join("abcd.vhd%~2")).expect("the file"), long_text());
+}
+
+#[test]
+fn what_stands_under_the_names_of_the_run_is_not_replaced() {
+    let (_folder, chain) = whole_chain();
+    let out = tempfile::tempdir().expect("a folder");
+    fs::write(out.path().join("run.json"), "mine").expect("a file");
+    expect_code(&extract(&chain.youngest, out.path(), &[]), 2);
+    assert_eq!(fs::read(out.path().join("run.json")).expect("my file"), b"mine");
+    assert!(!out.path().join("volume-1").exists());
+}
+
+#[test]
+fn a_run_that_gives_up_does_not_call_itself_complete() {
+    let test = "a_run_that_gives_up_does_not_call_itself_complete";
+    if !rustix::process::geteuid().is_root() {
+        return support::skip(test, "only root may mount a tmpfs");
+    }
+    let volume = ntfs::volume();
+    let disk = fixtures::gpt::Gpt::disk_of(512, &[&volume, &volume, &volume, &volume]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let chain = Chain::write(spread(&disk, 1, 512, &mut Rng::new(2)), folder.path()).expect("a chain is written");
+    let out = tempfile::tempdir().expect("a folder");
+    // Room for a few files of any size, and no more.
+    expect_success(&run("mount", &[&"-t", &"tmpfs", &"-o", &"nr_inodes=16", &"none", &out.path()]));
+    let output = extract(&chain.youngest, out.path(), &[]);
+    let record = fs::read(out.path().join("run.json"));
+    let grown = run("mount", &[&"-o", &"remount,nr_inodes=4096", &out.path()]);
+    let again = extract(&chain.youngest, out.path(), &["--resume"]);
+    let files = tree(out.path()).len();
+    run("umount", &[&out.path()]);
+    expect_code(&output, 1);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("the rest was not tried"), "{output:?}");
+    let record: Value = serde_json::from_slice(&record.expect("a record")).expect("JSON");
+    assert_eq!(record["complete"], false);
+    expect_success(&grown);
+    expect_code(&again, 0);
+    assert!(files > 4 * 40, "{files}");
+}

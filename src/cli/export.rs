@@ -7,6 +7,7 @@ use std::path::Path;
 use vhdx_mount::extract::Progress;
 use vhdx_mount::extract::export::{Exported, Part, export, stream};
 use vhdx_mount::fs::FsOptions;
+use vhdx_mount::image::FileId;
 use vhdx_mount::namespace::Inventory;
 
 use super::args::{ExportArgs, Verbosity};
@@ -26,6 +27,9 @@ pub(crate) fn run(args: &ExportArgs, verbosity: &Verbosity) -> Result<Outcome, F
     }
     let inventory = chain::take_inventory(&args.chain, &args.how, &FsOptions::default())?;
     say::findings(inventory.all_findings(), verbosity);
+    if FileId::at(&args.to).is_some_and(|id| inventory.chain.links().iter().any(|link| link.id == id)) {
+        return Err(Failure::usage("this file is an image of the chain, and no image is ever written to"));
+    }
     let range = range(args, &inventory)?;
     let total = range.end - range.start;
     let part = Part { disk: inventory.chain.disk(), identity: identity(&inventory, &range), range };

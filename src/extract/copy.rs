@@ -19,6 +19,7 @@ use super::row::{Damage, Row, Verdict};
 use super::sink::{Folder, Output, Sink, Standing, describe};
 use super::{Options, Progress, names};
 use crate::bytes::len_u64;
+use crate::image::FileId;
 use crate::report::Code;
 
 /// Bytes that are read at once.
@@ -39,6 +40,7 @@ const MAX_REFUSED: u32 = 100;
 
 /// Names that are tried where others stand in the way.
 const MAX_NUMBER: u32 = 1000;
+
 /// `FILE_ATTRIBUTE_ENCRYPTED`.
 const ENCRYPTED: u32 = 0x4000;
 
@@ -107,7 +109,17 @@ impl<'a> Run<'a> {
 
     /// Whether nothing more is to be done.
     pub(super) fn is_over(&self) -> bool {
-        self.progress.is_stopped() || self.refused.load(Ordering::Relaxed) >= MAX_REFUSED || self.manifest.is_broken()
+        self.progress.is_stopped() || self.gave_up() || self.manifest.is_broken()
+    }
+
+    /// Whether the destination took nothing any more, so that not all was tried.
+    pub(super) fn gave_up(&self) -> bool {
+        self.refused.load(Ordering::Relaxed) >= MAX_REFUSED
+    }
+
+    /// Ends a run that cannot even begin: the host gives no thread.
+    pub(super) fn give_up(&self) {
+        self.refused.store(MAX_REFUSED, Ordering::Relaxed);
     }
 
     /// Counts and writes a row.
@@ -145,7 +157,9 @@ impl<'a> Run<'a> {
         }
         match item.kind {
             Kind::Link => self.link(item, &attr),
-            Kind::File | Kind::Directory => self.content(item, item.node, &attr, None, buf),
+            Kind::File => self.content(item, item.node, &attr, None, buf),
+            // It was made, and its row written, when it was walked into.
+            Kind::Directory => {}
         }
         self.streams(item, buf);
     }
@@ -218,7 +232,7 @@ impl<'a> Run<'a> {
         // What nobody can read as it is shall not look as if one could.
         let raw = self.options.raw_encrypted && attr.attributes & ENCRYPTED != 0 && attr.size > 0;
         let name = if raw { names::with_suffix(&name, ".encrypted") } else { name };
-        if self.manifest.has_whole(&text_of(&item.place.join(&name)), attr.size) {
+        if exact(&item.place.join(&name)).is_some_and(|place| self.manifest.has_whole(&place, attr.size)) {
             return self.progress.done(Verdict::Whole);
         }
         let volume = item.tree.info().total_bytes;
@@ -280,7 +294,7 @@ impl<'a> Run<'a> {
     }
 
     /// The destination did not take a file.
-    fn refuse(&self, row: Row, error: &io::Error) {
+    pub(super) fn refuse(&self, row: Row, error: &io::Error) {
         self.refused.fetch_add(1, Ordering::Relaxed);
         self.tell(&row.error(&describe(error)));
     }
@@ -366,9 +380,7 @@ impl<'a> Run<'a> {
                     content.error = Some(error);
                 }
             }
-            for fault in &faults {
-                content.damage.add(fault);
-            }
+            content.damage.add_all(&faults);
             hashing.update(piece);
             output.write(at, piece).map_err(Failed::Host)?;
             self.progress.read(len_u64(piece));
@@ -404,9 +416,12 @@ impl<'a> Run<'a> {
             let name = if number == 1 { name.to_owned() } else { names::numbered(name, number) };
             let place = item.place.join(&name);
             let text = text_of(&place);
-            let replaces = self.options.overwrite || self.manifest.knows(&text);
+            let known = exact(&place).is_some_and(|place| self.manifest.knows(&place));
+            let replaces = self.options.overwrite || known;
             let is_new = self.written.lock().unwrap_or_else(PoisonError::into_inner).insert(hash(&text));
-            let standing = if replaces && is_new { Standing::Replaced } else { Standing::Stays };
+            let is_image =
+                || FileId::at(&self.sink.path().join(&place)).is_some_and(|id| self.options.images.contains(&id));
+            let standing = if replaces && is_new && !is_image() { Standing::Replaced } else { Standing::Stays };
             let Some(writing) = output.take() else { return Ok(place) };
             match writing.finish(&item.folder, &name, times, standing) {
                 Ok(()) => return Ok(place),
@@ -444,6 +459,13 @@ fn holes(tree: &dyn Tree, node: NodeId, window: Range<u64>) -> Vec<Range<u64>> {
         ControlFlow::Continue(())
     });
     holes
+}
+
+/// The place as the manifest spells it, where that is the place itself: text holds no lone surrogate, and so two places may
+/// read alike.
+fn exact(place: &std::path::Path) -> Option<String> {
+    place.to_str()?;
+    Some(text_of(place))
 }
 
 fn text_of(place: &std::path::Path) -> String {

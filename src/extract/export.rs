@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::hashes::{HashKind, Hashing};
 use super::progress::Progress;
 use super::row::{Damage, Verdict};
-use super::sink::{RawFile, describe};
+use super::sink::{RawFile, describe, new_of};
 use crate::Faults;
 use crate::bytes::len_u64;
 use crate::chain::{Disk, MergedSource};
@@ -72,7 +72,7 @@ pub fn export(part: &Part<'_>, file: &Path, resume: bool, hash: bool, progress: 
     let save = |state: &State| RawFile::put(&map, state.text(part).as_bytes());
     let (mut out, mut state) = match resume.then(|| RawFile::read_small(&map)).transpose() {
         Ok(Some(text)) => {
-            let state = State::parse(&text, &part.identity).map_err(|error| error.in_file(&map))?;
+            let state = State::parse(&text, &part.identity, len(&part.range)).map_err(|error| error.in_file(&map))?;
             (RawFile::reopen(file).map_err(failed)?, state)
         }
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
@@ -80,6 +80,7 @@ pub fn export(part: &Part<'_>, file: &Path, resume: bool, hash: bool, progress: 
             for (path, advice) in [
                 (file, "choose another name, or go on with an interrupted export by --resume"),
                 (&map, "choose another name: the map of the export is to stand there"),
+                (&new_of(&map), "choose another name: the map of the export is written there first"),
             ] {
                 if path.symlink_metadata().is_ok() {
                     return Err(Error::new(ErrorKind::Usage, "the file exists already").in_file(path).advise(advice));
@@ -312,7 +313,7 @@ impl State {
     }
 
     /// What an earlier export wrote down.
-    fn parse(text: &[u8], identity: &str) -> Result<Self> {
+    fn parse(text: &[u8], identity: &str, length: u64) -> Result<Self> {
         let text = String::from_utf8_lossy(text);
         let other = || {
             Error::new(ErrorKind::Usage, "this is the map of another export")
@@ -341,7 +342,7 @@ impl State {
             }
         }
         let status = text.lines().find(|line| !line.starts_with('#')).and_then(|line| line.split_whitespace().next());
-        state.done = status.and_then(number).ok_or_else(other)?;
+        state.done = status.and_then(number).filter(|done| *done <= length).ok_or_else(other)?;
         Ok(state)
     }
 }

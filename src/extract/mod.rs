@@ -22,6 +22,7 @@ use std::sync::Arc;
 use mount_api::{Name, Tree};
 
 use crate::error::Result;
+use crate::image::FileId;
 
 pub use choice::{Choice, Listed, Patterns};
 pub use hashes::{HashKind, hash_image};
@@ -63,6 +64,8 @@ pub struct Options {
     pub hashes: Vec<HashKind>,
     /// How many files are copied at once.
     pub threads: usize,
+    /// The images that are read: none of them is ever replaced, whatever else may be.
+    pub images: Vec<FileId>,
     /// How a name is spelled on the host; each name in a way of its own.
     pub spell: fn(&Name) -> OsString,
 }
@@ -94,12 +97,17 @@ pub struct Extracted {
 /// with one file is told in its row.
 pub fn extract(sources: &[Source], sink: &Sink, options: &Options, progress: &Progress) -> Result<Extracted> {
     let manifest = Manifest::open(sink, options.resume)?;
+    let gave_up;
     {
         let run = copy::Run::new(sink, &manifest, options, progress);
         walk::all(sources, &run);
+        gave_up = run.gave_up();
         run.set_folder_times();
     }
     let not_well = manifest.close()?;
+    if gave_up {
+        return Err(sink::refuses(sink.path()));
+    }
     Ok(Extracted { not_well, stopped: progress.is_stopped() })
 }
 

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use jiff::Timestamp;
-use mount_api::{Attr, Details, Fault, FaultKind, Kind, Name, Time, Times, WhyRecovered};
+use mount_api::{Attr, Details, Fault, FaultKind, Faults, Kind, Name, Time, Times, WhyRecovered};
 use serde_json::{Map, Value, json};
 
 use crate::bytes::len_u64;
@@ -64,7 +64,23 @@ pub(super) struct Damage {
 }
 
 impl Damage {
-    /// Adds what one read found. Reads come in order.
+    /// Adds what one read found. Reads come in order; what several faults of one kind name counts once.
+    pub(super) fn add_all(&mut self, faults: &Faults) {
+        for kind in [FaultKind::Lost, FaultKind::Doubtful] {
+            let mut of_kind: Vec<Fault> = faults.iter().filter(|fault| fault.kind == kind).cloned().collect();
+            of_kind.sort_by_key(|fault| fault.range.start);
+            let mut told = 0;
+            for mut fault in of_kind {
+                fault.range.start = fault.range.start.max(told);
+                told = told.max(fault.range.end);
+                if !fault.range.is_empty() {
+                    self.add(&fault);
+                }
+            }
+        }
+    }
+
+    /// Adds a range behind all of its kind.
     pub(super) fn add(&mut self, fault: &Fault) {
         let bytes = fault.range.end.saturating_sub(fault.range.start);
         let (list, count) = match fault.kind {
@@ -237,5 +253,11 @@ mod tests {
         damage.add(&fault(512, 1024));
         damage.add(&fault(4096, 4097));
         assert_eq!((damage.lost.len(), damage.lost_bytes), (2, 1025));
+        let mut faults = Faults::new();
+        for range in [100..200, 0..150, 50..60, 300..301] {
+            faults.push(Fault { range, kind: FaultKind::Doubtful, code: "b", link: None });
+        }
+        damage.add_all(&faults);
+        assert_eq!((damage.doubtful.len(), damage.doubtful_bytes, damage.lost_bytes), (2, 201, 1025));
     }
 }

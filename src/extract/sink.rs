@@ -116,6 +116,9 @@ impl Sink {
         options.read(true).append(true).create(true).follow(FollowSymlinks::No);
         let mut file = self.root.0.open_with(name, &options)?;
         let mut content = Vec::new();
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::other("this is no file"));
+        }
         file.read_to_end(&mut content)?;
         Ok((content, file))
     }
@@ -347,11 +350,23 @@ impl RawFile {
     /// # Errors
     /// As the host's.
     pub fn put(path: &Path, content: &[u8]) -> io::Result<()> {
-        let mut new = path.as_os_str().to_owned();
-        new.push(".new");
-        std::fs::write(&new, content)?;
+        let new = new_of(path);
+        // What a killed run left; and no link is followed.
+        match std::fs::remove_file(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        std::fs::OpenOptions::new().write(true).create_new(true).open(&new)?.write_all(content)?;
         std::fs::rename(&new, path)
     }
+}
+
+/// Where a file is written that is to take the place of another.
+#[must_use]
+pub fn new_of(path: &Path) -> PathBuf {
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    new.into()
 }
 
 /// Creates a file that the user named.
@@ -432,6 +447,14 @@ pub fn gone(path: &Path, error: io::Error) -> Error {
     Error::io("the destination takes nothing any more", error)
         .in_file(path)
         .advise("free space, or mend it, and run the same command again with --resume")
+}
+
+/// That the destination refused one file after the other, so that the rest was not tried.
+#[must_use]
+pub fn refuses(path: &Path) -> Error {
+    Error::new(ErrorKind::Io, "the destination refused one file after the other; the rest was not tried")
+        .in_file(path)
+        .advise("the manifest says why; mend that, and run the same command again with --resume")
 }
 
 /// That the destination holds an earlier run.

@@ -38,8 +38,9 @@ pub(super) fn all(sources: &[Source], run: &Run<'_>) {
     let (items, inbox) = mpsc::sync_channel(WAITING);
     let inbox = Mutex::new(inbox);
     std::thread::scope(|scope| {
+        let mut workers = 0usize;
         for _ in 0..run.options.threads.max(1) {
-            // Where the host gives no thread, those that are there do all; one there must be.
+            // Where the host gives no more threads, those that are there do all.
             let work = || {
                 let next = || inbox.lock().unwrap_or_else(PoisonError::into_inner).recv();
                 let mut buf = Buffer::new();
@@ -47,7 +48,12 @@ pub(super) fn all(sources: &[Source], run: &Run<'_>) {
                     run.copy(&item, &mut buf);
                 }
             };
-            let _ = std::thread::Builder::new().name("extract".to_owned()).spawn_scoped(scope, work);
+            let worker = std::thread::Builder::new().name("extract".to_owned()).spawn_scoped(scope, work);
+            workers = workers.saturating_add(usize::from(worker.is_ok()));
+        }
+        if workers == 0 {
+            run.give_up();
+            return;
         }
         let choice = &run.options.choice;
         let passes: &[bool] = if choice.has_first() { &[true, false] } else { &[false] };
@@ -92,6 +98,11 @@ impl Walk<'_> {
         let tree = &self.source.tree;
         let (entries, listed) = list(&**tree, place.node);
         let mut host = (place.wanted && !self.first).then(|| self.make(place, listed.as_ref().err()));
+        if !self.first
+            && (place.wanted || place.node == NodeId::ROOT && self.run.options.choice.wants_path(&place.text))
+        {
+            self.streams(place);
+        }
         let mut below = Vec::new();
         for entry in entries {
             let text = join(&place.text, &entry.name);
@@ -112,8 +123,10 @@ impl Walk<'_> {
             let folder = match host.get_or_insert_with(|| self.run.sink.folder(&place.names)) {
                 Ok(folder) => folder,
                 Err(error) => {
-                    let row = Row::new(&path_of(place, &entry.name), None, &text, Verdict::Failed);
-                    self.run.tell(&row.error(&format!("its folder cannot be made: {}", describe(error))));
+                    self.run.refuse(Row::new(&path_of(place, &entry.name), None, &text, Verdict::Failed), error);
+                    if self.run.is_over() {
+                        break;
+                    }
                     continue;
                 }
             };
@@ -138,6 +151,37 @@ impl Walk<'_> {
         let mut names = place.names.clone();
         names.push(names::fit((self.run.options.spell)(&entry.name)));
         Place { node: entry.node, path: path_of(place, &entry.name), text, names, wanted }
+    }
+
+    /// Hands on a folder that has named streams. They stand beside it.
+    fn streams(&self, place: &Place) {
+        let mut any = false;
+        let told = self.source.tree.streams(place.node, &mut |_| {
+            any = true;
+            ControlFlow::Break(())
+        });
+        if told.is_ok() && !any {
+            return;
+        }
+        let (name, above) =
+            place.names.split_last().map_or((OsString::new(), &[][..]), |(name, above)| (name.clone(), above));
+        let row = || Row::new(&place.path, None, &place.text, Verdict::Failed);
+        match self.run.sink.folder(above) {
+            Ok(folder) => {
+                let item = Item {
+                    tree: Arc::clone(&self.source.tree),
+                    node: place.node,
+                    kind: Kind::Directory,
+                    path: place.path.clone(),
+                    text: place.text.clone(),
+                    folder,
+                    place: above.iter().collect(),
+                    name,
+                };
+                let _ = self.items.send(item);
+            }
+            Err(error) => self.run.refuse(row(), &error),
+        }
     }
 
     /// Makes a wanted folder and writes its row.

@@ -73,6 +73,13 @@ impl FileId {
         FileId(text.into())
     }
 
+    /// The id of what stands at a path of the host, links not followed; `None` where nothing does.
+    #[must_use]
+    pub fn at(path: &Path) -> Option<Self> {
+        let metadata = std::fs::symlink_metadata(path).ok()?;
+        Some(Self::of(path, &metadata))
+    }
+
     #[cfg(unix)]
     pub(super) fn of(_: &Path, metadata: &std::fs::Metadata) -> Self {
         use std::os::unix::fs::MetadataExt;

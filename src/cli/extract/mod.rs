@@ -31,7 +31,7 @@ pub(crate) fn run(args: &ExtractArgs, verbosity: &Verbosity) -> Result<Outcome, 
     let inventory = Inventory::take(chain::open_to_check(&args.chain, &args.how)?, &shown);
     say::findings(inventory.all_findings(), verbosity);
     let sources = sources(args, &inventory)?;
-    let options = options(args, choice);
+    let mut options = options(args, choice);
     let progress = Progress::default();
     let asked = Asked::watch(&progress.stop());
     if args.dry_run {
@@ -41,6 +41,7 @@ pub(crate) fn run(args: &ExtractArgs, verbosity: &Verbosity) -> Result<Outcome, 
     }
     refuse_lists_in_the_way(args)?;
     let sink = Sink::open(&args.to)?;
+    options.images = inventory.chain.links().iter().map(|link| link.id.clone()).collect();
     let mut record = RunRecord::begin(&sink, &inventory, args)?;
     let extracted = face::with(&progress, None, verbosity, || extract::extract(&sources, &sink, &options, &progress))?;
     let images_stand = record.end(&sink, &inventory, &progress, &extracted)?;
@@ -116,6 +117,7 @@ fn options(args: &ExtractArgs, choice: Choice) -> Options {
         raw_encrypted: args.files.raw_encrypted,
         hashes,
         threads: args.threads.map_or(processors, usize::from),
+        images: Vec::new(),
         spell,
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use mount_api::Time;
 use serde_json::{Map, Value, json};
-use vhdx_mount::extract::{Extracted, Progress, Sink, Verdict, hash_image, timestamp};
+use vhdx_mount::extract::{Extracted, MANIFEST, Progress, Sink, Verdict, hash_image, timestamp};
 use vhdx_mount::image::{HostFolders, ImageStore};
 use vhdx_mount::namespace::{Inventory, report};
 
@@ -25,6 +25,10 @@ pub(super) struct RunRecord {
 impl RunRecord {
     /// Writes down how a run begins. A run that never ends leaves it so.
     pub(super) fn begin(sink: &Sink, inventory: &Inventory, args: &ExtractArgs) -> Result<Self, Failure> {
+        if !args.resume && sink.has(NAME) && !sink.has(MANIFEST) {
+            return Err(Failure::usage(format!("{}: the file exists already", sink.path().join(NAME).display()))
+                .advise("choose an empty folder: the record of this run is to stand there"));
+        }
         let hashes = if args.hash_images { hash_images(inventory)? } else { Vec::new() };
         let images = inventory.chain.links().iter().enumerate().map(|(number, link)| {
             json!({
@@ -50,7 +54,7 @@ impl RunRecord {
         let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let record = RunRecord { fields, hashes };
         // Only a run that may write its manifest writes this; a folder that holds an earlier run is left alone.
-        if args.resume || !sink.has(vhdx_mount::extract::MANIFEST) {
+        if args.resume || !sink.has(MANIFEST) {
             record.write(sink)?;
         }
         Ok(record)
