@@ -146,3 +146,16 @@ fn what_cannot_be_exported_to_is_told_as_what_it_is() {
     assert!(nowhere.contains("cannot be created") && !nowhere.contains("--resume"), "{nowhere}");
     assert!(said(Path::new("-"), &["--resume"], 2).contains("--resume needs a file"));
 }
+
+#[test]
+fn a_volume_that_claims_exabytes_is_exported_as_far_as_the_disk_goes() {
+    let mut disk = vec![0; 8 * MIB as usize];
+    fixtures::gpt::Gpt::new(512).with(2048, (1 << 54) - 4096).write(&mut disk);
+    let folder = tempfile::tempdir().expect("a folder");
+    let chain = Chain::write(spread(&disk, 1, 512, &mut Rng::new(4)), folder.path()).expect("a chain is written");
+    let to = folder.path().join("volume.raw");
+    let output = export(&chain.youngest, &to, &["--volume", "1"]);
+    expect_code(&output, 3);
+    assert_eq!(fs::metadata(&to).expect("a file").len(), 7 * MIB);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("volume-cut"), "{output:?}");
+}

@@ -454,3 +454,29 @@ fn a_run_that_gives_up_does_not_call_itself_complete() {
     expect_code(&again, 0);
     assert!(files > 4 * 40, "{files}");
 }
+
+#[test]
+fn named_streams_of_folders_stand_beside_them() {
+    let test = "named_streams_of_folders_stand_beside_them";
+    if !["mkntfs", "ntfs-3g", "setfattr"].iter().all(|tool| has(test, tool)) || !support::program::can_mount(test) {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let (volume, at) = (folder.path().join("volume.raw"), folder.path().join("m"));
+    fs::File::create(&volume).and_then(|file| file.set_len(8 << 20)).expect("a volume");
+    fs::create_dir(&at).expect("a mount point");
+    expect_success(&run("mkntfs", &[&"-F", &"-Q", &"-q", &volume]));
+    expect_success(&run("ntfs-3g", &[&"-o", &"streams_interface=xattr", &volume, &at]));
+    fs::create_dir_all(at.join("a/b")).expect("folders");
+    for (place, name) in [("a/b", "deep"), ("a", "hidden"), ("", "root")] {
+        let set = run("setfattr", &[&"-n", &format!("user.{name}"), &"-v", &name, &at.join(place)]);
+        expect_success(&set);
+    }
+    support::program::unmount(&at);
+    let out = tempfile::tempdir().expect("a folder");
+    expect_code(&extract(&volume, out.path(), &["--streams"]), 0);
+    for (place, name) in [("volume-1/a/b:deep", "deep"), ("volume-1/a:hidden", "hidden"), ("volume-1:root", "root")] {
+        assert_eq!(fs::read_to_string(out.path().join(place)).expect("the stream"), name);
+        assert_eq!(rows(out.path())[place]["kind"], "stream");
+    }
+}

@@ -30,7 +30,11 @@ pub(crate) fn run(args: &ExportArgs, verbosity: &Verbosity) -> Result<Outcome, F
     if FileId::at(&args.to).is_some_and(|id| inventory.chain.links().iter().any(|link| link.id == id)) {
         return Err(Failure::usage("this file is an image of the chain, and no image is ever written to"));
     }
-    let range = range(args, &inventory)?;
+    let wanted = range(args, &inventory)?;
+    // A table may claim exabytes that are not there; that is told as a finding, and what is not there is not written.
+    let size = inventory.chain.disk().geometry().virtual_size;
+    let range = wanted.start.min(size)..wanted.end.min(size);
+    let is_cut = range != wanted;
     let total = range.end - range.start;
     let part = Part { disk: inventory.chain.disk(), identity: identity(&inventory, &range), range };
     let progress = Progress::default();
@@ -46,7 +50,7 @@ pub(crate) fn run(args: &ExportArgs, verbosity: &Verbosity) -> Result<Outcome, F
     if let Some(code) = asked.exit_code().filter(|_| exported.stopped) {
         return Ok(Outcome::Stopped(code));
     }
-    Ok(if exported.lost == 0 && exported.doubtful == 0 { Outcome::Well } else { Outcome::NotWhole })
+    Ok(if exported.lost == 0 && exported.doubtful == 0 && !is_cut { Outcome::Well } else { Outcome::NotWhole })
 }
 
 /// A terminal is no place for a disk, and a stream cannot be gone on with.
