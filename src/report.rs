@@ -167,6 +167,8 @@ codes! {
     LogTorn = "log-torn",
     /// One header is damaged, and the log holds entries that the other does not know: what they would change is doubtful.
     LogUnclaimed = "log-unclaimed",
+    /// Whole log entries are newer than those that were replayed, and one before them does not hold: they are left out.
+    LogEntriesCutOff = "log-entries-cut-off",
     /// A log entry changes what no log may change.
     LogWritesForbiddenPlace = "log-writes-forbidden-place",
     /// A part of the log cannot be read, or is the damaged header of an entry.
@@ -193,6 +195,10 @@ codes! {
     BlockStateOldUnmapped = "block-state-old-unmapped",
     /// Two blocks claim one place in the file: nothing tells which of them is right.
     BlocksOverlap = "blocks-overlap",
+    /// Blocks stand in the file that no BAT entry owns: their entries may be lost.
+    BlocksUnowned = "blocks-unowned",
+    /// The BAT was not made for the sizes that the metadata tell.
+    BatContradictsMetadata = "bat-contradicts-metadata",
     /// A sector bitmap that is needed is not there.
     BitmapMissing = "bitmap-missing",
     /// A sector bitmap that is needed cannot be read.

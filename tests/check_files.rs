@@ -18,8 +18,9 @@ use fixtures::random::Rng;
 use support::Untouched;
 use support::small_disk::{BLOCK, chain_with, cluster_of_long_text, disk, find, spoil};
 use vhdx_mount::chain::{self, ChainOptions, Doubt};
-use vhdx_mount::check::{CheckOptions, Checked, Progress, State, TouchedKind, check};
+use vhdx_mount::check::{Area, CheckOptions, Checked, Progress, State, TouchedKind, check};
 use vhdx_mount::image::HostFolders;
+use vhdx_mount::report::Code;
 
 fn run(chain: &Chain) -> Checked {
     let how = ChainOptions { doubt: Doubt::Accept, ..ChainOptions::default() };
@@ -48,7 +49,9 @@ fn a_whole_volume_has_no_touched_file() {
     assert!(checked.complete && checked.is_well());
     assert_eq!(touched(&checked), BTreeSet::new());
     assert!(checked.files.looked_at() > 60, "all files of the manifest, and NTFS's own");
-    assert!(checked.triage().iter().all(|triage| triage.state == State::Well));
+    // The forged files have free room with stale bytes in it, which is worth a note.
+    assert!(checked.chain.findings().iter().all(|finding| finding.code == Code::BlocksUnowned));
+    assert!(checked.triage().iter().all(|triage| triage.state == State::Well || triage.area == Area::Image));
 }
 
 /// Pieces of two streams, of a folder's index, and a file record.

@@ -137,6 +137,13 @@ impl<R: ReadAt> Overlay<R> {
         &self.doubtful
     }
 
+    /// Whether a page of the log stands in the place of any of these bytes.
+    pub fn any_log_page_in(&self, range: &Range<u64>) -> bool {
+        let before = self.patches.range(..range.start).next_back().filter(|(_, patch)| patch.end > range.start);
+        let mut within = before.into_iter().chain(self.patches.range(range.clone()));
+        within.any(|(_, patch)| matches!(patch.with, Patch::LogPage { .. }))
+    }
+
     fn read_patch(&self, patch: Patch, piece: &mut [u8], at: u64, faults: &mut Faults) -> Result<()> {
         let Patch::LogPage { start, leading, body_offset, trailing } = patch else {
             piece.fill(0);

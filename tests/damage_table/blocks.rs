@@ -1,17 +1,82 @@
 //! The BAT, sector bitmaps, and the end of the file.
 
 use fixtures::bytes::Bytes;
+use fixtures::chain::Model;
 use fixtures::damage::{Damage, EntryDamage};
-use fixtures::vhdx::{BatLength, Image, Part};
+use fixtures::fill::Fill;
+use fixtures::guid::Guid;
+use fixtures::vhdx::bat::PayloadState;
+use fixtures::vhdx::{BatLength, Block, Image, Part, metadata};
 
-use crate::row::{BASE, BLOCK, MIDDLE, PRESENT, Row, SIZE, YOUNGEST, damaged, images, row};
+use crate::row::{BASE, BLOCK, Forged, MIDDLE, PRESENT, Row, SIZE, YOUNGEST, damaged, images, row};
 
 /// Each part of the table.
 pub(crate) fn rows() -> Vec<Row> {
     let mut rows = payload_entries();
     rows.extend(bitmap_entries());
     rows.extend(ends());
+    rows.extend(lost_entries());
+    rows.extend(other_sizes());
     rows
+}
+
+/// Entries that say nothing any more, while their blocks are still in the file. The format allows that, so the older bytes
+/// are shown; it is told all the same.
+fn lost_entries() -> Vec<Row> {
+    let zeroed = damaged(YOUNGEST, Damage::PayloadEntry(1, EntryDamage::Zeroed)).model(|_| {
+        let mut images = images();
+        images[YOUNGEST].blocks.remove(&1);
+        Model::of_chain(&images)
+    });
+    let emptied = row("all entries of the youngest are zeros", |forged| {
+        let bat = forged.chain.places[YOUNGEST].bat.clone();
+        forged.file(YOUNGEST).write_at(bat.start, &vec![0; (bat.end - bat.start) as usize]);
+    })
+    .model(|_| Model::of_chain(&images()[..YOUNGEST]));
+    // One bit makes zeros of a block, and the entry keeps its place.
+    let one_bit = damaged(YOUNGEST, Damage::PayloadEntry(1, EntryDamage::State(2))).model(|_| {
+        let mut images = images();
+        images[YOUNGEST].blocks.insert(1, Block::absent(PayloadState::ZERO));
+        Model::of_chain(&images)
+    });
+    [zeroed, emptied, one_bit].map(|row| row.codes(&["blocks-unowned"])).into()
+}
+
+/// A disk in blocks of 2 MiB, and a child that holds none of it.
+fn two_mib_blocks() -> Vec<Image> {
+    let base = Image::fixed(5 * 2 * BLOCK, 2 * BLOCK as u32, &Fill::live(0));
+    let child = Image::child_of(&base, "base.vhdx");
+    vec![base, child]
+}
+
+/// Sizes that the format allows, and that are not those of the disk.
+fn other_sizes() -> Vec<Row> {
+    let block_size = |block_size: u64| {
+        row(format!("the block size of the base is told as {block_size}"), move |forged| {
+            metadata_item(forged, metadata::FILE_PARAMETERS, &(block_size as u32).to_le_bytes());
+        })
+        .images(two_mib_blocks)
+        .exits(3, 0, 3, 0)
+        .doubtful(0..10 * BLOCK, "bat-contradicts-metadata")
+    };
+    vec![
+        block_size(BLOCK).codes(&["bat-contradicts-metadata", "blocks-unowned"]),
+        block_size(4 * BLOCK).codes(&["bat-contradicts-metadata", "blocks-overlap"]),
+        row("the disk is told to be smaller than it is", |forged| {
+            metadata_item(forged, metadata::VIRTUAL_DISK_SIZE, &BLOCK.to_le_bytes());
+        })
+        .images(|| vec![Image::fixed(SIZE, BLOCK as u32, &Fill::live(0))])
+        .codes(&["bat-contradicts-metadata"])
+        .model(|_| Model::of_chain(&[Image::fixed(BLOCK, BLOCK as u32, &Fill::live(0))])),
+    ]
+}
+
+/// Writes the first bytes of a metadata item of the first image.
+fn metadata_item(forged: &Forged, id: Guid, bytes: &[u8]) {
+    let mut file = forged.file(BASE);
+    let entries = metadata::entries(&file, forged.chain.places[BASE].metadata.start);
+    let item = entries.iter().find(|entry| entry.id == id).expect("the image has the item").item;
+    file.write_at(item, bytes);
 }
 
 /// Block 1 of the youngest link.
@@ -80,7 +145,7 @@ fn payload_entries() -> Vec<Row> {
         let mut bytes = vec![0; BLOCK as usize];
         let file = fixtures::host_file::HostFile::open(&chain.youngest).expect("the image opens");
         file.read_at(chain.places[YOUNGEST].bitmaps[&0].start, &mut bytes);
-        let content = fixtures::chain::Content::Known(fixtures::fill::Fill::bytes(BLOCK, bytes));
+        let content = fixtures::chain::Content::Known(Fill::bytes(BLOCK, bytes));
         model.set(fixtures::chain::Piece { disk: BLOCK..2 * BLOCK, link: Some(YOUNGEST), content });
         model
     });

@@ -52,7 +52,7 @@ fn both_headers_lost() -> Row {
         header::OFFSETS.iter().for_each(|offset| forged.file(YOUNGEST).write_at(*offset, &[0; 4096]));
     })
     .shown_as_it_lies()
-    .codes(&["headers-lost"])
+    .codes(&["blocks-unowned", "headers-lost"])
     .exits(3, 0, 3, 0)
     .doubtful(0..SIZE, "headers-lost")
 }
@@ -63,10 +63,11 @@ pub(crate) fn rows() -> Vec<Row> {
         log("complete", |_| {}).codes(&["log-replayed"]),
         log("complete, and not to be replayed", |_| {})
             .switches(&["--no-log-replay"])
-            .codes(&["log-replay-declined"])
+            // The block that the log would place.
+            .codes(&["blocks-unowned", "log-replay-declined"])
             .shown_as_it_lies(),
-        log("no entry", |log| log.active.clear()).codes(&["log-empty"]).shown_as_it_lies(),
-        log("no LogGuid", |log| log.log_guid = Guid::NIL).shown_as_it_lies(),
+        log("no entry", |log| log.active.clear()).codes(&["blocks-unowned", "log-empty"]).shown_as_it_lies(),
+        log("no LogGuid", |log| log.log_guid = Guid::NIL).codes(&["blocks-unowned"]).shown_as_it_lies(),
         log("FlushedFileOffset past the end", |log| {
             log.flushed_file_offset += MIB;
             log.last_file_offset += MIB;
@@ -77,6 +78,34 @@ pub(crate) fn rows() -> Vec<Row> {
             .codes(&["file-tail-missing", "log-replayed"]),
         log("an entry writes a header", |log| log.active[0].push(Update::page(64 << 10, &[0; 4096])))
             .codes(&["log-replayed", "log-writes-forbidden-place"]),
+        row("log: an entry writes into the log", |forged| {
+            let place = forged.chain.places[YOUNGEST].log.end - 4096;
+            write(forged, |log| log.active[0].push(Update::page(place, &[0; 4096])));
+        })
+        .codes(&["log-replayed", "log-writes-forbidden-place"]),
+        log("an entry writes past the end of the file", |log| {
+            let end = log.last_file_offset.next_multiple_of(4096);
+            log.active[0].push(Update::page(end, &[0; 4096]));
+        })
+        .codes(&["log-replayed", "log-writes-forbidden-place"]),
+        row("log: an entry writes a payload block, what stands there anyway", |forged| {
+            let place = forged.chain.places[YOUNGEST].payload[&1].start;
+            let page = forged.file(YOUNGEST).bytes_at(place, 4096);
+            write(forged, |log| log.active[0].push(Update::page(place, &page)));
+        })
+        .codes(&["log-replayed", "log-writes-forbidden-place"]),
+        row("log: an entry before the newest one is gone", |forged| {
+            write(forged, |log| {
+                let page = Update::page(log_page(log), &[0; 4096]);
+                log.active.extend([vec![page.clone()], vec![page]]);
+            });
+            let (log, mut file) = (&forged.chain.places[YOUNGEST].log, forged.file(YOUNGEST));
+            let is_entry = |at: &u64| file.bytes_at(*at, 4) == b"loge";
+            let entries: Vec<u64> = (log.start..log.end).step_by(4096).filter(is_entry).collect();
+            assert_eq!(entries.len(), 3);
+            file.write_at(entries[1], &[0; 4096]);
+        })
+        .codes(&["log-entries-cut-off", "log-replayed"]),
         row("log: only the second header bears the LogGuid, and is damaged", |forged| {
             write(forged, |log| log.in_both_headers = false);
             let mut file = forged.file(YOUNGEST);
@@ -84,7 +113,7 @@ pub(crate) fn rows() -> Vec<Row> {
             file.write_at(header::OFFSETS[1], &[0; 4096]);
         })
         .shown_as_it_lies()
-        .codes(&["header-bad", "log-unclaimed"])
+        .codes(&["blocks-unowned", "header-bad", "log-unclaimed"])
         .exits(3, 0, 3, 0)
         .doubtful(0..SIZE, "log-unclaimed"),
         both_headers_lost(),
@@ -116,8 +145,8 @@ pub(crate) fn rows() -> Vec<Row> {
         // Which places the entry was about to change is not asked of a header that contradicts itself.
         rows.push(spoilt(name, at, bytes).torn());
     }
-    // An entry of another LogGuid is none of this log.
-    rows.push(spoilt("LogGuid", 32, &[0xFF; 16]).codes(&["log-empty"]).shown_as_it_lies());
+    // With the LogGuid of the header its checksum would hold: it is an entry of this log.
+    rows.push(spoilt("LogGuid", 32, &[0xFF; 16]).torn());
     for (name, at, bytes) in [
         ("Checksum", 4, &[0xFF; 4][..]),
         ("DescriptorCount", 24, &[1, 0, 0, 0]),

@@ -108,6 +108,15 @@ impl BatEntry {
         self.0 & !(MIB.saturating_sub(1))
     }
 
+    /// Where a block that was trimmed still stands in the file, for its content does not count any more.
+    pub(super) fn kept_place(self) -> Option<u64> {
+        let trimmed = matches!(
+            self.payload_state(),
+            PayloadState::Undefined | PayloadState::Unmapped | PayloadState::OldUnmapped
+        );
+        Some(self.file_offset()).filter(|start| trimmed && *start > 0)
+    }
+
     /// Whether the reserved bits between state and FileOffsetMB are zero, as they must be.
     pub(super) fn is_aligned(self) -> bool {
         self.0 & (MIB.saturating_sub(1)) == self.state()

@@ -25,14 +25,17 @@ impl Claims {
     }
 
     /// Claims bytes of the file; whole MiB count, as every block begins on one. What lies past the end of the file is no
-    /// place.
-    pub(super) fn claim(&mut self, place: Range<u64>) {
+    /// place. Returns whether any of it was claimed before.
+    pub(super) fn claim(&mut self, place: Range<u64>) -> bool {
+        let mut again = false;
         for (word, bits) in words(place) {
-            let (Some(claimed), Some(twice)) = (self.claimed.get_mut(word), self.twice.get_mut(word)) else { return };
+            let (Some(claimed), Some(twice)) = (self.claimed.get_mut(word), self.twice.get_mut(word)) else { break };
+            again |= *claimed & bits != 0;
             *twice |= *claimed & bits;
-            self.any_twice |= *twice != 0;
             *claimed |= bits;
         }
+        self.any_twice |= again;
+        again
     }
 
     /// Calls `each` with every stretch of the file that is claimed by nothing, in order, in bytes.

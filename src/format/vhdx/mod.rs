@@ -4,10 +4,12 @@
 //! replayed into an overlay, and through that overlay the [`region_table`] and the [`metadata`]. The [`bat`] and the
 //! [`sector_bitmap`]s are read when a block is asked for ([`resolve`]), or as a whole to be checked ([`verify`]). What both
 //! copies of a region table should tell is looked for where they are gone ([`search`]), and so is what lost metadata should
-//! ([`infer`]). What a torn log lost shows in the file, too ([`lost_updates`]).
+//! ([`infer`]). What a torn log lost shows in the file, too ([`lost_updates`], [`unowned`]), and so may it that the
+//! metadata are not those that the BAT was made for ([`contradiction`]).
 
 mod bat;
 mod claims;
+mod contradiction;
 mod file_type_identifier;
 mod header;
 mod infer;
@@ -21,6 +23,7 @@ mod resolve;
 mod search;
 mod sector_bitmap;
 mod tally;
+mod unowned;
 mod verify;
 
 pub use log::LogState;

@@ -28,7 +28,9 @@ impl Ownership {
         }
         let size = vhdx.file.size();
         let mut claims = Claims::of_file(size);
-        vhdx.structures.iter().for_each(|structure| claims.claim(structure.clone()));
+        for structure in &vhdx.structures {
+            claims.claim(structure.clone());
+        }
         let mut flawless = true;
         let mut unread = Vec::new();
         let go_on = ControlFlow::Continue(());

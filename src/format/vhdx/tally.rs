@@ -40,6 +40,11 @@ impl Tally {
         }
     }
 
+    /// Whether nothing of this kind was counted.
+    pub(super) fn is_without(&self, code: Code) -> bool {
+        self.0.iter().all(|kind| kind.code != code)
+    }
+
     /// One finding for each kind of damage to the tables of a file of `file_size` bytes.
     pub(super) fn findings(self, file_size: u64) -> impl Iterator<Item = Finding> {
         self.0.into_iter().map(move |kind| {
@@ -122,6 +127,12 @@ fn words(code: Code) -> (Severity, &'static str, &'static str, &'static str) {
             "cannot be read as a whole, and nothing needs it",
             "sector bitmaps that nothing needs cannot be read as a whole",
             "no byte is lost by it",
+        ),
+        Code::LogWritesForbiddenPlace => (
+            Severity::Warning,
+            "is written by the log, which is for tables alone",
+            "payload blocks are written by the log, which is for tables alone",
+            "what it writes is shown, as a replay would write it",
         ),
         _ => (Severity::Error, "cannot be read", "parts of the BAT cannot be read", "the blocks in them are lost"),
     }

@@ -7,8 +7,11 @@ use std::ops::{ControlFlow, Range};
 
 use super::bat::{BatEntry, ENTRY_LENGTH, MIB, PayloadState};
 use super::claims::Claims;
+use super::contradiction;
+use super::log::LogState;
 use super::resolve::Vhdx;
 use super::tally::Tally;
+use super::unowned::{EmptyPages, Unowned};
 use crate::Faults;
 use crate::bytes::len_u64;
 use crate::image::ReadAt;
@@ -51,6 +54,10 @@ pub(super) fn verify(vhdx: &Vhdx, disk: Range<u64>, tell: &mut Tell<'_>) {
         disk,
         tally: Tally::default(),
         claims: Claims::of_file(vhdx.file.size()),
+        owned: Claims::of_file(vhdx.file.size()),
+        damaged: 0,
+        empty_pages: EmptyPages::default(),
+        out_of_place: 0,
         partial: false,
         buf: vec![0; usize::try_from(MIB).unwrap_or(0)],
     };
@@ -59,8 +66,12 @@ pub(super) fn verify(vhdx: &Vhdx, disk: Range<u64>, tell: &mut Tell<'_>) {
     for at in unread {
         survey.tally.count(Code::BatUnreadable, ("BAT", at), || "a part of the BAT".to_owned());
     }
+    let all_read = read.is_continue() && survey.tally.is_without(Code::BatUnreadable);
     if read.is_continue() {
         survey.count_missing_bitmap();
+    }
+    if all_read {
+        survey.compare_with_file(tell);
     }
     let Survey { mut tally, claims, .. } = survey;
     if read.is_continue() && claims.any_twice() {
@@ -153,6 +164,13 @@ struct Survey<'a> {
     disk: Range<u64>,
     tally: Tally,
     claims: Claims,
+    /// Places that belong to something: structures, blocks, and blocks that were trimmed and kept their place.
+    owned: Claims,
+    /// Entries whose damage leaves a block without an owner.
+    damaged: u64,
+    empty_pages: EmptyPages,
+    /// Entries of sector bitmaps that claim a place in an image that has none.
+    out_of_place: usize,
     /// A block of the present chunk is partially present, so that its bitmap is needed.
     partial: bool,
     buf: Vec<u8>,
@@ -160,6 +178,7 @@ struct Survey<'a> {
 
 impl Survey<'_> {
     fn look_at(&mut self, seen: &Seen, tell: &mut Tell<'_>) -> ControlFlow<()> {
+        self.empty_pages.look_at(seen.at, seen.entry);
         match seen.role {
             Role::Payload(block) if block < self.vhdx.shape.payload_blocks => self.payload(block, seen),
             Role::Payload(_) => {}
@@ -168,12 +187,34 @@ impl Survey<'_> {
                 if self.vhdx.is_differencing() {
                     return self.bitmap(chunk, seen, needed, tell);
                 }
+                self.out_of_place = self.out_of_place.saturating_add(usize::from(seen.entry.bitmap_present()));
             }
         }
         ControlFlow::Continue(())
     }
 
+    /// Compares what the BAT says with what stands in the file: blocks that nothing owns, and signs of other sizes. Blocks
+    /// without an owner are explained where as many entries are damaged, and what a torn log lost is told with it.
+    fn compare_with_file(&mut self, tell: &mut Tell<'_>) {
+        let vhdx = self.vhdx;
+        for structure in &vhdx.structures {
+            self.owned.claim(structure.clone());
+        }
+        let behind = contradiction::claims_behind(vhdx);
+        let unowned = Unowned::in_stretches(vhdx, |each| self.owned.each_unclaimed(each));
+        if behind > 0 || self.out_of_place > 0 || self.claims.any_twice() || unowned.filled() > 0 {
+            contradiction::tell(vhdx, behind, tell);
+        }
+        if unowned.filled() > self.damaged.saturating_add(behind) && vhdx.log_state() != LogState::Torn {
+            let pages = std::mem::take(&mut self.empty_pages).ranges();
+            let _ = tell(Verified::Finding(unowned.finding(vhdx, &pages)));
+        }
+    }
+
     fn payload(&mut self, block: u64, seen: &Seen) {
+        if let Some(start) = seen.entry.kept_place() {
+            self.owned.claim(start..start.saturating_add(self.vhdx.shape.block_size));
+        }
         let damage = match seen.entry.payload_state() {
             PayloadState::NotPresent
             | PayloadState::Undefined
@@ -190,11 +231,22 @@ impl Survey<'_> {
             PayloadState::PartiallyPresent if !self.vhdx.is_differencing() => Some(Code::BlockPartialWithoutParent),
             state @ (PayloadState::FullyPresent | PayloadState::PartiallyPresent) => {
                 self.partial |= state == PayloadState::PartiallyPresent;
+                self.look_for_log_pages(seen);
                 self.claim(seen, self.vhdx.shape.block_size, self.vhdx.bytes_of(block))
             }
         };
         if let Some(code) = damage {
+            self.damaged = self.damaged.saturating_add(1);
             self.tally.count(code, (PAYLOAD_ENTRY, seen.at), || seen.role.describe());
+        }
+    }
+
+    /// A log is for tables. What it writes into a block is replayed all the same.
+    fn look_for_log_pages(&mut self, seen: &Seen) {
+        let start = seen.entry.file_offset();
+        if self.vhdx.file.any_log_page_in(&(start..start.saturating_add(self.vhdx.shape.block_size))) {
+            let place = ("payload block", start);
+            self.tally.count(Code::LogWritesForbiddenPlace, place, || seen.role.describe());
         }
     }
 
@@ -202,7 +254,11 @@ impl Survey<'_> {
     fn claim(&mut self, seen: &Seen, length: u64, used: u64) -> Option<Code> {
         match self.vhdx.claimed(seen.entry, length) {
             Ok(start) => {
-                self.claims.claim(start..start.saturating_add(length));
+                let place = start..start.saturating_add(length);
+                self.owned.claim(place.clone());
+                if self.claims.claim(place) {
+                    self.damaged = self.damaged.saturating_add(1);
+                }
                 (start.saturating_add(used) > self.vhdx.file.size()).then_some(Code::BlockPastEnd)
             }
             Err(code) => Some(code),
@@ -212,6 +268,7 @@ impl Survey<'_> {
     fn bitmap(&mut self, chunk: u64, seen: &Seen, needed: bool, tell: &mut Tell<'_>) -> ControlFlow<()> {
         if !seen.entry.bitmap_present() {
             if needed {
+                self.damaged = self.damaged.saturating_add(1);
                 self.tally.count(Code::BitmapMissing, (BITMAP_ENTRY, seen.at), || seen.role.describe());
             }
             return ControlFlow::Continue(());
@@ -219,6 +276,7 @@ impl Survey<'_> {
         let described = self.vhdx.bytes_of_chunk(chunk);
         let used = if needed { self.vhdx.bitmap_bytes(&described) } else { 0 };
         if let Some(code) = self.claim(seen, MIB, used) {
+            self.damaged = self.damaged.saturating_add(1);
             if needed {
                 self.tally.count(code, (BITMAP_ENTRY, seen.at), || seen.role.describe());
             }

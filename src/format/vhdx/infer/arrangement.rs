@@ -16,6 +16,7 @@ pub(super) const BLOCK_SIZES: [u32; 9] =
     [1 << 20, 2 << 20, 4 << 20, 8 << 20, 16 << 20, 32 << 20, 64 << 20, 128 << 20, 256 << 20];
 
 /// What is known besides the two sizes.
+#[derive(Clone, Copy)]
 pub(super) struct Setting<'a> {
     pub(super) survey: &'a BatSurvey,
     pub(super) virtual_size: Option<u64>,
@@ -69,6 +70,51 @@ pub(super) fn choose(setting: &Setting<'_>, block_sizes: &[u32], sector_sizes: &
     let Some((fit, by)) = fit else { return Err(others) };
     let others = others.into_iter().filter(|size| *size != fit.block_size).collect();
     Ok(Choice { fit: *fit, by, others })
+}
+
+/// What speaks against the sizes that the metadata tell.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::format::vhdx) enum Misfit {
+    /// The disk alone: a larger one would make sense of all entries.
+    DiskSize,
+    /// Block size or sector size.
+    Sizes {
+        /// Those that would make sense, in words.
+        fitting: String,
+        /// All of them have the block size that is told.
+        only_sectors: bool,
+    },
+}
+
+/// So many blocks side by side are no accident.
+const NO_ACCIDENT: usize = 4;
+
+/// What speaks against these sizes and for others. `None` where nothing makes more sense than they do.
+pub(super) fn misfit(setting: &Setting<'_>, block_size: u32, sector_size: u32) -> Option<Misfit> {
+    let told = setting.fit(block_size, sector_size)?;
+    let boundless = Setting { virtual_size: None, ..*setting };
+    let larger = boundless.fit(block_size, sector_size).filter(|fit| told.against > 0 && fit.against == 0);
+    let better = |fit: &Fit| match (told.against, larger) {
+        // Blocks of another size, each with a hole behind it, make less sense than a disk of another size.
+        (_, Some(larger)) => fit.against == 0 && fit.joined >= larger.joined,
+        (0, None) => fit.against == 0 && told.joined == 0 && fit.joined >= NO_ACCIDENT,
+        // One damaged entry proves nothing.
+        (against, None) => fit.against.saturating_mul(2) <= against && against.saturating_sub(fit.against) > 1,
+    };
+    let pairs = BLOCK_SIZES.iter().flat_map(|block| [512, 4096].map(|sector| (*block, sector)));
+    let fits = pairs
+        .filter(|pair| *pair != (block_size, sector_size))
+        .filter_map(|(block, sector)| setting.fit(block, sector));
+    let fits: Vec<Fit> = fits.filter(better).collect();
+    if fits.is_empty() {
+        return larger.map(|_| Misfit::DiskSize);
+    }
+    let names: Vec<String> = fits
+        .iter()
+        .map(|fit| format!("blocks of {} MiB and sectors of {} bytes", fit.block_size >> 20, fit.logical_sector_size))
+        .collect();
+    let only_sectors = fits.iter().all(|fit| fit.block_size == block_size);
+    Some(Misfit::Sizes { fitting: names.join(", or "), only_sectors })
 }
 
 /// What is taken where it makes no difference.

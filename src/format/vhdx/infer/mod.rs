@@ -10,12 +10,14 @@ mod disk_end;
 use std::ops::Range;
 use std::slice;
 
+pub(super) use self::arrangement::Misfit;
 use self::arrangement::{BLOCK_SIZES, Choice, MOST_ENTRIES, Setting, choose};
 use self::bat_survey::BatSurvey;
 use self::disk_end::DiskStart;
 use super::bat::{BatEntry, BatShape, PayloadState};
 use super::metadata::{Loose, MAX_VIRTUAL_DISK_SIZE, METADATA_TABLE, Metadata};
 use super::region_table::RegionTable;
+use super::resolve::Vhdx;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{Facts, FormatOptions};
 use crate::image::ReadAt;
@@ -69,6 +71,19 @@ pub(super) fn complete(
             .advise("look for a copy of the file; --accept-doubtful serves what was inferred; --assume gives what is known better"),
     );
     Ok(completed)
+}
+
+/// What speaks against the sizes that the metadata of an open image tell.
+pub(super) fn misfit(vhdx: &Vhdx) -> Option<Misfit> {
+    let survey = BatSurvey::of(&vhdx.file, &vhdx.bat, MOST_ENTRIES);
+    let setting = Setting {
+        survey: &survey,
+        virtual_size: Some(vhdx.geometry.virtual_size),
+        has_parent: vhdx.is_differencing(),
+        structures: &vhdx.structures,
+        file_size: vhdx.file.size(),
+    };
+    arrangement::misfit(&setting, vhdx.geometry.block_size, vhdx.geometry.logical_sector_size)
 }
 
 /// What was inferred: what is taken, and why.

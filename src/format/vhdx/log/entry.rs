@@ -14,6 +14,28 @@ pub(super) fn bears(sector: &[u8], log_guid: Guid) -> bool {
     Guid::read(sector, 32) == Some(log_guid)
 }
 
+/// Whether a sector begins like the header of an entry, of whichever log.
+pub(super) fn is_signed(sector: &[u8]) -> bool {
+    array(sector, 0) == Some(*b"loge")
+}
+
+/// Makes an entry bear another GUID: `sector` is its first one.
+pub(super) fn set_guid(sector: &mut [u8], log_guid: Guid) {
+    if let Some(bytes) = sector.get_mut(32..48) {
+        bytes.copy_from_slice(&log_guid.0);
+    }
+}
+
+/// Makes the first bytes of an entry those that its checksum is computed of: the checksum itself is zeros.
+pub(super) fn prepare_for_checksum(bytes: &mut [u8], with: Option<Guid>) {
+    if let Some(checksum) = bytes.get_mut(4..8) {
+        checksum.fill(0);
+    }
+    if let Some(guid) = with {
+        set_guid(bytes, guid);
+    }
+}
+
 /// The header of a log entry whose lengths fit each other and the log. The checksum is checked apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct EntryHeader {
@@ -31,7 +53,7 @@ pub(super) struct EntryHeader {
 impl EntryHeader {
     /// Parses a header that bears `log_guid`. `None` where there is none, or where it contradicts itself.
     pub(super) fn parse(sector: &[u8], log_guid: Guid, log_length: u32) -> Option<Self> {
-        if array(sector, 0)? != *b"loge" || Guid::read(sector, 32)? != log_guid {
+        if !is_signed(sector) || Guid::read(sector, 32)? != log_guid {
             return None;
         }
         let header = EntryHeader {
@@ -51,6 +73,11 @@ impl EntryHeader {
             && header.sequence_number > 0
             && header.descriptors_length()? <= header.entry_length;
         fits.then_some(header)
+    }
+
+    /// Bytes that an entry has whose descriptors name so many data sectors.
+    pub(super) fn length_with(&self, data_sectors: u64) -> Option<u64> {
+        Some(data_sectors.saturating_mul(u64::from(SECTOR)).saturating_add(u64::from(self.descriptors_length()?)))
     }
 
     /// Bytes of the header and its descriptors, in whole sectors. `None` where they exceed 32 bits.

@@ -1,10 +1,11 @@
 //! The log: [MS-VHDX] 2.3. Replayed in memory, never into the file.
 //!
-//! [`entry`] reads one entry, [`sequence`] finds the active sequence, [`mod@replay`] makes an overlay of it. [`unclaimed`]
+//! [`entry`] reads one entry, [`forbidden_place`] knows where none may write, [`sequence`] finds the active sequence, [`mod@replay`] makes an overlay of it. [`unclaimed`]
 //! looks at what the log of a damaged header may have been, [`without_header`] judges whether a log matters that no header
 //! tells of.
 
 mod entry;
+mod forbidden_place;
 mod replay;
 mod sequence;
 mod unclaimed;

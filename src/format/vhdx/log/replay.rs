@@ -3,6 +3,7 @@
 use std::ops::{ControlFlow, Range};
 
 use super::entry::{Descriptor, SECTOR};
+use super::forbidden_place::ForbiddenPlace;
 use super::sequence::{Candidate, Candidates, Log};
 use crate::bytes::Guid;
 use crate::error::{Error, ErrorKind, Result};
@@ -16,9 +17,6 @@ const MIB: u64 = 1 << 20;
 
 /// More patches than this are not held in memory. A log of Windows has 1 MiB, which is 255 pages.
 const MAX_PATCHES: usize = 1 << 20;
-
-/// Byte offset of region table 1: what stands before it, the file type identifier and the headers, no log may write.
-const LOG_MAY_WRITE_FROM: u64 = 192 << 10;
 
 /// What the log of a file is, seen from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -89,19 +87,14 @@ pub(in crate::format::vhdx) fn replay(
     extend(file.size(), &log, &candidates, &sequence, patches, findings);
     let mut forbidden = None;
     for offset in &sequence {
-        if apply(&log, &candidates, *offset, patches)? {
-            forbidden = forbidden.or(Some(*offset));
-        }
+        let place = apply(&log, &candidates, *offset, patches)?;
+        forbidden = forbidden.or(place.map(|place| (*offset, place)));
     }
     // Told once, for the first entry that does it: a log has room for millions of descriptors.
-    if let Some(offset) = forbidden {
-        let text = "a log entry changes the file type identifier or a header, which no log may; the headers are used as they lie";
-        findings.push(
-            Finding::new(Code::LogWritesForbiddenPlace, Severity::Warning, text)
-                .at("log entry", log.file_offset(offset))
-                .versus(format!("places from byte {LOG_MAY_WRITE_FROM} on"), "a place before it"),
-        );
+    if let Some((offset, place)) = forbidden {
+        findings.push(place.finding(log.file_offset(offset)));
     }
+    findings.extend(cut_off(&log, &candidates, &sequence));
     if candidates.may_lack_some() && may_be_followed(&log, &candidates, &sequence)? {
         // What a newer entry changes is not known, and it may be any table.
         patches.doubtful(0..u64::MAX);
@@ -191,12 +184,32 @@ fn extend(
     }
 }
 
-/// Adds what one entry of the active sequence writes. Returns whether it writes where no log may.
-pub(super) fn apply(log: &Log<'_>, candidates: &Candidates, offset: u32, patches: &mut OverlayBuilder) -> Result<bool> {
-    let Some(candidate) = candidates.by_offset.get(&offset) else { return Ok(false) };
+/// Entries that are whole and newer than the head of the active sequence: what stood between does not hold. After a power cut
+/// that is so where the storage wrote them in another order, and the format leaves them out.
+fn cut_off(log: &Log<'_>, candidates: &Candidates, sequence: &[u32]) -> Option<Finding> {
+    let head = candidates.by_offset.get(sequence.last()?)?.header.sequence_number;
+    let newer = |(_, entry): &(&u32, &Candidate)| entry.is_known_whole() && entry.header.sequence_number > head;
+    let (first, _) = candidates.by_offset.iter().find(newer)?;
+    let count = candidates.by_offset.iter().filter(newer).count();
+    let text = format!(
+        "log entries that are whole and newer than those that were replayed: {count}; one before them does not hold, so they are left out, as the format wants: the newest updates of the tables may be missing"
+    );
+    let finding =
+        Finding::new(Code::LogEntriesCutOff, Severity::Warning, text).at("log entry", log.file_offset(*first));
+    Some(finding.advise("if newer files are missing or damaged, look for another copy of this image"))
+}
+
+/// Adds what one entry of the active sequence writes. Returns where it writes what no log may.
+pub(super) fn apply(
+    log: &Log<'_>,
+    candidates: &Candidates,
+    offset: u32,
+    patches: &mut OverlayBuilder,
+) -> Result<Option<ForbiddenPlace>> {
+    let Some(candidate) = candidates.by_offset.get(&offset) else { return Ok(None) };
     let header = &candidate.header;
     let mut data_sector = log.advance(offset, header.descriptors_length().unwrap_or(0));
-    let mut forbidden = false;
+    let mut forbidden = None;
     let mut too_many = false;
     let hold = log.each_descriptor(offset, header, &mut |descriptor| {
         let Some(descriptor) = descriptor else { return ControlFlow::Break(()) };
@@ -205,7 +218,7 @@ pub(super) fn apply(log: &Log<'_>, candidates: &Candidates, offset: u32, patches
             return ControlFlow::Break(());
         }
         let range = descriptor.file_range();
-        forbidden |= range.start < LOG_MAY_WRITE_FROM && !range.is_empty();
+        forbidden = forbidden.or_else(|| ForbiddenPlace::of(&range, log, header));
         match descriptor {
             Descriptor::Zero { .. } => patches.zero(range),
             Descriptor::Data { file_offset, leading, trailing } => {
@@ -288,14 +301,18 @@ pub(super) fn doubt_pages(
             break;
         };
         budget = rest;
+        let mut data_sectors = 0u64;
         all_told &= log.each_descriptor(*offset, &candidate.header, &mut |descriptor| match descriptor {
             Some(descriptor) if pages < MAX_PATCHES => {
+                data_sectors = data_sectors.saturating_add(u64::from(matches!(descriptor, Descriptor::Data { .. })));
                 patches.doubtful(descriptor.file_range());
                 pages = pages.saturating_add(1);
                 ControlFlow::Continue(())
             }
             _ => ControlFlow::Break(()),
         })?;
+        // A header that counts fewer descriptors than its entry has room for is damaged.
+        all_told &= candidate.header.length_with(data_sectors) == Some(u64::from(candidate.header.entry_length));
     }
     if !all_told {
         // What was about to change may be any table.

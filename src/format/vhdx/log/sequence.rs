@@ -30,6 +30,13 @@ pub(super) struct Candidate {
     whole: Cell<Option<bool>>,
 }
 
+impl Candidate {
+    /// Whether it was looked at and found whole.
+    pub(super) fn is_known_whole(&self) -> bool {
+        self.whole.get() == Some(true)
+    }
+}
+
 /// All candidates by their offset in the log.
 #[derive(Debug, Default)]
 pub(super) struct Candidates {
@@ -85,6 +92,8 @@ impl Log<'_> {
     /// Looks at each sector of the log for the header of an entry that bears the log's GUID.
     pub(super) fn candidates(&self) -> Result<Candidates> {
         let mut found = Candidates::default();
+        // Stale entries are as long as the log together, unless they overlap each other.
+        let mut budget = u64::from(self.length).saturating_mul(2);
         let mut buf = vec![0; usize::try_from(SCAN.min(self.length)).unwrap_or(0)];
         let mut offset = 0;
         while offset < self.length {
@@ -101,7 +110,7 @@ impl Log<'_> {
             for sector in buf.as_chunks::<4096>().0 {
                 if let Some(header) = EntryHeader::parse(sector, self.guid, self.length) {
                     found.by_offset.insert(at, Candidate { header, whole: Cell::new(None) });
-                } else if entry::bears(sector, self.guid) {
+                } else if entry::bears(sector, self.guid) || self.lost_its_guid(sector, at, &mut budget)? {
                     found.defaced.insert(at);
                 }
                 at = at.saturating_add(SECTOR);
@@ -109,6 +118,20 @@ impl Log<'_> {
             offset = offset.saturating_add(SCAN);
         }
         Ok(found)
+    }
+
+    /// Whether a sector is the header of an entry of this log that bears another GUID by damage: with the log's, its
+    /// checksum would hold.
+    fn lost_its_guid(&self, sector: &[u8; 4096], offset: u32, budget: &mut u64) -> Result<bool> {
+        if !entry::is_signed(sector) {
+            return Ok(false);
+        }
+        let mut mended = *sector;
+        entry::set_guid(&mut mended, self.guid);
+        let Some(header) = EntryHeader::parse(&mended, self.guid, self.length) else { return Ok(false) };
+        let Some(rest) = budget.checked_sub(u64::from(header.entry_length)) else { return Ok(false) };
+        *budget = rest;
+        Ok(self.checksum(offset, &header, Some(self.guid), &|_, _| true)? == Some(header.checksum))
     }
 
     /// The offsets of the active sequence's entries, from tail to head; empty where no sequence is complete, or where the
@@ -172,7 +195,6 @@ impl Log<'_> {
         Ok(whole)
     }
 
-    /// Reads an entry in pieces of whole sectors: it may be as long as the log, and a log may have 4 GiB.
     fn check(&self, offset: u32, header: &EntryHeader) -> Result<bool> {
         let Some(descriptors_length) = header.descriptors_length() else { return Ok(false) };
         let mut data_sectors = 0u64;
@@ -184,36 +206,43 @@ impl Log<'_> {
             Some(Descriptor::Zero { .. }) => ControlFlow::Continue(()),
             None => ControlFlow::Break(()),
         })?;
-        let expected_length =
-            u64::from(descriptors_length).saturating_add(data_sectors.saturating_mul(u64::from(SECTOR)));
-        if !hold || expected_length != u64::from(header.entry_length) {
+        if !hold || header.length_with(data_sectors) != Some(u64::from(header.entry_length)) {
             return Ok(false);
         }
+        let sectors_hold = |at: u32, piece: &[u8]| {
+            let first = descriptors_length.saturating_sub(at).checked_div(SECTOR).unwrap_or(0);
+            let mut sectors = piece.as_chunks::<4096>().0.iter().skip(usize::try_from(first).unwrap_or(usize::MAX));
+            sectors.all(|sector| data_sector_holds(sector, header.sequence_number))
+        };
+        Ok(self.checksum(offset, header, None, &sectors_hold)? == Some(header.checksum))
+    }
+
+    /// The checksum that an entry should bear, if it bore the GUID `with`. It is read in pieces of whole sectors: it may be as
+    /// long as the log, and a log may have 4 GiB. `None` where a piece cannot be read, or where `holds` says no to one; it is
+    /// told where in the entry the piece begins.
+    fn checksum(
+        &self,
+        offset: u32,
+        header: &EntryHeader,
+        with: Option<Guid>,
+        holds: &dyn Fn(u32, &[u8]) -> bool,
+    ) -> Result<Option<u32>> {
         let mut crc = 0;
         let mut done = 0;
         let mut buf = vec![0; usize::try_from(SCAN.min(header.entry_length)).unwrap_or(0)];
         while done < header.entry_length {
             let piece = usize::try_from(header.entry_length.saturating_sub(done)).unwrap_or(0).min(buf.len());
-            let Some(buf) = buf.get_mut(..piece) else { return Ok(false) };
-            if !self.read(buf, self.advance(offset, done))? {
-                return Ok(false);
+            let Some(buf) = buf.get_mut(..piece) else { return Ok(None) };
+            if !self.read(buf, self.advance(offset, done))? || !holds(done, buf) {
+                return Ok(None);
             }
-            let mut at = done;
-            for sector in buf.as_chunks::<4096>().0 {
-                if at >= descriptors_length && !data_sector_holds(sector, header.sequence_number) {
-                    return Ok(false);
-                }
-                at = at.saturating_add(SECTOR);
-            }
-            if done == 0
-                && let Some(checksum) = buf.get_mut(4..8)
-            {
-                checksum.fill(0);
+            if done == 0 {
+                entry::prepare_for_checksum(buf, with);
             }
             crc = crc32c::crc32c_append(crc, buf);
             done = done.saturating_add(u32::try_from(piece).unwrap_or(u32::MAX));
         }
-        Ok(crc == header.checksum)
+        Ok(Some(crc))
     }
 
     /// Tells the descriptors of an entry in order until `each` has enough; `None` stands for one that does not hold. They

@@ -1,0 +1,164 @@
+//! Blocks that stand in a file and that no entry of its BAT owns.
+//!
+//! The format allows free room in a file, with anything in it. But where a page of the BAT was lost, or a log that would have
+//! written it, the blocks are still there, and nothing else tells of them.
+
+use std::ops::Range;
+
+use super::bat::BatEntry;
+use super::log::LogState;
+use super::resolve::Vhdx;
+use crate::Faults;
+use crate::image::ReadAt;
+use crate::report::{Code, Finding, Severity};
+
+/// Blocks without an owner of which samples are read, and the samples of each.
+const MAX_SAMPLED: u64 = 64;
+const SAMPLES: u64 = 8;
+const SAMPLE: usize = 4096;
+
+/// Bytes of a page of the BAT, as the log writes it.
+pub(super) const PAGE: u64 = 4096;
+
+/// Ranges that are named one by one.
+const NAMED: usize = 4;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Unowned {
+    /// Blocks for which there is room.
+    count: u64,
+    /// The first ranges of the file where they may stand, in bytes.
+    ranges: Vec<Range<u64>>,
+    /// Blocks that were looked at.
+    sampled: u64,
+    /// Blocks of these that hold something.
+    filled: u64,
+}
+
+impl Unowned {
+    /// Looks at the stretches of the file that belong to nothing, which `stretches` tells in order.
+    pub(super) fn in_stretches(vhdx: &Vhdx, stretches: impl FnOnce(&mut dyn FnMut(Range<u64>))) -> Self {
+        let mut unowned = Unowned::default();
+        stretches(&mut |stretch| unowned.add(vhdx, stretch.start..stretch.end.min(vhdx.file.size())));
+        unowned
+    }
+
+    fn add(&mut self, vhdx: &Vhdx, stretch: Range<u64>) {
+        let block_size = vhdx.shape.block_size;
+        let blocks = stretch.end.saturating_sub(stretch.start).checked_div(block_size).unwrap_or(0);
+        if blocks == 0 {
+            return;
+        }
+        self.count = self.count.saturating_add(blocks);
+        if self.ranges.len() <= NAMED {
+            self.ranges.push(stretch.clone());
+        }
+        let looked_at = blocks.min(MAX_SAMPLED.saturating_sub(self.sampled));
+        self.sampled = self.sampled.saturating_add(looked_at);
+        let starts = (0..looked_at).map(|block| stretch.start.saturating_add(block.saturating_mul(block_size)));
+        let filled = starts.filter(|start| holds_anything(vhdx, *start)).count();
+        self.filled = self.filled.saturating_add(u64::try_from(filled).unwrap_or(u64::MAX));
+    }
+
+    /// How many of the blocks that were looked at hold something.
+    pub(super) fn filled(&self) -> u64 {
+        self.filled
+    }
+
+    /// All of it in a sentence.
+    pub(super) fn describe(&self, vhdx: &Vhdx) -> String {
+        let mib = vhdx.shape.block_size >> 20;
+        match self.count {
+            0 => format!("the file has no room of {mib} MiB that nothing owns, where a lost block could stand"),
+            count => format!(
+                "blocks of {mib} MiB in the file that no entry of the BAT owns: {count} (in bytes {} of the file); of {} looked at, {} hold something: they may be blocks whose entries were lost",
+                named(&self.ranges),
+                self.sampled,
+                self.filled
+            ),
+        }
+    }
+}
+
+impl Unowned {
+    /// What it may mean that there are some, where `empty` are the pages of the BAT that hold nothing: bytes of the file.
+    pub(super) fn finding(&self, vhdx: &Vhdx, empty: &[Range<u64>]) -> Finding {
+        let mut text = self.describe(vhdx);
+        // Free room may hold anything. It takes a sign that entries were lost to make it a warning.
+        let mut severity = Severity::Information;
+        if !empty.is_empty() {
+            severity = Severity::Warning;
+            let disk: Vec<Range<u64>> = empty.iter().map(|page| vhdx.disk_of_entries(page)).collect();
+            let older = if vhdx.is_differencing() { "what older links hold" } else { "zeros" };
+            text = format!(
+                "{text}; pages of the BAT that hold nothing at all place bytes {} of the disk, which read as {older}",
+                named(&disk)
+            );
+        }
+        if vhdx.log_state() != LogState::Clean {
+            severity = Severity::Warning;
+        }
+        Finding::new(Code::BlocksUnowned, severity, text).at("BAT", vhdx.bat.start).advise(
+            "if files are missing or older than they should be, look for another copy of this image; free room in a file may hold anything, and then nothing is wrong",
+        )
+    }
+}
+
+/// Finds the pages of a BAT of which all entries that the disk needs are zeros.
+#[derive(Debug, Default)]
+pub(super) struct EmptyPages {
+    /// Byte offset in the file of the page whose entries come in now, and whether all of them were zeros.
+    now: Option<(u64, bool)>,
+    /// The first of them; pages that touch are one.
+    found: Vec<Range<u64>>,
+}
+
+impl EmptyPages {
+    /// Takes the next entry, which stands at byte `at` of the file.
+    pub(super) fn look_at(&mut self, at: u64, entry: BatEntry) {
+        let page = at & !PAGE.saturating_sub(1);
+        let empty = entry.0 == 0;
+        match &mut self.now {
+            Some((now, all)) if *now == page => *all &= empty,
+            _ => {
+                self.finish();
+                self.now = Some((page, empty));
+            }
+        }
+    }
+
+    fn finish(&mut self) {
+        let Some((page, true)) = self.now.take() else { return };
+        let end = page.saturating_add(PAGE);
+        if let Some(last) = self.found.last_mut().filter(|last| last.end == page) {
+            last.end = end;
+        } else if self.found.len() <= NAMED {
+            self.found.push(page..end);
+        }
+    }
+
+    /// All that were found, as bytes of the file: the first ones.
+    pub(super) fn ranges(mut self) -> Vec<Range<u64>> {
+        self.finish();
+        self.found
+    }
+}
+
+/// Whether samples of a block are not all zeros. What cannot be read may be anything.
+fn holds_anything(vhdx: &Vhdx, start: u64) -> bool {
+    let step = vhdx.shape.block_size.checked_div(SAMPLES).unwrap_or(0);
+    let mut buf = [0; SAMPLE];
+    (0..SAMPLES).any(|sample| {
+        let mut faults = Faults::new();
+        let read = vhdx.file.read_at(&mut buf, start.saturating_add(sample.saturating_mul(step)), &mut faults);
+        read.is_err() || faults.any_lost() || buf.iter().any(|byte| *byte != 0)
+    })
+}
+
+/// The first of some ranges, in words.
+pub(super) fn named(ranges: &[Range<u64>]) -> String {
+    let first: Vec<String> = ranges.iter().take(NAMED).map(|range| format!("{}..{}", range.start, range.end)).collect();
+    let more = if ranges.len() > NAMED { " and more" } else { "" };
+    format!("{}{more}", first.join(", "))
+}
