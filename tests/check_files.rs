@@ -50,7 +50,7 @@ fn a_whole_volume_has_no_touched_file() {
     assert_eq!(touched(&checked), BTreeSet::new());
     assert!(checked.files.looked_at() > 60, "all files of the manifest, and NTFS's own");
     // The forged files have free room with stale bytes in it, which is worth a note.
-    assert!(checked.chain.findings().iter().all(|finding| finding.code == Code::BlocksUnowned));
+    assert!(checked.findings().iter().all(|finding| finding.code == Code::BlocksUnowned));
     assert!(checked.triage().iter().all(|triage| triage.state == State::Well || triage.area == Area::Image));
 }
 

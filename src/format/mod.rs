@@ -107,11 +107,7 @@ pub fn sniff(image: &dyn ReadAt) -> Sniffed {
 /// When the file is no disk image that this program reads, or is damaged so that nothing of it can be.
 pub fn open(image: Arc<dyn ReadAt>, options: FormatOptions) -> Result<Container> {
     match sniff(&image) {
-        Sniffed::Vhdx => {
-            let (layer, findings) = vhdx::Vhdx::open(image, options)?;
-            let (log, inferred) = (Some(layer.log_state()), layer.is_inferred());
-            Ok(Container { log, inferred, layer: Arc::new(layer), findings })
-        }
+        Sniffed::Vhdx => open_vhdx(image, options),
         Sniffed::Vhd => Err(unsupported("a VHD image; this version reads VHDX").advise(
             "a fixed or dynamic one: convert a copy with `qemu-img convert -O vhdx COPY.vhd NEW.vhdx`; a differencing one not \
              with qemu-img, which ignores its parent without a word",
@@ -121,11 +117,19 @@ pub fn open(image: Arc<dyn ReadAt>, options: FormatOptions) -> Result<Container>
         Sniffed::Unknown if image.size() == 0 => {
             Err(Error::new(ErrorKind::Corrupt, "the file is empty").advise("look for a copy of it"))
         }
-        Sniffed::Unknown => {
-            let layer = raw::Raw::open(image)?;
-            Ok(Container { layer: Arc::new(layer), findings: Vec::new(), log: None, inferred: false })
-        }
+        Sniffed::Unknown => match raw::Raw::open(Arc::clone(&image)) {
+            Ok(layer) => Ok(Container { layer: Arc::new(layer), findings: Vec::new(), log: None, inferred: false }),
+            // Its first MiB may be gone, and with that all that says what it is.
+            Err(_) if vhdx::holds_regions(&image) => open_vhdx(image, options),
+            Err(error) => Err(error),
+        },
     }
+}
+
+fn open_vhdx(image: Arc<dyn ReadAt>, options: FormatOptions) -> Result<Container> {
+    let (layer, findings) = vhdx::Vhdx::open(image, options)?;
+    let (log, inferred) = (Some(layer.log_state()), layer.is_inferred());
+    Ok(Container { log, inferred, layer: Arc::new(layer), findings })
 }
 
 /// Who a VHDX is and who its parent is; `None` where the file is none or does not say.

@@ -80,6 +80,24 @@ fn region_tables() -> Vec<Row> {
                 .doubtful(0..SIZE, "region-tables-lost"),
         );
     }
+    rows.push(
+        row("both region tables have BAT and metadata past the end", |forged| {
+            for copy in [1, 2] {
+                region_table::edit(&mut forged.file(YOUNGEST), copy, |entries| {
+                    entries.iter_mut().for_each(|entry| entry.file_offset += 1 << 40);
+                });
+            }
+        })
+        .codes(&["region-tables-lost"])
+        .exits(3, 0, 3, 0)
+        .doubtful(0..SIZE, "region-tables-lost"),
+    );
+    rows.push(
+        damaged(YOUNGEST, Damage::Zeroed(0..MIB))
+            .codes(&["file-type-identifier-bad", "headers-lost", "region-tables-lost"])
+            .exits(3, 0, 3, 3)
+            .doubtful(0..SIZE, "headers-lost"),
+    );
     for copy in [1, 2] {
         // By what stands there the untouched one is right, and nothing proves it.
         rows.push(

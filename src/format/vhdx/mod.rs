@@ -29,6 +29,7 @@ mod verify;
 pub use log::LogState;
 pub use open::{data_write_guid, identify};
 pub use resolve::Vhdx;
+pub(super) use search::holds_regions;
 
 /// Where the two headers stand in a file.
 pub const HEADER_OFFSETS: [u64; 2] = header::OFFSETS;

@@ -290,6 +290,9 @@ fn regions(
     match first.or_else(|first| second.map_err(|_| first)) {
         Ok(table) => {
             let unknown = judge_unknown(&table, accept_unknown, findings)?;
+            if let Some(found) = misled(file, &table, findings) {
+                return Ok((found, Some(Code::RegionTablesLost)));
+            }
             Ok((table, unknown.or(doubtful.then_some(Code::LogTorn))))
         }
         Err(broken) => Ok((inferred_regions(file, &broken, findings)?, Some(Code::RegionTablesLost))),
@@ -334,6 +337,31 @@ fn choose(
     (table, (!same).then_some(Code::RegionTablesDiffer))
 }
 
+/// The regions, found by what stands in them, where the region tables hold and lead to nothing: past the end of the file, or
+/// to metadata without their signature.
+fn misled(file: &dyn ReadAt, table: &RegionTable, findings: &mut Vec<Finding>) -> Option<RegionTable> {
+    let size = file.size();
+    let outside = table.bat.start >= size || table.metadata.start >= size;
+    if !outside && search::is_metadata_at(file, table.metadata.start) {
+        return None;
+    }
+    let found = search::regions(file)?;
+    let text = format!(
+        "the region tables hold and lead to nothing; by what stands there the metadata region is at byte {} and the BAT at byte {}; all that they tell is doubtful",
+        found.metadata.start, found.bat.start
+    );
+    let told = format!("metadata at byte {}, BAT at byte {}", table.metadata.start, table.bat.start);
+    findings.push(
+        Finding::new(Code::RegionTablesLost, Severity::Error, text)
+            .at("both region tables", region_table::OFFSETS[0])
+            .versus(format!("regions within the {size} bytes of the file"), told)
+            .advise(INFERRED_REGIONS_ADVICE),
+    );
+    Some(RegionTable { unknown: table.unknown.clone(), ..found })
+}
+
+const INFERRED_REGIONS_ADVICE: &str = "look for a copy of the file; --accept-doubtful serves what was inferred";
+
 /// The regions, found by what stands in them.
 fn inferred_regions(file: &dyn ReadAt, broken: &Broken, findings: &mut Vec<Finding>) -> Result<RegionTable> {
     let Some(table) = search::regions(file) else {
@@ -348,7 +376,7 @@ fn inferred_regions(file: &dyn ReadAt, broken: &Broken, findings: &mut Vec<Findi
     findings.push(
         Finding::new(Code::RegionTablesLost, Severity::Error, text)
             .at("both region tables", region_table::OFFSETS[0])
-            .advise("look for a copy of the file; --accept-doubtful serves what was inferred"),
+            .advise(INFERRED_REGIONS_ADVICE),
     );
     Ok(table)
 }

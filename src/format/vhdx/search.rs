@@ -37,12 +37,21 @@ pub(super) fn regions(file: &dyn ReadAt) -> Option<RegionTable> {
     Some(RegionTable { bat, metadata, unknown: Vec::new() })
 }
 
-/// The metadata region at a place, if one is there that can be read: where it lies, and what BAT it asks for.
-fn metadata_at(file: &dyn ReadAt, place: u64) -> Option<(Range<u64>, BatShape, bool)> {
+/// Whether a file of which nothing else says that it is a VHDX holds the regions of one.
+pub(in crate::format) fn holds_regions(file: &dyn ReadAt) -> bool {
+    regions(file).is_some()
+}
+
+/// Whether the signature of a metadata region stands at a place. What cannot be read may be one.
+pub(super) fn is_metadata_at(file: &dyn ReadAt, place: u64) -> bool {
     let mut signature = [0; 8];
     let mut faults = Faults::new();
-    file.read_at(&mut signature, place, &mut faults).ok()?;
-    if &signature != b"metadata" || faults.any_lost() {
+    file.read_at(&mut signature, place, &mut faults).is_err() || faults.any_lost() || &signature == b"metadata"
+}
+
+/// The metadata region at a place, if one is there that can be read: where it lies, and what BAT it asks for.
+fn metadata_at(file: &dyn ReadAt, place: u64) -> Option<(Range<u64>, BatShape, bool)> {
+    if !is_metadata_at(file, place) {
         return None;
     }
     let region = place..place.checked_add(MIB)?;
