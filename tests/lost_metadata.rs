@@ -139,6 +139,28 @@ fn a_lost_item_is_inferred_in_child_and_base() {
 }
 
 #[test]
+fn what_is_said_of_one_image_goes_before_what_is_said_of_all() {
+    let image = |block_size: u64, block: u64, content| {
+        let mut image = Image::fixed(64 * MIB, block_size as u32, &Fill::live(0));
+        image.blocks.clear();
+        image.blocks.insert(block, Block::fully_present(Fill::live(content)));
+        image
+    };
+    let base = image(2 * MIB, 3, 0);
+    let mut child = Image::child_of(&base, "base.vhdx");
+    child.block_size = 8 * MIB as u32;
+    child.blocks.insert(2, Block::fully_present(Fill::live(1)));
+    let case = Case::new(vec![base, child])
+        .damage(0, &Damage::MetadataItem(metadata::FILE_PARAMETERS, ItemDamage::Zeroed))
+        .damage(1, &Damage::MetadataItem(metadata::FILE_PARAMETERS, ItemDamage::Zeroed));
+    let blocks = |mib: u64| Facts { block_size: Some((mib * MIB) as u32), ..Facts::default() };
+    let single = |facts| ChainOptions { assumed_of: vec![(case.forged.files[0].clone(), facts)], ..assume(blocks(8)) };
+    case.expect_doubtful_from(0, &single(blocks(2)));
+    let misled = case.opened(&ChainOptions { doubt: Doubt::Accept, ..single(blocks(8)) });
+    assert_eq!(misled.links()[1].layer.geometry().block_size, 8 << 20);
+}
+
+#[test]
 fn a_disk_may_end_within_a_last_block_that_is_in_use() {
     let base = Image::fixed(12 * MIB - 1536, 2 * MIB as u32, &Fill::live(0));
     let mut child = Image::child_of(&base, "base.vhdx");

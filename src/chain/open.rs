@@ -126,6 +126,8 @@ struct Opening<'a> {
     options: &'a ChainOptions,
     disks: Option<&'a dyn DiskJudge>,
     locator: Locator<'a>,
+    /// What the user says of single images.
+    assumed_of: Vec<(FileId, Facts)>,
     links: Vec<Link>,
     findings: Vec<Finding>,
     /// The chain ends before its base.
@@ -144,6 +146,7 @@ impl<'a> Opening<'a> {
             options,
             disks,
             locator: Locator::new(store, options),
+            assumed_of: Vec::new(),
             links: Vec::new(),
             findings: Vec::new(),
             cut: false,
@@ -156,6 +159,9 @@ impl<'a> Opening<'a> {
     fn run(&mut self, path: &Path) -> Result<Disk> {
         // Absolute, so that messages and reports name the file wherever they are read.
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        for (image, facts) in &self.options.assumed_of {
+            self.assumed_of.push((self.store.open_named(image)?.id, *facts));
+        }
         self.push(self.store.open_named(&path)?, Found::Opened, None)?;
         self.follow()?;
         self.findings.extend(beside::findings(self.store, &self.links));
@@ -195,7 +201,7 @@ impl<'a> Opening<'a> {
     fn push(&mut self, opened: OpenedImage, found: Found, proof: Option<LinkProof>) -> Result<()> {
         let path = opened.path;
         let file_size = opened.image.size();
-        let options = self.format_options(&path);
+        let options = self.format_options(&path, &opened.id);
         let image = Arc::clone(&opened.image);
         let container = format::open(opened.image, options).map_err(|error| error.in_file(&path))?;
         let number = u32::try_from(self.links.len()).unwrap_or(u32::MAX);
@@ -213,7 +219,7 @@ impl<'a> Opening<'a> {
     }
 
     /// How the next link is to be opened: where its metadata is lost, its child and its name tell something.
-    fn format_options(&self, path: &Path) -> FormatOptions {
+    fn format_options(&self, path: &Path, id: &FileId) -> FormatOptions {
         let child = self.links.last().filter(|_| self.inferred.is_none()).map(|child| *child.layer.geometry());
         let is_checkpoint = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("avhdx"));
         let kin = Facts {
@@ -222,7 +228,13 @@ impl<'a> Opening<'a> {
             logical_sector_size: child.map(|child| child.logical_sector_size),
             has_parent: is_checkpoint.then_some(true),
         };
-        FormatOptions { kin, ..self.options.format }
+        FormatOptions { kin, assumed: self.assumed(id), ..self.options.format }
+    }
+
+    /// What the user says of an image.
+    fn assumed(&self, id: &FileId) -> Facts {
+        let own = self.assumed_of.iter().filter(|(image, _)| image == id);
+        own.fold(Facts::default(), |all, (_, facts)| facts.or(all)).or(self.options.format.assumed)
     }
 
     /// Opens the image above the last link once more, whose metadata was inferred: its parent is known now.
@@ -230,6 +242,7 @@ impl<'a> Opening<'a> {
         let number = self.links.len().saturating_sub(2);
         let Some(parent) = self.links.last().filter(|_| self.inferred.is_none()) else { return };
         let parent = *parent.layer.geometry();
+        let Some(assumed) = self.links.get(number).map(|child| self.assumed(&child.id)) else { return };
         let Some(child) = self.links.get_mut(number) else { return };
         let kin = Facts {
             block_size: None,
@@ -238,7 +251,7 @@ impl<'a> Opening<'a> {
             has_parent: Some(true),
         };
         // What was inferred before stands, where this fails.
-        let Ok(container) = format::open(image, FormatOptions { kin, ..self.options.format }) else { return };
+        let Ok(container) = format::open(image, FormatOptions { kin, assumed, ..self.options.format }) else { return };
         child.layer = container.layer;
         let (link, file) = (u32::try_from(number).ok(), Some(child.path.display().to_string()));
         let told = container.findings.into_iter().map(|finding| Finding { link, file: file.clone(), ..finding });
@@ -352,7 +365,7 @@ impl<'a> Opening<'a> {
                 continue;
             }
             // A damaged copy must not stand in the way of a whole one.
-            match format::open(Arc::clone(&opened.image), self.format_options(&candidate.path)) {
+            match format::open(Arc::clone(&opened.image), self.format_options(&candidate.path, &opened.id)) {
                 Err(error) => rejected.unreadable.push((candidate.path, format!("it is the parent, but {error}"))),
                 Ok(container) if container.findings.iter().any(|finding| finding.severity == Severity::Error) => {
                     rejected.damaged.get_or_insert((candidate, opened, proof));
@@ -383,7 +396,7 @@ impl<'a> Opening<'a> {
         if self.holds(&opened.id) {
             return None;
         }
-        let container = format::open(opened.image, self.format_options(&candidate.path)).ok()?;
+        let container = format::open(opened.image, self.format_options(&candidate.path, &opened.id)).ok()?;
         let child = self.links.last()?;
         let mut evidence = Evidence::gather(candidate.path.clone(), candidate.found, &*child.layer, &*container.layer);
         if let Some(own) = &container.layer.identity().parent {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::disk::Doubt;
-use crate::format::FormatOptions;
+use crate::format::{Facts, FormatOptions};
 
 /// How a chain is to be opened.
 #[derive(Debug, Clone, Default)]
@@ -14,6 +14,8 @@ pub struct ChainOptions {
     pub parent_dirs: Vec<PathBuf>,
     /// How each container is read.
     pub format: FormatOptions,
+    /// What the user says of single images, under any name of their files; it goes before what `format` assumes of all.
+    pub assumed_of: Vec<(PathBuf, Facts)>,
     /// What becomes of bytes that are there but not proven.
     pub doubt: Doubt,
     /// What becomes of a chain whose parent is not there.

@@ -1,62 +1,68 @@
 //! `--assume WHAT=VALUE`: what the user knows of images whose own metadata is lost.
 
+use std::path::PathBuf;
+
 use vhdx_mount::format::Facts;
 
-/// One fact.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Assumption {
-    /// Bytes of a payload block.
-    BlockSize(u32),
-    /// Bytes of the disk.
-    DiskSize(u64),
-    /// Bytes of a logical sector.
-    SectorSize(u32),
-    /// Whether the image has a parent.
-    Parent(bool),
+/// What is known, and of which image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Assumption {
+    /// `None`: of all images.
+    image: Option<PathBuf>,
+    fact: Facts,
 }
 
+const WHATS: [&str; 4] = ["block-size", "disk-size", "sector-size", "parent"];
+
 impl Assumption {
-    /// Reads one, such as `block-size=2M`.
+    /// Reads one, such as `block-size=2M` or `VM.vhdx:block-size=2M`.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let what = "block-size, disk-size, sector-size or parent, a = and a value are needed, such as block-size=2M";
-        let (key, value) = text.split_once('=').ok_or(what)?;
+        let (image, told) = match text.rsplit_once(':') {
+            Some((image, told)) if !image.is_empty() => (Some(PathBuf::from(image)), told),
+            _ => (None, text),
+        };
+        let (key, value) = told.split_once('=').filter(|(key, _)| WHATS.contains(key)).ok_or(what)?;
+        let mut fact = Facts::default();
         match key {
             "block-size" => {
                 let size = bytes(value).and_then(|size| u32::try_from(size).ok());
                 let size = size.filter(|size| size.is_power_of_two() && (1 << 20..=1 << 28).contains(size));
-                size.map(Self::BlockSize).ok_or_else(|| "a power of two from 1M to 256M is needed".to_owned())
+                fact.block_size = Some(size.ok_or("a power of two from 1M to 256M is needed")?);
             }
             "disk-size" => {
                 let size = bytes(value).filter(|size| (1..=64 << 40).contains(size) && size.is_multiple_of(512));
-                size.map(Self::DiskSize).ok_or_else(|| "a multiple of 512 bytes, at most 64T, is needed".to_owned())
+                fact.virtual_size = Some(size.ok_or("a multiple of 512 bytes, at most 64T, is needed")?);
             }
-            "sector-size" => match value {
-                "512" => Ok(Self::SectorSize(512)),
-                "4096" | "4K" => Ok(Self::SectorSize(4096)),
-                _ => Err("512 or 4096 is needed".to_owned()),
-            },
-            "parent" => match value {
-                "yes" => Ok(Self::Parent(true)),
-                "no" => Ok(Self::Parent(false)),
-                _ => Err("yes or no is needed".to_owned()),
-            },
-            _ => Err(what.to_owned()),
+            "sector-size" => {
+                fact.logical_sector_size = Some(match value {
+                    "512" => 512,
+                    "4096" | "4K" => 4096,
+                    _ => return Err("512 or 4096 is needed".to_owned()),
+                });
+            }
+            _ => {
+                fact.has_parent = Some(match value {
+                    "yes" => true,
+                    "no" => false,
+                    _ => return Err("yes or no is needed".to_owned()),
+                });
+            }
         }
+        Ok(Assumption { image, fact })
     }
 }
 
-/// All of them together; of two of one kind the last one counts.
-pub(crate) fn facts(assumptions: &[Assumption]) -> Facts {
-    let mut facts = Facts::default();
-    for assumption in assumptions {
-        match *assumption {
-            Assumption::BlockSize(size) => facts.block_size = Some(size),
-            Assumption::DiskSize(size) => facts.virtual_size = Some(size),
-            Assumption::SectorSize(size) => facts.logical_sector_size = Some(size),
-            Assumption::Parent(has_one) => facts.has_parent = Some(has_one),
-        }
-    }
-    facts
+/// What is said of all images; of two of one kind the last one counts.
+pub(crate) fn of_all(assumptions: &[Assumption]) -> Facts {
+    let of_all = assumptions.iter().filter(|assumption| assumption.image.is_none());
+    of_all.fold(Facts::default(), |all, assumption| assumption.fact.or(all))
+}
+
+/// What is said of single images, in the order in which it was said.
+pub(crate) fn of_single(assumptions: &[Assumption]) -> Vec<(PathBuf, Facts)> {
+    let of_single = |assumption: &Assumption| Some((assumption.image.clone()?, assumption.fact));
+    assumptions.iter().filter_map(of_single).collect()
 }
 
 /// A number of bytes, perhaps with K, M, G or T for powers of 1024.
@@ -85,7 +91,11 @@ mod tests {
             logical_sector_size: Some(4096),
             has_parent: Some(false),
         };
-        assert_eq!(facts(&all), expected);
+        assert_eq!(of_all(&all), expected);
+        assert!(of_single(&all).is_empty());
+        let one = Assumption::parse(r"C:\VMs\a=b.vhdx:sector-size=4K").unwrap();
+        let facts = Facts { logical_sector_size: Some(4096), ..Facts::default() };
+        assert_eq!(of_single(&[one]), [(PathBuf::from(r"C:\VMs\a=b.vhdx"), facts)]);
         for wrong in
             ["", "block-size", "block-size=3M", "block-size=512", "disk-size=65T", "disk-size=-1", "parent=", "x=1"]
         {

@@ -35,10 +35,11 @@ fn open_with(image: &Path, args: &ChainArgs, doubt: Doubt) -> Result<Chain, Fail
         parent_dirs: args.parent_dir.clone(),
         format: FormatOptions {
             log_replay: !args.no_log_replay,
-            assumed: assumption::facts(&args.assume),
+            assumed: assumption::of_all(&args.assume),
             accept_unknown: args.accept_doubtful,
             ..FormatOptions::default()
         },
+        assumed_of: assumption::of_single(&args.assume),
         doubt,
         missing: match args.missing {
             MissingArg::Error => Missing::Error,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use vhdx_mount::chain::Chain;
 use vhdx_mount::image::{FileId, ImageStore, RescueMap, RescuedImages};
+use vhdx_mount::report::Code;
 
 use super::outcome::Failure;
 
@@ -17,10 +18,16 @@ pub(crate) fn images<'a>(store: &'a dyn ImageStore, arguments: &[OsString]) -> R
     Ok(RescuedImages::new(store, maps.collect::<Result<Vec<_>, Failure>>()?)?)
 }
 
-/// Refuses a map of a file that is no link of the chain: it was meant to hold, and does not.
+/// Refuses a map of a file that is no link of the chain: it was meant to hold, and does not. Where a link is missing or another
+/// file than the recorded one, that file may be the one, of which the map leaves too little.
 pub(crate) fn check_all_used(images: &RescuedImages<'_>, chain: &Chain) -> Result<(), Failure> {
     let links: Vec<FileId> = chain.links().iter().map(|link| link.id.clone()).collect();
     let Some(unused) = images.not_among(&links).next() else { return Ok(()) };
+    let passed_over = [Code::LinkMissing, Code::ParentElsewhere];
+    if chain.findings().iter().any(|finding| passed_over.contains(&finding.code)) {
+        log::warn!("--map {}: this file is no link of the chain; perhaps too little of it is left", unused.display());
+        return Ok(());
+    }
     let mut failure = Failure::usage(format!("--map {}: this file is no link of the chain", unused.display()))
         .advise("give the path of one of these, or leave the map out");
     failure.details = chain.links().iter().map(|link| format!("link: {}", link.path.display())).collect();

@@ -61,6 +61,19 @@ pub struct Facts {
     pub has_parent: Option<bool>,
 }
 
+impl Facts {
+    /// These, and what they do not tell from `others`.
+    #[must_use]
+    pub fn or(self, others: Facts) -> Facts {
+        Facts {
+            block_size: self.block_size.or(others.block_size),
+            virtual_size: self.virtual_size.or(others.virtual_size),
+            logical_sector_size: self.logical_sector_size.or(others.logical_sector_size),
+            has_parent: self.has_parent.or(others.has_parent),
+        }
+    }
+}
+
 /// An open container.
 pub struct Container {
     /// Its map of the disk.

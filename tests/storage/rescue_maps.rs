@@ -92,6 +92,17 @@ fn a_map_reaches_structures_and_parents_and_must_belong_to_a_link() {
         assert_eq!(output.status.code(), Some(code), "{stderr}");
         assert!(stderr.contains(word), "{word}: {stderr}");
     }
+    // A map that leaves nothing of the parent: its copy is taken; or it is missing, and the map was not in vain.
+    fs::write(&map, "0 -\n0 0x40000000 -\n").expect("a map");
+    let argument = format!("{}={}", forged.files[0].display(), map.display());
+    for code in ["parent-elsewhere", "link-missing"] {
+        let told = run(PROGRAM, &[&"info", &"--json", &"--missing", &"lost", &"--map", &argument, &forged.youngest]);
+        let told: serde_json::Value = serde_json::from_slice(&told.stdout).expect("JSON");
+        let findings = told["findings"].as_array().expect("findings");
+        assert!(findings.iter().any(|finding| finding["code"] == code), "{code}: {told}");
+        fs::write(&stranger, "").expect("the copy is gone");
+    }
+
     let output = run(PROGRAM, &[&"info", &"--map", &"nothing", &forged.youngest]);
     assert_eq!(output.status.code(), Some(2));
 }
