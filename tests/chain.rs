@@ -269,6 +269,22 @@ fn a_disk_of_64_tib_and_30_links_opens_in_100_mib() {
 }
 
 #[test]
+fn a_bat_of_several_mib_is_verified_at_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // Two million blocks: a BAT of 16 MiB. The last one claims a place behind the end of the file.
+    let mut image = Image { block_size: MIB as u32, ..Image::dynamic(2 << 40) };
+    image.blocks.insert((2 << 20) - 1, Block::fully_present(Fill::live(0)));
+    let path = folder.path().join("x.vhdx");
+    write(&image, &path);
+    let file = fs::OpenOptions::new().write(true).open(&path).expect("the image opens");
+    // The block stands last in the file.
+    file.set_len(file.metadata().expect("its size").len() - 4096).expect("it is cut");
+    let findings = open(&path, &ChainOptions::default()).expect("it opens").findings().to_vec();
+    let codes: Vec<_> = findings.iter().map(|finding| finding.code.as_str()).collect();
+    assert_eq!(codes, ["block-past-end"]);
+}
+
+#[test]
 fn what_is_no_file_is_refused_before_it_is_opened() {
     let folder = tempfile::tempdir().expect("a folder");
     let fifo = folder.path().join("pipe.vhdx");

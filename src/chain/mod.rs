@@ -26,6 +26,7 @@ pub use map::{MergedExtent, MergedSource};
 pub use open::{Chain, MAX_LINKS, open, open_judged};
 pub use options::{ChainOptions, Missing};
 pub use refusal::Refusal;
+pub(crate) use verified::Verify;
 
 pub(crate) use link::judge;
 pub(crate) use locate::components;

@@ -13,6 +13,7 @@ use super::link::{Found, Link, LinkProof, judge};
 use super::locate::{Candidate, Locator};
 use super::options::{ChainOptions, Missing};
 use super::refusal::{self, Refusal};
+use super::verified::Verify;
 use crate::error::Result;
 use crate::format::{self, Facts, FormatOptions};
 use crate::image::{FileId, ImageStore, OpenedImage, ReadAt};
@@ -28,10 +29,11 @@ const MAX_WEIGHED: usize = 256;
 const MAX_TOLD: usize = 16;
 const MAX_TRIED: usize = 4;
 
-/// Tables of at most so many bytes are read as a whole when a chain is opened, so that what is wrong with them is told at
-/// once. A BAT of 1 MiB, without the entries of its sector bitmaps, is that of 256 GiB in blocks of 2 MiB, or of 4 TiB in
-/// blocks of 32 MiB. It costs less than a millisecond.
-const MAX_VERIFIED: u64 = (1 << 20) + (1 << 16);
+/// Tables that are read as a whole when a chain is opened, so that what is wrong with them is told at once: each of up to a
+/// MiB and the entries of its sector bitmaps (the BAT of 256 GiB in blocks of 2 MiB, of 4 TiB in blocks of 32 MiB), and larger
+/// ones from the youngest link on while so many bytes in all are left (two of 64 TiB in blocks of 32 MiB). Reading a MiB of
+/// them takes about a millisecond.
+const VERIFIED: Verify = Verify { each: (1 << 20) + (1 << 16), larger: 32 << 20 };
 
 /// An open chain.
 pub struct Chain {
@@ -109,7 +111,7 @@ fn open_with(
     match opening.run(path) {
         Ok(disk) => {
             let chain = Chain { links: opening.links, findings: opening.findings, disk: Arc::new(disk) };
-            Ok(chain.verified(&(0..0), MAX_VERIFIED, &mut |_| ControlFlow::Continue(())))
+            Ok(chain.verified(&(0..0), VERIFIED, &mut |_| ControlFlow::Continue(())))
         }
         Err(error) => {
             let Opening { links, findings, candidates, unreadable, .. } = opening;

@@ -9,15 +9,38 @@ use crate::report::{Code, Finding, Severity};
 /// So many doubts of one link are kept apart. Further ones become one that covers them all.
 const MAX_DOUBTS: usize = 1 << 18;
 
+/// Which tables are read as a whole.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Verify {
+    /// Those of up to so many bytes.
+    pub(crate) each: u64,
+    /// Larger ones, from the youngest link on, while they fit into so many bytes in all.
+    pub(crate) larger: u64,
+}
+
+impl Verify {
+    /// All tables.
+    pub(crate) const ALL: Verify = Verify { each: u64::MAX, larger: 0 };
+
+    /// Whether the tables of the next link are read, which take so many bytes.
+    fn takes(&mut self, length: u64) -> bool {
+        if length <= self.each {
+            return true;
+        }
+        let left = self.larger.checked_sub(length);
+        self.larger = left.unwrap_or(self.larger);
+        left.is_some()
+    }
+}
+
 impl Chain {
-    /// The same chain, knowing what the tables of its links as a whole tell. Links whose tables take more than `longest`
-    /// bytes are left out. Sector bitmaps are read where they describe bytes of `range`. `read` is told how many bytes of
+    /// The same chain, knowing what the tables of its links as a whole tell. Sector bitmaps are read where they describe bytes of `range`. `read` is told how many bytes of
     /// tables were read, and may break it off.
     #[must_use]
     pub(crate) fn verified(
         self,
         range: &Range<u64>,
-        longest: u64,
+        mut tables: Verify,
         read: &mut dyn FnMut(u64) -> ControlFlow<()>,
     ) -> Self {
         let mut findings: Vec<Finding> = Vec::new();
@@ -32,7 +55,7 @@ impl Chain {
                 }
                 ControlFlow::Continue(())
             };
-            if link.layer.table_length() <= longest {
+            if tables.takes(link.layer.table_length()) {
                 link.layer.verify(range.clone(), &mut tell);
             }
             if of_link.too_many {

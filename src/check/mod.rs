@@ -18,7 +18,7 @@ pub use ranges::{DiskRange, MAX_RANGES, Ranges};
 pub use report::report;
 pub use triage::{Area, State, Triage};
 
-use crate::chain::Chain;
+use crate::chain::{Chain, Verify};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::FsOptions;
 use crate::namespace::Inventory;
@@ -80,7 +80,7 @@ pub fn check(chain: Chain, options: &CheckOptions, progress: &Progress) -> Resul
         return Err(Error::new(ErrorKind::Usage, text));
     }
     progress.begin(Phase::Tables, 0);
-    let chain = chain.verified(&range, u64::MAX, &mut |bytes| {
+    let chain = chain.verified(&range, Verify::ALL, &mut |bytes| {
         progress.read(bytes);
         progress.advance(bytes);
         if progress.is_stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
