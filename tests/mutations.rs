@@ -24,7 +24,13 @@ impl Memory {
         let found = self.0.iter().find(|(name, _)| name.file_name() == path.file_name());
         let (path, bytes) = found.ok_or_else(|| Error::new(ErrorKind::NotFound, "no such image"))?;
         let id = FileId::new(path.display().to_string());
-        Ok(OpenedImage { path: path.clone(), id, image: Arc::clone(bytes) as Arc<dyn ReadAt>, findings: Vec::new() })
+        Ok(OpenedImage {
+            path: path.clone(),
+            id,
+            image: Arc::clone(bytes) as Arc<dyn ReadAt>,
+            findings: Vec::new(),
+            changes: None,
+        })
     }
 }
 

@@ -135,6 +135,12 @@ pub trait Tree: Send + Sync + 'static {
     /// The tree as a whole.
     fn info(&self) -> TreeInfo;
 
+    /// Whether what lies below the tree changed after all, so that what was read of it before does not count any more. Costs
+    /// little; an adapter that lets its system keep what was read asks about once a second.
+    fn has_changed(&self) -> bool {
+        false
+    }
+
     /// The node of this name in a folder.
     fn lookup(&self, dir: NodeId, name: &Name, case: Case) -> Result<NodeId, Error>;
 

@@ -25,6 +25,7 @@ use mount_api::{Case, Error, ErrorKind, NodeId, Tree};
 use crate::Options;
 use crate::attributes::Ownership;
 use crate::content::ReadBuffer;
+use crate::kept::Kept;
 use crate::link;
 use crate::listing::{self, LONGEST_NAME, Line};
 use crate::loss::Losses;
@@ -67,6 +68,7 @@ pub(crate) struct Adapter {
     list_streams: bool,
     direct_io: bool,
     losses: Losses,
+    kept: Arc<Kept>,
 }
 
 impl Adapter {
@@ -78,7 +80,13 @@ impl Adapter {
             list_streams: options.list_streams,
             direct_io: options.direct_io,
             losses: Losses::new(options.lost),
+            kept: Arc::default(),
         }
+    }
+
+    /// The files of which bytes were handed out.
+    pub(crate) fn kept(&self) -> Arc<Kept> {
+        Arc::clone(&self.kept)
     }
 
     fn stat(&self, node: NodeId) -> Result<FileAttr, Error> {
@@ -181,6 +189,7 @@ impl Filesystem for Adapter {
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
+        self.kept.note(NodeId(ino.0));
         READ_BUFFER.with_borrow_mut(|buffer| {
             match answer("read", ino, || buffer.fill(&*self.tree, &self.losses, NodeId(ino.0), offset, size)) {
                 Ok(bytes) => reply.data(bytes),

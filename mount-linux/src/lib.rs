@@ -39,6 +39,7 @@ mod attributes;
 mod content;
 mod detach;
 mod error;
+mod kept;
 mod link;
 mod listing;
 mod loss;

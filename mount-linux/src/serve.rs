@@ -13,6 +13,7 @@ use mount_api::{ErrorKind, Kind, NodeId, Tree};
 use crate::adapter::Adapter;
 use crate::attach::{self, Attached, Watcher, attach};
 use crate::detach::{Detach, Refused, detach};
+use crate::kept;
 use crate::mount_table::{Mount, Place};
 use crate::signals::Watch;
 use crate::target;
@@ -61,12 +62,19 @@ pub fn mount(tree: Arc<dyn Tree>, target: &Path, options: &Options, ready: impl 
     // Before there is a mount that a signal could leave behind.
     let _signals = Watch::start(events.clone(), Event::Signal).map_err(|error| failed(&point).caused_by(error))?;
     let Attached { device, watcher } = attach(&point, options)?;
-    let serving = Session::from_fd(Adapter::new(tree, options), device, SessionACL::All, session_config(options))
-        .and_then(|session| start(&point, session, &events));
-    if let Err(error) = serving {
-        let _ = detach(&point, Detach::Lazily);
-        return Err(failed(&point).caused_by(error));
-    }
+    let adapter = Adapter::new(Arc::clone(&tree), options);
+    let kept = adapter.kept();
+    let serving = Session::from_fd(adapter, device, SessionACL::All, session_config(options)).and_then(|session| {
+        let watching = kept::watch(tree, kept, session.notifier())?;
+        start(&point, session, &events).map(|()| watching)
+    });
+    let _watching = match serving {
+        Ok(watching) => watching,
+        Err(error) => {
+            let _ = detach(&point, Detach::Lazily);
+            return Err(failed(&point).caused_by(error));
+        }
+    };
     let mount = Place::find(&point).ok().and_then(|place| place.our_mount().cloned());
     let mut life = Life { point, mount, watcher, read_ahead: !options.direct_io, stopping: false };
     let mut ready = Some(ready);

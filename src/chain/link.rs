@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::bytes::Guid;
 use crate::format::vhdx::LogState;
-use crate::image::FileId;
+use crate::image::{Changes, FileId};
 use crate::layer::{Layer, ParentRecord, PlaceKind};
 use crate::report::{Code, Finding, Severity};
 
@@ -19,6 +19,8 @@ pub struct Link {
     pub file_size: u64,
     /// Its map of the disk.
     pub layer: Arc<dyn Layer>,
+    /// Tells whether something writes to it, where its store can.
+    pub changes: Option<Arc<dyn Changes>>,
     /// The state of its log, where its format has one.
     pub log: Option<LogState>,
     /// How it was found.
@@ -84,7 +86,13 @@ impl LinkProof {
 impl Link {
     /// The same open image once more.
     pub(super) fn again(&self) -> Self {
-        Link { path: self.path.clone(), id: self.id.clone(), layer: Arc::clone(&self.layer), ..*self }
+        Link {
+            path: self.path.clone(),
+            id: self.id.clone(),
+            layer: Arc::clone(&self.layer),
+            changes: self.changes.clone(),
+            ..*self
+        }
     }
 }
 

@@ -207,7 +207,9 @@ impl<'a> Opening<'a> {
         let image = Arc::clone(&opened.image);
         let container = format::open(opened.image, options).map_err(|error| error.in_file(&path))?;
         let number = u32::try_from(self.links.len()).unwrap_or(u32::MAX);
-        let link = Link { path, id: opened.id, file_size, layer: container.layer, log: container.log, found, proof };
+        let (id, changes) = (opened.id, opened.changes);
+        let (layer, log) = (container.layer, container.log);
+        let link = Link { path, id, file_size, layer, changes, log, found, proof };
         for finding in opened.findings {
             self.add(finding, number, &link.path);
         }

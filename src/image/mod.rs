@@ -27,7 +27,7 @@ pub use rescue_map::RescueMap;
 pub use rescued::{Rescued, RescuedImages};
 pub use slice::Slice;
 pub use store::{Depth, FileId, HostFolders, ImageStore, Listing, LiveFolders, OpenedImage};
-pub use watched::{Observe, Observed, Watched};
+pub use watched::{Changes, Observe, Observed, Watched};
 
 /// Positioned reads, from any number of threads.
 pub trait ReadAt: Send + Sync {

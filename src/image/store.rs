@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::file::Devices;
-use super::{ImageFile, Isolating, ReadAt, Watched};
+use super::{Changes, ImageFile, Isolating, ReadAt, Watched};
 use crate::error::{Error, Result};
 use crate::report::Finding;
 
@@ -60,6 +60,22 @@ pub struct OpenedImage {
     pub image: Arc<dyn ReadAt>,
     /// What is known of it before it is read.
     pub findings: Vec<Finding>,
+    /// Tells whether something writes to it, where its store can.
+    pub changes: Option<Arc<dyn Changes>>,
+}
+
+impl OpenedImage {
+    fn watched(image: Watched<ImageFile>, path: &Path, id: FileId) -> Self {
+        let watched = Arc::new(image);
+        let changes: Arc<dyn Changes> = Arc::<Watched<ImageFile>>::clone(&watched);
+        OpenedImage {
+            path: path.to_owned(),
+            id,
+            image: Arc::new(Isolating::new(watched)),
+            findings: Vec::new(),
+            changes: Some(changes),
+        }
+    }
 }
 
 /// Tells two names of one file from two files.
@@ -105,8 +121,7 @@ impl LiveFolders {
     fn open(path: &Path, devices: Devices) -> Result<OpenedImage> {
         let file = ImageFile::open_live(path, devices)?;
         let (id, opened) = (file.id().clone(), file.opened());
-        let image = Arc::new(Isolating::new(Watched::new(file, path, opened).doubted()));
-        Ok(OpenedImage { path: path.to_owned(), id, image, findings: Vec::new() })
+        Ok(OpenedImage::watched(Watched::new(file, path, opened).doubted(), path, id))
     }
 }
 
@@ -132,8 +147,7 @@ impl HostFolders {
     fn open(path: &Path, devices: Devices) -> Result<OpenedImage> {
         let file = ImageFile::open(path, devices)?;
         let (id, opened) = (file.id().clone(), file.opened());
-        let image = Arc::new(Isolating::new(Watched::new(file, path, opened)));
-        Ok(OpenedImage { path: path.to_owned(), id, image, findings: Vec::new() })
+        Ok(OpenedImage::watched(Watched::new(file, path, opened), path, id))
     }
 }
 

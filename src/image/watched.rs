@@ -24,6 +24,12 @@ pub trait Observe {
     fn observe(&self) -> Option<Observed>;
 }
 
+/// Whether an open image was written to by somebody else.
+pub trait Changes: Send + Sync {
+    /// Whether it has changed since it was opened, as far as was seen. Looks at it now, unless that was done a moment ago.
+    fn has_changed(&self) -> bool;
+}
+
 /// Tells when an image changes while it is open: what is read from then on is doubtful.
 ///
 /// The image is looked at after a read, once a second at most, so that what was read is told of too. A change within
@@ -71,7 +77,18 @@ impl<R: ReadAt + Observe> Watched<R> {
         self
     }
 
-    /// Whether it has changed since it was opened, as far as was seen.
+    fn note_change(&self, how: &str) {
+        if !self.changed.swap(true, Ordering::AcqRel) {
+            log::warn!(
+                "{}: something wrote to this image while it is open ({how}): what is read from it now is doubtful, and fails without \
+                 --accept-doubtful; stop what writes to it, or work on a copy, and open it again",
+                self.path.display()
+            );
+        }
+    }
+}
+
+impl<R: ReadAt + Observe> Changes for Watched<R> {
     fn has_changed(&self) -> bool {
         if self.changed.load(Ordering::Acquire) {
             return true;
@@ -90,16 +107,6 @@ impl<R: ReadAt + Observe> Watched<R> {
                 true
             }
             _ => false,
-        }
-    }
-
-    fn note_change(&self, how: &str) {
-        if !self.changed.swap(true, Ordering::AcqRel) {
-            log::warn!(
-                "{}: something wrote to this image while it is open ({how}): what is read from it now is doubtful, and fails without \
-                 --accept-doubtful; stop what writes to it, or work on a copy, and open it again",
-                self.path.display()
-            );
         }
     }
 }

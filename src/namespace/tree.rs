@@ -15,7 +15,7 @@ use super::inventory::Inventory;
 use super::report::report;
 use crate::Faults;
 use crate::chain::{Disk, MergedSource};
-use crate::image::ReadAt;
+use crate::image::{Changes, ReadAt};
 
 /// Bits of a node id that belong to a volume's own tree.
 const INNER_BITS: u32 = 48;
@@ -45,6 +45,8 @@ pub struct Namespace {
     total_bytes: u64,
     label: Name,
     time: Time,
+    /// Of the images of the chain.
+    changes: Vec<Arc<dyn Changes>>,
 }
 
 /// One name in the root folder.
@@ -71,7 +73,13 @@ impl Namespace {
     #[must_use]
     pub fn new(inventory: &Inventory, shown: Shown, label: &str, time: Time) -> Self {
         let disk = inventory.chain.disk();
-        let mut namespace = Namespace { entries: Vec::new(), total_bytes: disk.size(), label: label.into(), time };
+        let mut namespace = Namespace {
+            entries: Vec::new(),
+            total_bytes: disk.size(),
+            label: label.into(),
+            time,
+            changes: inventory.chain.links().iter().filter_map(|link| link.changes.clone()).collect(),
+        };
         let (raws, folders) = (shown != Shown::Volumes, shown != Shown::Disks);
         if raws {
             namespace.add("disk.raw", NodeId(2), Content::Disk(Arc::clone(disk)));
@@ -195,6 +203,10 @@ impl Tree for Namespace {
             block_size: 4096,
             case: Case::Insensitive,
         }
+    }
+
+    fn has_changed(&self) -> bool {
+        self.changes.iter().any(|image| image.has_changed())
     }
 
     fn lookup(&self, dir: NodeId, name: &Name, case: Case) -> Result<NodeId, Error> {

@@ -56,6 +56,7 @@ impl Folder {
             id: FileId::new(stored.path.display().to_string()),
             image: Arc::new(Isolating::with_patience(failing, HASTE)),
             findings: Vec::new(),
+            changes: None,
         })
     }
 }

@@ -163,6 +163,7 @@ impl ImageStore for Failing {
             id: FileId::new(path.display().to_string()),
             image: Arc::new(Lost),
             findings: Vec::new(),
+            changes: None,
         })
     }
 

@@ -118,11 +118,13 @@ fn a_mounted_image_that_something_writes_to_fails_and_says_so_once() {
     let log = folder.path().join("log");
     let strict = Mounted::new(&path, &["--direct-io", "--log-file", log.to_str().expect("UTF-8")]);
     let accepting = Mounted::new(&path, &["--direct-io", "--accept-doubtful"]);
+    let cached = Mounted::new(&path, &[]);
     let read = |mounted: &Mounted| {
         let mut page = [0; 4096];
         File::open(mounted.path("disk.raw")).and_then(|disk| disk.read_exact_at(&mut page, MIB)).map(|()| page)
     };
     let whole = read(&strict).expect("a read");
+    assert_eq!(read(&cached).expect("a read"), whole);
     File::options().append(true).open(&path).and_then(|mut file| file.write_all(b"x")).expect("it grows");
     let _untouched = Untouched::watch([&path]);
     wait_until("doubt", || read(&strict).is_err());
@@ -130,6 +132,8 @@ fn a_mounted_image_that_something_writes_to_fails_and_says_so_once() {
         assert_eq!(read(&strict).expect_err("doubtful").raw_os_error(), EIO);
         assert_eq!(read(&accepting).expect("it is served"), whole);
     }
+    // What the kernel kept of it is forgotten.
+    wait_until("doubt in spite of the cache", || read(&cached).is_err());
     let log = fs::read_to_string(&log).expect("the log");
     assert_eq!(log.matches("something wrote to this image").count(), 1, "{log}");
     assert!(log.contains("--accept-doubtful"), "{log}");
