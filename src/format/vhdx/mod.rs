@@ -8,6 +8,7 @@
 //! metadata are not those that the BAT was made for ([`contradiction`]).
 
 mod bat;
+mod bat_walk;
 mod claims;
 mod contradiction;
 mod file_type_identifier;
@@ -17,6 +18,7 @@ mod log;
 mod lost_updates;
 mod metadata;
 mod open;
+mod overlaps;
 mod ownership;
 mod region_table;
 mod resolve;

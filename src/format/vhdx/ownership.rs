@@ -3,9 +3,9 @@
 use std::ops::{ControlFlow, Range};
 
 use super::bat::{BatEntry, MIB, PayloadState};
+use super::bat_walk::{Role, entries};
 use super::claims::Claims;
 use super::resolve::Vhdx;
-use super::verify::{self, Role};
 use crate::image::ReadAt;
 
 /// Entries of a BAT that are read for this: 32 MiB. An image is to be open in a moment.
@@ -34,7 +34,7 @@ impl Ownership {
         let mut flawless = true;
         let mut unread = Vec::new();
         let go_on = ControlFlow::Continue(());
-        let _ = verify::entries(vhdx, &mut |_| go_on, &mut unread, &mut |seen, _| {
+        let _ = entries(vhdx, &mut |_| go_on, &mut unread, &mut |seen, _| {
             match vhdx.claim_of(seen.entry, seen.role) {
                 Claim::Nothing => {}
                 Claim::Nonsense => flawless = false,

@@ -1,51 +1,25 @@
 //! The whole BAT and the sector bitmaps, read once to be checked.
 //!
 //! [`resolve`](super::resolve) judges an entry when its block is asked for. What only shows when all of them are seen is
-//! told here: blocks that claim one place. The rest is counted, so that each kind of damage is one finding.
+//! told here: blocks that claim one place ([`overlaps`](super::overlaps)) and blocks that nothing owns. The rest is counted, so that each kind of damage is one finding.
 
 use std::ops::{ControlFlow, Range};
 
-use super::bat::{BatEntry, ENTRY_LENGTH, MIB, PayloadState};
+use super::bat::{ENTRY_LENGTH, MIB, PayloadState};
+use super::bat_walk::{PAYLOAD_ENTRY, Role, Seen, Tell, entries};
 use super::claims::Claims;
 use super::contradiction;
 use super::log::LogState;
+use super::overlaps::name_claimants;
 use super::resolve::Vhdx;
 use super::tally::Tally;
 use super::unowned::{EmptyPages, Unowned};
 use crate::Faults;
-use crate::bytes::len_u64;
 use crate::image::ReadAt;
-use crate::layer::{ContainerKind, Doubted, MapDoubt, Verified};
+use crate::layer::{ContainerKind, Verified};
 use crate::report::Code;
 
-/// Bytes of the BAT that are read at once.
-const PIECE: u64 = 1 << 20;
-
-/// Entries of the BAT that cannot be read are counted by sectors of this length.
-const SECTOR: u64 = 4096;
-
-const PAYLOAD_ENTRY: &str = "BAT entry";
 const BITMAP_ENTRY: &str = "BAT entry of a sector bitmap";
-
-/// Takes what is found.
-pub(super) type Tell<'a> = dyn FnMut(Verified) -> ControlFlow<()> + 'a;
-
-/// What an entry of the BAT is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Role {
-    /// Number of a payload block.
-    Payload(u64),
-    /// Number of the chunk that the bitmap describes.
-    Bitmap(u64),
-}
-
-/// An entry of the BAT, where it stands and what it is for.
-pub(super) struct Seen {
-    pub(super) entry: BatEntry,
-    pub(super) role: Role,
-    /// Byte offset in the file.
-    at: u64,
-}
 
 /// Reads the whole BAT, and the sector bitmaps that describe bytes of `disk`.
 pub(super) fn verify(vhdx: &Vhdx, disk: Range<u64>, tell: &mut Tell<'_>) {
@@ -82,82 +56,7 @@ pub(super) fn verify(vhdx: &Vhdx, disk: Range<u64>, tell: &mut Tell<'_>) {
     }
 }
 
-/// Calls `each` with every entry that the disk needs and that can be read, until `tell` breaks. Puts into `unread` where in
-/// the file those sectors of the BAT stand that cannot be read, at most some thousand of them.
-pub(super) fn entries(
-    vhdx: &Vhdx,
-    tell: &mut Tell<'_>,
-    unread: &mut Vec<u64>,
-    each: &mut dyn FnMut(Seen, &mut Tell<'_>) -> ControlFlow<()>,
-) -> ControlFlow<()> {
-    const MAX_UNREAD: usize = 10_000;
-    let Range { start, end } = vhdx.bat_in_use();
-    let mut buf = vec![0; usize::try_from(PIECE).unwrap_or(0)];
-    let mut roles = Roles { next: Role::Payload(0), ratio: vhdx.shape.chunk_ratio };
-    let mut at = start;
-    while at < end {
-        let length = usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX).min(buf.len());
-        let piece = buf.get_mut(..length).unwrap_or_default();
-        let mut faults = Faults::new();
-        if vhdx.file.read_at(piece, at, &mut faults).is_err() {
-            faults.clear();
-            faults.lost(at..at.saturating_add(len_u64(piece)), Code::BatUnreadable.as_str());
-        }
-        let lost: Vec<Range<u64>> = faults
-            .iter()
-            .filter(|fault| fault.kind == crate::FaultKind::Lost)
-            .map(|fault| fault.range.clone())
-            .collect();
-        let sectors =
-            lost.iter().flat_map(|range| (range.start..range.end).step_by(usize::try_from(SECTOR).unwrap_or(1)));
-        unread.extend(sectors.take(MAX_UNREAD.saturating_sub(unread.len())));
-        for bytes in piece.as_chunks::<8>().0 {
-            let (role, entry_at) = (roles.take(), at);
-            at = at.saturating_add(ENTRY_LENGTH);
-            if lost.is_empty() || !lost.iter().any(|range| range.start < at && entry_at < range.end) {
-                each(Seen { entry: BatEntry(u64::from_le_bytes(*bytes)), role, at: entry_at }, tell)?;
-            }
-        }
-        tell(Verified::Read(len_u64(piece)))?;
-        if length < 8 {
-            break;
-        }
-    }
-    ControlFlow::Continue(())
-}
-
-/// The roles of the entries, in their order.
-struct Roles {
-    next: Role,
-    ratio: u64,
-}
-
-impl Roles {
-    fn take(&mut self) -> Role {
-        let role = self.next;
-        self.next = match role {
-            Role::Payload(block) => match block.saturating_add(1) {
-                after if after.checked_rem(self.ratio) == Some(0) => {
-                    Role::Bitmap(block.checked_div(self.ratio).unwrap_or(0))
-                }
-                after => Role::Payload(after),
-            },
-            Role::Bitmap(chunk) => Role::Payload(chunk.saturating_add(1).saturating_mul(self.ratio)),
-        };
-        role
-    }
-}
-
-impl Role {
-    fn describe(self) -> String {
-        match self {
-            Role::Payload(block) => format!("payload block {block}"),
-            Role::Bitmap(chunk) => format!("the sector bitmap of chunk {chunk}"),
-        }
-    }
-}
-
-/// The first pass: judges each entry, counts, and marks what is claimed.
+/// Judges each entry, counts, and marks what is claimed.
 struct Survey<'a> {
     vhdx: &'a Vhdx,
     /// Bitmaps of these bytes of the disk are read.
@@ -325,7 +224,7 @@ impl Vhdx {
     }
 
     /// How many bytes of the disk a block holds: fewer than its size where the disk ends in it.
-    fn bytes_of(&self, block: u64) -> u64 {
+    pub(super) fn bytes_of(&self, block: u64) -> u64 {
         let start = block.saturating_mul(self.shape.block_size);
         self.geometry.virtual_size.saturating_sub(start).min(self.shape.block_size)
     }
@@ -340,76 +239,5 @@ impl Vhdx {
         let length = self.shape.chunk_ratio.saturating_mul(self.shape.block_size);
         let start = chunk.saturating_mul(length);
         start..start.saturating_add(length).min(self.geometry.virtual_size)
-    }
-}
-
-/// The second pass, where any place is claimed twice: names the blocks that claim it.
-fn name_claimants(vhdx: &Vhdx, claims: &Claims, tally: &mut Tally, tell: &mut Tell<'_>) {
-    let twice = |entry: BatEntry, length: u64| {
-        vhdx.claimed(entry, length).is_ok_and(|start| claims.is_twice(start..start.saturating_add(length)))
-    };
-    let bitmap_twice = |chunk: u64| {
-        let entry = vhdx.entry(vhdx.shape.bitmap_entry(chunk));
-        vhdx.is_differencing() && entry.is_ok_and(|(entry, _)| entry.bitmap_present() && twice(entry, MIB))
-    };
-    // A bitmap's entry stands behind those of its blocks, so it is looked up when its chunk begins.
-    let mut bitmap = false;
-    let mut doubts = Doubts { open: None };
-    // Where this breaks, not all claimants are named, and what was told is so.
-    let _ = entries(vhdx, tell, &mut Vec::new(), &mut |seen, tell| {
-        let block = match seen.role {
-            Role::Bitmap(_) => {
-                if bitmap {
-                    tally.count(Code::BlocksOverlap, (PAYLOAD_ENTRY, seen.at), || seen.role.describe());
-                }
-                return ControlFlow::Continue(());
-            }
-            Role::Payload(block) => block,
-        };
-        if block.checked_rem(vhdx.shape.chunk_ratio) == Some(0) {
-            bitmap = bitmap_twice(vhdx.shape.chunk(block));
-        }
-        let (own, partial) = match seen.entry.payload_state() {
-            PayloadState::FullyPresent => (twice(seen.entry, vhdx.shape.block_size), false),
-            PayloadState::PartiallyPresent if vhdx.is_differencing() => {
-                (twice(seen.entry, vhdx.shape.block_size), true)
-            }
-            _ => return ControlFlow::Continue(()),
-        };
-        if own {
-            tally.count(Code::BlocksOverlap, (PAYLOAD_ENTRY, seen.at), || seen.role.describe());
-        }
-        let what = match (own, partial && bitmap) {
-            (_, true) => Doubted::Everything,
-            (true, false) => Doubted::Places,
-            (false, false) => return ControlFlow::Continue(()),
-        };
-        let start = block.saturating_mul(vhdx.shape.block_size);
-        doubts.push(start..start.saturating_add(vhdx.bytes_of(block)), what, tell);
-        ControlFlow::Continue(())
-    });
-    doubts.finish(tell);
-}
-
-/// Joins doubts of neighbouring blocks.
-struct Doubts {
-    open: Option<MapDoubt>,
-}
-
-impl Doubts {
-    fn push(&mut self, disk: Range<u64>, what: Doubted, tell: &mut Tell<'_>) {
-        match &mut self.open {
-            Some(open) if open.disk.end == disk.start && open.what == what => open.disk.end = disk.end,
-            _ => {
-                self.finish(tell);
-                self.open = Some(MapDoubt { disk, what, code: Code::BlocksOverlap });
-            }
-        }
-    }
-
-    fn finish(&mut self, tell: &mut Tell<'_>) {
-        if let Some(doubt) = self.open.take().filter(|doubt| !doubt.disk.is_empty()) {
-            let _ = tell(Verified::Doubt(doubt));
-        }
     }
 }
