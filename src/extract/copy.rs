@@ -31,6 +31,9 @@ const WINDOW: u64 = 64 << 20;
 /// A file of at most so many bytes is read without looking for holes.
 const SMALL: u64 = 64 << 10;
 
+/// A file of more bytes may take long: what was done before it is told first.
+const LONG: u64 = 16 << 20;
+
 /// What stands between the names of a file and its stream. Windows would take a colon for a stream of its own, which no
 /// file can be renamed to.
 const STREAM: &str = if cfg!(windows) { "%3A" } else { ":" };
@@ -115,11 +118,6 @@ impl<'a> Run<'a> {
     /// Whether the destination took nothing any more, so that not all was tried.
     pub(super) fn gave_up(&self) -> bool {
         self.refused.load(Ordering::Relaxed) >= MAX_REFUSED
-    }
-
-    /// Ends a run that cannot even begin: the host gives no thread.
-    pub(super) fn give_up(&self) {
-        self.refused.store(MAX_REFUSED, Ordering::Relaxed);
     }
 
     /// Counts and writes a row.
@@ -239,6 +237,9 @@ impl<'a> Run<'a> {
         if attr.size > volume && self.options.choice.max_size.is_none() {
             let text = format!("it claims {} bytes, more than its volume has: ask for it with --max-size", attr.size);
             return self.tell(&row(Verdict::Refused).error(&text));
+        }
+        if attr.size > LONG {
+            self.manifest.flush();
         }
         let mut output = match self.sink.create() {
             Ok(output) => output,

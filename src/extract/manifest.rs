@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::NotWell;
 use super::row::{Row, Verdict, rows};
@@ -14,6 +15,11 @@ use crate::error::{Error, Result};
 /// How often, and how long, a row waits for space on a full destination: unfinished files are being removed from it.
 const TRIES: u32 = 50;
 const PAUSE: Duration = Duration::from_millis(20);
+
+/// Rows are written together, for each write costs as much as that of a small file: at most so many bytes, or of so long.
+/// What a killed run has not written yet is a few files that the next one compares.
+const TOGETHER: usize = 32 << 10;
+const OFTEN: Duration = Duration::from_millis(100);
 
 /// Its name in the destination.
 pub const MANIFEST: &str = "manifest.jsonl";
@@ -25,12 +31,17 @@ const MAX_NAMED: usize = 20;
 pub(super) struct Manifest<'a> {
     sink: &'a Sink,
     state: Mutex<State>,
+    /// Whether nothing more can be written.
+    broken: AtomicBool,
     /// What an earlier run wrote, by place below the destination, and the size of what is whole there.
     before: HashMap<String, Option<u64>>,
 }
 
 struct State {
     out: Box<dyn Write + Send>,
+    /// Whole rows that are not written yet, and since when.
+    waiting: Vec<u8>,
+    since: Instant,
     /// Why nothing more can be written.
     broken: Option<io::Error>,
     not_well: Vec<NotWell>,
@@ -64,8 +75,9 @@ impl<'a> Manifest<'a> {
             sink.put(MANIFEST, &kept).map_err(failed)?;
         }
         let out = sink.append_to(MANIFEST).map_err(failed)?.1;
-        let state = State { out: Box::new(out), broken: None, not_well: Vec::new() };
-        Ok(Manifest { sink, state: Mutex::new(state), before })
+        let (waiting, since) = (Vec::new(), Instant::now());
+        let state = State { out: Box::new(out), waiting, since, broken: None, not_well: Vec::new() };
+        Ok(Manifest { sink, state: Mutex::new(state), broken: AtomicBool::new(false), before })
     }
 
     /// Whether an earlier run wrote something at this place: it may be replaced.
@@ -78,32 +90,54 @@ impl<'a> Manifest<'a> {
         self.before.get(place) == Some(&Some(size))
     }
 
-    /// Writes a row.
+    /// Writes a row, at once or soon.
     pub(super) fn add(&self, row: &Row) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.broken.is_none()
-            && let Err(error) = write(&mut *state.out, &row.line())
-        {
-            state.broken = Some(error);
-        }
+        let line = row.line();
+        let mut state = self.lock();
+        state.waiting.extend(line);
         if !row.verdict.is_well() && state.not_well.len() < MAX_NAMED {
             let path = row.fields.get("path").and_then(|path| path.as_str()).unwrap_or_default();
             state.not_well.push(NotWell { path: path.to_owned(), verdict: row.verdict, why: why(row) });
         }
+        if state.waiting.len() >= TOGETHER || state.since.elapsed() >= OFTEN {
+            self.write_out(&mut state);
+        }
+    }
+
+    /// Writes the rows that wait: before something that takes long.
+    pub(super) fn flush(&self) {
+        self.write_out(&mut self.lock());
+    }
+
+    fn write_out(&self, state: &mut State) {
+        let State { out, waiting, since, broken, .. } = state;
+        if broken.is_none()
+            && let Err(error) = write(&mut **out, waiting)
+        {
+            *broken = Some(error);
+            self.broken.store(true, Ordering::Relaxed);
+        }
+        waiting.clear();
+        *since = Instant::now();
     }
 
     /// Whether it still takes rows.
     pub(super) fn is_broken(&self) -> bool {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).broken.is_some()
+        self.broken.load(Ordering::Relaxed)
     }
 
-    /// The first few files that are not well.
+    /// Writes what is left. The first few files that are not well.
     pub(super) fn close(self) -> Result<Vec<NotWell>> {
+        self.flush();
         let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         match state.broken {
             Some(error) => Err(sink::gone(self.sink.path(), error)),
             None => Ok(state.not_well),
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -123,10 +157,10 @@ fn why(row: &Row) -> String {
     }
 }
 
-/// Writes a whole row.
-fn write(out: &mut dyn Write, row: &[u8]) -> io::Result<()> {
+/// Writes whole rows.
+fn write(out: &mut dyn Write, rows: &[u8]) -> io::Result<()> {
     let (mut at, mut tries) = (0usize, 0);
-    while let Some(rest) = row.get(at..).filter(|rest| !rest.is_empty()) {
+    while let Some(rest) = rows.get(at..).filter(|rest| !rest.is_empty()) {
         match out.write(rest) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(written) => at = at.saturating_add(written),

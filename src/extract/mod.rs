@@ -12,6 +12,7 @@ pub mod listings;
 mod manifest;
 mod names;
 mod progress;
+mod queue;
 mod row;
 pub mod sink;
 mod walk;
