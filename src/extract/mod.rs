@@ -1,7 +1,8 @@
 //! Files out of any [`Tree`], into a folder of the host.
 //!
-//! [`walk`] goes through the folders and decides by [`choice`] what is wanted; [`copy`] reads a file, hashes it and says what
-//! of it is whole; [`sink`] is the only writer of this program. Each name and stream gets a row ([`row`]) in the
+//! [`walk`] goes through the folders and decides by [`choice`] what is wanted; [`queue`] holds what waits for a thread;
+//! [`pour`] reads and hashes a content, [`copy`] says what of it is whole and names it; [`sink`] is the only writer of this
+//! program. Each name and stream gets a row ([`row`]) in the
 //! [`manifest`]. [`listings`] makes the lists of other tools of a manifest. [`export`](mod@export) writes the whole disk into one file.
 
 mod choice;
@@ -11,6 +12,7 @@ mod hashes;
 pub mod listings;
 mod manifest;
 mod names;
+mod pour;
 mod progress;
 mod queue;
 mod row;

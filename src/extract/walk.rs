@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use mount_api::{DirEntry, Error, ErrorKind, From, Kind, Name, NodeId, Times, Tree, Trust};
 
-use super::copy::{Buffer, Item, Run};
+use super::copy::{Item, Run};
+use super::pour::Buffer;
 use super::queue::Queue;
 use super::row::{Row, Verdict};
 use super::sink::{Folder, describe};
