@@ -7,7 +7,7 @@ use std::hash::{Hash, Hasher};
 use std::io;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mount_api::{Attr, ErrorKind, Kind, Name, NodeId, StreamEntry, Times, Tree, Trust};
@@ -59,6 +59,8 @@ pub(super) struct Run<'a> {
     written: Mutex<HashSet<u64>>,
     /// Files in a row that the destination did not take.
     refused: AtomicU32,
+    /// For good: a slow thread may still finish a file after the last of them.
+    gave_up: AtomicBool,
     folders: Mutex<Vec<(Vec<OsString>, Times)>>,
 }
 
@@ -70,7 +72,8 @@ impl<'a> Run<'a> {
         progress: &'a Progress,
     ) -> Self {
         let (written, folders) = (Mutex::default(), Mutex::default());
-        Run { sink, manifest, options, progress, written, refused: AtomicU32::new(0), folders }
+        let (refused, gave_up) = (AtomicU32::new(0), AtomicBool::new(false));
+        Run { sink, manifest, options, progress, written, refused, gave_up, folders }
     }
 
     /// Whether nothing more is to be done.
@@ -80,7 +83,7 @@ impl<'a> Run<'a> {
 
     /// Whether the destination took nothing any more, so that not all was tried.
     pub(super) fn gave_up(&self) -> bool {
-        self.refused.load(Ordering::Relaxed) >= MAX_REFUSED
+        self.gave_up.load(Ordering::Relaxed)
     }
 
     /// Counts and writes a row.
@@ -260,7 +263,9 @@ impl<'a> Run<'a> {
 
     /// The destination did not take a file.
     pub(super) fn refuse(&self, row: Row, error: &io::Error) {
-        self.refused.fetch_add(1, Ordering::Relaxed);
+        if self.refused.fetch_add(1, Ordering::Relaxed) >= MAX_REFUSED {
+            self.gave_up.store(true, Ordering::Relaxed);
+        }
         self.tell(&row.error(&describe(error)));
     }
 
