@@ -531,3 +531,25 @@ fn a_large_file_is_read_in_pieces_and_comes_out_in_order() {
     assert!(row["lost_bytes"].as_u64().expect("a count") >= 5 * MIB as u64, "{row}");
     assert!(fs::read(out.path().join("volume-1/large.partial")).expect("the file") == content, "seed {seed}");
 }
+
+#[test]
+fn what_is_no_file_takes_no_manifest_and_nobody_waits_for_it() {
+    let (_folder, chain) = whole_chain();
+    let out = tempfile::tempdir().expect("a folder");
+    let manifest = out.path().join("manifest.jsonl");
+    expect_success(&run("mkfifo", &[&manifest]));
+    for more in [&[][..], &["--resume"]] {
+        let output = extract(&chain.youngest, out.path(), more);
+        expect_code(&output, 1);
+        assert!(String::from_utf8_lossy(&output.stderr).contains("manifest.jsonl"), "{output:?}");
+        assert!(!out.path().join("volume-1").exists(), "something was extracted");
+    }
+    fs::remove_file(&manifest).expect("no pipe");
+    symlink("/dev/null", &manifest).expect("a link");
+    expect_code(&extract(&chain.youngest, out.path(), &["--resume"]), 1);
+    assert!(manifest.is_symlink());
+    // Nor does a list end in one.
+    let (pipe, out) = (out.path().join("pipe"), tempfile::tempdir().expect("a folder"));
+    expect_success(&run("mkfifo", &[&pipe]));
+    expect_code(&extract(&chain.youngest, out.path(), &["--csv", pipe.to_str().expect("a path")]), 2);
+}

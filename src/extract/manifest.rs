@@ -7,8 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use sha2::{Digest, Sha256};
+
 use super::NotWell;
-use super::row::{Row, Verdict, rows};
+use super::row::{Row, Verdict};
+use super::rows::Rows;
 use super::sink::{self, Sink};
 use crate::error::{Error, Result};
 
@@ -33,9 +36,15 @@ pub(super) struct Manifest<'a> {
     state: Mutex<State>,
     /// Whether nothing more can be written.
     broken: AtomicBool,
-    /// What an earlier run wrote, by place below the destination, and the size of what is whole there.
-    before: HashMap<String, Option<u64>>,
+    /// What an earlier run wrote.
+    before: Before,
 }
+
+/// Places below the destination, and the size of what is whole there.
+type Before = HashMap<Key, Option<u64>>;
+
+/// Stands for a place: the first half of its SHA-256, for no names that somebody chose may be taken for one another.
+type Key = [u8; 16];
 
 struct State {
     out: Box<dyn Write + Send>,
@@ -52,29 +61,14 @@ impl<'a> Manifest<'a> {
     /// are done again.
     pub(super) fn open(sink: &'a Sink, resume: bool) -> Result<Self> {
         let failed = |error| Error::io("the manifest cannot be written", error).in_file(sink.path().join(MANIFEST));
-        let content = sink.append_to(MANIFEST).map_err(failed)?.0;
         let mut before = HashMap::new();
-        if !content.is_empty() {
+        if sink.has_content(MANIFEST) {
             if !resume {
                 return Err(sink::holds_a_run(sink.path()));
             }
-            let mut kept = Vec::new();
-            for row in rows(&content) {
-                let place = row.get("written").and_then(|place| place.as_str());
-                let size = row.get("size").and_then(serde_json::Value::as_u64);
-                let whole = row.get("verdict").and_then(|verdict| verdict.as_str()) == Some(Verdict::Whole.as_str());
-                let Some(place) = place else { continue };
-                let stands = size.filter(|size| whole && sink.holds(Path::new(place), *size));
-                before.insert(place.to_owned(), stands);
-                if stands.is_some() {
-                    kept.extend(serde_json::to_vec(&row).unwrap_or_default());
-                    kept.push(b'\n');
-                }
-            }
-            // Nobody may have it open: Windows renames no file over one that is.
-            sink.put(MANIFEST, &kept).map_err(failed)?;
+            before = keep_whole(sink).map_err(failed)?;
         }
-        let out = sink.append_to(MANIFEST).map_err(failed)?.1;
+        let out = sink.append_to(MANIFEST).map_err(failed)?;
         let (waiting, since) = (Vec::new(), Instant::now());
         let state = State { out: Box::new(out), waiting, since, broken: None, not_well: Vec::new() };
         Ok(Manifest { sink, state: Mutex::new(state), broken: AtomicBool::new(false), before })
@@ -82,12 +76,12 @@ impl<'a> Manifest<'a> {
 
     /// Whether an earlier run wrote something at this place: it may be replaced.
     pub(super) fn knows(&self, place: &str) -> bool {
-        self.before.contains_key(place)
+        !self.before.is_empty() && self.before.contains_key(&key(place))
     }
 
     /// Whether an earlier run wrote this place whole.
     pub(super) fn has_whole(&self, place: &str, size: u64) -> bool {
-        self.before.get(place) == Some(&Some(size))
+        !self.before.is_empty() && self.before.get(&key(place)) == Some(&Some(size))
     }
 
     /// Writes a row, at once or soon.
@@ -139,6 +133,41 @@ impl<'a> Manifest<'a> {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Cuts a manifest down to the rows of what is whole and still there. Gives all places that it knew.
+fn keep_whole(sink: &Sink) -> io::Result<Before> {
+    let mut before = Before::new();
+    let mut kept = sink.create()?;
+    let mut together = Vec::new();
+    {
+        let mut rows = Rows::new(sink.read_back(MANIFEST)?);
+        while let Some(row) = rows.next()? {
+            let text = |field: &str| row.get(field).and_then(|value| value.as_str());
+            let size = row.get("size").and_then(serde_json::Value::as_u64);
+            let whole = text("verdict") == Some(Verdict::Whole.as_str());
+            let Some(place) = text("written") else { continue };
+            let stands = size.filter(|size| whole && sink.holds(Path::new(place), *size));
+            before.insert(key(place), stands);
+            if stands.is_some() {
+                together.extend(rows.line());
+            }
+            if together.len() >= TOGETHER {
+                kept.append(&together)?;
+                together.clear();
+            }
+        }
+    }
+    kept.append(&together)?;
+    // Nobody has it open any more: Windows renames no file over one that is.
+    kept.take_place_of(MANIFEST)?;
+    Ok(before)
+}
+
+fn key(place: &str) -> Key {
+    let mut key = Key::default();
+    key.iter_mut().zip(Sha256::digest(place)).for_each(|(own, byte)| *own = byte);
+    key
 }
 
 /// Why a row is not well, as far as it tells.

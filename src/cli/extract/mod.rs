@@ -6,6 +6,7 @@ mod path_list;
 mod run_record;
 
 use std::ffi::OsString;
+use std::io::{BufWriter, Write};
 use std::sync::Arc;
 
 use mount_api::Name;
@@ -149,9 +150,9 @@ fn lists(args: &ExtractArgs, sink: &Sink) -> Result<(), Failure> {
     for (file, listing) in wanted {
         let Some(file) = file else { continue };
         let failed = |error| Failure::new(format!("{}: {error}", escape(&file.display().to_string())));
-        let manifest = sink.append_to(MANIFEST).map_err(failed)?.0;
-        let out = create_new(file).map_err(failed)?;
-        listings::write(listing, &manifest, &mut std::io::BufWriter::new(out)).map_err(failed)?;
+        let mut manifest = sink.read_back(MANIFEST).map_err(failed)?;
+        let mut out = BufWriter::new(create_new(file).map_err(failed)?);
+        listings::write(listing, &mut manifest, &mut out).and_then(|()| out.flush()).map_err(failed)?;
     }
     Ok(())
 }
