@@ -1,35 +1,27 @@
-//! One file: read, hashed, written, judged.
+//! One file and its streams: copied, judged, named.
 
 use std::collections::HashSet;
 use std::collections::hash_map::DefaultHasher;
 use std::ffi::{OsStr, OsString};
 use std::hash::{Hash, Hasher};
 use std::io;
-use std::ops::{ControlFlow, Range};
+use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use mount_api::{Attr, Error, ErrorKind, Faults, Kind, Name, NodeId, RangeKind, StreamEntry, Times, Tree, Trust};
+use mount_api::{Attr, ErrorKind, Kind, Name, NodeId, StreamEntry, Times, Tree, Trust};
 use serde_json::json;
 
-use super::hashes::Hashing;
 use super::manifest::Manifest;
-use super::row::{Damage, Row, Verdict};
+use super::pour::{Buffer, Content, Failed, Source, pour};
+use super::row::{Row, Verdict};
 use super::sink::{Folder, Output, Sink, Standing, describe};
 use super::{Options, Progress, names};
-use crate::bytes::len_u64;
 use crate::image::FileId;
-use crate::report::Code;
 
-/// Bytes that are read at once.
-const READ: usize = 1 << 20;
-
-/// Bytes of a file whose holes are looked for at once.
-const WINDOW: u64 = 64 << 20;
-
-/// A file of at most so many bytes is read without looking for holes.
-const SMALL: u64 = 64 << 10;
+/// A file of more bytes may take long: what was done before it is told first.
+const LONG: u64 = 16 << 20;
 
 /// What stands between the names of a file and its stream. Windows would take a colon for a stream of its own, which no
 /// file can be renamed to.
@@ -67,33 +59,9 @@ pub(super) struct Run<'a> {
     written: Mutex<HashSet<u64>>,
     /// Files in a row that the destination did not take.
     refused: AtomicU32,
+    /// For good: a slow thread may still finish a file after the last of them.
+    gave_up: AtomicBool,
     folders: Mutex<Vec<(Vec<OsString>, Times)>>,
-}
-
-/// What one thread reads into.
-pub(super) struct Buffer(Vec<u8>);
-
-impl Buffer {
-    pub(super) fn new() -> Self {
-        Buffer(vec![0; READ])
-    }
-}
-
-/// Why a content could not be copied.
-enum Failed {
-    /// The whole run is to end.
-    Stopped,
-    Tree(Error),
-    Host(io::Error),
-}
-
-/// What was copied of one content.
-#[derive(Default)]
-struct Content {
-    damage: Damage,
-    hashes: Vec<(&'static str, String)>,
-    /// The last error of reading, where some of it could not be read at all.
-    error: Option<Error>,
 }
 
 impl<'a> Run<'a> {
@@ -104,7 +72,8 @@ impl<'a> Run<'a> {
         progress: &'a Progress,
     ) -> Self {
         let (written, folders) = (Mutex::default(), Mutex::default());
-        Run { sink, manifest, options, progress, written, refused: AtomicU32::new(0), folders }
+        let (refused, gave_up) = (AtomicU32::new(0), AtomicBool::new(false));
+        Run { sink, manifest, options, progress, written, refused, gave_up, folders }
     }
 
     /// Whether nothing more is to be done.
@@ -114,12 +83,7 @@ impl<'a> Run<'a> {
 
     /// Whether the destination took nothing any more, so that not all was tried.
     pub(super) fn gave_up(&self) -> bool {
-        self.refused.load(Ordering::Relaxed) >= MAX_REFUSED
-    }
-
-    /// Ends a run that cannot even begin: the host gives no thread.
-    pub(super) fn give_up(&self) {
-        self.refused.store(MAX_REFUSED, Ordering::Relaxed);
+        self.gave_up.load(Ordering::Relaxed)
     }
 
     /// Counts and writes a row.
@@ -240,11 +204,15 @@ impl<'a> Run<'a> {
             let text = format!("it claims {} bytes, more than its volume has: ask for it with --max-size", attr.size);
             return self.tell(&row(Verdict::Refused).error(&text));
         }
+        if attr.size > LONG {
+            self.manifest.flush();
+        }
         let mut output = match self.sink.create() {
             Ok(output) => output,
             Err(error) => return self.refuse(row(Verdict::Failed), &error),
         };
-        let content = match self.pour(&*item.tree, node, attr.size, &mut output, buf) {
+        let source = Source { tree: &*item.tree, node, size: attr.size };
+        let content = match pour(source, &self.options.hashes, &mut output, self.progress, buf) {
             Ok(content) => content,
             Err(Failed::Stopped) => return,
             Err(Failed::Host(error)) => {
@@ -295,7 +263,9 @@ impl<'a> Run<'a> {
 
     /// The destination did not take a file.
     pub(super) fn refuse(&self, row: Row, error: &io::Error) {
-        self.refused.fetch_add(1, Ordering::Relaxed);
+        if self.refused.fetch_add(1, Ordering::Relaxed) >= MAX_REFUSED {
+            self.gave_up.store(true, Ordering::Relaxed);
+        }
         self.tell(&row.error(&describe(error)));
     }
 
@@ -310,102 +280,6 @@ impl<'a> Run<'a> {
         } else {
             Verdict::Whole
         }
-    }
-
-    /// Reads a content into the output, piece by piece; holes are left out.
-    fn pour(
-        &self,
-        tree: &dyn Tree,
-        node: NodeId,
-        size: u64,
-        output: &mut Output<'_>,
-        buf: &mut Buffer,
-    ) -> Result<Content, Failed> {
-        let mut content = Content::default();
-        let mut hashing = Hashing::new(&self.options.hashes);
-        let buf = buf.0.as_mut_slice();
-        let mut at = 0;
-        while at < size {
-            let window = at..at.saturating_add(WINDOW).min(size);
-            let holes = if size > SMALL { holes(tree, node, window.clone()) } else { Vec::new() };
-            for hole in holes.iter().cloned().chain([window.end..window.end]) {
-                self.read(tree, node, at..hole.start, buf, output, &mut hashing, &mut content)?;
-                self.skip(&hole, buf, &mut hashing)?;
-                at = hole.end.max(at);
-            }
-        }
-        output.set_length(size).map_err(Failed::Host)?;
-        content.hashes = hashing.finish();
-        Ok(content)
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "the loop of `pour`, which holds all of these")]
-    fn read(
-        &self,
-        tree: &dyn Tree,
-        node: NodeId,
-        range: Range<u64>,
-        buf: &mut [u8],
-        output: &mut Output<'_>,
-        hashing: &mut Hashing,
-        content: &mut Content,
-    ) -> Result<(), Failed> {
-        let mut at = range.start;
-        let mut faults = Faults::new();
-        while at < range.end {
-            if self.progress.is_stopped() {
-                return Err(Failed::Stopped);
-            }
-            let wanted = usize::try_from(range.end.saturating_sub(at)).unwrap_or(usize::MAX);
-            let piece = buf.get_mut(..wanted.min(READ)).unwrap_or_default();
-            faults.clear();
-            let end = at.saturating_add(len_u64(piece));
-            match tree.read_at(node, at, piece, &mut faults) {
-                Ok(read) if read >= piece.len() => {}
-                // The content ends before its size: what is missing is lost.
-                Ok(read) => {
-                    piece.get_mut(read..).unwrap_or_default().fill(0);
-                    faults.lost(
-                        at.saturating_add(len_u64(piece.get(..read).unwrap_or_default()))..end,
-                        Code::ReadPastEnd.as_str(),
-                    );
-                }
-                Err(error) if matches!(error.kind(), ErrorKind::Encrypted | ErrorKind::Unsupported) => {
-                    return Err(Failed::Tree(error));
-                }
-                Err(error) => {
-                    piece.fill(0);
-                    faults.clear();
-                    faults.lost(at..end, Code::HostReadError.as_str());
-                    content.error = Some(error);
-                }
-            }
-            content.damage.add_all(&faults);
-            hashing.update(piece);
-            output.write(at, piece).map_err(Failed::Host)?;
-            self.progress.read(len_u64(piece));
-            at = end;
-        }
-        Ok(())
-    }
-
-    /// A hole: its zeros are hashed, and not written.
-    fn skip(&self, hole: &Range<u64>, buf: &mut [u8], hashing: &mut Hashing) -> Result<(), Failed> {
-        let mut left = hole.end.saturating_sub(hole.start);
-        if left == 0 {
-            return Ok(());
-        }
-        let zeros = usize::try_from(left).unwrap_or(usize::MAX).min(READ);
-        buf.get_mut(..zeros).unwrap_or_default().fill(0);
-        while left > 0 {
-            if self.progress.is_stopped() {
-                return Err(Failed::Stopped);
-            }
-            let piece = buf.get(..usize::try_from(left).unwrap_or(usize::MAX).min(READ)).unwrap_or_default();
-            hashing.update(piece);
-            left = left.saturating_sub(len_u64(piece));
-        }
-        Ok(())
     }
 
     /// Gives a file its name, or the next free one where something stands in the way.
@@ -443,22 +317,6 @@ impl Item {
     fn row(&self, stream: Option<&Name>, verdict: Verdict) -> Row {
         Row::new(&self.path, stream, &self.text, verdict)
     }
-}
-
-/// The parts of a content that hold nothing, in order, within `window`.
-fn holes(tree: &dyn Tree, node: NodeId, window: Range<u64>) -> Vec<Range<u64>> {
-    let mut holes: Vec<Range<u64>> = Vec::new();
-    let mut at = window.start;
-    // What cannot be told is read.
-    let _ = tree.ranges(node, window.clone(), &mut |stretch| {
-        let range = stretch.range.start.max(at)..stretch.range.end.min(window.end);
-        if stretch.kind == RangeKind::Sparse && !range.is_empty() {
-            holes.push(range.clone());
-        }
-        at = at.max(range.end);
-        ControlFlow::Continue(())
-    });
-    holes
 }
 
 /// The place as the manifest spells it, where that is the place itself: text holds no lone surrogate, and so two places may

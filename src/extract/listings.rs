@@ -1,11 +1,11 @@
 //! The lists of other tools, made of a manifest: hashdeep's, mactime's bodyfile, CSV.
 
-use std::io::{self, Write};
+use std::io::{self, BufRead, Seek, Write};
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use super::row::rows;
+use super::rows::Rows;
 
 /// A list that another tool reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,11 +38,11 @@ const COLUMNS: [&str; 16] = [
 ];
 const TIMES: [&str; 4] = ["created", "modified", "changed", "accessed"];
 
-/// Writes a list of what a manifest holds.
+/// Writes a list of what a manifest holds, which is read as the list is written.
 ///
 /// # Errors
-/// When `out` takes nothing.
-pub fn write(listing: Listing, manifest: &[u8], out: &mut dyn Write) -> io::Result<()> {
+/// When `out` takes nothing, or the manifest cannot be read.
+pub fn write<M: BufRead + Seek>(listing: Listing, manifest: &mut M, out: &mut dyn Write) -> io::Result<()> {
     match listing {
         Listing::Hashdeep => hashdeep(manifest, out),
         Listing::Bodyfile => bodyfile(manifest, out),
@@ -51,13 +51,18 @@ pub fn write(listing: Listing, manifest: &[u8], out: &mut dyn Write) -> io::Resu
 }
 
 /// The hashes that hashdeep's format has, in its order.
-fn hashdeep(manifest: &[u8], out: &mut dyn Write) -> io::Result<()> {
-    let all = ["md5", "sha1", "sha256"];
-    let has = |hash: &&str| rows(manifest).any(|row| row.contains_key(*hash));
-    let hashes: Vec<&str> = all.into_iter().filter(has).collect();
+fn hashdeep<M: BufRead + Seek>(manifest: &mut M, out: &mut dyn Write) -> io::Result<()> {
+    let mut hashes = ["md5", "sha1", "sha256"].map(|hash| (hash, false));
+    let mut rows = Rows::new(&mut *manifest);
+    while let Some(row) = rows.next()? {
+        hashes.iter_mut().for_each(|(hash, has)| *has |= row.contains_key(*hash));
+    }
+    let hashes: Vec<&str> = hashes.into_iter().filter_map(|(hash, has)| has.then_some(hash)).collect();
+    manifest.rewind()?;
     writeln!(out, "%%%% HASHDEEP-1.0")?;
     writeln!(out, "%%%% size,{},filename", hashes.join(","))?;
-    for row in rows(manifest) {
+    let mut rows = Rows::new(manifest);
+    while let Some(row) = rows.next()? {
         let (Some(place), true) = (text(&row, "written"), hashes.iter().any(|hash| row.contains_key(*hash))) else {
             continue;
         };
@@ -71,8 +76,9 @@ fn hashdeep(manifest: &[u8], out: &mut dyn Write) -> io::Result<()> {
 }
 
 /// `MD5|name|inode|mode|UID|GID|size|atime|mtime|ctime|crtime`, times in seconds since 1970.
-fn bodyfile(manifest: &[u8], out: &mut dyn Write) -> io::Result<()> {
-    for row in rows(manifest) {
+fn bodyfile(manifest: &mut impl BufRead, out: &mut dyn Write) -> io::Result<()> {
+    let mut rows = Rows::new(manifest);
+    while let Some(row) = rows.next()? {
         let Some(path) = text(&row, "path") else { continue };
         let stream = text(&row, "stream").map(|stream| format!(":{stream}")).unwrap_or_default();
         // A bar or a line feed would end the field.
@@ -96,11 +102,12 @@ fn bodyfile(manifest: &[u8], out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-fn csv(manifest: &[u8], out: &mut dyn Write) -> io::Result<()> {
+fn csv(manifest: &mut impl BufRead, out: &mut dyn Write) -> io::Result<()> {
     let times = TIMES.map(ToOwned::to_owned).into_iter().chain(TIMES.map(|time| format!("name_{time}")));
     let heads: Vec<String> = COLUMNS.map(ToOwned::to_owned).into_iter().chain(times).collect();
     write!(out, "{}\r\n", heads.join(","))?;
-    for row in rows(manifest) {
+    let mut rows = Rows::new(manifest);
+    while let Some(row) = rows.next()? {
         let own = COLUMNS.iter().map(|column| row.get(*column));
         let times = ["times", "name_times"].into_iter().flat_map(|set| {
             let row = &row;
@@ -146,7 +153,7 @@ mod tests {
 
     fn made(listing: Listing) -> String {
         let mut out = Vec::new();
-        write(listing, MANIFEST, &mut out).unwrap();
+        write(listing, &mut io::Cursor::new(MANIFEST), &mut out).unwrap();
         String::from_utf8(out).unwrap()
     }
 

@@ -3,17 +3,26 @@
 use std::collections::HashMap;
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use sha2::{Digest, Sha256};
 
 use super::NotWell;
-use super::row::{Row, Verdict, rows};
+use super::row::{Row, Verdict};
+use super::rows::Rows;
 use super::sink::{self, Sink};
 use crate::error::{Error, Result};
 
 /// How often, and how long, a row waits for space on a full destination: unfinished files are being removed from it.
 const TRIES: u32 = 50;
 const PAUSE: Duration = Duration::from_millis(20);
+
+/// Rows are written together, for each write costs as much as that of a small file: at most so many bytes, or of so long.
+/// What a killed run has not written yet is a few files that the next one compares.
+const TOGETHER: usize = 32 << 10;
+const OFTEN: Duration = Duration::from_millis(100);
 
 /// Its name in the destination.
 pub const MANIFEST: &str = "manifest.jsonl";
@@ -25,12 +34,23 @@ const MAX_NAMED: usize = 20;
 pub(super) struct Manifest<'a> {
     sink: &'a Sink,
     state: Mutex<State>,
-    /// What an earlier run wrote, by place below the destination, and the size of what is whole there.
-    before: HashMap<String, Option<u64>>,
+    /// Whether nothing more can be written.
+    broken: AtomicBool,
+    /// What an earlier run wrote.
+    before: Before,
 }
+
+/// Places below the destination, and the size of what is whole there.
+type Before = HashMap<Key, Option<u64>>;
+
+/// Stands for a place: the first half of its SHA-256, for no names that somebody chose may be taken for one another.
+type Key = [u8; 16];
 
 struct State {
     out: Box<dyn Write + Send>,
+    /// Whole rows that are not written yet, and since when.
+    waiting: Vec<u8>,
+    since: Instant,
     /// Why nothing more can be written.
     broken: Option<io::Error>,
     not_well: Vec<NotWell>,
@@ -41,70 +61,113 @@ impl<'a> Manifest<'a> {
     /// are done again.
     pub(super) fn open(sink: &'a Sink, resume: bool) -> Result<Self> {
         let failed = |error| Error::io("the manifest cannot be written", error).in_file(sink.path().join(MANIFEST));
-        let content = sink.append_to(MANIFEST).map_err(failed)?.0;
         let mut before = HashMap::new();
-        if !content.is_empty() {
+        if sink.has_content(MANIFEST) {
             if !resume {
                 return Err(sink::holds_a_run(sink.path()));
             }
-            let mut kept = Vec::new();
-            for row in rows(&content) {
-                let place = row.get("written").and_then(|place| place.as_str());
-                let size = row.get("size").and_then(serde_json::Value::as_u64);
-                let whole = row.get("verdict").and_then(|verdict| verdict.as_str()) == Some(Verdict::Whole.as_str());
-                let Some(place) = place else { continue };
-                let stands = size.filter(|size| whole && sink.holds(Path::new(place), *size));
-                before.insert(place.to_owned(), stands);
-                if stands.is_some() {
-                    kept.extend(serde_json::to_vec(&row).unwrap_or_default());
-                    kept.push(b'\n');
-                }
-            }
-            // Nobody may have it open: Windows renames no file over one that is.
-            sink.put(MANIFEST, &kept).map_err(failed)?;
+            before = keep_whole(sink).map_err(failed)?;
         }
-        let out = sink.append_to(MANIFEST).map_err(failed)?.1;
-        let state = State { out: Box::new(out), broken: None, not_well: Vec::new() };
-        Ok(Manifest { sink, state: Mutex::new(state), before })
+        let out = sink.append_to(MANIFEST).map_err(failed)?;
+        let (waiting, since) = (Vec::new(), Instant::now());
+        let state = State { out: Box::new(out), waiting, since, broken: None, not_well: Vec::new() };
+        Ok(Manifest { sink, state: Mutex::new(state), broken: AtomicBool::new(false), before })
     }
 
     /// Whether an earlier run wrote something at this place: it may be replaced.
     pub(super) fn knows(&self, place: &str) -> bool {
-        self.before.contains_key(place)
+        !self.before.is_empty() && self.before.contains_key(&key(place))
     }
 
     /// Whether an earlier run wrote this place whole.
     pub(super) fn has_whole(&self, place: &str, size: u64) -> bool {
-        self.before.get(place) == Some(&Some(size))
+        !self.before.is_empty() && self.before.get(&key(place)) == Some(&Some(size))
     }
 
-    /// Writes a row.
+    /// Writes a row, at once or soon.
     pub(super) fn add(&self, row: &Row) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.broken.is_none()
-            && let Err(error) = write(&mut *state.out, &row.line())
-        {
-            state.broken = Some(error);
-        }
+        let line = row.line();
+        let mut state = self.lock();
+        state.waiting.extend(line);
         if !row.verdict.is_well() && state.not_well.len() < MAX_NAMED {
             let path = row.fields.get("path").and_then(|path| path.as_str()).unwrap_or_default();
             state.not_well.push(NotWell { path: path.to_owned(), verdict: row.verdict, why: why(row) });
         }
+        if state.waiting.len() >= TOGETHER || state.since.elapsed() >= OFTEN {
+            self.write_out(&mut state);
+        }
+    }
+
+    /// Writes the rows that wait: before something that takes long.
+    pub(super) fn flush(&self) {
+        self.write_out(&mut self.lock());
+    }
+
+    fn write_out(&self, state: &mut State) {
+        let State { out, waiting, since, broken, .. } = state;
+        if broken.is_none()
+            && let Err(error) = write(&mut **out, waiting)
+        {
+            *broken = Some(error);
+            self.broken.store(true, Ordering::Relaxed);
+        }
+        waiting.clear();
+        *since = Instant::now();
     }
 
     /// Whether it still takes rows.
     pub(super) fn is_broken(&self) -> bool {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).broken.is_some()
+        self.broken.load(Ordering::Relaxed)
     }
 
-    /// The first few files that are not well.
+    /// Writes what is left. The first few files that are not well.
     pub(super) fn close(self) -> Result<Vec<NotWell>> {
+        self.flush();
         let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         match state.broken {
             Some(error) => Err(sink::gone(self.sink.path(), error)),
             None => Ok(state.not_well),
         }
     }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Cuts a manifest down to the rows of what is whole and still there. Gives all places that it knew.
+fn keep_whole(sink: &Sink) -> io::Result<Before> {
+    let mut before = Before::new();
+    let mut kept = sink.create()?;
+    let mut together = Vec::new();
+    {
+        let mut rows = Rows::new(sink.read_back(MANIFEST)?);
+        while let Some(row) = rows.next()? {
+            let text = |field: &str| row.get(field).and_then(|value| value.as_str());
+            let size = row.get("size").and_then(serde_json::Value::as_u64);
+            let whole = text("verdict") == Some(Verdict::Whole.as_str());
+            let Some(place) = text("written") else { continue };
+            let stands = size.filter(|size| whole && sink.holds(Path::new(place), *size));
+            before.insert(key(place), stands);
+            if stands.is_some() {
+                together.extend(rows.line());
+            }
+            if together.len() >= TOGETHER {
+                kept.append(&together)?;
+                together.clear();
+            }
+        }
+    }
+    kept.append(&together)?;
+    // Nobody has it open any more: Windows renames no file over one that is.
+    kept.take_place_of(MANIFEST)?;
+    Ok(before)
+}
+
+fn key(place: &str) -> Key {
+    let mut key = Key::default();
+    key.iter_mut().zip(Sha256::digest(place)).for_each(|(own, byte)| *own = byte);
+    key
 }
 
 /// Why a row is not well, as far as it tells.
@@ -123,10 +186,10 @@ fn why(row: &Row) -> String {
     }
 }
 
-/// Writes a whole row.
-fn write(out: &mut dyn Write, row: &[u8]) -> io::Result<()> {
+/// Writes whole rows.
+fn write(out: &mut dyn Write, rows: &[u8]) -> io::Result<()> {
     let (mut at, mut tries) = (0usize, 0);
-    while let Some(rest) = row.get(at..).filter(|rest| !rest.is_empty()) {
+    while let Some(rest) = rows.get(at..).filter(|rest| !rest.is_empty()) {
         match out.write(rest) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(written) => at = at.saturating_add(written),

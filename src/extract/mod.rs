@@ -1,8 +1,9 @@
 //! Files out of any [`Tree`], into a folder of the host.
 //!
-//! [`walk`] goes through the folders and decides by [`choice`] what is wanted; [`copy`] reads a file, hashes it and says what
-//! of it is whole; [`sink`] is the only writer of this program. Each name and stream gets a row ([`row`]) in the
-//! [`manifest`]. [`listings`] makes the lists of other tools of a manifest. [`export`](mod@export) writes the whole disk into one file.
+//! [`walk`] goes through the folders and decides by [`choice`] what is wanted; [`queue`] holds what waits for a thread;
+//! [`pour`] reads and hashes a content, [`copy`] says what of it is whole and names it; [`sink`] is the only writer of this
+//! program. Each name and stream gets a row ([`row`]) in the
+//! [`manifest`], which [`rows`] reads back. [`listings`] makes the lists of other tools of a manifest. [`export`](mod@export) writes the whole disk into one file.
 
 mod choice;
 mod copy;
@@ -11,8 +12,11 @@ mod hashes;
 pub mod listings;
 mod manifest;
 mod names;
+mod pour;
 mod progress;
+mod queue;
 mod row;
+mod rows;
 pub mod sink;
 mod walk;
 

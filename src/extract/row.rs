@@ -7,8 +7,6 @@ use jiff::Timestamp;
 use mount_api::{Attr, Details, Fault, FaultKind, Faults, Kind, Name, Time, Times, WhyRecovered};
 use serde_json::{Map, Value, json};
 
-use crate::bytes::len_u64;
-
 /// Ranges that a row lists of each kind. Where there are more, their bytes are still counted.
 const MAX_RANGES: usize = 10_000;
 
@@ -226,24 +224,9 @@ pub fn timestamp(time: Time) -> Option<String> {
     (time != Time(0)).then(|| timestamp.to_string())
 }
 
-/// The lines of a manifest that are whole rows; an interrupted run may have left half a line at the end.
-pub(super) fn rows(manifest: &[u8]) -> impl Iterator<Item = Map<String, Value>> + '_ {
-    let whole = manifest.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last.saturating_add(1));
-    let lines = manifest.get(..whole).unwrap_or_default().split(|byte| *byte == b'\n');
-    lines.filter(|line| len_u64(line) > 0).filter_map(|line| serde_json::from_slice(line).ok())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn half_a_line_is_no_row() {
-        let text = b"{\"path\":\"a\"}\n{\"path\":\"b\"}\n{\"pa";
-        let paths: Vec<_> = rows(text).map(|row| row["path"].as_str().unwrap().to_owned()).collect();
-        assert_eq!(paths, ["a", "b"]);
-        assert_eq!(rows(b"{\"path\"").count(), 0);
-    }
 
     #[test]
     fn neighbouring_reads_make_one_range() {

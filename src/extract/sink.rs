@@ -10,7 +10,7 @@
 )]
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -107,20 +107,31 @@ impl Sink {
         Ok(Output { sink: self, file: file.into_std(), name, at: 0, finished: false })
     }
 
-    /// Opens a file in the folder for appending, which is made where it is not there; gives what it holds.
+    /// Opens a file in the folder for appending, which is made where it is not there.
     ///
     /// # Errors
-    /// As the host's; when a link bears the name.
-    pub fn append_to(&self, name: &str) -> io::Result<(Vec<u8>, impl Write + use<>)> {
-        let mut options = OpenOptions::new();
-        options.read(true).append(true).create(true).follow(FollowSymlinks::No);
-        let mut file = self.root.0.open_with(name, &options)?;
-        let mut content = Vec::new();
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::other("this is no file"));
+    /// As the host's; when what bears the name is no file: a link, a pipe, a device.
+    pub fn append_to(&self, name: &str) -> io::Result<impl Write + use<>> {
+        self.open_own(name, OpenOptions::new().append(true).create(true))
+    }
+
+    /// Opens a file in the folder for reading.
+    ///
+    /// # Errors
+    /// As [`append_to`](Self::append_to); when there is none.
+    pub fn read_back(&self, name: &str) -> io::Result<impl BufRead + Seek + use<>> {
+        self.open_own(name, OpenOptions::new().read(true)).map(BufReader::new)
+    }
+
+    /// Opens a file that an earlier run may have written. What else bears its name is not even opened: a pipe would wait for
+    /// whoever writes to it.
+    fn open_own(&self, name: &str, options: &mut OpenOptions) -> io::Result<cap_std::fs::File> {
+        let no_file = || io::Error::other("what bears this name is no file");
+        if self.root.0.symlink_metadata(name).is_ok_and(|found| !found.is_file()) {
+            return Err(no_file());
         }
-        file.read_to_end(&mut content)?;
-        Ok((content, file))
+        let file = self.root.0.open_with(name, options.follow(FollowSymlinks::No))?;
+        if file.metadata()?.is_file() { Ok(file) } else { Err(no_file()) }
     }
 
     /// Writes a whole file in the folder, in place of one of that name.
@@ -130,9 +141,7 @@ impl Sink {
     pub fn put(&self, name: &str, content: &[u8]) -> io::Result<()> {
         let mut output = self.create()?;
         output.write(0, content)?;
-        self.unfinished.rename(&output.name, &self.root.0, name)?;
-        output.finished = true;
-        Ok(())
+        output.take_place_of(name)
     }
 
     /// Whether a file of this size stands at a place below the folder.
@@ -145,6 +154,12 @@ impl Sink {
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         self.root.0.symlink_metadata(name).is_ok()
+    }
+
+    /// Whether a file of this name has anything in it.
+    #[must_use]
+    pub fn has_content(&self, name: &str) -> bool {
+        self.root.0.symlink_metadata(name).is_ok_and(|found| found.is_file() && found.len() > 0)
     }
 
     /// Removes the folder for unfinished files, if nothing is in it.
@@ -192,6 +207,24 @@ impl Output<'_> {
         }
         self.file.write_all(bytes)?;
         self.at = offset.saturating_add(crate::bytes::len_u64(bytes));
+        Ok(())
+    }
+
+    /// Writes behind what was written last.
+    ///
+    /// # Errors
+    /// As the host's.
+    pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.write(self.at, bytes)
+    }
+
+    /// Gives the file its name right in the sink's folder, in place of one of that name.
+    ///
+    /// # Errors
+    /// As the host's.
+    pub fn take_place_of(mut self, name: &str) -> io::Result<()> {
+        self.sink.unfinished.rename(&self.name, &self.sink.root.0, name)?;
+        self.finished = true;
         Ok(())
     }
 

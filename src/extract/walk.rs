@@ -5,18 +5,16 @@ use std::ffi::OsString;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::sync::mpsc::{self, SyncSender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use mount_api::{DirEntry, Error, ErrorKind, From, Kind, Name, NodeId, Times, Tree, Trust};
 
-use super::copy::{Buffer, Item, Run};
+use super::copy::{Item, Run};
+use super::pour::Buffer;
+use super::queue::Queue;
 use super::row::{Row, Verdict};
 use super::sink::{Folder, describe};
 use super::{Options, Progress, Source, names};
-
-/// Items that wait for a thread. Each may hold a folder of the host open.
-const WAITING: usize = 64;
 
 /// Folders deeper than this are not descended into: NTFS itself stops far earlier.
 const MAX_DEPTH: usize = 1000;
@@ -35,41 +33,39 @@ struct Place {
 
 /// Copies what is wanted of all sources: what goes first, then the rest.
 pub(super) fn all(sources: &[Source], run: &Run<'_>) {
-    let (items, inbox) = mpsc::sync_channel(WAITING);
-    let inbox = Mutex::new(inbox);
+    let threads = run.options.threads.max(1);
+    let queue = Queue::new(threads);
     std::thread::scope(|scope| {
-        let mut workers = 0usize;
-        for _ in 0..run.options.threads.max(1) {
-            // Where the host gives no more threads, those that are there do all.
-            let work = || {
-                let next = || inbox.lock().unwrap_or_else(PoisonError::into_inner).recv();
-                let mut buf = Buffer::new();
-                while let Ok(item) = next() {
-                    run.copy(&item, &mut buf);
-                }
-            };
-            let worker = std::thread::Builder::new().name("extract".to_owned()).spawn_scoped(scope, work);
-            workers = workers.saturating_add(usize::from(worker.is_ok()));
-        }
-        if workers == 0 {
-            run.give_up();
-            return;
-        }
-        let choice = &run.options.choice;
-        let passes: &[bool] = if choice.has_first() { &[true, false] } else { &[false] };
+        let work = || {
+            let mut buf = Buffer::new();
+            while let Some(items) = queue.take() {
+                items.iter().for_each(|item| run.copy(item, &mut buf));
+            }
+        };
+        // Where the host gives no more threads, those that are there do all.
+        let worker = || std::thread::Builder::new().name("extract".to_owned());
+        let workers = (0..threads).map_while(|_| worker().spawn_scoped(scope, work).ok()).count();
+        let hand_on: &mut dyn FnMut(Item) = if workers == 0 {
+            let mut buf = Buffer::new();
+            &mut move |item| run.copy(&item, &mut buf)
+        } else {
+            &mut |item| queue.put(item)
+        };
+        let passes: &[bool] = if run.options.choice.has_first() { &[true, false] } else { &[false] };
         for first in passes {
             for source in sources {
-                let mut walk = Walk { run, items: &items, source, first: *first, folders: Vec::new() };
+                let mut walk = Walk { run, hand_on, source, first: *first, folders: Vec::new() };
                 walk.source();
             }
         }
-        drop(items);
+        queue.close();
     });
 }
 
 struct Walk<'a> {
     run: &'a Run<'a>,
-    items: &'a SyncSender<Item>,
+    /// Where the files go that are to be copied.
+    hand_on: &'a mut dyn FnMut(Item),
     source: &'a Source,
     /// Whether what goes first is copied now, or the rest.
     first: bool,
@@ -140,7 +136,8 @@ impl Walk<'_> {
                 place: place.names.iter().collect(),
                 name: names::fit((self.run.options.spell)(&entry.name)),
             };
-            if self.items.send(item).is_err() || self.run.is_over() {
+            (self.hand_on)(item);
+            if self.run.is_over() {
                 break;
             }
         }
@@ -154,7 +151,7 @@ impl Walk<'_> {
     }
 
     /// Hands on a folder that has named streams. They stand beside it.
-    fn streams(&self, place: &Place) {
+    fn streams(&mut self, place: &Place) {
         let mut any = false;
         let told = self.source.tree.streams(place.node, &mut |_| {
             any = true;
@@ -178,7 +175,7 @@ impl Walk<'_> {
                     place: above.iter().collect(),
                     name,
                 };
-                let _ = self.items.send(item);
+                (self.hand_on)(item);
             }
             Err(error) => self.run.refuse(row(), &error),
         }

@@ -6,6 +6,7 @@ mod path_list;
 mod run_record;
 
 use std::ffi::OsString;
+use std::io::{BufWriter, Write};
 use std::sync::Arc;
 
 use mount_api::Name;
@@ -51,6 +52,8 @@ pub(crate) fn run(args: &ExtractArgs, verbosity: &Verbosity) -> Result<Outcome, 
         lists(args, &sink)?;
     }
     sink.close();
+    // The program ends: to free what is known of a hundred thousand files piece by piece would take as long as a tenth of them.
+    std::mem::forget(inventory);
     if let Some(changed) = images_stand {
         return Err(Failure::new(format!("{}: its hash is another than before", changed.display()))
             .advise("something else writes to this image: what was extracted is of no one state"));
@@ -147,9 +150,9 @@ fn lists(args: &ExtractArgs, sink: &Sink) -> Result<(), Failure> {
     for (file, listing) in wanted {
         let Some(file) = file else { continue };
         let failed = |error| Failure::new(format!("{}: {error}", escape(&file.display().to_string())));
-        let manifest = sink.append_to(MANIFEST).map_err(failed)?.0;
-        let out = create_new(file).map_err(failed)?;
-        listings::write(listing, &manifest, &mut std::io::BufWriter::new(out)).map_err(failed)?;
+        let mut manifest = sink.read_back(MANIFEST).map_err(failed)?;
+        let mut out = BufWriter::new(create_new(file).map_err(failed)?);
+        listings::write(listing, &mut manifest, &mut out).and_then(|()| out.flush()).map_err(failed)?;
     }
     Ok(())
 }
