@@ -5,6 +5,7 @@
 //! functions do is taken from WinFsp's header, which documents each.
 #![cfg(windows)]
 
+mod calls;
 mod entries;
 mod mount_points;
 mod reparse_points;

@@ -7,7 +7,12 @@
     reason = "copies images, and reads what both programs wrote"
 )]
 
+mod mounts;
+#[path = "../support/mod.rs"]
 mod support;
+#[path = "../ntfs/tools.rs"]
+#[expect(dead_code, reason = "the tests of NTFS need more of it")]
+mod tools;
 
 use std::collections::BTreeMap;
 use std::fs;
