@@ -103,10 +103,52 @@ fn what_cannot_be_a_target_is_refused() {
     let folder = installed.folder.path().to_string_lossy().into_owned();
     let (code, text) = installed.run(&[&installed.image(), &folder]);
     assert_eq!(code, Some(1));
-    assert!(text.contains("exists already"), "{text}");
+    assert!(text.contains("exists already, and is not empty"), "{text}");
     let (code, text) = installed.run(&[&installed.image(), &format!("{folder}\\no\\such")]);
     assert_eq!(code, Some(1));
-    assert!(text.contains("neither a drive letter nor a new folder"), "{text}");
+    assert!(text.contains("neither a drive letter nor a folder"), "{text}");
+}
+
+#[test]
+fn what_windows_cannot_do_is_refused_and_not_left_out() {
+    let installed = Installed::new(true);
+    let (code, text) = installed.run(&[&installed.image(), "T:", "--streams"]);
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains("Windows shows named streams by itself"), "{text}");
+    let (code, text) = installed.run(&["unmount", "T:", "--lazy"]);
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains("no open file outlives its mount"), "{text}");
+}
+
+#[test]
+fn a_mount_in_the_background_stands_when_the_command_returns_and_goes_on() {
+    let installed = Installed::new(true);
+    let empty = installed.folder.path().join("empty");
+    fs::create_dir(&empty).expect("a folder");
+    let empty = empty.to_string_lossy().into_owned();
+    for target in ["W:", &empty] {
+        // All that it prints is read to its end, which the process that goes on must not hold open.
+        let (code, text) = installed.run(&[&installed.image(), target, "--background"]);
+        assert_eq!((code, text.as_str()), (Some(0), ""), "{target}");
+        let (code, text) = installed.run(&[&installed.image(), target, "--background"]);
+        assert_eq!(code, Some(1), "the first one serves: {text}");
+        let (code, text) = installed.run(&["unmount", target]);
+        assert_eq!(code, Some(0), "{text}");
+        let (code, text) = installed.run(&["unmount", target]);
+        assert!(code == Some(1) && text.contains("no mount of vhdx-mount stands at"), "{text}");
+    }
+    assert_eq!(fs::read_dir(&empty).expect("the folder is back").count(), 0);
+}
+
+#[test]
+fn a_mount_in_the_background_that_fails_says_why() {
+    let installed = Installed::new(false);
+    let (code, text) = installed.run(&[&installed.image(), "T:", "--background"]);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("WinFsp is not installed") && text.contains("try"), "{text}");
+    let (code, text) = installed.run(&["mount", "no-such-image.vhdx", "T:", "--background"]);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("no-such-image.vhdx"), "{text}");
 }
 
 #[test]

@@ -15,6 +15,8 @@ DOORS = {
     "src/cli/extract/path_list.rs": "a list of paths, which the user wrote",
     "src/cli/logging.rs": "the log, as a new file",
     "src/cli/background.rs": "/dev/null",
+    "mount-windows/src/set_aside.rs": "the empty folder that is mounted on, which bears another name meanwhile",
+    "winfsp-stand-in/src/mount_points.rs": "the folder that WinFsp makes for a mount",
     "winfsp-stand-in/src/walk.rs": "what the tests of the Windows program compare",
     "mount-linux/src/attach.rs": "the kernel's FUSE device",
     "mount-linux/src/mount_table.rs": "the kernel's table of mounts; the mount point, as a mere place",

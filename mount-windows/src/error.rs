@@ -15,7 +15,7 @@ pub struct MountError {
 pub enum MountErrorKind {
     /// WinFsp is not installed, or its DLL cannot be used.
     NoWinFsp,
-    /// The target is neither a drive letter nor a folder that WinFsp could make.
+    /// The target is neither a drive letter, nor an empty folder or one that WinFsp could make.
     TargetUnusable,
     /// Something stands at the target already.
     TargetInUse,
@@ -38,6 +38,12 @@ impl MountError {
 
     pub(crate) fn caused_by(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
+        self
+    }
+
+    /// Another thing to try.
+    pub(crate) fn advise(mut self, advice: impl Into<String>) -> Self {
+        self.advice = advice.into();
         self
     }
 

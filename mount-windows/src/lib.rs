@@ -17,8 +17,10 @@
 //! | `volume` | what Windows is told of the volume |
 //! | `library` | WinFsp's DLL, found and bound when it is needed |
 //! | `target` | where a mount can stand |
+//! | `set_aside` | an empty folder, out of the way while the mount stands in its place |
 //! | `console`, `stop_event` | what ends a mount: the console, or `unmount` in another process |
 //! | `serve` | the life of a mount |
+//! | `background` | a process that goes on when the one that started it ends |
 //!
 //! Nothing of WinFsp is linked: without it the program starts and does all that needs no mount.
 #![cfg_attr(
@@ -41,6 +43,8 @@ mod name;
 mod adapter;
 #[cfg(windows)]
 mod attributes;
+#[cfg(windows)]
+mod background;
 #[cfg(windows)]
 mod console;
 #[cfg(windows)]
@@ -66,6 +70,8 @@ mod security;
 #[cfg(windows)]
 mod serve;
 #[cfg(windows)]
+mod set_aside;
+#[cfg(windows)]
 mod status;
 #[cfg(windows)]
 mod stop_event;
@@ -76,6 +82,10 @@ mod target;
 #[cfg(windows)]
 mod volume;
 
+#[cfg(windows)]
+pub use background::{close_standard_error, close_standard_output, keep_standard_handles};
+#[cfg(windows)]
+pub use console::{ConsoleEvent, ConsoleWatch};
 #[cfg(windows)]
 pub use error::{MountError, MountErrorKind};
 pub use name::{from_units as name_from_units, to_units as name_to_units};

@@ -8,6 +8,8 @@ use mount_api::LostReads;
 pub struct Options {
     /// Let every user of this machine read, not only administrators and who mounts.
     pub allow_other: bool,
+    /// Have Windows keep no content of files in its cache: each read is asked of the tree.
+    pub direct_io: bool,
     /// What a read of lost bytes gives.
     pub lost: LostReads,
     /// Threads that answer requests; 0 leaves it to WinFsp.

@@ -1,5 +1,6 @@
 //! The life of a mount: attached, ready, served, ended by the console, by `unmount` or by WinFsp.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -10,8 +11,9 @@ use mount_api::{ErrorKind, Kind, NodeId, Tree};
 use winfsp::host::FileSystemHost;
 
 use crate::adapter::Adapter;
-use crate::console::Watch;
+use crate::console::ConsoleWatch;
 use crate::security::Descriptor;
+use crate::set_aside::SetAside;
 use crate::stop_event::{self, Asked, StopEvent};
 use crate::target::Target;
 use crate::{MountError, MountErrorKind, Options, library, volume};
@@ -30,13 +32,18 @@ pub(crate) enum Event {
     },
 }
 
-/// Mounts `tree` at `target`, a free drive letter (`X:`, or `\\.\X:` for all users) or a folder that does not exist yet,
-/// calls `ready` when it stands, and returns when it is unmounted.
+/// Mounts `tree` at `target`, a free drive letter (`X:`, or `\\.\X:` for all users) or a folder that is empty or does not
+/// exist yet, calls `ready` when it stands, and returns when it is unmounted, at once if `ready` breaks off.
 ///
 /// # Errors
 /// Without WinFsp ([`MountErrorKind::NoWinFsp`]), at a target that cannot be used, for a tree without a root, and what
 /// WinFsp refuses. Nothing stays mounted then.
-pub fn mount(tree: Arc<dyn Tree>, target: &Path, options: &Options, ready: impl FnOnce()) -> Result<(), MountError> {
+pub fn mount(
+    tree: Arc<dyn Tree>,
+    target: &Path,
+    options: &Options,
+    ready: impl FnOnce() -> ControlFlow<()>,
+) -> Result<(), MountError> {
     library::load(options.library.as_deref())?;
     check_root(&*tree)?;
     let place = Target::of(target)?;
@@ -44,10 +51,18 @@ pub fn mount(tree: Arc<dyn Tree>, target: &Path, options: &Options, ready: impl 
     let (events, inbox) = mpsc::channel();
     let stop = Stop::start(&place, events.clone())?;
     // Before there is a mount that Ctrl-C could leave behind.
-    let console = Watch::start(events.clone()).map_err(|error| failed(target).caused_by(error))?;
+    let console = ConsoleWatch::start({
+        let events = events.clone();
+        move |_| {
+            let _ = events.send(Event::Console);
+        }
+    })
+    .map_err(|error| failed(target).caused_by(error))?;
     let descriptor = Descriptor::new(options.allow_other).map_err(|error| failed(target).caused_by(error))?;
-    let params = volume::params(&*tree);
+    let params = volume::params(&*tree, options);
     let adapter = Adapter::new(tree, options, descriptor, events);
+    // Declared before the host, so that it ends after it.
+    let aside = place.folder().map(SetAside::take).transpose()?.flatten();
     let mut host: FileSystemHost<Adapter> = FileSystemHost::new(params, adapter).map_err(|error| {
         MountError::new(
             MountErrorKind::Failed,
@@ -58,8 +73,11 @@ pub fn mount(tree: Arc<dyn Tree>, target: &Path, options: &Options, ready: impl 
     })?;
     host.mount(place.spelled()).map_err(|error| failed(target).caused_by(error))?;
     host.start_with_threads(options.threads).map_err(|error| failed(target).caused_by(error))?;
-    ready();
-    let outcome = match inbox.recv() {
+    let outcome = match ready() {
+        ControlFlow::Break(()) => Ok(Event::Asked),
+        ControlFlow::Continue(()) => inbox.recv(),
+    };
+    let outcome = match outcome {
         Ok(Event::Stopped { normally: false }) => Err(failed(target).caused_by("WinFsp's driver stopped serving")),
         Ok(event) => {
             info!("{event:?}: unmounting {}", target.display());
@@ -70,6 +88,7 @@ pub fn mount(tree: Arc<dyn Tree>, target: &Path, options: &Options, ready: impl 
     };
     // Takes the mount point away, lets requests that are under way end, and stops.
     drop(host);
+    drop(aside);
     // Only now may somebody who waits for the end hear of it.
     drop(stop);
     drop(console);

@@ -1,10 +1,10 @@
-//! Where a mount can stand: a drive letter that is free, or a folder that WinFsp makes.
+//! Where a mount can stand: a drive letter that is free, or a folder that WinFsp makes, in an empty one's place too.
 
 use std::ffi::{OsStr, OsString};
 use std::os::windows::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::{MountError, MountErrorKind};
+use crate::{MountError, MountErrorKind, set_aside};
 
 /// A place to mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +21,11 @@ impl Target {
             // else. The second is made by the Mount Manager, for all users.
             Some((letter, true)) => format!(r"\\.\{letter}:").into(),
             Some((letter, false)) => format!("{letter}:").into(),
-            None => std::path::absolute(target).map_err(|error| unusable(target).caused_by(error))?.into_os_string(),
+            // Without a backslash at its end: names are made of it.
+            None => {
+                let path = std::path::absolute(target).map_err(|error| unusable(target).caused_by(error))?;
+                path.components().collect::<PathBuf>().into_os_string()
+            }
         };
         Ok(Target { spelled })
     }
@@ -41,17 +45,19 @@ impl Target {
                 Err(_) => Ok(()),
             };
         }
-        if std::fs::symlink_metadata(path).is_ok() {
-            return Err(MountError::new(
-                MountErrorKind::TargetInUse,
-                format!("{shown} exists already, and WinFsp mounts only on folders that it makes itself"),
-                "Name a folder that does not exist yet, or a drive letter such as X:.",
-            ));
+        if let Ok(found) = std::fs::symlink_metadata(path) {
+            return set_aside::check(path, &found);
         }
         match path.parent() {
             Some(parent) if parent.is_dir() => Ok(()),
             _ => Err(unusable(path)),
         }
+    }
+
+    /// The folder, where it is one.
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        let path = Path::new(&self.spelled);
+        drive_letter(path).is_none().then_some(path)
     }
 
     /// As WinFsp wants it.
@@ -90,8 +96,8 @@ fn drive_letter(target: &Path) -> Option<(char, bool)> {
 fn unusable(target: &Path) -> MountError {
     MountError::new(
         MountErrorKind::TargetUnusable,
-        format!("{} is neither a drive letter nor a new folder in one that exists", target.display()),
-        "Name a drive letter such as X:, or a folder that does not exist yet in one that does.",
+        format!("{} is neither a drive letter nor a folder in one that exists", target.display()),
+        "Name a drive letter such as X:, an empty folder, or one that does not exist yet in one that does.",
     )
 }
 
@@ -111,6 +117,7 @@ mod tests {
             assert_eq!(spelled(typed), wanted);
         }
         assert_eq!(spelled(r"C:\a\b"), r"C:\a\b");
+        assert_eq!(spelled(r"C:\a\b\"), r"C:\a\b");
     }
 
     #[test]

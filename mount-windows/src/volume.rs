@@ -7,6 +7,8 @@ use mount_api::{Case, NodeId, Tree, TreeInfo};
 use winfsp::filesystem::VolumeInfo;
 use winfsp::host::VolumeParams;
 
+use crate::Options;
+
 /// Windows counts the allocation unit in sectors.
 const SECTOR: u16 = 512;
 /// The longest component of a path, in units.
@@ -15,9 +17,11 @@ const LONGEST_NAME: u16 = 255;
 const FILE_SYSTEM_NAME: usize = 15;
 /// For ever: the tree never changes. This also lets Windows keep the content of files in its cache.
 const NO_TIMEOUT: u32 = u32::MAX;
+/// Any other timeout makes WinFsp keep content out of the cache. So many milliseconds what is known of a file is kept.
+const HOUR: u32 = 3_600_000;
 
 /// The parameters of a read-only volume that never changes.
-pub(crate) fn params(tree: &dyn Tree) -> VolumeParams {
+pub(crate) fn params(tree: &dyn Tree, options: &Options) -> VolumeParams {
     let info = tree.info();
     let created = tree.attr(NodeId::ROOT).map_or(0, |attr| attr.times.created.0);
     let sectors =
@@ -32,7 +36,7 @@ pub(crate) fn params(tree: &dyn Tree) -> VolumeParams {
         .max_component_length(LONGEST_NAME)
         .volume_creation_time(created)
         .volume_serial_number(serial)
-        .file_info_timeout(NO_TIMEOUT)
+        .file_info_timeout(if options.direct_io { HOUR } else { NO_TIMEOUT })
         .case_sensitive_search(info.case == Case::Sensitive)
         .case_preserved_names(true)
         .unicode_on_disk(true)

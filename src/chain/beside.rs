@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::link::{Link, judge};
 use crate::bytes::Guid;
 use crate::format;
-use crate::image::{Depth, ImageStore};
+use crate::image::{Depth, ImageStore, leads_to_server};
 use crate::report::{Code, Finding, Severity};
 
 /// Files that one finding names.
@@ -148,6 +148,8 @@ pub(super) fn findings(store: &dyn ImageStore, links: &[Link]) -> Vec<Finding> {
 /// The saved states and replica logs of a machine. A folder that is not there, or cannot be listed, has none.
 fn files_of_machine(store: &dyn ImageStore, folder: &Path) -> Vec<Beside> {
     let parts = PARTS.iter().map(|(_, part)| (folder.join(part), Depth::Below));
+    // A folder of the machine's may be a link to a server that nobody named.
+    let parts = parts.filter(|(part, _)| !leads_to_server(folder, part));
     let listings = std::iter::once((folder.to_owned(), Depth::Folder)).chain(parts);
     let files = listings.filter_map(|(folder, depth)| store.list(&folder, depth, MAX_FILES).ok());
     files.flat_map(|listing| listing.files).filter_map(|path| Some(Beside { kind: kind_of(&path)?, path })).collect()

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::link::Found;
-use super::native_path::{self, Native};
 use super::options::ChainOptions;
 use super::refusal::NO_IMAGE;
 use crate::bytes::Guid;
 use crate::error::Result;
 use crate::format;
-use crate::image::{Depth, ImageStore, Listing, OpenedImage};
+use crate::image::native_path::{self, Native};
+use crate::image::{Depth, ImageStore, Listing, OpenedImage, leads_to_server};
 use crate::layer::{ParentPlace, ParentRecord, PlaceKind};
 
 /// Files that are looked at in one folder or below a `--parent-dir`.
@@ -94,7 +94,9 @@ impl<'a> Locator<'a> {
         match place.kind {
             PlaceKind::Relative => self.store.find(folder, &components).into_iter().collect(),
             PlaceKind::Volume | PlaceKind::Absolute if cfg!(windows) => {
+                let leads_away = || leads_to_server(folder, Path::new(&place.path));
                 match native_path::judge(&place.path, &folder.to_string_lossy()) {
+                    Native::Tried if leads_away() => Vec::new(),
                     Native::Tried => vec![PathBuf::from(&place.path)],
                     Native::OtherServer | Native::NoPlace => Vec::new(),
                 }

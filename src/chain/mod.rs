@@ -12,7 +12,6 @@ mod evidence;
 mod link;
 mod locate;
 mod map;
-mod native_path;
 mod open;
 mod options;
 mod refusal;

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use super::evidence::Evidence;
 use super::link::Link;
-use super::native_path::{self, Native};
 use crate::error::{Error, ErrorKind};
+use crate::image::leads_to_server;
+use crate::image::native_path::{self, Native};
 use crate::layer::{ParentPlace, ParentRecord, PlaceKind};
 use crate::report::Finding;
 
@@ -102,6 +103,9 @@ fn why_not_tried(place: &ParentPlace, child: &Path) -> String {
     let child = std::path::absolute(child).unwrap_or_else(|_| child.to_owned());
     match native_path::judge(&place.path, &child.to_string_lossy()) {
         _ if !cfg!(windows) || place.kind == PlaceKind::Relative => String::new(),
+        Native::Tried if leads_to_server(child.parent().unwrap_or(&child), Path::new(&place.path)) => {
+            " (not opened: a link on the way leads to a server)".to_owned()
+        }
         Native::Tried => String::new(),
         Native::OtherServer => {
             let path = &place.path;

@@ -178,7 +178,7 @@ pub(crate) struct MountArgs {
     /// The youngest image wanted (.vhdx or .avhdx).
     #[arg(required = true)]
     pub(crate) chain: Option<PathBuf>,
-    /// Where to mount: an empty folder (Linux), or a free drive letter such as X: or a folder that does not exist yet (Windows).
+    /// Where to mount: an empty folder; on Windows also a folder that does not exist yet, or a free drive letter such as X:.
     #[arg(required = true)]
     pub(crate) target: Option<PathBuf>,
     #[command(flatten)]
@@ -197,16 +197,19 @@ pub(crate) struct MountArgs {
     /// Show the raw files only, no folders.
     #[arg(long, conflicts_with = "volume")]
     pub(crate) disk_only: bool,
-    /// Stay in the foreground; Ctrl-C unmounts.
+    /// Stay in the foreground, as it is on Windows anyway; Ctrl-C unmounts.
     #[arg(short, long)]
     pub(crate) foreground: bool,
+    /// Return when the mount stands, and serve it in another process, as it is on Linux anyway.
+    #[arg(short, long, conflicts_with = "foreground")]
+    pub(crate) background: bool,
     /// Let other users look at the files (on Linux user_allow_other in /etc/fuse.conf is needed unless root mounts).
     #[arg(long)]
     pub(crate) allow_other: bool,
-    /// Keep no pages in the system's cache (Linux): for tools that do their own, with O_DIRECT exactness.
+    /// Keep no content in the system's cache: for tools that do their own, and for exact errors where bytes are lost.
     #[arg(long)]
     pub(crate) direct_io: bool,
-    /// List named streams as FILE:STREAM beside their files (Linux; Windows shows streams in its own way).
+    /// List named streams as FILE:STREAM beside their files (Linux only: Windows shows streams by itself).
     #[arg(long)]
     pub(crate) streams: bool,
     /// Write the log of the mount to this new file.
@@ -322,7 +325,7 @@ pub(crate) struct ScanArgs {
 pub(crate) struct UnmountArgs {
     /// Where it is mounted.
     pub(crate) target: PathBuf,
-    /// Do not wait for open files: take it out of sight now, serve them to the end.
+    /// Do not wait for open files: take it out of sight now, serve them to the end (Linux only).
     #[arg(long)]
     pub(crate) lazy: bool,
 }

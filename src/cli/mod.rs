@@ -2,7 +2,7 @@
 
 mod args;
 mod assumption;
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", windows))]
 mod background;
 mod chain;
 mod check;

@@ -1,5 +1,7 @@
 //! `vhdx-mount CHAIN TARGET` and `vhdx-mount unmount TARGET`.
 
+#[cfg(windows)]
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,9 +15,15 @@ use super::{chain, say};
 /// Opens the chain and mounts it.
 pub(crate) fn run(args: &MountArgs, verbosity: &Verbosity) -> Result<Outcome, Failure> {
     refuse_misplaced_command(args)?;
-    #[cfg(target_os = "linux")]
-    if !args.foreground && !args.detached {
-        return super::background::start();
+    #[cfg(windows)]
+    refuse_streams(args)?;
+    #[cfg(any(target_os = "linux", windows))]
+    if starts_another(args) {
+        let started = super::background::start()?;
+        // The other process has no terminal that it could be told on.
+        #[cfg(windows)]
+        args.target.iter().for_each(|target| say::mounted(target, false));
+        return Ok(started);
     }
     let (Some(image), Some(target)) = (&args.chain, &args.target) else {
         return Err(Failure::usage("an image and a place to mount it are needed; see --help"));
@@ -47,10 +55,27 @@ fn refuse_misplaced_command(args: &MountArgs) -> Result<(), Failure> {
     }
 }
 
+/// Whether this process only starts the one that serves the mount.
+fn starts_another(args: &MountArgs) -> bool {
+    let wanted = if cfg!(target_os = "linux") { !args.foreground } else { args.background };
+    wanted && !args.detached && cfg!(any(target_os = "linux", windows))
+}
+
+/// Windows lists streams by itself, and what it does not know as a name cannot stand beside the files.
+#[cfg(windows)]
+fn refuse_streams(args: &MountArgs) -> Result<(), Failure> {
+    if !args.streams {
+        return Ok(());
+    }
+    Err(Failure::usage(
+        "--streams is for Linux: no name on Windows holds a colon, and Windows shows named streams by itself",
+    )
+    .advise("mount without it; `dir /r` lists the streams, and `more < FILE:STREAM` shows one"))
+}
+
 /// The log file of the process that serves the mount; the one that only starts it has none.
 pub(crate) fn log_file(args: &MountArgs) -> Option<&Path> {
-    let serves = args.foreground || args.detached || cfg!(not(target_os = "linux"));
-    args.log_file.as_deref().filter(|_| serves)
+    args.log_file.as_deref().filter(|_| !starts_another(args))
 }
 
 /// The tree that the arguments want to see.
@@ -104,7 +129,7 @@ fn serve(
     let ready = || {
         say::mounted(target, args.foreground);
         if args.detached {
-            super::background::tell_ready();
+            let _ = super::background::tell_ready();
         }
     };
     // An abandoned mount fails at once for those who still hold it; there is nothing left to wait for.
@@ -139,15 +164,28 @@ fn serve(
     lost: LostReads,
 ) -> Result<Outcome, Failure> {
     let mut options = mount_windows::Options::default();
-    (options.allow_other, options.lost) = (args.allow_other, lost);
-    // There is no background here yet: whoever wants one starts the program in one.
-    mount_windows::mount(tree, target, &options, || say::mounted(target, true))?;
+    (options.allow_other, options.lost, options.direct_io) = (args.allow_other, lost, args.direct_io);
+    let ready = || {
+        if !args.detached {
+            say::mounted(target, true);
+        } else if !super::background::tell_ready() {
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    };
+    mount_windows::mount(tree, target, &options, ready)?;
     Ok(Outcome::Well)
 }
 
-/// Takes a mount down. There is no way to serve open files to the end, so `--lazy` changes nothing.
+/// Takes a mount down.
 #[cfg(windows)]
 pub(crate) fn unmount(args: &UnmountArgs) -> Result<Outcome, Failure> {
+    if args.lazy {
+        return Err(Failure::usage(
+            "--lazy is for Linux: on Windows no open file outlives its mount, and none delays its end",
+        )
+        .advise("unmount without it: files that are open there fail from then on"));
+    }
     mount_windows::unmount(&args.target)?;
     Ok(Outcome::Well)
 }

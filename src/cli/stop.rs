@@ -1,11 +1,16 @@
-//! Ctrl-C and SIGTERM: what is known by then is told, and the second one ends the program at once.
+//! Ctrl-C and SIGTERM, on Windows Ctrl-C and the closing of the console: what is known by then is told, and the second one ends the program at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Which signal asked for the end.
 #[derive(Debug, Default)]
-pub(crate) struct Asked(Arc<AtomicUsize>);
+pub(crate) struct Asked {
+    signal: Arc<AtomicUsize>,
+    /// Windows waits for its drop when it closes the console.
+    #[cfg(windows)]
+    _watch: Option<mount_windows::ConsoleWatch>,
+}
 
 impl Asked {
     /// Has the signals set `stop` from now on. Where they cannot be had, they end the program as ever.
@@ -19,7 +24,7 @@ impl Asked {
             let number = usize::try_from(signal).unwrap_or(0);
             // In this order: by the first signal the flag is not set yet.
             let watched = flag::register_conditional_default(signal, Arc::clone(stop))
-                .and_then(|_| flag::register_usize(signal, Arc::clone(&asked.0), number))
+                .and_then(|_| flag::register_usize(signal, Arc::clone(&asked.signal), number))
                 .and_then(|_| flag::register(signal, Arc::clone(stop)));
             if let Err(error) = watched {
                 log::debug!("signal {signal} is not watched: {error}");
@@ -28,15 +33,32 @@ impl Asked {
         asked
     }
 
-    /// Windows ends the program by itself.
-    #[cfg(not(unix))]
+    /// Has the events of the console set `stop` from now on; they count as the signals that Linux has in their place.
+    #[cfg(windows)]
+    pub(crate) fn watch(stop: &Arc<AtomicBool>) -> Self {
+        use mount_windows::{ConsoleEvent, ConsoleWatch};
+
+        const SIGINT: usize = 2;
+        const SIGTERM: usize = 15;
+        let (stop, signal) = (Arc::clone(stop), Arc::<AtomicUsize>::default());
+        let told = Arc::clone(&signal);
+        let watch = ConsoleWatch::start(move |event| {
+            told.store(if event == ConsoleEvent::Key { SIGINT } else { SIGTERM }, Ordering::Relaxed);
+            stop.store(true, Ordering::Relaxed);
+        });
+        let watch = watch.map_err(|error| log::debug!("the console is not watched: {error}")).ok();
+        Asked { signal, _watch: watch }
+    }
+
+    /// The system ends the program by itself.
+    #[cfg(not(any(unix, windows)))]
     pub(crate) fn watch(_: &Arc<AtomicBool>) -> Self {
         Asked::default()
     }
 
     /// The exit code of a program that a signal ended, as shells have it: 128 and the signal's number.
     pub(crate) fn exit_code(&self) -> Option<u8> {
-        match self.0.load(Ordering::Relaxed) {
+        match self.signal.load(Ordering::Relaxed) {
             0 => None,
             signal => u8::try_from(signal).ok()?.checked_add(128),
         }

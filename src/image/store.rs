@@ -2,8 +2,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::file::Devices;
-use super::{Changes, ImageFile, Isolating, ReadAt, Watched};
-use crate::error::{Error, Result};
+use super::{Changes, ImageFile, Isolating, ReadAt, Watched, leads_to_server};
+use crate::error::{Error, ErrorKind, Result};
 use crate::report::Finding;
 
 /// Where images come from.
@@ -36,7 +36,7 @@ pub trait ImageStore: Send + Sync {
 pub struct Listing {
     /// Regular files, and links to such, sorted by path.
     pub files: Vec<PathBuf>,
-    /// Why it is not all: folders that could not be listed, or too many files.
+    /// Why it is not all: folders that could not be listed, links to servers, or too many files.
     pub left_out: Vec<Error>,
 }
 
@@ -166,11 +166,11 @@ impl ImageStore for HostFolders {
             path = match *component {
                 "" | "." => continue,
                 ".." => path.join(".."),
-                name if path.join(name).exists() => path.join(name),
                 name => {
-                    let wanted = name.to_lowercase();
-                    let mut entries = std::fs::read_dir(&path).ok()?.flatten();
-                    entries.find(|entry| entry.file_name().to_string_lossy().to_lowercase() == wanted)?.path()
+                    // Looked at first: even to ask whether it exists follows it.
+                    let near = |path: &PathBuf| !leads_to_server(folder, path);
+                    let exact = Some(path.join(name)).filter(near)?;
+                    if exact.exists() { exact } else { in_any_case(&path, name).filter(near)? }
                 }
             };
         }
@@ -179,42 +179,80 @@ impl ImageStore for HostFolders {
 
     fn list(&self, folder: &Path, depth: Depth, limit: usize) -> Result<Listing> {
         let unlisted = |error, folder: &Path| Error::io("the folder cannot be listed", error).in_file(folder);
-        let (mut files, mut folders, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
+        let mut sorted = Sorted { named: folder, limit, listing: Listing::default(), folders: Vec::new() };
         let first = std::fs::read_dir(folder).map_err(|error| unlisted(error, folder))?;
-        if let Err(error) = sort_out(first, limit, &mut files, &mut folders) {
-            left_out.push(unlisted(error, folder));
+        if let Err(error) = sorted.add(first) {
+            sorted.listing.left_out.push(unlisted(error, folder));
         }
         while depth == Depth::Below
-            && let Some(folder) = folders.pop()
+            && let Some(folder) = sorted.folders.pop()
         {
-            let read = std::fs::read_dir(&folder);
-            if let Err(error) = read.and_then(|entries| sort_out(entries, limit, &mut files, &mut folders)) {
-                left_out.push(unlisted(error, &folder));
+            if let Err(error) = std::fs::read_dir(&folder).and_then(|entries| sorted.add(entries)) {
+                sorted.listing.left_out.push(unlisted(error, &folder));
             }
         }
-        files.sort();
-        Ok(Listing { files, left_out })
+        let mut listing = sorted.listing;
+        listing.files.sort();
+        Ok(listing)
     }
 }
 
-/// Adds the entries of a folder to the files and folders known; stops where there are more files than `limit`.
-fn sort_out(
-    entries: std::fs::ReadDir,
+/// What bears a name in a folder, but for its case.
+fn in_any_case(folder: &Path, name: &str) -> Option<PathBuf> {
+    let wanted = name.to_lowercase();
+    let mut entries = std::fs::read_dir(folder).ok()?.flatten();
+    Some(entries.find(|entry| entry.file_name().to_string_lossy().to_lowercase() == wanted)?.path())
+}
+
+/// What was found in folders so far.
+struct Sorted<'a> {
+    /// The folder that is listed.
+    named: &'a Path,
+    /// Files that are listed at most.
     limit: usize,
-    files: &mut Vec<PathBuf>,
-    folders: &mut Vec<PathBuf>,
-) -> std::io::Result<()> {
-    for entry in entries {
-        let entry = entry?;
-        let file_type = entry.file_type()?;
-        if file_type.is_dir() {
-            folders.push(entry.path());
-        } else if file_type.is_file() || (file_type.is_symlink() && entry.path().is_file()) {
-            if files.len() >= limit {
-                return Err(std::io::Error::other(format!("more than {limit} files; the rest is not looked at")));
+    listing: Listing,
+    /// To be listed yet.
+    folders: Vec<PathBuf>,
+}
+
+impl Sorted<'_> {
+    /// Adds the entries of a folder; stops where there are more files than the limit.
+    fn add(&mut self, entries: std::fs::ReadDir) -> std::io::Result<()> {
+        for entry in entries {
+            let entry = entry?;
+            let file_type = entry.file_type()?;
+            let path = entry.path();
+            if file_type.is_dir() {
+                self.folders.push(path);
+            } else if is_link_to_folder(file_type) {
+                // Not followed, wherever it leads.
+            } else if file_type.is_symlink() && leads_to_server(self.named, &path) {
+                self.listing.left_out.push(
+                    Error::new(
+                        ErrorKind::Refused,
+                        "a link to a server, which would be shown who you are; it is not followed",
+                    )
+                    .in_file(path),
+                );
+            } else if file_type.is_file() || (file_type.is_symlink() && path.is_file()) {
+                if self.listing.files.len() >= self.limit {
+                    let text = format!("more than {} files; the rest is not looked at", self.limit);
+                    return Err(std::io::Error::other(text));
+                }
+                self.listing.files.push(path);
             }
-            files.push(entry.path());
         }
+        Ok(())
     }
-    Ok(())
+}
+
+#[cfg(windows)]
+fn is_link_to_folder(file_type: std::fs::FileType) -> bool {
+    std::os::windows::fs::FileTypeExt::is_symlink_dir(&file_type)
+}
+
+/// Only what it leads to tells.
+#[cfg(not(windows))]
+fn is_link_to_folder(_: std::fs::FileType) -> bool {
+    false
 }

@@ -5,7 +5,9 @@
 //! functions do is taken from WinFsp's header, which documents each.
 #![cfg(windows)]
 
+mod calls;
 mod entries;
+mod mount_points;
 mod reparse_points;
 mod walk;
 
@@ -21,14 +23,11 @@ use winfsp_sys::{
 
 const STATUS_SUCCESS: NTSTATUS = 0;
 const STATUS_INVALID_PARAMETER: NTSTATUS = 0xC000_000D_u32.cast_signed();
-const STATUS_OBJECT_NAME_COLLISION: NTSTATUS = 0xC000_0035_u32.cast_signed();
 
 /// The file system whose dispatcher runs.
 static SERVED: AtomicPtr<FSP_FILE_SYSTEM> = AtomicPtr::new(null_mut());
 /// What it was made with.
 static PARAMS: Mutex<Option<FSP_FSCTL_VOLUME_PARAMS>> = Mutex::new(None);
-/// Where it was mounted, in the order of the calls.
-static MOUNT_POINTS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// The file system that is served now; null where none is.
 #[unsafe(no_mangle)]
@@ -113,18 +112,12 @@ unsafe extern "C" fn FspFileSystemDelete(file_system: *mut FSP_FILE_SYSTEM) {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn FspFileSystemSetMountPoint(_: *mut FSP_FILE_SYSTEM, mount_point: PWSTR) -> NTSTATUS {
     // SAFETY: the caller gives a string that ends with a NUL.
-    let mount_point = String::from_utf16_lossy(unsafe { entries::units(mount_point) });
-    let mut mount_points = MOUNT_POINTS.lock().unwrap_or_else(PoisonError::into_inner);
-    if mount_points.contains(&mount_point) {
-        return STATUS_OBJECT_NAME_COLLISION;
-    }
-    mount_points.push(mount_point);
-    STATUS_SUCCESS
+    mount_points::set(String::from_utf16_lossy(unsafe { entries::units(mount_point) }))
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn FspFileSystemRemoveMountPoint(_: *mut FSP_FILE_SYSTEM) {
-    MOUNT_POINTS.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    mount_points::remove();
 }
 
 #[unsafe(no_mangle)]

@@ -1,158 +1,161 @@
-//! A program that reads everything: copies all files of the mount into a folder, callback by callback.
+//! A program that reads everything: copies all files of the mount into a folder, callback by callback, and writes down
+//! what a copy cannot hold.
 //!
 //! Tests of the whole program ask for it with an environment variable, for they cannot reach into its process.
 #![expect(clippy::disallowed_methods, reason = "what was read is put down for the tests to compare")]
 
+use std::ffi::OsString;
 use std::fs;
-use std::io::Write;
 use std::os::windows::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
-use std::ptr::null_mut;
 
-use winfsp_sys::{FSP_FILE_SYSTEM, FSP_FSCTL_OPEN_FILE_INFO, NTSTATUS, PVOID};
+use winfsp_sys::FSP_FILE_SYSTEM;
 
-use crate::interface;
+use crate::calls::{Failed, Opened};
 
-/// Names the folder that is to be made and filled; when all is read, a file of that name with `.done` behind it appears.
+/// Names the folder that is to be made and filled. When all is read, two files beside it tell more: `.facts`, and then
+/// `.done`, with how it went.
+///
+/// A fact is a line of words with tabs between them:
+///
+/// | word | then |
+/// |---|---|
+/// | `lost` | path, offset, length, status: a sector that was not given; zeros stand for it in the copy |
+/// | `unknown` | path, size: too large to be copied, as is that of a file whose record is lost |
+/// | `link` | path, reparse point in hexadecimal digits |
+/// | `stream` | path, name; its content stands as `FILE%3ANAME` |
+/// | `case` | path, `same` if its path in the other case opened the same file and got its true case, else what happened |
+/// | `pattern` | path of a folder, pattern, the names that were listed, with a slash between them |
 const VARIABLE: &str = "WINFSP_STAND_IN_COPIES_TO";
 
-const READ: u32 = 0x0012_0089;
 const DIRECTORY: u32 = 0x10;
 const REPARSE_POINT: u32 = 0x400;
-const STATUS_END_OF_FILE: NTSTATUS = 0xC000_0011_u32.cast_signed();
 const PIECE: usize = 1 << 20;
-const NAME_AT: usize = 104;
+const SECTOR: usize = 512;
+const LARGEST: u64 = 1 << 32;
+const BACKSLASH: u16 = 0x5C;
+const COLON: u16 = 0x3A;
 
 /// Starts to copy, where that is asked for.
 pub(crate) fn start(file_system: *mut FSP_FILE_SYSTEM) {
     let Some(to) = std::env::var_os(VARIABLE).map(PathBuf::from) else { return };
     let address = file_system.expose_provenance();
     std::thread::spawn(move || {
-        let file_system = std::ptr::with_exposed_provenance_mut(address);
-        let done = PathBuf::from(format!("{}.done", to.display()));
-        // SAFETY: the test unmounts only when it has seen that this is done, so the file system lives.
-        let outcome = unsafe { copy_folder(file_system, &[], &to) };
-        fs::write(done, format!("{outcome:?}")).expect("the test sees that all is read");
+        let mut walk = Walk { file_system: std::ptr::with_exposed_provenance_mut(address), facts: Vec::new() };
+        let outcome = walk.folder(&[], &to);
+        let beside = |suffix: &str| format!("{}{suffix}", to.display());
+        fs::write(beside(".facts"), walk.facts.concat()).expect("the test reads what was found");
+        fs::write(beside(".done"), format!("{outcome:?}")).expect("the test sees that all is read");
     });
 }
 
-/// # Safety
-/// The file system is served until this returns.
-unsafe fn copy_folder(file_system: *mut FSP_FILE_SYSTEM, path: &[u16], to: &Path) -> Result<(), String> {
-    fs::create_dir(to).map_err(|error| error.to_string())?;
-    // SAFETY: by the caller's word.
-    let folder = unsafe { open(file_system, path)? };
-    // SAFETY: as above; the context was just opened and is closed once.
-    let entries = unsafe {
-        let entries = list(file_system, folder);
-        close(file_system, folder);
-        entries?
-    };
-    for (name, attributes) in entries {
-        let path = [path, &[0x5C], &name].concat();
-        let to = to.join(std::ffi::OsString::from_wide(&name));
-        match attributes & (DIRECTORY | REPARSE_POINT) {
-            // SAFETY: by the caller's word.
-            0 => unsafe { copy_file(file_system, &path, &to)? },
-            // SAFETY: by the caller's word.
-            DIRECTORY => unsafe { copy_folder(file_system, &path, &to)? },
-            _ => {}
-        }
-    }
-    Ok(())
+struct Walk {
+    /// The test unmounts only when it has seen that this is done, so it lives.
+    file_system: *mut FSP_FILE_SYSTEM,
+    facts: Vec<String>,
 }
 
-/// # Safety
-/// As for [`copy_folder`].
-unsafe fn copy_file(file_system: *mut FSP_FILE_SYSTEM, path: &[u16], to: &Path) -> Result<(), String> {
-    let mut copy = Vec::new();
-    // SAFETY: by the caller's word; the buffer has room for a piece, and the context is closed once.
-    unsafe {
-        let file = open(file_system, path)?;
-        let mut piece = vec![0u8; PIECE];
+impl Walk {
+    fn open(&self, path: &[u16]) -> Result<Opened, Failed> {
+        // SAFETY: the file system lives, as its field says.
+        unsafe { Opened::open(self.file_system, path) }
+    }
+
+    fn tell(&mut self, word: &str, path: &[u16], rest: &str) {
+        self.facts.push(format!("{word}\t{}\t{rest}\n", text(path)));
+    }
+
+    fn folder(&mut self, path: &[u16], to: &Path) -> Result<(), Failed> {
+        fs::create_dir(to).map_err(|error| error.to_string())?;
+        let folder = self.open(path)?;
+        let entries = folder.list(None)?;
+        for pattern in ["*.TXT", "?o*"] {
+            let names: Vec<_> = folder.list(Some(pattern))?.iter().map(|(name, _)| text(name)).collect();
+            self.tell("pattern", path, &format!("{pattern}\t{}", names.join("/")));
+        }
+        for (name, attributes) in entries {
+            let path = [path, &[BACKSLASH], &name].concat();
+            let to = to.join(OsString::from_wide(&name));
+            let opened = self.open(&path)?;
+            self.other_case(&path, &opened);
+            match attributes & (DIRECTORY | REPARSE_POINT) {
+                0 => self.file(&path, &to)?,
+                DIRECTORY => self.folder(&path, &to)?,
+                _ => {
+                    let hex: String = opened.reparse_point()?.iter().map(|byte| format!("{byte:02x}")).collect();
+                    self.tell("link", &path, &hex);
+                }
+            }
+            for stream in opened.streams()? {
+                self.tell("stream", &path, &text(&stream));
+                let mut beside = to.clone().into_os_string();
+                beside.push("%3A");
+                beside.push(OsString::from_wide(&stream));
+                self.file(&[path.as_slice(), &[COLON], &stream].concat(), Path::new(&beside))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn other_case(&mut self, path: &[u16], opened: &Opened) {
+        let other = match self.open(&in_other_case(path)) {
+            Ok(other) if other.index != opened.index => "another file".to_owned(),
+            Ok(other) if other.name == opened.name => "same".to_owned(),
+            Ok(other) => format!("named {}", text(&other.name)),
+            Err(error) => error,
+        };
+        self.tell("case", path, &other);
+    }
+
+    fn file(&mut self, path: &[u16], to: &Path) -> Result<(), Failed> {
+        let file = self.open(path)?;
+        if file.size > LARGEST {
+            self.tell("unknown", path, &file.size.to_string());
+            return Ok(());
+        }
+        let (mut copy, mut piece) = (Vec::new(), vec![0u8; PIECE]);
         loop {
-            let mut read = 0;
-            let call = interface(file_system).and_then(|table| table.Read).ok_or("no Read")?;
-            let buffer = piece.as_mut_ptr().cast();
-            let status = call(file_system, file, buffer, copy.len() as u64, PIECE as u32, &raw mut read);
-            if status == STATUS_END_OF_FILE {
-                break;
+            let at = copy.len() as u64;
+            match file.read(at, &mut piece) {
+                Ok(0) => break,
+                Ok(read) => copy.extend_from_slice(&piece[..read]),
+                Err(_) => self.sectors(path, &file, &mut copy)?,
             }
-            check(status)?;
-            copy.write_all(&piece[..read as usize]).map_err(|error| error.to_string())?;
         }
-        close(file_system, file);
+        fs::write(to, copy).map_err(|error| error.to_string())
     }
-    fs::write(to, copy).map_err(|error| error.to_string())
+
+    /// Reads a piece sector by sector; zeros stand for those that are refused.
+    fn sectors(&mut self, path: &[u16], file: &Opened, copy: &mut Vec<u8>) -> Result<(), Failed> {
+        for _ in 0..PIECE / SECTOR {
+            let (at, mut sector) = (copy.len(), [0u8; SECTOR]);
+            let length = usize::try_from(file.size).map_or(SECTOR, |size| size.saturating_sub(at).min(SECTOR));
+            match file.read(at as u64, &mut sector) {
+                Ok(0) => break,
+                Ok(read) => copy.extend_from_slice(&sector[..read]),
+                Err(status) => {
+                    sector.fill(0);
+                    self.tell("lost", path, &format!("{at}\t{length}\t{status}"));
+                    copy.extend_from_slice(&sector[..length]);
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
-/// # Safety
-/// As for [`copy_folder`].
-unsafe fn open(file_system: *mut FSP_FILE_SYSTEM, path: &[u16]) -> Result<PVOID, String> {
-    let mut name: Vec<u16> = if path.is_empty() { vec![0x5C, 0] } else { [path, &[0]].concat() };
-    let mut corrected = vec![0u16; 8_000];
-    let mut info = FSP_FSCTL_OPEN_FILE_INFO {
-        FileInfo: winfsp_sys::FSP_FSCTL_FILE_INFO::default(),
-        NormalizedName: corrected.as_mut_ptr(),
-        NormalizedNameSize: 16_000,
+/// Upper case for lower case, and the other way round, of all that is one unit in both.
+fn in_other_case(path: &[u16]) -> Vec<u16> {
+    let other = |unit: &u16| -> Option<u16> {
+        let letter = char::from_u32((*unit).into())?;
+        let mut changed: Box<dyn Iterator<Item = char>> =
+            if letter.is_lowercase() { Box::new(letter.to_uppercase()) } else { Box::new(letter.to_lowercase()) };
+        let (only, None) = (changed.next()?, changed.next()) else { return None };
+        u16::try_from(u32::from(only)).ok()
     };
-    let mut context = null_mut();
-    // SAFETY: as WinFsp documents it; all places outlive the call.
-    check(unsafe {
-        let call = interface(file_system).and_then(|table| table.Open).ok_or("no Open")?;
-        call(file_system, name.as_mut_ptr(), 0, READ, &raw mut context, (&raw mut info).cast())
-    })?;
-    Ok(context)
+    path.iter().map(|unit| other(unit).unwrap_or(*unit)).collect()
 }
 
-/// # Safety
-/// The context is open, and not used again.
-unsafe fn close(file_system: *mut FSP_FILE_SYSTEM, context: PVOID) {
-    // SAFETY: by the caller's word.
-    if let Some(call) = unsafe { interface(file_system).and_then(|table| table.Close) } {
-        // SAFETY: by the caller's word.
-        unsafe { call(file_system, context) };
-    }
-}
-
-/// Names and attributes of what is in a folder.
-///
-/// # Safety
-/// The context is an open folder.
-unsafe fn list(file_system: *mut FSP_FILE_SYSTEM, folder: PVOID) -> Result<Vec<(Vec<u16>, u32)>, String> {
-    let mut found: Vec<(Vec<u16>, u32)> = Vec::new();
-    loop {
-        let mut marker = found.last().map(|(name, _)| [name.as_slice(), &[0]].concat());
-        let marker = marker.as_mut().map_or(null_mut(), |marker| marker.as_mut_ptr());
-        let (mut buffer, mut filled) = (vec![0u8; 4096], 0);
-        // SAFETY: as WinFsp documents it; all places outlive the call.
-        check(unsafe {
-            let call = interface(file_system).and_then(|table| table.ReadDirectory).ok_or("no ReadDirectory")?;
-            call(file_system, folder, null_mut(), marker, buffer.as_mut_ptr().cast(), 4096, &raw mut filled)
-        })?;
-        let before = found.len();
-        let mut at = 0;
-        while at < filled as usize {
-            let size = usize::from(u16::from_le_bytes([buffer[at], buffer[at + 1]]));
-            if size == 0 {
-                return Ok(without_dots(found));
-            }
-            let name = buffer[at + NAME_AT..at + size].chunks(2).map(|unit| u16::from_le_bytes([unit[0], unit[1]]));
-            let attributes = [buffer[at + 8], buffer[at + 9], buffer[at + 10], buffer[at + 11]];
-            found.push((name.collect(), u32::from_le_bytes(attributes)));
-            at += size.next_multiple_of(8);
-        }
-        if found.len() == before {
-            return Ok(without_dots(found));
-        }
-    }
-}
-
-fn without_dots(mut found: Vec<(Vec<u16>, u32)>) -> Vec<(Vec<u16>, u32)> {
-    found.retain(|(name, _)| !matches!(name.as_slice(), [0x2E] | [0x2E, 0x2E]));
-    found
-}
-
-fn check(status: NTSTATUS) -> Result<(), String> {
-    if status == 0 { Ok(()) } else { Err(format!("{:#010X}", status.cast_unsigned())) }
+fn text(units: &[u16]) -> String {
+    String::from_utf16_lossy(units)
 }

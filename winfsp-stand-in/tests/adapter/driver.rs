@@ -1,6 +1,7 @@
 //! What WinFsp's driver does, as far as the adapter can tell: calls its callbacks.
 
 use std::ffi::CStr;
+use std::ops::ControlFlow;
 use std::os::windows::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::ptr::{null_mut, with_exposed_provenance_mut};
@@ -59,6 +60,11 @@ pub(crate) fn options() -> Options {
     options
 }
 
+/// Keeps other tests from mounting.
+pub(crate) fn one_mount() -> MutexGuard<'static, ()> {
+    ONE_MOUNT.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A tree that is mounted, and the driver that asks it.
 pub(crate) struct Driver {
     file_system: usize,
@@ -72,10 +78,13 @@ impl Driver {
     }
 
     pub(crate) fn mount_with(tree: impl Tree, options: Options) -> Self {
-        let one = ONE_MOUNT.lock().unwrap_or_else(PoisonError::into_inner);
+        let one = one_mount();
         let (ready, stands) = mpsc::channel();
         let serving = thread::spawn(move || {
-            mount_windows::mount(Arc::new(tree), Path::new(TARGET), &options, || ready.send(()).unwrap())
+            mount_windows::mount(Arc::new(tree), Path::new(TARGET), &options, || {
+                ready.send(()).unwrap();
+                ControlFlow::Continue(())
+            })
         });
         if stands.recv().is_err() {
             panic!("it does not mount: {:?}", serving.join());

@@ -1,6 +1,6 @@
 use mount_api::Case;
 
-use crate::driver::Driver;
+use crate::driver::{Driver, options};
 use crate::memory_tree::{BLOCK, MemoryTree};
 
 #[test]
@@ -44,5 +44,9 @@ fn the_volume_is_read_only_and_knows_names_as_ntfs_does() {
     assert!(flags.iter().all(|(is, wanted)| is == wanted), "{flags:?}");
     // For ever, which also switches the cache on.
     assert_eq!(params.FileInfoTimeout, u32::MAX);
+    drop(driver);
+    let mut options = options();
+    options.direct_io = true;
+    assert_ne!(Driver::mount_with(MemoryTree::new(), options).params().FileInfoTimeout, u32::MAX);
     assert_eq!(params.Prefix[0], 0, "a disk, not a network share");
 }

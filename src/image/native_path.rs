@@ -6,7 +6,7 @@
 
 /// What becomes of a recorded path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Native {
+pub(crate) enum Native {
     /// It is tried as it stands.
     Tried,
     /// It names a server that the user did not.
@@ -16,7 +16,7 @@ pub(super) enum Native {
 }
 
 /// Judges a path that the image at `child` records.
-pub(super) fn judge(recorded: &str, child: &str) -> Native {
+pub(crate) fn judge(recorded: &str, child: &str) -> Native {
     match (server_and_share(recorded), server_and_share(child)) {
         (Some(named), Some(own)) if same(named.0, own.0) && same(named.1, own.1) => Native::Tried,
         (Some(_), _) => Native::OtherServer,
