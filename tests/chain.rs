@@ -300,6 +300,22 @@ fn what_is_no_file_is_refused_before_it_is_opened() {
 }
 
 #[test]
+fn a_file_of_another_kind_is_refused_by_its_name() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("x.vhdx");
+    for (signature, name) in
+        [(&b"\x1f\x8b\x08"[..], "gzip"), (b"PK\x03\x04", "zip"), (b"QFI\xfb", "QCOW"), (b"KDMV", "VMDK")]
+    {
+        let mut bytes = signature.to_vec();
+        bytes.resize(70_000, 7);
+        fs::write(&path, bytes).expect("a file");
+        let error = open(&path, &ChainOptions::default()).err().expect("a refusal");
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(error.message().contains(name) && error.advice().is_some(), "{name}: {error}");
+    }
+}
+
+#[test]
 fn a_damaged_copy_does_not_stand_in_the_way_of_a_whole_one() {
     let folder = tempfile::tempdir().expect("a folder");
     let base = base();

@@ -3,6 +3,7 @@
 //! One room a format. To add one: a room here, and its line in [`open`] and [`sniff`].
 
 pub(crate) mod broken;
+mod foreign;
 pub mod raw;
 pub mod vhdx;
 
@@ -134,7 +135,7 @@ pub fn open(image: Arc<dyn ReadAt>, options: FormatOptions) -> Result<Container>
             Ok(layer) => Ok(Container { layer: Arc::new(layer), findings: Vec::new(), log: None, inferred: false }),
             // Its first MiB may be gone, and with that all that says what it is.
             Err(_) if vhdx::holds_regions(&image) => open_vhdx(image, options),
-            Err(error) => Err(error),
+            Err(error) => Err(foreign::refusal(&image).unwrap_or(error)),
         },
     }
 }
