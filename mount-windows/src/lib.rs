@@ -20,6 +20,7 @@
 //! | `set_aside` | an empty folder, out of the way while the mount stands in its place |
 //! | `console`, `stop_event` | what ends a mount: the console, or `unmount` in another process |
 //! | `serve` | the life of a mount |
+//! | `holder` | who else has an image open |
 //! | `background` | a process that goes on when the one that started it ends |
 //!
 //! Nothing of WinFsp is linked: without it the program starts and does all that needs no mount.
@@ -51,6 +52,8 @@ mod console;
 mod content;
 #[cfg(windows)]
 mod error;
+#[cfg(windows)]
+mod holder;
 #[cfg(windows)]
 mod library;
 #[cfg(windows)]
@@ -88,6 +91,8 @@ pub use background::{close_standard_error, close_standard_output, keep_standard_
 pub use console::{ConsoleEvent, ConsoleWatch};
 #[cfg(windows)]
 pub use error::{MountError, MountErrorKind};
+#[cfg(windows)]
+pub use holder::holders_of;
 pub use name::{from_units as name_from_units, to_units as name_to_units};
 #[cfg(windows)]
 pub use options::Options;

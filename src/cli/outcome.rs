@@ -76,9 +76,25 @@ pub(crate) fn causes(error: &dyn std::error::Error) -> Vec<String> {
     causes.map(|cause| format!("because: {cause}")).collect()
 }
 
+/// Who has the file open that Windows therefore does not open, where that can be told.
+#[cfg(windows)]
+fn holders(error: &Error) -> Option<String> {
+    const ERROR_SHARING_VIOLATION: i32 = 32;
+    let source = std::error::Error::source(error)?.downcast_ref::<std::io::Error>()?;
+    let refused = source.raw_os_error() == Some(ERROR_SHARING_VIOLATION);
+    let holders = mount_windows::holders_of(error.file().filter(|_| refused)?);
+    (!holders.is_empty()).then(|| format!("it is open in: {}", holders.join(", ")))
+}
+
+/// Other systems refuse no file because of who else has it open.
+#[cfg(not(windows))]
+fn holders(_: &Error) -> Option<String> {
+    None
+}
+
 impl From<&Error> for Failure {
     fn from(error: &Error) -> Self {
-        let details = error.details().iter().cloned().chain(causes(error)).collect();
+        let details = error.details().iter().cloned().chain(causes(error)).chain(holders(error)).collect();
         let advice = error.advice().map(ToOwned::to_owned);
         let usage = error.kind() == ErrorKind::Usage;
         Failure { usage, message: error.to_string(), details, advice, refusal: None }

@@ -207,7 +207,7 @@ impl<'a> Run<'a> {
         if attr.size > LONG {
             self.manifest.flush();
         }
-        let mut output = match self.sink.create() {
+        let mut output = match self.sink.create(attr.attributes) {
             Ok(output) => output,
             Err(error) => return self.refuse(row(Verdict::Failed), &error),
         };

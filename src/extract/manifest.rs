@@ -138,7 +138,7 @@ impl<'a> Manifest<'a> {
 /// Cuts a manifest down to the rows of what is whole and still there. Gives all places that it knew.
 fn keep_whole(sink: &Sink) -> io::Result<Before> {
     let mut before = Before::new();
-    let mut kept = sink.create()?;
+    let mut kept = sink.create(0)?;
     let mut together = Vec::new();
     {
         let mut rows = Rows::new(sink.read_back(MANIFEST)?);

@@ -19,6 +19,8 @@ mod row;
 mod rows;
 pub mod sink;
 mod walk;
+#[cfg(windows)]
+mod windows;
 
 use std::ffi::OsString;
 use std::sync::Arc;

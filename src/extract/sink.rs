@@ -42,6 +42,8 @@ pub struct Output<'a> {
     sink: &'a Sink,
     file: std::fs::File,
     name: String,
+    #[cfg_attr(not(windows), expect(dead_code, reason = "only Windows has attributes"))]
+    attributes: u32,
     /// Where the next byte goes without a seek.
     at: u64,
     finished: bool,
@@ -97,14 +99,18 @@ impl Sink {
         Ok(at.map_or_else(|| Arc::clone(&self.root), |dir| Arc::new(Folder(dir))))
     }
 
-    /// Begins a file.
+    /// Begins a file, which gets these attributes of NTFS where the host has such.
     ///
     /// # Errors
     /// As the host's.
-    pub fn create(&self) -> io::Result<Output<'_>> {
+    pub fn create(&self, attributes: u32) -> io::Result<Output<'_>> {
         let name = format!("{}", self.files.fetch_add(1, Ordering::Relaxed));
-        let file = self.unfinished.open_with(&name, OpenOptions::new().read(true).write(true).create_new(true))?;
-        Ok(Output { sink: self, file: file.into_std(), name, at: 0, finished: false })
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true);
+        #[cfg(windows)]
+        super::windows::create_with(&mut options, attributes);
+        let file = self.unfinished.open_with(&name, &options)?;
+        Ok(Output { sink: self, file: file.into_std(), name, attributes, at: 0, finished: false })
     }
 
     /// Opens a file in the folder for appending, which is made where it is not there.
@@ -139,7 +145,7 @@ impl Sink {
     /// # Errors
     /// As the host's.
     pub fn put(&self, name: &str, content: &[u8]) -> io::Result<()> {
-        let mut output = self.create()?;
+        let mut output = self.create(0)?;
         output.write(0, content)?;
         output.take_place_of(name)
     }
@@ -176,6 +182,9 @@ impl Folder {
     /// # Errors
     /// As the host's.
     pub fn set_times(&self, times: &Times) -> io::Result<()> {
+        #[cfg(windows)]
+        return super::windows::set_folder_times(&self.0, times);
+        #[cfg(not(windows))]
         self.0.set_times(".", Some(spec(times.accessed)), Some(spec(times.modified)))
     }
 
@@ -271,12 +280,20 @@ impl Output<'_> {
         standing: Standing,
     ) -> std::result::Result<(), (io::Error, Self)> {
         let renamed = set_file_times(&self.file, times).and_then(|()| match standing {
-            Standing::Replaced => self.sink.unfinished.rename(&self.name, &folder.0, name),
+            Standing::Replaced => {
+                #[cfg(windows)]
+                let _ = super::windows::allow_replacing(&folder.0, name);
+                self.sink.unfinished.rename(&self.name, &folder.0, name)
+            }
             Standing::Stays => rename_new(&self.sink.unfinished, &self.name, &folder.0, name),
         });
         match renamed {
             Ok(()) => {
                 self.finished = true;
+                #[cfg(windows)]
+                if let Err(error) = super::windows::finish_with(&self.file, self.attributes) {
+                    log::debug!("{name:?} cannot be made read-only: {error}");
+                }
                 Ok(())
             }
             Err(error) => Err((error, self)),
@@ -444,7 +461,7 @@ fn rename_new(from: &Dir, name: &str, to: &Dir, new: &OsStr) -> io::Result<()> {
 }
 
 /// Last change and last access; on Windows the time of creation too.
-fn set_file_times(file: &std::fs::File, times: &Times) -> io::Result<()> {
+pub(super) fn set_file_times(file: &std::fs::File, times: &Times) -> io::Result<()> {
     let time = |time| match spec(time) {
         SystemTimeSpec::Absolute(time) => time.into_std(),
         SystemTimeSpec::SymbolicNow => std::time::SystemTime::now(),

@@ -7,6 +7,7 @@
     reason = "copies images, and reads what both programs wrote"
 )]
 
+mod attributes;
 mod mounts;
 #[path = "../support/mod.rs"]
 mod support;

@@ -267,6 +267,17 @@ fn links_lead_alike() {
         link(&here.join("absolute"), r"\??\C:\USERS\Anna\Docs\letter.txt", 0);
         link(&here.join("other drive"), r"\??\D:\Users", 0);
     });
+    let (_folder, chain) = chain_of(&volume);
+    let (linux, windows) = (on_linux(&chain.youngest), on_windows(&systems, &chain.youngest, "P:"));
+    assert_eq!(linux["Users/Anna/absolute"], Shown::Link("Docs/Letter.txt".to_owned()));
+    assert_eq!(windows.tree["Users/Anna/absolute"], Shown::Link("Docs/Letter.txt".to_owned()));
+    assert_eq!(windows.tree["Users/Anna/other drive"], Shown::Link("0xa000000c".to_owned()));
+    assert_same(&linux, &windows.tree, true);
+    assert_found_and_listed(&windows);
+}
+
+/// A chain over a disk with this volume.
+pub(crate) fn chain_of(volume: &Volume) -> (tempfile::TempDir, Chain) {
     let mut bytes = SparseBytes::default();
     let content = fs::read(volume.image()).expect("the volume");
     bytes.set_size(content.len() as u64);
@@ -274,12 +285,7 @@ fn links_lead_alike() {
     let folder = tempfile::tempdir().expect("a folder");
     let images = spread(&Gpt::disk_of(512, &[&bytes]), 2, 512, &mut Rng::new(4));
     let chain = Chain::write(images, folder.path()).expect("a chain is written");
-    let (linux, windows) = (on_linux(&chain.youngest), on_windows(&systems, &chain.youngest, "P:"));
-    assert_eq!(linux["Users/Anna/absolute"], Shown::Link("Docs/Letter.txt".to_owned()));
-    assert_eq!(windows.tree["Users/Anna/absolute"], Shown::Link("Docs/Letter.txt".to_owned()));
-    assert_eq!(windows.tree["Users/Anna/other drive"], Shown::Link("0xa000000c".to_owned()));
-    assert_same(&linux, &windows.tree, true);
-    assert_found_and_listed(&windows);
+    (folder, chain)
 }
 
 /// A symbolic link of Windows, through ntfs-3g's attribute.
