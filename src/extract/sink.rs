@@ -303,32 +303,57 @@ fn fill(file: &mut impl Read, buf: &mut [u8]) -> io::Result<usize> {
     }
 }
 
-/// A raw image that is being written.
-pub struct RawFile(std::fs::File);
+/// A file that a whole disk is written into.
+pub struct DiskFile(std::fs::File);
 
-impl RawFile {
+impl DiskFile {
     /// Creates it.
     ///
     /// # Errors
     /// As the host's; when something bears the name.
     pub fn create(path: &Path) -> io::Result<Self> {
         let file = std::fs::OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
-        Ok(RawFile(file))
+        Ok(DiskFile(file))
     }
 
-    /// Opens what an interrupted export wrote, if it has come to that.
+    /// Creates it, or empties what an interrupted export left before it told of anything.
+    ///
+    /// # Errors
+    /// As the host's; when it is no file, or one that holds something.
+    pub fn begin_again(path: &Path) -> io::Result<Self> {
+        if path.symlink_metadata().is_err() {
+            return Self::create(path);
+        }
+        let file = Self::reopen(path)?;
+        file.0.set_len(0)?;
+        Ok(file)
+    }
+
+    /// Opens what an interrupted export wrote.
     ///
     /// # Errors
     /// As the host's; when it is no file.
     pub fn reopen(path: &Path) -> io::Result<Self> {
-        match std::fs::symlink_metadata(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Self::create(path),
-            Err(error) => return Err(error),
-            Ok(found) if !found.is_file() => return Err(io::Error::other("this is no file")),
-            Ok(_) => {}
-        }
+        is_file(path)?;
         let file = std::fs::OpenOptions::new().read(true).write(true).open(path)?;
-        Ok(RawFile(file))
+        Ok(DiskFile(file))
+    }
+
+    /// Opens it to be looked at; nothing can be written to it.
+    ///
+    /// # Errors
+    /// As the host's; when it is no file.
+    pub fn open_to_read(path: &Path) -> io::Result<Self> {
+        is_file(path)?;
+        std::fs::File::open(path).map(DiskFile)
+    }
+
+    /// Its length in bytes.
+    ///
+    /// # Errors
+    /// As the host's.
+    pub fn length(&self) -> io::Result<u64> {
+        self.0.metadata().map(|found| found.len())
     }
 
     /// Writes at an offset.
@@ -392,6 +417,11 @@ impl RawFile {
         std::fs::OpenOptions::new().write(true).create_new(true).open(&new)?.write_all(content)?;
         std::fs::rename(&new, path)
     }
+}
+
+/// Refuses what is no file: no link is followed, no device is written to.
+fn is_file(path: &Path) -> io::Result<()> {
+    if std::fs::symlink_metadata(path)?.is_file() { Ok(()) } else { Err(io::Error::other("this is no file")) }
 }
 
 /// Where a file is written that is to take the place of another.
