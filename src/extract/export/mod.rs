@@ -1,9 +1,10 @@
 //! The merged disk, or a part of it, as one file, and a map beside it that tells what is lost.
 //!
 //! [`pour`] reads the disk and hands its bytes out in order; a [`Destination`] takes them: [`raw`] as they are, holes kept,
-//! or [`vhdx`] as a new dynamic image. The map ([`state`]) is written as the export goes; an interrupted export goes on from
+//! or [`vhdx`] as a new dynamic image; [`complete`] is for a run after the last. The map ([`state`]) is written as the export goes; an interrupted export goes on from
 //! it.
 
+mod complete;
 mod pour;
 mod raw;
 mod room;
@@ -81,9 +82,11 @@ impl Form {
 
     /// `done` of `length` bytes stand in the file.
     fn go_on(&self, file: &Path, done: u64, length: u64) -> Result<Box<dyn Destination>> {
-        match self {
-            Form::Raw => refuse_image(file).and_then(|()| raw::go_on(file, done)),
-            Form::Vhdx(image) => vhdx::go_on(image.clone(), file, done, length),
+        match (self, complete::front_at(file)?) {
+            (Form::Raw, Front::Missing) => raw::go_on(file, done),
+            (Form::Vhdx(image), Front::Missing) => vhdx::go_on(image.clone(), file, done),
+            (Form::Vhdx(_), Front::AsMade) if done == length => complete::open(file),
+            _ => Err(is_an_image(file)),
         }
     }
 }
@@ -123,7 +126,9 @@ pub fn export(
     let (mut state, mut out) = match if resume { map.earlier()? } else { None } {
         // The file may not have come to be, or be gone.
         Some(state) if state.done == 0 || file.symlink_metadata().is_err() => {
-            refuse_image(file)?;
+            if complete::front_at(file).is_ok_and(|front| front != Front::Missing) {
+                return Err(is_an_image(file));
+            }
             let file = DiskFile::begin_again(file).map_err(failed)?;
             (State::default(), form.begin(file))
         }
@@ -251,19 +256,6 @@ impl Target for Stream<'_> {
     }
 }
 
-/// An image that came to stand where an interrupted export had begun stays.
-fn refuse_image(file: &Path) -> Result<()> {
-    let mut front = vec![0; NewImage::FRONT];
-    let read = DiskFile::open_to_read(file).and_then(|mut file| file.read(0, &mut front));
-    match read {
-        Ok(()) if NewImage::front_of(&front) != Front::Missing => {
-            Err(is_not_ours(file, "the file is a VHDX, and no image is ever written to"))
-        }
-        // What cannot be read is told when it is opened for writing.
-        _ => Ok(()),
-    }
-}
-
 /// What stands at the place of a file that an export is to go on with.
 fn is_not_ours(file: &Path, why: &str) -> Error {
     Error::new(ErrorKind::Usage, why)
@@ -304,4 +296,8 @@ pub fn verdict(exported: &Exported) -> Verdict {
         (0, _) => Verdict::Doubtful,
         _ => Verdict::Partial,
     }
+}
+
+fn is_an_image(file: &Path) -> Error {
+    is_not_ours(file, "the file is a VHDX, and not as this export left it; no image is ever written to")
 }

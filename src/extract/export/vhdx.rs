@@ -11,7 +11,7 @@ use super::{Destination, is_not_ours};
 use crate::bytes::{Guid, len_u64};
 use crate::error::{Error, Result};
 use crate::extract::sink::{DiskFile, describe};
-use crate::format::vhdx::{Front, NewBat, NewImage};
+use crate::format::vhdx::{NewBat, NewImage};
 use crate::layer::Geometry;
 
 /// Zeros of this length within a block stay a hole of the file. It divides every block.
@@ -36,15 +36,13 @@ pub(super) struct Vhdx {
     file: DiskFile,
     /// Payload blocks from here on have entries that the file may not have yet.
     unkept: u64,
-    /// An earlier run completed the file: nothing is written to it any more.
-    is_sealed: bool,
     zeros: Vec<u8>,
 }
 
 impl Vhdx {
     pub(super) fn new(image: NewImage, file: DiskFile) -> Self {
         let bat = image.bat();
-        Vhdx { image, bat, file, unkept: 0, is_sealed: false, zeros: vec![0; GRANULE] }
+        Vhdx { image, bat, file, unkept: 0, zeros: vec![0; GRANULE] }
     }
 
     /// Number of the payload block that holds a byte of the disk, where it stands in the block, and how many bytes of the
@@ -74,38 +72,20 @@ impl Vhdx {
     }
 }
 
-/// Goes on with a file that holds the first `done` bytes of `length`.
-pub(super) fn go_on(image: NewImage, path: &Path, done: u64, length: u64) -> Result<Box<dyn Destination>> {
+/// Goes on with a file that holds `done` bytes of the disk.
+pub(super) fn go_on(image: NewImage, path: &Path, done: u64) -> Result<Box<dyn Destination>> {
     let failed = |error: io::Error| Error::io(describe(&error), error).in_file(path);
-    let mut front = vec![0; NewImage::FRONT];
-    let mut file = DiskFile::open_to_read(path).map_err(failed)?;
-    file.read(0, &mut front).map_err(failed)?;
-    let is_sealed = match NewImage::front_of(&front) {
-        Front::Missing => false,
-        Front::AsMade if done == length => true,
-        Front::AsMade | Front::Other => {
-            let why =
-                "the file is a VHDX that something was written to since, or another one; no image is ever written to";
-            return Err(is_not_ours(path, why));
-        }
-    };
-    if !is_sealed {
-        file = DiskFile::reopen(path).map_err(failed)?;
-    }
-    let mut new = Vhdx::new(image, file);
+    let mut new = Vhdx::new(image, DiskFile::reopen(path).map_err(failed)?);
     let blocks = done.div_ceil(new.image.block_size());
     let mut entries = new.bat.entries_of(0..blocks);
     new.file.read(entries.offset, &mut entries.bytes).map_err(failed)?;
     if !new.bat.restore(&entries.bytes) || new.file.length().map_err(failed)? < new.bat.end() {
         return Err(is_not_ours(path, "the file is not what its map tells of"));
     }
-    if !is_sealed {
-        // What the earlier run wrote behind this is written again, and not all of it: zeros are left out.
-        let (block, within, _) = new.block(done);
-        let end = new.bat.place(block).map_or(new.bat.end(), |place| place.saturating_add(within));
-        new.file.set_length(end).map_err(failed)?;
-    }
-    new.is_sealed = is_sealed;
+    // What the earlier run wrote behind this is written again, and not all of it: zeros are left out.
+    let (block, within, _) = new.block(done);
+    let end = new.bat.place(block).map_or(new.bat.end(), |place| place.saturating_add(within));
+    new.file.set_length(end).map_err(failed)?;
     Ok(Box::new(new))
 }
 
@@ -140,9 +120,6 @@ impl Destination for Vhdx {
     }
 
     fn keep(&mut self, done: u64, length: u64) -> io::Result<()> {
-        if self.is_sealed {
-            return Ok(());
-        }
         let entries = self.bat.entries_of(self.unkept..done.div_ceil(self.image.block_size()));
         self.file.write(entries.offset, &entries.bytes)?;
         if done == length {
@@ -156,14 +133,10 @@ impl Destination for Vhdx {
     }
 
     fn seal(&mut self) -> io::Result<()> {
-        if self.is_sealed {
-            return Ok(());
-        }
         for piece in self.image.front(CREATOR, [random_guid()?, random_guid()?]) {
             self.file.write(piece.offset, &piece.bytes)?;
             self.file.sync()?;
         }
-        self.is_sealed = true;
         Ok(())
     }
 }
@@ -195,4 +168,53 @@ fn random_guid() -> io::Result<Guid> {
     *version = (*version & 0x0f) | 0x40;
     *variant = (*variant & 0x3f) | 0x80;
     Ok(Guid(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::extract::export::complete;
+
+    #[test]
+    fn what_was_written_after_it_was_kept_leaves_no_trace() {
+        const BLOCK: u64 = 2 << 20;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new");
+        let disk =
+            Geometry { virtual_size: 5 * BLOCK, block_size: 0, logical_sector_size: 512, physical_sector_size: 4096 };
+        let image = new_image(&disk, None).unwrap();
+        let mut new = Vhdx::new(image.clone(), DiskFile::create(&path).unwrap());
+        // The export has come to the middle of block 3, which is the second that has a place.
+        let middle = 3 * BLOCK + 100_000;
+        new.data(BLOCK, &[1; 4096]).unwrap();
+        new.data(3 * BLOCK + 90_000, &[2; 10_000]).unwrap();
+        new.keep(middle, disk.virtual_size).unwrap();
+        new.data(middle, &[3; 1 << 20]).unwrap();
+        new.data(4 * BLOCK, &[4; 4096]).unwrap();
+        drop(new);
+
+        // The next run reads zeros there, such as where storage fails by now.
+        let mut again = go_on(image, &path, middle).unwrap();
+        again.data(middle, &[0; 1 << 20]).unwrap();
+        again.data(4 * BLOCK + 8192, &[5; 512]).unwrap();
+        again.keep(disk.virtual_size, disk.virtual_size).unwrap();
+        again.seal().unwrap();
+        let mut expected = vec![0; usize::try_from(disk.virtual_size).unwrap()];
+        expected[2 << 20..][..4096].fill(1);
+        expected[(6 << 20) + 90_000..][..10_000].fill(2);
+        expected[(8 << 20) + 8192..][..512].fill(5);
+        let mut read = vec![0; expected.len()];
+        complete::open(&path).unwrap().read(0, &mut read).unwrap();
+        assert!(read == expected);
+    }
+
+    #[test]
+    fn guids_are_random_ones() {
+        let (one, two) = (random_guid().unwrap(), random_guid().unwrap());
+        assert_ne!(one, two);
+        // RFC 9562: the version is the first digit of the third group, the variant the first bits of the fourth.
+        let text = one.to_string();
+        assert_eq!(text.as_bytes()[14], b'4', "{text}");
+        assert!(b"89ab".contains(&text.as_bytes()[19]), "{text}");
+    }
 }
