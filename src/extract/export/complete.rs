@@ -41,7 +41,7 @@ impl Destination for Complete {
         if faults.is_empty() { Ok(()) } else { Err(io::Error::other("what was exported cannot be read back")) }
     }
 
-    fn keep(&mut self, _: u64, _: u64) -> io::Result<()> {
+    fn keep(&mut self, _: u64) -> io::Result<()> {
         Ok(())
     }
 

@@ -99,8 +99,8 @@ trait Destination {
     /// Reads what was taken.
     fn read(&mut self, offset: u64, buf: &mut [u8]) -> io::Result<()>;
 
-    /// Brings onto the storage what another run needs to go on from `done` bytes. `length` of them are all.
-    fn keep(&mut self, done: u64, length: u64) -> io::Result<()>;
+    /// Brings onto the storage what another run needs to go on from `done` bytes.
+    fn keep(&mut self, done: u64) -> io::Result<()>;
 
     /// Makes the file what it is to be, when all of it stands on the storage and the map says so.
     fn seal(&mut self) -> io::Result<()>;
@@ -235,7 +235,7 @@ impl Target for Kept<'_> {
 
     fn keep(&mut self, state: &State) -> io::Result<()> {
         // The map never tells of bytes that a loss of power may still take.
-        self.out.keep(state.done, self.map.length)?;
+        self.out.keep(state.done)?;
         self.map.save(state)
     }
 }

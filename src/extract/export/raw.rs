@@ -29,7 +29,7 @@ impl Destination for Raw {
         self.0.read(offset, buf)
     }
 
-    fn keep(&mut self, done: u64, _: u64) -> io::Result<()> {
+    fn keep(&mut self, done: u64) -> io::Result<()> {
         // A hole may stand at the end.
         if self.0.length()? < done {
             self.0.set_length(done)?;

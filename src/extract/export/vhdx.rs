@@ -2,7 +2,7 @@
 //!
 //! Payload comes first, block after block, each at the end of the file when its first byte that is not zero comes; the BAT
 //! follows as the export goes, and what makes the file a VHDX comes last of all. So a file whose export was interrupted has
-//! neither file type identifier nor header, and no program takes it for a disk.
+//! neither file type identifier nor header nor metadata, and no program takes it for a disk.
 
 use std::io;
 use std::path::Path;
@@ -119,13 +119,9 @@ impl Destination for Vhdx {
         Ok(())
     }
 
-    fn keep(&mut self, done: u64, length: u64) -> io::Result<()> {
+    fn keep(&mut self, done: u64) -> io::Result<()> {
         let entries = self.bat.entries_of(self.unkept..done.div_ceil(self.image.block_size()));
         self.file.write(entries.offset, &entries.bytes)?;
-        if done == length {
-            let metadata = self.image.metadata();
-            self.file.write(metadata.offset, &metadata.bytes)?;
-        }
         self.file.set_length(self.bat.end())?;
         self.file.sync()?;
         (self.unkept, _, _) = self.block(done);
@@ -133,7 +129,7 @@ impl Destination for Vhdx {
     }
 
     fn seal(&mut self) -> io::Result<()> {
-        for piece in self.image.front(CREATOR, [random_guid()?, random_guid()?]) {
+        for piece in self.image.seal(CREATOR, [random_guid()?, random_guid()?]) {
             self.file.write(piece.offset, &piece.bytes)?;
             self.file.sync()?;
         }
@@ -188,7 +184,7 @@ mod tests {
         let middle = 3 * BLOCK + 100_000;
         new.data(BLOCK, &[1; 4096]).unwrap();
         new.data(3 * BLOCK + 90_000, &[2; 10_000]).unwrap();
-        new.keep(middle, disk.virtual_size).unwrap();
+        new.keep(middle).unwrap();
         new.data(middle, &[3; 1 << 20]).unwrap();
         new.data(4 * BLOCK, &[4; 4096]).unwrap();
         drop(new);
@@ -197,7 +193,7 @@ mod tests {
         let mut again = go_on(image, &path, middle).unwrap();
         again.data(middle, &[0; 1 << 20]).unwrap();
         again.data(4 * BLOCK + 8192, &[5; 512]).unwrap();
-        again.keep(disk.virtual_size, disk.virtual_size).unwrap();
+        again.keep(disk.virtual_size).unwrap();
         again.seal().unwrap();
         let mut expected = vec![0; usize::try_from(disk.virtual_size).unwrap()];
         expected[2 << 20..][..4096].fill(1);

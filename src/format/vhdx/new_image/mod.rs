@@ -53,7 +53,7 @@ pub struct NewImage {
 pub enum Front {
     /// It is no VHDX: its front was not written yet.
     Missing,
-    /// It stands there as [`NewImage::front`] made it: nobody has opened the file for writing since.
+    /// It stands there as [`NewImage::seal`] made it: nobody has opened the file for writing since.
     AsMade,
     /// It is that of another VHDX, or of one that was opened for writing since.
     Other,
@@ -108,22 +108,17 @@ impl NewImage {
         NewBat::new(self.shape, BAT_OFFSET, self.bat_region().end)
     }
 
-    /// The metadata region; zeros follow it up to the BAT.
+    /// What makes the file a VHDX, to be written when BAT and payload stand on the storage, in this order: metadata, region
+    /// tables, headers, and last the file type identifier. `guids` are the FileWriteGuid and the DataWriteGuid.
     #[must_use]
-    pub fn metadata(&self) -> Piece {
-        Piece { offset: METADATA.start, bytes: metadata::region(&self.geometry, self.disk_id) }
-    }
-
-    /// What makes the file a VHDX, to be written when all else stands on the storage, in this order: region tables and
-    /// headers, and last the file type identifier. `guids` are the FileWriteGuid and the DataWriteGuid.
-    #[must_use]
-    pub fn front(&self, creator: &str, guids: [Guid; 2]) -> Vec<Piece> {
+    pub fn seal(&self, creator: &str, guids: [Guid; 2]) -> Vec<Piece> {
+        let metadata = Piece { offset: METADATA.start, bytes: metadata::region(&self.geometry, self.disk_id) };
         let table = region_table::bytes(&METADATA, &self.bat_region());
         let tables = REGION_TABLES.map(|offset| Piece { offset, bytes: table.clone() });
         let headers = HEADERS.into_iter().zip(header::SEQUENCE_NUMBERS);
         let headers = headers.map(|(offset, number)| Piece { offset, bytes: header::bytes(number, guids, &LOG) });
         let identifier = Piece { offset: 0, bytes: file_type_identifier::bytes(creator) };
-        tables.into_iter().chain(headers).chain([identifier]).collect()
+        [metadata].into_iter().chain(tables).chain(headers).chain([identifier]).collect()
     }
 
     /// What the first [`FRONT`](Self::FRONT) bytes of a file say.
@@ -184,7 +179,7 @@ mod tests {
         let image = NewImage::of(&disk(1 << 30, 512), Guid::ZERO).unwrap();
         let mut bytes = vec![0; NewImage::FRONT];
         assert_eq!(NewImage::front_of(&bytes), Front::Missing);
-        for piece in image.front("x", [Guid([1; 16]), Guid([2; 16])]) {
+        for piece in image.seal("x", [Guid([1; 16]), Guid([2; 16])]) {
             let at = usize::try_from(piece.offset).unwrap();
             if let Some(place) = bytes.get_mut(at..at + piece.bytes.len()) {
                 place.copy_from_slice(&piece.bytes);
