@@ -276,8 +276,8 @@ fn finish(hashing: Hashing, state: &State, length: u64, map: Option<PathBuf>) ->
     let hash = hashing.finish().into_iter().map(|(_, hash)| hash).next();
     Exported {
         sha256: hash.filter(|_| !stopped),
-        lost: state.damage.lost_bytes,
-        doubtful: state.damage.doubtful_bytes,
+        lost: state.lost.bytes,
+        doubtful: state.doubtful.bytes,
         done: state.done,
         stopped,
         map,

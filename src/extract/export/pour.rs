@@ -118,12 +118,7 @@ impl Writer<'_> {
                 faults.clear();
                 faults.lost(at..at.saturating_add(len_u64(piece)), Code::HostReadError.as_str());
             }
-            for fault in &faults {
-                let mut fault = fault.clone();
-                fault.range.start = fault.range.start.saturating_sub(self.part.range.start);
-                fault.range.end = fault.range.end.saturating_sub(self.part.range.start);
-                state.damage.add(&fault);
-            }
+            state.add_all(&faults, self.part.range.start);
             self.hashing.update(piece);
             out.data(state.done, piece)?;
             self.progress.read(len_u64(piece));
