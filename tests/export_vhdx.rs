@@ -238,9 +238,17 @@ fn what_is_lost_is_zeros_and_the_map_names_it() {
     assert!(read_proven(&**open_chain(&vhdx).disk(), 0, expected.len()) == expected);
     let map = |file: &str| {
         let map = fs::read_to_string(out.path().join(file)).expect("a map");
-        map.lines().filter(|line| !line.starts_with("# of: ")).map(ToOwned::to_owned).collect::<Vec<_>>()
+        map.lines()
+            .filter(|line| !line.starts_with("# of: ") && !line.starts_with("# offsets"))
+            .map(ToOwned::to_owned)
+            .collect::<Vec<_>>()
     };
     assert_eq!(map("disk.vhdx.map"), map("disk.raw.map"));
+    // It tells of the disk, and is not to be taken for the map of a copy of the file.
+    let argument = format!("{0}={0}.map", vhdx.display());
+    let refused = run(PROGRAM, &[&"info", &vhdx, &"--map", &argument]);
+    expect_code(&refused, 2);
+    assert!(said(&refused).contains("bytes of the disk"), "{}", said(&refused));
 }
 
 /// A chain of some 100 MiB that takes a while to export.

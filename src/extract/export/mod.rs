@@ -118,7 +118,8 @@ pub fn export(
     hash: bool,
     progress: &Progress,
 ) -> Result<Exported> {
-    let map = Map { place: map_of(file), identity: form.identity(part), length: len(&part.range) };
+    let is_of_disk = matches!(form, Form::Vhdx(_));
+    let map = Map { place: map_of(file), identity: form.identity(part), length: len(&part.range), is_of_disk };
     let failed = |error: io::Error| {
         let advice = "free space, or mend the destination, and run the same command again with --resume";
         Error::io(describe(&error), error).in_file(file).advise(advice)
@@ -180,11 +181,13 @@ struct Map {
     identity: String,
     /// Bytes of the part.
     length: u64,
+    /// Its offsets are none of the file.
+    is_of_disk: bool,
 }
 
 impl Map {
     fn save(&self, state: &State) -> io::Result<()> {
-        DiskFile::put(&self.place, state.text(&self.identity, self.length).as_bytes())
+        DiskFile::put(&self.place, state.text(self).as_bytes())
     }
 
     /// How far an earlier run has come; `None` where there was none.
@@ -193,7 +196,7 @@ impl Map {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => other.map_err(|error| Error::io(describe(&error), error).in_file(&self.place))?,
         };
-        State::parse(&text, &self.identity, self.length).map(Some).map_err(|error| error.in_file(&self.place))
+        State::parse(&text, self).map(Some).map_err(|error| error.in_file(&self.place))
     }
 
     /// Creates the file that the map is of. The map comes first: from then on it is known whose file it is, whatever

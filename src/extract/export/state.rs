@@ -4,8 +4,9 @@
 use std::fmt::Write as _;
 use std::ops::Range;
 
-use super::len;
+use super::{Map, len};
 use crate::error::{Error, ErrorKind, Result};
+use crate::image::OF_THE_DISK;
 use crate::report::Code;
 use crate::{Fault, FaultKind, Faults};
 
@@ -67,10 +68,14 @@ impl State {
     }
 
     /// The map: ddrescue's lines, and in comments what those have no word for.
-    pub(super) fn text(&self, identity: &str, length: u64) -> String {
+    pub(super) fn text(&self, map: &Map) -> String {
+        let length = map.length;
         let mut text = String::new();
         let _ = writeln!(text, "# Mapfile of an export by {} {}", env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
-        let _ = writeln!(text, "# of: {identity}");
+        let _ = writeln!(text, "# of: {}", map.identity);
+        if map.is_of_disk {
+            let _ = writeln!(text, "{OF_THE_DISK}");
+        }
         for fault in &self.doubtful.ranges {
             let _ = writeln!(text, "# doubtful: {:#x} {:#x} {}", fault.range.start, len(&fault.range), fault.code);
         }
@@ -98,15 +103,15 @@ impl State {
     }
 
     /// What an earlier export wrote down.
-    pub(super) fn parse(text: &[u8], identity: &str, length: u64) -> Result<Self> {
+    pub(super) fn parse(text: &[u8], map: &Map) -> Result<Self> {
         let text = String::from_utf8_lossy(text);
         let other = || {
             Error::new(ErrorKind::Usage, "this is the map of another export")
-                .detail(format!("wanted: {identity}"))
+                .detail(format!("wanted: {}", map.identity))
                 .advise("choose another name for the file")
         };
         let of = text.lines().find_map(|line| line.strip_prefix("# of: ")).ok_or_else(other)?;
-        if of != identity {
+        if of != map.identity {
             return Err(other());
         }
         let number = |word: &str| u64::from_str_radix(word.trim_start_matches("0x"), 16).ok();
@@ -127,7 +132,7 @@ impl State {
             }
         }
         let status = text.lines().find(|line| !line.starts_with('#')).and_then(|line| line.split_whitespace().next());
-        state.done = status.and_then(number).filter(|done| *done <= length).ok_or_else(other)?;
+        state.done = status.and_then(number).filter(|done| *done <= map.length).ok_or_else(other)?;
         Ok(state)
     }
 }
@@ -135,6 +140,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image::RescueMap;
 
     #[test]
     fn a_map_says_what_it_was_made_of() {
@@ -145,11 +151,20 @@ mod tests {
         faults.doubtful(512..1024, Code::LogTorn.as_str());
         state.add_all(&faults, 512);
         assert_eq!((state.lost.bytes, state.doubtful.bytes), (8192, 512));
-        let text = state.text("a disk", 2 << 20);
-        let again = State::parse(text.as_bytes(), "a disk", 2 << 20).unwrap();
+        let map = |identity: &str, is_of_disk| Map {
+            place: "map".into(),
+            identity: identity.to_owned(),
+            length: 2 << 20,
+            is_of_disk,
+        };
+        let text = state.text(&map("a disk", false));
+        let again = State::parse(text.as_bytes(), &map("a disk", false)).unwrap();
         assert_eq!((again.done, again.lost.bytes, again.doubtful.bytes), (1 << 20, 8192, 512));
-        assert_eq!(again.text("a disk", 2 << 20), text);
-        assert!(State::parse(text.as_bytes(), "another disk", 2 << 20).is_err());
+        assert_eq!(again.text(&map("a disk", false)), text);
+        assert!(State::parse(text.as_bytes(), &map("another disk", false)).is_err());
+        RescueMap::parse(text.as_bytes()).unwrap();
+        let error = RescueMap::parse(state.text(&map("a disk", true)).as_bytes()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Usage);
         let bad: Vec<&str> = text.lines().filter(|line| line.ends_with('-')).collect();
         assert_eq!(bad, ["0x00000e00  0x00002000  -"]);
     }
