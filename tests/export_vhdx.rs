@@ -306,7 +306,9 @@ fn killed_at_any_moment_it_is_no_image_and_goes_on_to_the_same_end() {
                 assert_eq!(hash_by_qemu(&to), expected, "what opens is whole");
             } else {
                 unfinished += 1;
-                assert!(!run(PROGRAM, &[&"info", &to]).status.success());
+                // A reader that rescues opens it a moment before others do, when only its front is missing.
+                let rescued = run(PROGRAM, &[&"info", &to]).status.success();
+                assert!(!rescued || done(&to) == Some(chain.model.size()));
             }
         }
         let output = export_vhdx(&chain.youngest, &to, &["--resume"]);

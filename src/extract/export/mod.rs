@@ -5,6 +5,7 @@
 //! it.
 
 mod complete;
+mod hasher;
 mod pour;
 mod raw;
 mod room;
@@ -15,14 +16,14 @@ use std::io::{self, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::hashes::{HashKind, Hashing};
 use super::progress::Progress;
 use super::row::Verdict;
 use super::sink::{DiskFile, describe, new_of};
 use crate::chain::Disk;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::vhdx::{Front, NewImage};
-use pour::{READ, Target, Writer, in_pieces};
+use hasher::Hasher;
+use pour::{Target, Writer, in_pieces};
 use state::State;
 
 pub use room::{Shortage, shortage};
@@ -139,20 +140,20 @@ pub fn export(
         }
         None => (State::default(), form.begin(map.create(file)?)),
     };
-    let mut hashing = hashing(hash);
-    let mut writer = Writer { part, hashing: &mut hashing, progress, buf: vec![0; READ] };
-    if hash {
-        writer.hash_again(&mut *out, state.done).map_err(failed)?;
+    let mut writer = Writer { part, hasher: hasher(hash)?, progress };
+    if hash && !writer.hash_again(&mut *out, state.done).map_err(failed)? {
+        return Ok(stopped(&state, Some(map.place)));
     }
     let mut target = Kept { out: &mut *out, map: &map };
     let poured = writer.pour(&mut target, &mut state);
     // Whatever happened: what is written down is what stands in the file.
     let kept = target.keep(&state);
     poured.and(kept).map_err(failed)?;
-    if state.done == map.length {
-        out.seal().map_err(failed)?;
+    if state.done < map.length {
+        return Ok(stopped(&state, Some(map.place)));
     }
-    Ok(finish(hashing, &state, map.length, Some(map.place)))
+    out.seal().map_err(failed)?;
+    Ok(Exported { sha256: writer.hasher.finish(), stopped: false, ..stopped(&state, Some(map.place)) })
 }
 
 /// Writes the bytes to a stream.
@@ -160,18 +161,20 @@ pub fn export(
 /// # Errors
 /// When it takes nothing more.
 pub fn stream(part: &Part<'_>, out: &mut dyn Write, hash: bool, progress: &Progress) -> Result<Exported> {
-    let mut hashing = hashing(hash);
-    let mut writer = Writer { part, hashing: &mut hashing, progress, buf: vec![0; READ] };
+    let mut writer = Writer { part, hasher: hasher(hash)?, progress };
     let mut state = State::default();
     let mut stream = Stream(out);
     let failed = |error| Error::io("the stream takes nothing more", error);
     writer.pour(&mut stream, &mut state).map_err(failed)?;
     stream.0.flush().map_err(failed)?;
-    Ok(finish(hashing, &state, len(&part.range), None))
+    if state.done < len(&part.range) {
+        return Ok(stopped(&state, None));
+    }
+    Ok(Exported { sha256: writer.hasher.finish(), stopped: false, ..stopped(&state, None) })
 }
 
-fn hashing(wanted: bool) -> Hashing {
-    Hashing::new(if wanted { &[HashKind::Sha256] } else { &[] })
+fn hasher(wanted: bool) -> Result<Hasher> {
+    Hasher::new(wanted).map_err(|error| Error::io("a thread cannot be started", error))
 }
 
 /// The map of an export.
@@ -274,15 +277,14 @@ pub fn map_of(file: &Path) -> PathBuf {
     name.into()
 }
 
-fn finish(hashing: Hashing, state: &State, length: u64, map: Option<PathBuf>) -> Exported {
-    let stopped = state.done < length;
-    let hash = hashing.finish().into_iter().map(|(_, hash)| hash).next();
+/// What an export that was stopped here came to.
+fn stopped(state: &State, map: Option<PathBuf>) -> Exported {
     Exported {
-        sha256: hash.filter(|_| !stopped),
+        sha256: None,
         lost: state.lost.bytes,
         doubtful: state.doubtful.bytes,
         done: state.done,
-        stopped,
+        stopped: true,
         map,
     }
 }

@@ -3,12 +3,12 @@
 use std::io;
 use std::time::{Duration, Instant};
 
+use super::hasher::Hasher;
 use super::state::State;
 use super::{Destination, Part};
 use crate::Faults;
 use crate::bytes::len_u64;
 use crate::chain::MergedSource;
-use crate::extract::hashes::Hashing;
 use crate::extract::progress::Progress;
 use crate::image::ReadAt;
 use crate::report::Code;
@@ -47,23 +47,26 @@ pub(super) fn in_pieces(length: u64, zeros: &[u8], mut each: impl FnMut(&[u8]) -
 /// Reads the disk and hands out what it holds.
 pub(super) struct Writer<'a> {
     pub(super) part: &'a Part<'a>,
-    pub(super) hashing: &'a mut Hashing,
+    pub(super) hasher: Hasher,
     pub(super) progress: &'a Progress,
-    pub(super) buf: Vec<u8>,
 }
 
 impl Writer<'_> {
-    /// Hashes what an earlier run wrote.
-    pub(super) fn hash_again(&mut self, out: &mut dyn Destination, length: u64) -> io::Result<()> {
+    /// Hashes what an earlier run wrote. False where it was stopped before the end.
+    pub(super) fn hash_again(&mut self, out: &mut dyn Destination, length: u64) -> io::Result<bool> {
         let mut at = 0u64;
         while at < length {
+            if self.progress.is_stopped() {
+                return Ok(false);
+            }
+            let mut buf = self.hasher.buffer();
             let count = usize::try_from(length.saturating_sub(at)).unwrap_or(usize::MAX).min(READ);
-            let piece = self.buf.get_mut(..count).unwrap_or_default();
+            let piece = buf.get_mut(..count).unwrap_or_default();
             out.read(at, piece)?;
-            self.hashing.update(piece);
             at = at.saturating_add(len_u64(piece));
+            self.hasher.take(buf, count);
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Copies from where the export stands to the end of the part, or until it is stopped.
@@ -87,10 +90,7 @@ impl Writer<'_> {
                 }
                 let length = hole.end.saturating_sub(hole.start);
                 out.hole(&zeros, length)?;
-                in_pieces(length, &zeros, |piece| {
-                    self.hashing.update(piece);
-                    Ok(())
-                })?;
+                self.hasher.zeros(length);
                 self.progress.read(length);
                 state.done = state.done.saturating_add(length);
             }
@@ -110,7 +110,8 @@ impl Writer<'_> {
                 return Ok(());
             }
             let count = usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX).min(READ);
-            let piece = self.buf.get_mut(..count).unwrap_or_default();
+            let mut buf = self.hasher.buffer();
+            let piece = buf.get_mut(..count).unwrap_or_default();
             let mut faults = Faults::new();
             if let Err(error) = self.part.disk.read_at(piece, at, &mut faults) {
                 log::debug!("{error}");
@@ -119,10 +120,10 @@ impl Writer<'_> {
                 faults.lost(at..at.saturating_add(len_u64(piece)), Code::HostReadError.as_str());
             }
             state.add_all(&faults, self.part.range.start);
-            self.hashing.update(piece);
             out.data(state.done, piece)?;
             self.progress.read(len_u64(piece));
             state.done = state.done.saturating_add(len_u64(piece));
+            self.hasher.take(buf, count);
         }
     }
 }

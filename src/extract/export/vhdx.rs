@@ -2,7 +2,7 @@
 //!
 //! Payload comes first, block after block, each at the end of the file when its first byte that is not zero comes; the BAT
 //! follows as the export goes, and what makes the file a VHDX comes last of all. So a file whose export was interrupted has
-//! neither file type identifier nor header nor metadata, and no program takes it for a disk.
+//! neither file type identifier nor header nor metadata, and no program takes it for a disk before all of it is there.
 
 use std::io;
 use std::path::Path;
@@ -129,11 +129,14 @@ impl Destination for Vhdx {
     }
 
     fn seal(&mut self) -> io::Result<()> {
-        for piece in self.image.seal(CREATOR, [random_guid()?, random_guid()?]) {
+        let pieces = self.image.seal(CREATOR, [random_guid()?, random_guid()?]);
+        let Some((identifier, others)) = pieces.split_last() else { return Ok(()) };
+        for piece in others {
             self.file.write(piece.offset, &piece.bytes)?;
-            self.file.sync()?;
         }
-        Ok(())
+        self.file.sync()?;
+        self.file.write(identifier.offset, &identifier.bytes)?;
+        self.file.sync()
     }
 }
 
