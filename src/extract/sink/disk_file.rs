@@ -18,10 +18,11 @@ impl DiskFile {
         Ok(DiskFile(file))
     }
 
-    /// Creates it, or empties what an interrupted export left before it told of anything.
+    /// Creates it, or empties what an interrupted export left before its map told of anything. That it is no image is for the
+    /// caller to see.
     ///
     /// # Errors
-    /// As the host's; when it is no file, or one that holds something.
+    /// As the host's; when it is no file.
     pub fn begin_again(path: &Path) -> io::Result<Self> {
         if path.symlink_metadata().is_err() {
             return Self::create(path);
