@@ -14,8 +14,9 @@ use std::time::Duration;
 use fixtures::bytes::Bytes;
 use fixtures::chain::{Chain, spread};
 use fixtures::damage::EntryDamage;
+use fixtures::fill::Fill;
 use fixtures::random::Rng;
-use fixtures::vhdx::{Image, MIB};
+use fixtures::vhdx::{Block, Image, MIB};
 use sha2::{Digest, Sha256};
 use support::program::{PROGRAM, run};
 use support::small_disk::{chain_with, cluster_of_long_text, disk, spoil};
@@ -158,4 +159,30 @@ fn a_volume_that_claims_exabytes_is_exported_as_far_as_the_disk_goes() {
     expect_code(&output, 3);
     assert_eq!(fs::metadata(&to).expect("a file").len(), 7 * MIB);
     assert!(String::from_utf8_lossy(&output.stderr).contains("volume-cut"), "{output:?}");
+}
+
+#[test]
+fn the_map_names_thousands_of_lost_ranges() {
+    let mut base = Image::dynamic(16 * MIB);
+    base.blocks.insert(0, Block::fully_present(Fill::live(0)));
+    let mut child = Image::child_of(&base, "base.vhdx");
+    child.block_size = MIB as u32;
+    for block in 0..16 {
+        let every_second = (0..2048).step_by(2).map(|sector| sector..sector + 1).collect();
+        child.blocks.insert(block, Block::partially_present(every_second, Fill::live(1), Fill::stale(1)));
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let chain = Chain::write(vec![base, child], folder.path()).expect("a chain is written");
+    spoil(&chain, EntryDamage::PastEnd);
+    let to = folder.path().join("disk.raw");
+    let output = export(&chain.youngest, &to, &[]);
+    expect_code(&output, 3);
+    assert!(String::from_utf8_lossy(&output.stderr).contains(&format!("{} bytes are lost", 8 * MIB)), "{output:?}");
+    let map = fs::read_to_string(folder.path().join("disk.raw.map")).expect("a map");
+    assert_eq!(map.lines().filter(|line| line.ends_with("0x00000200  -")).count(), 16 * 1024);
+    // Read again, it says the same.
+    let again = export(&chain.youngest, &to, &["--resume"]);
+    expect_code(&again, 3);
+    assert_eq!((again.stdout, again.stderr), (output.stdout, output.stderr));
+    assert!(fs::read_to_string(folder.path().join("disk.raw.map")).expect("a map") == map);
 }

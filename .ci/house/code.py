@@ -11,7 +11,7 @@ UNSAFE = ("mount-windows/", "winfsp-stand-in/")
 # The files of the program that may open or create a file of the host, and which.
 DOORS = {
     "src/image/file.rs": "images, read-only",
-    "src/extract/sink.rs": "what was extracted, as new files",
+    "src/extract/sink/mod.rs": "what was extracted, as new files",
     "src/extract/windows.rs": "what was extracted, as far as it is Windows' own",
     "src/cli/extract/path_list.rs": "a list of paths, which the user wrote",
     "src/cli/logging.rs": "the log, as a new file",

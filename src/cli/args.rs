@@ -75,7 +75,7 @@ pub(crate) enum Command {
     Check(CheckArgs),
     /// Copy files out, without mounting: in bulk, hashed, with a manifest that says what is whole.
     Extract(Box<super::extract::ExtractArgs>),
-    /// Write the merged disk into a new raw file, with a map of what is lost.
+    /// Write the merged disk into a new raw file or VHDX, with a map of what is lost.
     Export(ExportArgs),
     /// List files without mounting.
     Ls(LsArgs),
@@ -162,6 +162,15 @@ pub(crate) enum MissingArg {
     Error,
     /// Serve what the images at hand hold; the rest is lost.
     Lost,
+}
+
+/// What an export writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FormatArg {
+    /// The bytes of the disk.
+    Raw,
+    /// A new dynamic VHDX.
+    Vhdx,
 }
 
 /// What a program that reads gets for lost bytes.
@@ -287,8 +296,8 @@ pub(crate) struct LsArgs {
     pub(crate) volume: Option<u32>,
 }
 
-/// Holes stay holes. FILE.map tells what is lost (there, zeros stand in FILE), in the form of ddrescue's mapfile. Exit code
-/// 3: bytes are lost or doubtful.
+/// Holes stay holes. FILE.map tells what is lost (there, zeros stand in FILE), in the form of ddrescue's mapfile. The SHA-256
+/// is that of the disk's bytes, the same in every format. Exit code 3: bytes are lost or doubtful.
 #[derive(Debug, Args)]
 pub(crate) struct ExportArgs {
     /// The youngest image wanted (.vhdx or .avhdx).
@@ -298,6 +307,10 @@ pub(crate) struct ExportArgs {
     /// The new file, or - for the standard output.
     #[arg(long, value_name = "FILE")]
     pub(crate) to: PathBuf,
+    /// What FILE becomes: the bytes of the disk (raw, the default), or a new dynamic VHDX without a parent, from which a
+    /// machine can be started.
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub(crate) format: Option<FormatArg>,
     /// Export volume N alone.
     #[arg(long, value_name = "N")]
     pub(crate) volume: Option<u32>,

@@ -1,16 +1,16 @@
-//! `vhdx-mount export`: the merged disk as a new raw file.
+//! `vhdx-mount export`: the merged disk as a new raw file, or as a new VHDX.
 
 use std::io::IsTerminal;
 use std::ops::Range;
 use std::path::Path;
 
 use vhdx_mount::extract::Progress;
-use vhdx_mount::extract::export::{Exported, Part, export, stream};
+use vhdx_mount::extract::export::{Exported, Form, Part, export, new_image, shortage, stream};
 use vhdx_mount::fs::FsOptions;
 use vhdx_mount::image::FileId;
 use vhdx_mount::namespace::Inventory;
 
-use super::args::{ExportArgs, Verbosity};
+use super::args::{ExportArgs, FormatArg, Verbosity};
 use super::escape::escape;
 use super::extract::face;
 use super::outcome::{Failure, Outcome};
@@ -25,6 +25,7 @@ pub(crate) fn run(args: &ExportArgs, verbosity: &Verbosity) -> Result<Outcome, F
     if to_stdout {
         refuse_stream(args)?;
     }
+    let format = format(args)?;
     let inventory = chain::take_inventory(&args.chain, &args.how, &FsOptions::default())?;
     say::findings(inventory.all_findings(), verbosity);
     if FileId::at(&args.to).is_some_and(|id| inventory.chain.links().iter().any(|link| link.id == id)) {
@@ -35,22 +36,70 @@ pub(crate) fn run(args: &ExportArgs, verbosity: &Verbosity) -> Result<Outcome, F
     let size = inventory.chain.disk().geometry().virtual_size;
     let range = wanted.start.min(size)..wanted.end.min(size);
     let is_cut = range != wanted;
+    let form = form(format, &inventory)?;
     let total = range.end - range.start;
     let part = Part { disk: inventory.chain.disk(), identity: identity(&inventory, &range), range };
+    if !to_stdout {
+        warn_of_shortage(&part, args, verbosity);
+    }
     let progress = Progress::default();
     let asked = Asked::watch(&progress.stop());
     let exported = face::with(&progress, Some(total), verbosity, || {
         if to_stdout {
             stream(&part, &mut std::io::stdout().lock(), !args.no_hash, &progress)
         } else {
-            export(&part, &args.to, args.resume, !args.no_hash, &progress)
+            export(&part, &form, &args.to, args.resume, !args.no_hash, &progress)
         }
     })?;
-    tell(args, &exported, total, verbosity);
+    tell(args, format, &exported, total, verbosity);
     if let Some(code) = asked.exit_code().filter(|_| exported.stopped) {
         return Ok(Outcome::Stopped(code));
     }
     Ok(if exported.lost == 0 && exported.doubtful == 0 && !is_cut { Outcome::Well } else { Outcome::NotWhole })
+}
+
+/// What is to be written. That a name ends in `.vhdx` says what is expected of it, and a guess is not made of it.
+fn format(args: &ExportArgs) -> Result<FormatArg, Failure> {
+    let is_named_vhdx =
+        args.to.extension().is_some_and(|end| ["vhdx", "avhdx"].iter().any(|e| end.eq_ignore_ascii_case(e)));
+    match args.format {
+        None if is_named_vhdx => {
+            let text = "the file has the name of a VHDX, and a raw file is written unless another format is asked for";
+            Err(Failure::usage(text).advise("add --format vhdx, or --format raw if that is what is wanted"))
+        }
+        Some(FormatArg::Vhdx) if args.to == Path::new("-") => {
+            let text = "a VHDX cannot be streamed: what stands first in it is written last";
+            Err(Failure::usage(text).advise("name a file, or stream the bytes of the disk: --format raw"))
+        }
+        Some(FormatArg::Vhdx) if args.volume.is_some() => {
+            let text = "a VHDX holds a whole disk, not one volume of it";
+            Err(Failure::usage(text).advise("leave out --volume, or export the volume as it is: --format raw"))
+        }
+        format => Ok(format.unwrap_or(FormatArg::Raw)),
+    }
+}
+
+fn form(format: FormatArg, inventory: &Inventory) -> Result<Form, Failure> {
+    if format == FormatArg::Raw {
+        return Ok(Form::Raw);
+    }
+    let chain = &inventory.chain;
+    let disk_id = chain.links().first().and_then(|link| link.layer.identity().disk_id);
+    Ok(Form::Vhdx(new_image(chain.disk().geometry(), disk_id)?))
+}
+
+/// Says at once what would be seen hours later. It is no refusal: the destination may compress, or grow.
+fn warn_of_shortage(part: &Part<'_>, args: &ExportArgs, verbosity: &Verbosity) {
+    if verbosity.quiet {
+        return;
+    }
+    if let Some(shortage) = shortage(part, &args.to) {
+        let (needed, free) = (size(shortage.needed), size(shortage.free));
+        anstream::eprintln!(
+            "{YELLOW}warning{YELLOW:#}: up to {needed} are to be written, and the destination has {free} free; where it becomes \
+             full, free space and go on with --resume"
+        );
+    }
 }
 
 /// A terminal is no place for a disk, and a stream cannot be gone on with.
@@ -85,10 +134,11 @@ fn identity(inventory: &Inventory, range: &Range<u64>) -> String {
     format!("{}, bytes {}..{}{doubt}", links.collect::<Vec<_>>().join(" < "), range.start, range.end)
 }
 
-fn tell(args: &ExportArgs, exported: &Exported, total: u64, verbosity: &Verbosity) {
+fn tell(args: &ExportArgs, format: FormatArg, exported: &Exported, total: u64, verbosity: &Verbosity) {
     if let Some(hash) = &exported.sha256 {
-        // As sha256sum prints it; a stream has the standard output for itself.
-        let line = format!("{hash}  {}", escape(&args.to.display().to_string()));
+        // As sha256sum prints it, where it is the hash of a file; a stream has the standard output for itself.
+        let of = if format == FormatArg::Vhdx { "the disk in " } else { "" };
+        let line = format!("{hash}  {of}{}", escape(&args.to.display().to_string()));
         if exported.map.is_some() { anstream::println!("{line}") } else { anstream::eprintln!("{line}") }
     }
     if verbosity.quiet {

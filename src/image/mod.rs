@@ -25,6 +25,7 @@ pub use cached::Cached;
 pub use file::{Devices, ImageFile};
 pub use isolating::{Isolating, Patience};
 pub use overlay::{Overlay, OverlayBuilder};
+pub(crate) use rescue_map::OF_THE_DISK;
 pub use rescue_map::RescueMap;
 pub use rescued::{Rescued, RescuedImages};
 pub(crate) use server_link::leads_to_server;

@@ -22,6 +22,9 @@ const MAX_LENGTH: u64 = 64 << 20;
 
 const STRUCTURE: &str = "ddrescue map";
 
+/// A comment in maps that this program writes beside a container: they tell of the disk in it, at offsets of the disk.
+pub(crate) const OF_THE_DISK: &str = "# offsets are those of the disk, not of the file that holds it";
+
 /// What a line of the map may say in place of `+`: not tried, not trimmed, not scraped, bad.
 const UNFINISHED: [&str; 4] = ["?", "*", "/", "-"];
 
@@ -38,8 +41,13 @@ impl RescueMap {
     ///
     /// # Errors
     /// [`ErrorKind::Corrupt`] when a line is none of a map, or blocks overlap or are out of order: a map that was cut or
-    /// mixed up would vouch for bytes that were never copied.
+    /// mixed up would vouch for bytes that were never copied. [`ErrorKind::Usage`] when it tells of no copy of a file, but of
+    /// the disk in a container.
     pub fn parse(text: &[u8]) -> Result<Self> {
+        if text.split(|byte| *byte == b'\n').any(|line| line == OF_THE_DISK.as_bytes()) {
+            let text = "this map tells of bytes of the disk, and none of the file that an export wrote it into";
+            return Err(Error::new(ErrorKind::Usage, text).advise("leave it out: what is lost is zeros in that file"));
+        }
         let lines = (1u64..).zip(text.split(|byte| *byte == b'\n'));
         let mut lines = lines.filter(|(_, line)| !line.trim_ascii().is_empty() && !line.starts_with(b"#"));
         let bad = |number: u64, why: &str| {

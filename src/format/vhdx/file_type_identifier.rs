@@ -2,6 +2,8 @@
 
 use crate::bytes::{array, utf16_le};
 
+/// The first eight bytes of a VHDX.
+pub(super) const SIGNATURE: [u8; 8] = *b"vhdxfile";
 /// Bytes that are looked at: the signature and the Creator.
 pub(super) const LENGTH: usize = 520;
 
@@ -14,7 +16,7 @@ pub(super) struct FileTypeIdentifier {
 
 /// Whether the first bytes of a file are those of a VHDX.
 pub(super) fn is_signature(bytes: &[u8]) -> bool {
-    array(bytes, 0) == Some(*b"vhdxfile")
+    array(bytes, 0) == Some(SIGNATURE)
 }
 
 impl FileTypeIdentifier {

@@ -7,6 +7,8 @@ use crate::format::broken::Broken;
 pub(super) const OFFSETS: [u64; 2] = [64 << 10, 128 << 10];
 /// Their names in messages.
 pub(super) const NAMES: [&str; 2] = ["header 1", "header 2"];
+/// The first four bytes of a header.
+pub(super) const SIGNATURE: [u8; 4] = *b"head";
 /// Bytes of a header that its checksum covers.
 pub(super) const LENGTH: usize = 4096;
 
@@ -29,7 +31,7 @@ impl Header {
         let cut = || Broken::cut(4096, len_u64(bytes));
         let bytes = bytes.get(..LENGTH).ok_or_else(cut)?;
         let signature: [u8; 4] = array(bytes, 0).ok_or_else(cut)?;
-        if signature != *b"head" {
+        if signature != SIGNATURE {
             return Err(Broken::new("Signature", "\"head\"", format!("\"{}\"", signature.escape_ascii())));
         }
         let stored = u32_le(bytes, 4).ok_or_else(cut)?;

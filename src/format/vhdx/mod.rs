@@ -6,6 +6,8 @@
 //! copies of a region table should tell is looked for where they are gone ([`search`]), and so is what lost metadata should
 //! ([`infer`]). What a torn log lost shows in the file, too ([`lost_updates`], [`unowned`]), and so may it that the
 //! metadata are not those that the BAT was made for ([`contradiction`]).
+//!
+//! [`new_image`] is the other way round: the bytes of a new file.
 
 mod bat;
 mod bat_walk;
@@ -17,6 +19,7 @@ mod infer;
 mod log;
 mod lost_updates;
 mod metadata;
+mod new_image;
 mod open;
 mod overlaps;
 mod ownership;
@@ -29,6 +32,7 @@ mod unowned;
 mod verify;
 
 pub use log::LogState;
+pub use new_image::{Front, NewBat, NewImage, Piece};
 pub use open::{data_write_guid, identify};
 pub use resolve::Vhdx;
 pub(super) use search::holds_regions;

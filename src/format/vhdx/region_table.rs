@@ -9,11 +9,15 @@ use crate::format::broken::Broken;
 pub(super) const OFFSETS: [u64; 2] = [192 << 10, 256 << 10];
 /// Their names in messages.
 pub(super) const NAMES: [&str; 2] = ["region table 1", "region table 2"];
+/// The first four bytes of a region table.
+pub(super) const SIGNATURE: [u8; 4] = *b"regi";
 /// Bytes of a region table, all covered by its checksum.
 pub(super) const LENGTH: usize = 64 << 10;
 
-const BAT: Guid = Guid::from_fields(0x2dc2_7766, 0xf623, 0x4200, [0x9d, 0x64, 0x11, 0x5e, 0x9b, 0xfd, 0x4a, 0x08]);
-const METADATA: Guid = Guid::from_fields(0x8b7c_a206, 0x4790, 0x4b9a, [0xb8, 0xfe, 0x57, 0x5f, 0x05, 0x0f, 0x88, 0x6e]);
+pub(super) const BAT: Guid =
+    Guid::from_fields(0x2dc2_7766, 0xf623, 0x4200, [0x9d, 0x64, 0x11, 0x5e, 0x9b, 0xfd, 0x4a, 0x08]);
+pub(super) const METADATA: Guid =
+    Guid::from_fields(0x8b7c_a206, 0x4790, 0x4b9a, [0xb8, 0xfe, 0x57, 0x5f, 0x05, 0x0f, 0x88, 0x6e]);
 
 const HEADER_LENGTH: usize = 16;
 const ENTRY_LENGTH: usize = 32;
@@ -46,7 +50,7 @@ impl RegionTable {
         let cut = || Broken::cut(65536, len_u64(bytes));
         let bytes = bytes.get(..LENGTH).ok_or_else(cut)?;
         let signature: [u8; 4] = array(bytes, 0).ok_or_else(cut)?;
-        if signature != *b"regi" {
+        if signature != SIGNATURE {
             return Err(Broken::new("Signature", "\"regi\"", format!("\"{}\"", signature.escape_ascii())));
         }
         let stored = u32_le(bytes, 4).ok_or_else(cut)?;

@@ -3,8 +3,10 @@
 use crate::bytes::{Guid, array, len_u64, u16_le, u32_le};
 use crate::format::broken::Broken;
 
+/// The first eight bytes of the metadata table.
+pub(in crate::format::vhdx) const SIGNATURE: [u8; 8] = *b"metadata";
 /// Bytes of the metadata table. Items stand behind it.
-pub(super) const LENGTH: usize = 64 << 10;
+pub(in crate::format::vhdx) const LENGTH: usize = 64 << 10;
 
 const HEADER_LENGTH: usize = 32;
 const ENTRY_LENGTH: usize = 32;
@@ -31,7 +33,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<(Vec<TableEntry>, Option<Broken>), B
     let bytes = bytes.get(..LENGTH).ok_or_else(cut)?;
     let signature: [u8; 8] = array(bytes, 0).ok_or_else(cut)?;
     let count = u16_le(bytes, 10).ok_or_else(cut)?;
-    let broken = if signature != *b"metadata" {
+    let broken = if signature != SIGNATURE {
         Some(Broken::new("Signature", "\"metadata\"", format!("\"{}\"", signature.escape_ascii())))
     } else if count > MAX_ENTRIES {
         Some(Broken::new("EntryCount", "at most 2047", count.to_string()))

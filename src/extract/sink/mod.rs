@@ -9,6 +9,8 @@
     reason = "the output door: new files below the folder that the user named"
 )]
 
+mod disk_file;
+
 use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -22,6 +24,8 @@ use cap_std::time::SystemTime;
 use mount_api::{Time, Times};
 
 use crate::error::{Error, ErrorKind, Result};
+
+pub use disk_file::{DiskFile, new_of};
 
 /// Where files lie until they are complete.
 const UNFINISHED: &str = ".vhdx-mount-unfinished";
@@ -318,105 +322,6 @@ fn fill(file: &mut impl Read, buf: &mut [u8]) -> io::Result<usize> {
             read => full = full.saturating_add(read),
         }
     }
-}
-
-/// A raw image that is being written.
-pub struct RawFile(std::fs::File);
-
-impl RawFile {
-    /// Creates it.
-    ///
-    /// # Errors
-    /// As the host's; when something bears the name.
-    pub fn create(path: &Path) -> io::Result<Self> {
-        let file = std::fs::OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
-        Ok(RawFile(file))
-    }
-
-    /// Opens what an interrupted export wrote, if it has come to that.
-    ///
-    /// # Errors
-    /// As the host's; when it is no file.
-    pub fn reopen(path: &Path) -> io::Result<Self> {
-        match std::fs::symlink_metadata(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Self::create(path),
-            Err(error) => return Err(error),
-            Ok(found) if !found.is_file() => return Err(io::Error::other("this is no file")),
-            Ok(_) => {}
-        }
-        let file = std::fs::OpenOptions::new().read(true).write(true).open(path)?;
-        Ok(RawFile(file))
-    }
-
-    /// Writes at an offset.
-    ///
-    /// # Errors
-    /// As the host's.
-    pub fn write(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.0.seek(SeekFrom::Start(offset))?;
-        self.0.write_all(bytes)
-    }
-
-    /// Reads what was written; past its end stand zeros.
-    ///
-    /// # Errors
-    /// As the host's.
-    pub fn read(&mut self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
-        self.0.seek(SeekFrom::Start(offset))?;
-        let read = fill(&mut self.0, buf)?;
-        buf.get_mut(read..).unwrap_or_default().fill(0);
-        Ok(())
-    }
-
-    /// Sets the length: a hole may stand at the end.
-    ///
-    /// # Errors
-    /// As the host's.
-    pub fn set_length(&mut self, length: u64) -> io::Result<()> {
-        self.0.set_len(length)
-    }
-
-    /// Waits until it stands on the storage.
-    ///
-    /// # Errors
-    /// As the host's.
-    pub fn sync(&self) -> io::Result<()> {
-        self.0.sync_data()
-    }
-
-    /// A small file that an earlier run wrote.
-    ///
-    /// # Errors
-    /// As the host's; when it is larger than 64 MiB.
-    pub fn read_small(path: &Path) -> io::Result<Vec<u8>> {
-        const MOST: u64 = 64 << 20;
-        let mut content = Vec::new();
-        std::fs::File::open(path)?.take(MOST).read_to_end(&mut content)?;
-        Ok(content)
-    }
-
-    /// Writes a small file in place of one that an earlier run wrote.
-    ///
-    /// # Errors
-    /// As the host's.
-    pub fn put(path: &Path, content: &[u8]) -> io::Result<()> {
-        let new = new_of(path);
-        // What a killed run left; and no link is followed.
-        match std::fs::remove_file(&new) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        std::fs::OpenOptions::new().write(true).create_new(true).open(&new)?.write_all(content)?;
-        std::fs::rename(&new, path)
-    }
-}
-
-/// Where a file is written that is to take the place of another.
-#[must_use]
-pub fn new_of(path: &Path) -> PathBuf {
-    let mut new = path.as_os_str().to_owned();
-    new.push(".new");
-    new.into()
 }
 
 /// Creates a file that the user named.
