@@ -8,7 +8,7 @@ use mount_api::{
     Reparse, StreamEntry, Tree, TreeInfo,
 };
 
-use super::file::{Attribute, File, Value};
+use super::file::{ATTRIBUTE_REPARSE_POINT, Attribute, File, Value};
 use super::folder::{Folder, node_of};
 use super::mft::Target;
 use super::node_id::{self, ITSELF, STALE};
@@ -21,7 +21,6 @@ use crate::bytes::len_u64;
 use crate::report::{Code, Severity};
 
 const ATTRIBUTE_DIRECTORY: u32 = 0x10;
-const ATTRIBUTE_REPARSE_POINT: u32 = 0x400;
 /// The content is to be fetched from elsewhere when it is read.
 const ATTRIBUTE_RECALL_ON_DATA_ACCESS: u32 = 0x40_0000;
 const ATTRIBUTE_OFFLINE: u32 = 0x1000;
@@ -105,7 +104,7 @@ impl Tree for Ntfs {
                 }
             }
         }
-        damage.map_or(Ok(()), Err)
+        damage.or_else(|| node.file.missing.clone()).map_or(Ok(()), Err)
     }
 
     fn attr(&self, node: NodeId) -> Result<Attr, Error> {
@@ -258,7 +257,7 @@ impl Ntfs {
             return Err(Error::new(ErrorKind::IsADirectory, text));
         }
         if node.ordinal == ITSELF && file.find(attribute::DATA, &[]).is_none() {
-            return file.may_have_no_content().map(|()| None);
+            return self.may_have_no_content(file).map(|()| None);
         }
         let stream = self.value(file, node.data()?.0)?;
         if stream.size() > 0 {
@@ -300,13 +299,26 @@ impl Ntfs {
             return Ok((0, index.and_then(|index| sizes(index).ok()).map_or(0, |(_, allocated)| allocated)));
         }
         let Some(data) = file.find(attribute::DATA, &[]) else {
-            return file.may_have_no_content().map(|()| (0, 0));
+            return self.may_have_no_content(file).map(|()| (0, 0));
         };
         let (size, allocated) = self.shown_sizes(data)?;
         match self.reparse_tag(file) {
             Some(tag) if reparse_point::is_wof(tag) => Ok((size, allocated.saturating_add(file.wof_allocated()))),
             _ => Ok((size, allocated)),
         }
+    }
+
+    /// Every file of a user has an unnamed stream, be it empty; only NTFS's own have other things instead, and links may.
+    /// Without those the stream is lost, and the file not empty.
+    fn may_have_no_content(&self, file: &File) -> Result<(), Error> {
+        if let Some(error) = &file.missing {
+            return Err(error.clone());
+        }
+        let instead = [attribute::DATA, attribute::INDEX_ROOT];
+        if file.attributes.iter().any(|attribute| instead.contains(&attribute.kind)) || self.kind(file) == Kind::Link {
+            return Ok(());
+        }
+        Err(corrupt(format!("file record {}: it has no unnamed stream", file.number)))
     }
 
     fn reparse_tag(&self, file: &File) -> Option<u32> {
@@ -387,18 +399,6 @@ impl Node {
         ordinal.and_then(|ordinal| node_id::join(self.file.number, ordinal)).ok_or_else(|| {
             unsupported(format!("file record {}: a stream of it has no place among the node ids", self.file.number))
         })
-    }
-}
-
-impl File {
-    /// Every file of a user has an unnamed stream, be it empty; only NTFS's own have other things instead. Without those
-    /// the stream is lost, and the file not empty.
-    fn may_have_no_content(&self) -> Result<(), Error> {
-        let instead = [attribute::DATA, attribute::INDEX_ROOT, attribute::REPARSE_POINT];
-        if self.attributes.iter().any(|attribute| instead.contains(&attribute.kind)) {
-            return Ok(());
-        }
-        Err(corrupt(format!("file record {}: it has no unnamed stream", self.number)))
     }
 }
 
