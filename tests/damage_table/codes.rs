@@ -42,6 +42,7 @@ const ELSEWHERE: &[(Code, &str)] = &[
     (Code::ContentElsewhere, "tests/ntfs/refused.rs"),
     (Code::CompressionUnknown, "tests/ntfs/refused.rs"),
     (Code::NtfsClustersReused, "tests/ntfs/recovery.rs"),
+    (Code::NtfsClustersFreed, "tests/ntfs/recovery.rs"),
     (Code::NtfsOrphans, "tests/ntfs/recovery.rs"),
     (Code::NtfsVersionUnknown, "tests/ntfs/volume_state.rs"),
     (Code::NtfsLogDirty, "tests/ntfs/volume_state.rs"),

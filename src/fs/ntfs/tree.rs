@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mount_api::{
     Attr, Case, Details, DirEntry, Error, ErrorKind, Faults, From, Kind, LinkPath, Name, NodeId, NodePath, NodeRange,
-    Reparse, StreamEntry, Tree, TreeInfo,
+    Reparse, StreamEntry, Tree, TreeInfo, Trust,
 };
 
 use super::file::{ATTRIBUTE_REPARSE_POINT, Attribute, File, Value};
@@ -16,6 +16,7 @@ use super::reparse_point::{self, Elsewhere};
 use super::shelf::Shelf;
 use super::standard_information::StandardInformation;
 use super::stream::Stream;
+use super::volume::lesser;
 use super::{Ntfs, attribute, corrupt, security_descriptor, unsupported};
 use crate::bytes::len_u64;
 use crate::report::{Code, Severity};
@@ -142,7 +143,7 @@ impl Tree for Ntfs {
             record: if Shelf::of(file.number).is_some() { 0 } else { file.number.into() },
             sequence: file.sequence,
             owner: standard.and_then(|standard| standard.security_id),
-            trust: file.trust,
+            trust: lesser(file.trust, node.trust_in_clusters()),
         })
     }
 
@@ -392,6 +393,16 @@ impl Node {
             let text = format!("file record {} has no stream of ordinal {}", self.file.number, self.ordinal);
             Error::new(ErrorKind::NotFound, text)
         })
+    }
+
+    /// Clusters that were freed may have been anybody's since.
+    fn trust_in_clusters(&self) -> Trust {
+        let in_clusters =
+            |(_, data): (usize, &Attribute)| matches!(&data.value, Value::NonResident(value) if value.header.size > 0);
+        match self.file.freed && self.data().is_ok_and(in_clusters) {
+            true => Trust::Doubtful(Code::NtfsClustersFreed.as_str()),
+            false => Trust::Proven,
+        }
     }
 
     fn stream_id(&self, ordinal: u64) -> Result<NodeId, Error> {
