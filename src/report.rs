@@ -269,6 +269,8 @@ codes! {
     CompressionUnknown = "compression-unknown",
     /// Clusters of a deleted file belong to another file by now: what stands in them may be that one's.
     NtfsClustersReused = "ntfs-clusters-reused",
+    /// A deleted file: nothing proves that nobody else had its clusters meanwhile.
+    NtfsClustersFreed = "ntfs-clusters-freed",
     /// Files and folders are in use, and no folder has them.
     NtfsOrphans = "ntfs-orphans",
     /// The volume is of a version of NTFS that is not known.

@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 use mount_api::{Case, DirEntry, ErrorKind, Faults, From, NodeId, RangeKind, Tree};
 use vhdx_mount::FaultKind;
 use vhdx_mount::fs::ntfs::Ntfs;
+use vhdx_mount::report::Code;
 
 use crate::forge::{Forge, INDEX_ALLOCATION, INDEX_ROOT, all_right, record, sample};
 use crate::tools::{Volume, have};
@@ -280,11 +281,160 @@ fn a_folder_in_two_places_makes_no_circle() {
             }
         }
         let ntfs = forge.open();
+        // The name is that of the file whose record bears it.
         let node = find(&ntfs, "many");
-        assert_eq!(ntfs.lookup(node, &"entry 300".into(), Case::Sensitive).unwrap_err().kind(), ErrorKind::Corrupt);
-        let entries = list(&ntfs, node).unwrap();
-        let entry = entries.iter().find(|entry| entry.name == "entry 300".into()).unwrap();
-        assert!(ntfs.attr(entry.node).is_err() && entries.len() == 400);
-        all_right(&ntfs, contents, |path| path == "many/entry 300");
+        let found = ntfs.lookup(node, &"entry 300".into(), Case::Sensitive).unwrap();
+        assert_eq!(ntfs.attr(found).unwrap().record, victim.record);
+        assert_eq!(list(&ntfs, node).unwrap().len(), 400);
+        assert!(told(&ntfs).unwrap().contains("has a name that its file has not"));
+        all_right(&ntfs, contents, |_| false);
     }
+}
+
+/// Changes the entry of a name in the index of `many`.
+fn edit_entry(forge: &mut Forge, name: &str, edit: impl Fn(&mut [u8])) {
+    let many = record(forge, "many");
+    let wanted: Vec<u8> = name.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for block in forge.one_run(many, INDEX_ALLOCATION).step_by(4096) {
+        forge.edit(block..block + 4096, |bytes| {
+            let used = 0x18 + usize::from(u16::from_le_bytes([bytes[0x1c], bytes[0x1d]]));
+            let name = bytes[..used].windows(wanted.len()).position(|window| window == wanted);
+            if let Some(at) = name {
+                edit(&mut bytes[at - 0x52..]);
+            }
+        });
+    }
+}
+
+#[test]
+fn a_name_that_leads_to_another_file_is_that_of_its_own() {
+    let Some((forge, contents)) = sample("a_name_that_leads_to_another_file_is_that_of_its_own") else { return };
+    let sound = list(&forge.open(), find(&forge.open(), "many")).unwrap();
+    let other = forge.open().attr(find(&forge.open(), "plain 3")).unwrap();
+    let reference = (other.record | u64::from(other.sequence) << 48).to_le_bytes();
+    let own = u64::from(record(&forge, "many/entry 250") as u32) | 1 << 48;
+    // Of another file; of the same with another letter; of a record that is not there, with and without a survey.
+    type Edit = Box<dyn Fn(&mut [u8])>;
+    let edits: [(Edit, bool); 4] = [
+        (Box::new(move |entry| entry[..8].copy_from_slice(&reference)), false),
+        (Box::new(|entry| entry[0x52 + 16] ^= 1), false),
+        (Box::new(move |entry| entry[..8].copy_from_slice(&(own | 0x7700_0000).to_le_bytes())), true),
+        (Box::new(|entry| entry[6] ^= 0x40), true),
+    ];
+    for (index, (edit, survey)) in edits.iter().enumerate() {
+        let mut forge = forge.clone();
+        edit_entry(&mut forge, "entry 250", edit);
+        let ntfs = forge.open();
+        if *survey {
+            // A plain listing tells the name, and that nothing is behind it; who knows all records finds the file.
+            let entries = list(&ntfs, find(&ntfs, "many")).unwrap();
+            assert!(entries.len() == 400 && ntfs.attr(entries[250].node).is_err(), "{index}");
+            ntfs.look_for_orphans();
+        }
+        let folder = find(&ntfs, "many");
+        let entries = list(&ntfs, folder).unwrap();
+        assert!(
+            entries.iter().map(|entry| (&entry.name, entry.node)).eq(sound.iter().map(|e| (&e.name, e.node))),
+            "{index}"
+        );
+        assert!(told(&ntfs).is_some());
+        resumes_anywhere(&ntfs, folder, &list(&ntfs, folder).unwrap());
+        all_right(&ntfs, contents, |_| false);
+        // Whoever asks for the name first.
+        let ntfs = forge.open();
+        if *survey {
+            ntfs.look_for_orphans();
+        }
+        all_right(&ntfs, contents, |_| false);
+    }
+}
+
+#[test]
+fn a_listing_that_meets_a_wrong_name_goes_on_behind_it() {
+    let Some((mut forge, _)) = sample("a_listing_that_meets_a_wrong_name_goes_on_behind_it") else { return };
+    let sound = list(&forge.open(), find(&forge.open(), "many")).unwrap();
+    let other = forge.open().attr(find(&forge.open(), "plain 3")).unwrap();
+    let reference = (other.record | u64::from(other.sequence) << 48).to_le_bytes();
+    edit_entry(&mut forge, "entry 333", |entry| entry[..8].copy_from_slice(&reference));
+    let ntfs = forge.open();
+    let folder = find(&ntfs, "many");
+    let mut first = Vec::new();
+    ntfs.read_dir(folder, From::Start, &mut |entry| {
+        first.push(entry);
+        if first.len() < 100 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })
+    .unwrap();
+    assert!(told(&ntfs).is_none());
+    // What was given out before the wrong name was met is as good as ever.
+    let (all, end) = listed(&ntfs, folder);
+    assert!(end.is_ok() && told(&ntfs).is_some() && all.len() == 400);
+    for entry in &first {
+        let mut next = None;
+        ntfs.read_dir(folder, From::Cookie(entry.cookie), &mut |entry| {
+            next = Some(entry.name);
+            ControlFlow::Break(())
+        })
+        .unwrap();
+        let at = sound.iter().position(|sound| sound.name == entry.name).unwrap();
+        assert_eq!(next, Some(sound[at + 1].name.clone()));
+    }
+}
+
+#[test]
+fn names_that_an_index_hides_are_found() {
+    let Some((forge, contents)) = sample("names_that_an_index_hides_are_found") else { return };
+    let sound = list(&forge.open(), find(&forge.open(), "many")).unwrap();
+    // An entry that is as long as itself and the next one; one that says that it is the last.
+    type Edit = Box<dyn Fn(&mut [u8])>;
+    let edits: [Edit; 2] = [Box::new(|entry| entry[8] *= 2), Box::new(|entry| entry[12] |= 2)];
+    for edit in &edits {
+        let mut forge = forge.clone();
+        edit_entry(&mut forge, "entry 222", edit);
+        let ntfs = forge.open();
+        let entries = list(&ntfs, find(&ntfs, "many")).unwrap();
+        assert!(entries.iter().map(|entry| (&entry.name, entry.node)).eq(sound.iter().map(|e| (&e.name, e.node))));
+        assert!(told(&ntfs).is_some());
+        all_right(&ntfs, contents, |_| false);
+    }
+}
+
+#[test]
+fn names_that_a_lawful_index_lacks_are_found_by_who_reads_all_records() {
+    let test = "names_that_a_lawful_index_lacks_are_found_by_who_reads_all_records";
+    let Some((mut forge, contents)) = sample(test) else { return };
+    let sound = list(&forge.open(), find(&forge.open(), "many")).unwrap();
+    assert!(forge.open().findings().is_empty());
+    // The last entry of a block but the end mark is taken out, and the block is as sound as before.
+    let many = record(&forge, "many");
+    let start = forge.one_run(many, INDEX_ALLOCATION).start;
+    forge.edit(start..start + 4096, |bytes| {
+        let used = usize::from(u16::from_le_bytes([bytes[0x1c], bytes[0x1d]])) + 0x18;
+        let (mut at, mut before) = (0x18 + usize::from(bytes[0x18]), 0);
+        while bytes[at + 12] & 2 == 0 {
+            (at, before) = (at + usize::from(u16::from_le_bytes([bytes[at + 8], bytes[at + 9]])), at);
+        }
+        bytes.copy_within(at..used, before);
+        bytes[0x1c..0x1e].copy_from_slice(&((used - (at - before) - 0x18) as u16).to_le_bytes());
+    });
+    // Nothing tells a plain listing.
+    let ntfs = forge.open();
+    let folder = find(&ntfs, "many");
+    assert_eq!(list(&ntfs, folder).unwrap().len(), 399);
+    ntfs.look_for_orphans();
+    let entries = list(&ntfs, folder).unwrap();
+    assert!(entries.iter().map(|entry| (&entry.name, entry.node)).eq(sound.iter().map(|e| (&e.name, e.node))));
+    assert!(told(&ntfs).unwrap().contains("lacks 1 of the names"));
+    all_right(&ntfs, contents, |_| false);
+}
+
+#[test]
+fn a_doubtful_index_is_read_and_that_is_told() {
+    let Some((mut forge, contents)) = sample("a_doubtful_index_is_read_and_that_is_told") else { return };
+    let many = record(&forge, "many");
+    let blocks = forge.one_run(many, INDEX_ALLOCATION);
+    let ntfs = forge.open_with(&[(blocks.start + 100..blocks.start + 101, FaultKind::Doubtful)]);
+    assert_eq!(list(&ntfs, find(&ntfs, "many")).unwrap().len(), 400);
+    let codes: Vec<_> = ntfs.findings().iter().map(|finding| finding.code).collect();
+    assert_eq!(codes, [Code::NtfsIndexDoubtful]);
+    all_right(&ntfs, contents, |_| false);
 }

@@ -12,6 +12,7 @@ mod damage;
 mod damaged_folders;
 mod forge;
 mod layouts;
+mod lies;
 mod links;
 mod many_records;
 mod metadata;

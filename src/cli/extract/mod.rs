@@ -27,8 +27,10 @@ use run_record::RunRecord;
 /// Extracts what is wanted.
 pub(crate) fn run(args: &ExtractArgs, verbosity: &Verbosity) -> Result<Outcome, Failure> {
     let choice = choice(args)?;
+    // Who wants everything has all records read anyway: then a folder that lacks a name is found by them.
+    let everything = args.patterns.is_empty() && args.choice.from_file.is_none();
     // Doubtful bytes are read, so that they can be told from lost ones.
-    let shown = FsOptions { accept_doubtful: true, ..args.files.options(&args.how) };
+    let shown = FsOptions { accept_doubtful: true, look_for_orphans: everything, ..args.files.options(&args.how) };
     let inventory = Inventory::take(chain::open_to_check(&args.chain, &args.how)?, &shown);
     say::findings(inventory.all_findings(), verbosity);
     let sources = sources(args, &inventory)?;

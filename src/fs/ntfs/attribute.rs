@@ -16,14 +16,22 @@ pub(super) const INDEX_ALLOCATION: u32 = 0xa0;
 pub(super) const BITMAP: u32 = 0xb0;
 pub(super) const REPARSE_POINT: u32 = 0xc0;
 pub(super) const LOGGED_UTILITY_STREAM: u32 = 0x100;
+/// All type codes are multiples of the first one, up to [`LOGGED_UTILITY_STREAM`]; volumes could have more of their own, and
+/// none has.
+const TYPE_STEP: u32 = STANDARD_INFORMATION;
 
 /// The compression method; 1 is LZNT1, the others are not known.
 pub(super) const FLAG_COMPRESSION: u16 = 0x00ff;
 pub(super) const FLAG_ENCRYPTED: u16 = 0x4000;
-const FLAG_SPARSE: u16 = 0x8000;
+pub(super) const FLAG_SPARSE: u16 = 0x8000;
 
-/// Bytes that every attribute has.
+/// Bytes before the name, or the value, of a resident attribute. Every attribute has as many.
 const HEADER: usize = 0x18;
+/// Bytes before the name, or the run list, of a non-resident attribute; compressed and sparse ones may have the longer
+/// header.
+const NON_RESIDENT_HEADERS: [usize; 2] = [0x40, 0x48];
+/// Values and run lists begin, and attributes end, at a multiple of this.
+const ALIGNMENT: usize = 8;
 
 /// One attribute of one file record.
 #[derive(Debug)]
@@ -71,6 +79,9 @@ impl<'a> RawAttribute<'a> {
         let kind = u32_le(bytes, 0).ok_or("an attribute is cut short")?;
         let length = u32_le(bytes, 4).and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
         let bad = |text: &str| format!("the attribute of type {kind:#x} {text}");
+        if kind > LOGGED_UTILITY_STREAM || !kind.is_multiple_of(TYPE_STEP) || kind == 0 {
+            return Err(format!("an attribute is of type {kind:#x}, which there is not"));
+        }
         let bytes = bytes.get(..length).filter(|_| length >= HEADER).ok_or_else(|| bad("has an absurd length"))?;
         Self::fields(kind, bytes).map(|attribute| (attribute, length)).ok_or_else(|| bad("points out of itself"))
     }
@@ -80,7 +91,36 @@ impl<'a> RawAttribute<'a> {
         let name_start = usize::from(u16_le(bytes, 0x0a)?);
         // An attribute without a name may have any offset for it.
         let name = if name_length == 0 { &[] } else { bytes.get(name_start..name_start.checked_add(name_length)?)? };
-        let form = if *bytes.get(8)? == 0 { resident(bytes)? } else { non_resident(bytes)? };
+        let form = match *bytes.get(8)? {
+            0 => resident(bytes)?,
+            1 => non_resident(bytes)?,
+            _ => return None,
+        };
+        // A wrong type code makes another attribute of it.
+        let may_be = match kind {
+            STANDARD_INFORMATION | FILE_NAME | VOLUME_NAME | VOLUME_INFORMATION => {
+                name_length == 0 && matches!(form, Form::Resident(_))
+            }
+            INDEX_ROOT => name_length > 0 && matches!(form, Form::Resident(_)),
+            INDEX_ALLOCATION => name_length > 0 && matches!(form, Form::NonResident(..)),
+            _ => true,
+        };
+        let rules = may_be
+            && match &form {
+                // All who write NTFS keep to this to the byte; so a wrong flag, length or offset does not pass for another value.
+                Form::Resident(value) => {
+                    let start = usize::from(u16_le(bytes, 0x14)?);
+                    let end = start.checked_add(value.len())?.checked_next_multiple_of(ALIGNMENT);
+                    begins_behind(start, &[HEADER], name_start, name_length) && end == Some(bytes.len())
+                }
+                Form::NonResident(..) => {
+                    let start = usize::from(u16_le(bytes, 0x20)?);
+                    begins_behind(start, &NON_RESIDENT_HEADERS, name_start, name_length)
+                }
+            };
+        if !rules {
+            return None;
+        }
         Some(RawAttribute { kind, id: u16_le(bytes, 0x0e)?, flags: u16_le(bytes, 0x0c)?, name: utf16_le(name), form })
     }
 
@@ -98,6 +138,16 @@ impl<'a> RawAttribute<'a> {
             Form::Resident(_) => 0,
             Form::NonResident(header, _) => header.lowest_vcn,
         }
+    }
+}
+
+/// Whether a value or run list begins right behind the name, or, where there is none, behind one of these headers.
+fn begins_behind(start: usize, headers: &[usize], name_start: usize, name_length: usize) -> bool {
+    let least = headers.iter().min().copied().unwrap_or(0);
+    match name_length {
+        0 => headers.contains(&start),
+        _ if name_start < least => false,
+        _ => name_start.checked_add(name_length).and_then(|end| end.checked_next_multiple_of(ALIGNMENT)) == Some(start),
     }
 }
 
@@ -157,12 +207,33 @@ mod tests {
     #[test]
     fn what_points_out_of_the_attribute_is_refused() {
         for (at, value) in
-            [(4, 0), (4, 0x17), (4, 0x29), (9, 9), (0x0b, 1), (0x10, 9), (0x13, 0x80), (0x14, 0x27), (8, 1)]
+            [(4, 0), (4, 0x17), (4, 0x29), (9, 9), (0x0b, 1), (0x10, 9), (0x13, 0x80), (0x14, 0x27), (8, 1), (8, 2)]
         {
             let mut bytes = resident_sample();
             bytes[at] = value;
             assert!(RawAttribute::parse(&bytes).is_err(), "{at:#x} = {value:#x}");
         }
         assert!(RawAttribute::parse(&[0x80, 0, 0]).is_err());
+    }
+
+    #[test]
+    fn what_leaves_room_that_nobody_leaves_is_refused() {
+        // Shorter by a multiple of 8, begun too early, a name that ends before the value does begin.
+        for (at, value) in [(0x10, 0), (0x14, 0x1a), (0x14, 0x18), (9, 0), (9, 5), (0x0a, 0x10)] {
+            let mut bytes = resident_sample();
+            bytes[at] = value;
+            assert!(RawAttribute::parse(&bytes).is_err(), "{at:#x} = {value:#x}");
+        }
+        let mut bytes = vec![0; 0x48];
+        bytes[0] = 0x80;
+        bytes[4] = 0x48;
+        bytes[8] = 1;
+        bytes[0x20] = 0x40;
+        assert!(matches!(RawAttribute::parse(&bytes).unwrap().0.form, Form::NonResident(..)));
+        for (at, value) in [(0, 0x90), (0, 0x30), (0, 0x81), (1, 1), (8, 0), (0x20, 0x38), (0x20, 0x41), (9, 1)] {
+            let mut bytes = bytes.clone();
+            bytes[at] = value;
+            assert!(RawAttribute::parse(&bytes).is_err(), "{at:#x} = {value:#x}");
+        }
     }
 }

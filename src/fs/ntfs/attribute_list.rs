@@ -5,6 +5,8 @@ use crate::bytes::{u16_le, u32_le, u64_le, utf16_le};
 
 /// Bytes of an entry before its name.
 const HEADER: usize = 0x1a;
+/// Entries end at a multiple of this.
+const ALIGNMENT: usize = 8;
 
 /// Where one attribute, or one part of a long run list, stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,8 +41,12 @@ pub(super) fn parse(mut list: &[u8]) -> Result<Vec<Entry>, String> {
 
 fn fields(entry: &[u8]) -> Option<Entry> {
     let name_length = usize::from(*entry.get(6)?).checked_mul(2)?;
-    let name_start = usize::from(*entry.get(7)?);
-    let name = if name_length == 0 { &[] } else { entry.get(name_start..name_start.checked_add(name_length)?)? };
+    // All who write NTFS keep to this; a longer entry would hide others, and a shorter name be another one.
+    let length = HEADER.checked_add(name_length)?.checked_next_multiple_of(ALIGNMENT)?;
+    if usize::from(*entry.get(7)?) != HEADER && name_length > 0 || entry.len() != length {
+        return None;
+    }
+    let name = entry.get(HEADER..)?.get(..name_length)?;
     Some(Entry {
         kind: u32_le(entry, 0)?,
         name: utf16_le(name),
@@ -84,7 +90,7 @@ mod tests {
 
     #[test]
     fn broken_entries_are_refused() {
-        for (at, value) in [(4, 0), (4, 0x19), (4, 0x21), (6, 4), (7, 0x1d)] {
+        for (at, value) in [(4, 0), (4, 0x19), (4, 0x21), (6, 4), (6, 4), (6, 5), (7, 0x18), (7, 0x1d)] {
             let mut bytes = sample();
             bytes[at] = value;
             assert!(parse(&bytes).is_err(), "{at:#x} = {value:#x}");

@@ -28,9 +28,21 @@ pub(super) struct Compressed {
     unit: u64,
     /// Clusters of a unit.
     clusters: u64,
+    /// Bytes of the value that were ever written: so far the units must reach.
+    written: u64,
     /// Which file record and which of its attributes, for the cache.
     owner: (u32, usize),
     units: Arc<Units>,
+}
+
+/// What an attribute says of how it is compressed.
+pub(super) struct Packing {
+    /// 1 is LZNT1.
+    pub(super) method: u16,
+    /// Power of two of a unit's clusters.
+    pub(super) unit_shift: u8,
+    /// Bytes of the value that were ever written.
+    pub(super) written: u64,
 }
 
 /// What a unit is made of.
@@ -45,11 +57,9 @@ pub(super) enum Form {
 }
 
 impl Compressed {
-    /// `method` is the compression method of the attribute, `unit_shift` the power of two of a unit's clusters.
     pub(super) fn new(
         extents: Extents,
-        method: u16,
-        unit_shift: u8,
+        Packing { method, unit_shift, written }: Packing,
         owner: (u32, usize),
         units: &Arc<Units>,
         volume: &Volume,
@@ -62,7 +72,7 @@ impl Compressed {
         let unit = clusters.and_then(|clusters| clusters.checked_mul(volume.boot.cluster_size));
         match (clusters, unit) {
             (Some(clusters), Some(unit)) if unit <= MAX_UNIT => {
-                Ok(Compressed { extents, unit, clusters, owner, units: Arc::clone(units) })
+                Ok(Compressed { extents, unit, clusters, written, owner, units: Arc::clone(units) })
             }
             _ => {
                 Err(corrupt(format!("file record {}: a compression unit cannot have 2^{unit_shift} clusters", owner.0)))
@@ -161,7 +171,8 @@ impl Compressed {
         self.extents.read(volume, &mut data, start, &mut below)?;
         let mut faults = Faults::new();
         faults.append_moved(below, start, 0);
-        let unit = Arc::new(unpack(&data, &faults, to_usize(self.unit)));
+        let written = to_usize(self.written.saturating_sub(start).min(self.unit));
+        let unit = Arc::new(unpack(&data, &faults, to_usize(self.unit), written));
         // What the storage does not give now it may give later.
         if faults.is_empty() {
             self.units.insert(key, Arc::clone(&unit), unit.length());
@@ -170,10 +181,11 @@ impl Compressed {
     }
 }
 
-/// Decompresses a unit of `length` bytes. Chunks before the first lost byte are right, and what comes after it is
+/// Decompresses a unit of `length` bytes, of which `written` were ever written. Chunks before the first lost byte are right, and what comes after it is
 /// lost, for nobody knows where the next chunk begins. A chunk that is broken in itself is lost alone. One doubtful
-/// byte makes the whole unit doubtful.
-fn unpack(data: &[u8], input: &Faults, length: usize) -> Unit {
+/// byte makes the whole unit doubtful. Who compresses fills each chunk up to the end of what was written: zeros for less
+/// than that are doubtful.
+fn unpack(data: &[u8], input: &Faults, length: usize, written: usize) -> Unit {
     let lost = input.iter().filter(|fault| fault.kind == FaultKind::Lost).min_by_key(|fault| fault.range.start);
     let readable = lost.map_or(data.len(), |fault| to_usize(fault.range.start).min(data.len()));
     let known = data.get(..readable).unwrap_or_default();
@@ -186,15 +198,24 @@ fn unpack(data: &[u8], input: &Faults, length: usize) -> Unit {
         match lznt1::chunk_at(known, at) {
             Ok(Some(chunk)) => {
                 at = chunk.end;
-                if chunk.decode(&mut bytes).is_err() {
+                let decoded = chunk.decode(&mut bytes);
+                let short = bytes.len()..end.min(written);
+                if decoded.is_err() {
                     bytes.truncate(start);
                     faults.lost(as_range(start, end), Code::NtfsCompressionBad.as_str());
+                } else if !short.is_empty() {
+                    faults.doubtful(as_range(short.start, short.end), Code::NtfsCompressionBad.as_str());
                 }
                 // A chunk that holds less stands for zeros in the rest.
                 bytes.resize(end, 0);
             }
             // The end of the data, if it is the end and not the first lost byte.
-            Ok(None) if lost.is_none() || known.get(at..).is_some_and(|rest| rest.len() >= 2) => break,
+            Ok(None) if lost.is_none() || known.get(at..).is_some_and(|rest| rest.len() >= 2) => {
+                if start < written {
+                    faults.doubtful(as_range(start, written), Code::NtfsCompressionBad.as_str());
+                }
+                break;
+            }
             Ok(None) | Err(()) => {
                 let rest = as_range(start, length);
                 match lost {
@@ -233,7 +254,7 @@ mod tests {
     fn a_part_filled_unit_ends_in_zeros() {
         let mut data = packed();
         data.resize(512, 0);
-        let unit = unpack(&data, &Faults::new(), 16384);
+        let unit = unpack(&data, &Faults::new(), 16384, 12288);
         let expected = [[b'x'; 4096], [b'y'; 4096], [b'z'; 4096], [0; 4096]].concat();
         assert!(unit.bytes == expected && unit.faults.is_empty());
     }
@@ -244,28 +265,42 @@ mod tests {
         input.lost(11..12, "bad-sector");
         let mut data = packed();
         data[11] = 0;
-        let unit = unpack(&data, &input, 16384);
+        let unit = unpack(&data, &input, 16384, 16384);
         assert_eq!(ranges(&unit), [(4096..16384, FaultKind::Lost)]);
         assert!(unit.bytes[..4096].iter().all(|byte| *byte == b'x'));
         assert!(unit.bytes[4096..].iter().all(|byte| *byte == 0));
 
         let mut data = packed();
         data[8] = 0b11;
-        let unit = unpack(&data, &Faults::new(), 16384);
+        let unit = unpack(&data, &Faults::new(), 16384, 12288);
         assert_eq!(ranges(&unit), [(4096..8192, FaultKind::Lost)]);
         assert!(unit.bytes[8192..12288].iter().all(|byte| *byte == b'z'));
 
         let mut data = packed();
         data[7] = 0;
-        let unit = unpack(&data, &Faults::new(), 16384);
+        let unit = unpack(&data, &Faults::new(), 16384, 12288);
         assert_eq!(ranges(&unit), [(4096..16384, FaultKind::Lost)]);
+    }
+
+    #[test]
+    fn chunks_of_less_than_was_written_are_doubtful() {
+        let mut data = packed();
+        data.resize(512, 0);
+        let unit = unpack(&data, &Faults::new(), 16384, 12289);
+        assert_eq!(ranges(&unit), [(12288..12289, FaultKind::Doubtful)]);
+        // The second chunk stands for "y" and 3 times "y" only.
+        data[10] = 0;
+        data[11] = 0;
+        let unit = unpack(&data, &Faults::new(), 16384, 12288);
+        assert_eq!(ranges(&unit), [(4100..8192, FaultKind::Doubtful)]);
+        assert!(unit.bytes[8192..12288].iter().all(|byte| *byte == b'z'));
     }
 
     #[test]
     fn doubtful_input_makes_the_unit_doubtful() {
         let mut input = Faults::new();
         input.doubtful(17..18, "torn");
-        let unit = unpack(&packed(), &input, 16384);
+        let unit = unpack(&packed(), &input, 16384, 12288);
         assert_eq!(ranges(&unit), [(0..16384, FaultKind::Doubtful)]);
         let mut faults = Faults::new();
         let mut buf = [0; 10];

@@ -9,10 +9,15 @@ use super::attribute_list::{self, Entry};
 use super::extents::{Extents, Place};
 use super::file_name::FileName;
 use super::file_record::{FileRecord, FileReference};
+use super::standard_information::StandardInformation;
 use super::volume::{Volume, lesser, whole};
 use super::{corrupt, data_runs, to_usize};
 use crate::report::Code;
 
+/// `FILE_ATTRIBUTE_REPARSE_POINT`.
+pub(super) const ATTRIBUTE_REPARSE_POINT: u32 = 0x400;
+/// The name of the index that makes a folder.
+const NAMES: &str = "$I30";
 /// The longest attribute list that is believed. Windows stops at 256 KiB.
 const MAX_ATTRIBUTE_LIST: u64 = 1 << 20;
 /// The most extents that one value may have: what the longest attribute list can lead to, and far beyond any real file.
@@ -29,6 +34,8 @@ pub(super) struct File {
     /// The least trust of the records that it was put together from.
     pub(super) trust: Trust,
     pub(super) attributes: Vec<Attribute>,
+    /// Why attributes may be missing: its attribute list is wrong in some place.
+    pub(super) missing: Option<Error>,
 }
 
 /// One attribute, put together from its parts.
@@ -82,11 +89,12 @@ impl File {
             freed: base.freed,
             trust: base.trust,
             attributes: Vec::with_capacity(raws.len()),
+            missing: None,
         };
         match raws.iter().find(|raw| raw.kind == attribute::ATTRIBUTE_LIST) {
             None => file.attributes.extend(raws.iter().map(|raw| file_attribute(base.number, raw))),
             Some(list) => {
-                let bad = |text: String| corrupt(format!("file record {}: attribute list: {text}", base.number));
+                let bad = |text: String| list_is_bad(format!("file record {}: attribute list: {text}", base.number));
                 let (bytes, trust) = list_value(list, volume).map_err(|error| in_list(base.number, &error))?;
                 file.trust = lesser(file.trust, trust);
                 let entries = attribute_list::parse(&bytes).map_err(bad)?;
@@ -94,7 +102,28 @@ impl File {
                     .run(&mut file, entries);
             }
         }
+        file.is_one_thing()?;
         Ok(file)
+    }
+
+    /// What the header says, a folder or a file, must be what the attributes make it.
+    fn is_one_thing(&self) -> Result<(), Error> {
+        let is_names = |attribute: &Attribute| attribute.name.iter().copied().eq(NAMES.encode_utf16());
+        let mut roots = self.attributes.iter().filter(|attribute| attribute.kind == attribute::INDEX_ROOT);
+        let has_names = roots.any(is_names);
+        let standard = self.resident(attribute::STANDARD_INFORMATION).and_then(StandardInformation::parse);
+        let tagged = standard.is_some_and(|standard| standard.attributes & ATTRIBUTE_REPARSE_POINT != 0);
+        let text = match (self.directory, has_names) {
+            _ if tagged && self.find(attribute::REPARSE_POINT, &[]).is_none() => {
+                "it has a reparse point by its attributes, and there is none"
+            }
+            (false, true) => "it is no folder by its header, and has the index of one",
+            (true, false) if self.find(attribute::DATA, &[]).is_some() => {
+                "it is a folder by its header, and has content instead of an index"
+            }
+            _ => return Ok(()),
+        };
+        Err(corrupt(format!("file record {}: {text}", self.number)))
     }
 
     /// The first attribute of this type and name.
@@ -115,7 +144,7 @@ impl File {
     /// Whether all of its names could be read.
     pub(super) fn tells_all_names(&self) -> bool {
         let mut names = self.attributes.iter().filter(|attribute| attribute.kind == attribute::FILE_NAME);
-        names.all(|name| matches!(name.value, Value::Resident(_)))
+        self.missing.is_none() && names.all(|name| matches!(name.value, Value::Resident(_)))
     }
 
     /// The name that is shown: the first that is no short one, if there is any.
@@ -148,8 +177,19 @@ impl File {
     }
 }
 
+impl Attribute {
+    /// Why it cannot be read, if it cannot.
+    fn damage(&self) -> Option<Error> {
+        match &self.value {
+            Value::Unreadable(error) => Some(error.clone()),
+            _ => None,
+        }
+    }
+}
+
 fn in_list(number: u32, error: &Error) -> Error {
-    Error::new(error.kind(), format!("file record {number}: attribute list: {error}"))
+    let error = Error::new(error.kind(), format!("file record {number}: attribute list: {error}"));
+    error.with_code(Code::NtfsAttributeListBad.as_str())
 }
 
 /// An attribute that begins in this record.
@@ -185,8 +225,12 @@ fn list_value(list: &RawAttribute<'_>, volume: &Volume) -> Result<(Vec<u8>, Trus
     }
 }
 
+fn list_is_bad(text: String) -> Error {
+    corrupt(text).with_code(Code::NtfsAttributeListBad.as_str())
+}
+
 fn not_held(holder: u32, base: u32) -> Error {
-    corrupt(format!("file record {holder} does not hold what the attribute list of file record {base} says"))
+    list_is_bad(format!("file record {holder} does not hold what the attribute list of file record {base} says"))
 }
 
 /// The work of joining base and extension records by type, name and lowest VCN.
@@ -202,11 +246,19 @@ struct Joining<'a> {
 
 impl Joining<'_> {
     fn run(&mut self, file: &mut File, entries: Vec<Entry>) {
+        let mut twice = None;
         for entry in entries {
             if entry.kind == attribute::ATTRIBUTE_LIST {
                 continue;
             }
             if entry.lowest_vcn == 0 {
+                let key = (entry.kind, entry.name.clone());
+                if entry.kind != attribute::FILE_NAME && self.found.contains_key(&key) {
+                    // One of the two is that of another attribute.
+                    let text = "the attribute list names an attribute twice";
+                    twice.get_or_insert_with(|| list_is_bad(format!("file record {}: {text}", file.number)));
+                    continue;
+                }
                 let attribute = self.begin(&entry, &mut file.trust);
                 self.found.entry((entry.kind, entry.name)).or_insert(file.attributes.len());
                 file.attributes.push(attribute);
@@ -224,6 +276,9 @@ impl Joining<'_> {
             raw.kind != attribute::ATTRIBUTE_LIST && !self.found.contains_key(&(raw.kind, raw.name.clone()))
         });
         file.attributes.extend(unlisted.map(|raw| file_attribute(self.base.number, raw)));
+        // An entry that leads to nothing may have been that of any attribute.
+        let unreadable = || file.attributes.iter().find_map(Attribute::damage);
+        file.missing = twice.or_else(unreadable);
     }
 
     /// The attribute that begins where this entry says.
@@ -268,7 +323,7 @@ impl Joining<'_> {
                 kind: key.0,
                 name: key.1,
                 flags: 0,
-                value: Value::Unreadable(corrupt(format!(
+                value: Value::Unreadable(list_is_bad(format!(
                     "file record {}: the attribute list names a part of an attribute that does not begin anywhere",
                     file.number
                 ))),

@@ -25,10 +25,14 @@ pub(super) struct FileName<'a> {
 }
 
 impl<'a> FileName<'a> {
-    /// `None` where the value is cut short, or the name is empty, which none is.
+    /// `None` where the value is longer or shorter than the name, or the name is empty, which none is.
     pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
         let length = usize::from(*bytes.get(0x40)?).checked_mul(2).filter(|length| *length > 0)?;
-        Some(FileName { bytes, name: bytes.get(HEADER..HEADER.checked_add(length)?)? })
+        Some(FileName { bytes, name: bytes.get(HEADER..)?.get(..length)? }).filter(|name| name.fills_its_value())
+    }
+
+    fn fills_its_value(&self) -> bool {
+        HEADER.checked_add(self.name.len()) == Some(self.bytes.len())
     }
 
     /// The whole value that it was read from.
@@ -90,8 +94,10 @@ mod tests {
         assert!(name.is_dos() && name.is_directory() && name.is_reparse_point());
         assert_eq!(name.name().units(), [0x61, 0xd800]);
         assert_eq!(name.units().collect::<Vec<_>>(), [0x61, 0xd800]);
-        value[0x40] = 3;
-        assert!(FileName::parse(&value).is_none());
+        for wrong in [0, 1, 3] {
+            value[0x40] = wrong;
+            assert!(FileName::parse(&value).is_none(), "{wrong}");
+        }
         assert!(FileName::parse(&[]).is_none());
     }
 }

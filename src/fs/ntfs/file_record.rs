@@ -2,7 +2,7 @@
 
 use mount_api::{Error, Trust};
 
-use super::attribute::RawAttribute;
+use super::attribute::{self, RawAttribute};
 use super::{corrupt, update_sequence};
 use crate::bytes::{u16_le, u32_le, u64_le};
 
@@ -153,11 +153,27 @@ impl FileRecord {
                 Some(_) => {}
             }
             let (attribute, length) = RawAttribute::parse(rest).map_err(|text| bad(&text))?;
+            if let Some(before) = list.last() {
+                follows(before, &attribute).map_err(bad)?;
+            }
             list.push(attribute);
             // `length` is at least the size of a header, so this ends.
             at = at.saturating_add(length);
         }
     }
+}
+
+/// Whether an attribute may stand behind another one: types only rise, and none but names is there twice.
+fn follows(before: &RawAttribute<'_>, attribute: &RawAttribute<'_>) -> Result<(), &'static str> {
+    let key = |raw: &RawAttribute<'_>| (raw.kind, raw.lowest_vcn());
+    if attribute.kind < before.kind {
+        return Err("its attributes are not in order");
+    }
+    let twice = key(before) == key(attribute) && before.name == attribute.name;
+    if twice && attribute.kind != attribute::FILE_NAME {
+        return Err("it has an attribute twice");
+    }
+    Ok(())
 }
 
 #[cfg(test)]

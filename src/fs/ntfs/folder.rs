@@ -9,7 +9,7 @@ use mount_api::{Case, DirEntry, Error, ErrorKind, From, Kind, Name, NodeId};
 use super::file::File;
 use super::file_name::FileName;
 use super::file_record::FileReference;
-use super::folder_survey::{Ordered, Stands, Survey};
+use super::folder_survey::{self, Ordered, Stands, Survey};
 use super::index::{Cursor, Found, Index, NodePlace};
 use super::index_node::{IndexEntry, Node};
 use super::mft::Target;
@@ -22,6 +22,8 @@ const NAMES: &str = "$I30";
 const FIRST_USER_RECORD: u64 = 16;
 /// Bits of a cookie for the ordinal of an entry in its node, plus one.
 const ORDINAL_BITS: u32 = 16;
+/// The bit of a cookie that names a place among names that were put in order anew, not in the index.
+const IN_ORDER: u64 = 1 << 62;
 
 /// A folder, ready to be searched and listed.
 pub(super) struct Folder<'a> {
@@ -83,14 +85,20 @@ impl<'a> Folder<'a> {
     pub(super) fn find(&self, name: &Name, case: Case) -> Result<FileReference, Error> {
         // What the tree leads to is right, damaged or not; what it does not lead to may be there all the same.
         let by_tree = self.alike_by_tree(name.units()).unwrap_or_default();
-        if let Some((_, found)) = choose(by_tree.iter().filter_map(pair_of), name, case) {
-            return Ok(found);
+        let chosen = choose(by_tree.iter().filter_map(pair_of), name, case);
+        match chosen {
+            Some(pair) if self.denies(&pair) => self.give_up_tree(),
+            // Where all records were read, one of them may be that of the name.
+            Some((_, found)) if self.leads_nowhere(found) && self.ntfs.known_mft_survey().is_some() => {}
+            Some((_, found)) => return Ok(found),
+            None => {}
         }
         let not_found =
             || Error::new(ErrorKind::NotFound, format!("file record {}: the folder has no {name:?}", self.number));
-        match &*self.survey() {
-            Survey::Whole => Err(not_found()),
-            Survey::Broken(ordered) => {
+        match (&*self.survey(), chosen) {
+            (Survey::Whole { .. }, Some((_, found))) => Ok(found),
+            (Survey::Whole { .. }, None) => Err(not_found()),
+            (Survey::Broken(ordered), _) => {
                 let first = self.first_not_less(ordered, name, false);
                 let rest = ordered.list.iter().skip(first).map_while(|place| {
                     let named = self.named(place.stands)?;
@@ -141,6 +149,24 @@ impl<'a> Folder<'a> {
         Ok(alike)
     }
 
+    /// Whether the file that a name leads to is there, and its record knows nothing of that name: the index is wrong then.
+    fn denies(&self, (key, reference): &Pair<'_>) -> bool {
+        let live = matches!(self.ntfs.mft.target(*reference), Target::Live { .. });
+        live && folder_survey::is_denied(self, key, *reference)
+    }
+
+    /// Whether the file of a name is not there any more.
+    fn leads_nowhere(&self, reference: FileReference) -> bool {
+        self.ntfs.mft.target(reference) == Target::Stale
+    }
+
+    /// From now on the names are those that the records of the files tell.
+    fn give_up_tree(&self) {
+        if let Survey::Whole { .. } = &*self.survey() {
+            self.keep_survey(Survey::denied(self));
+        }
+    }
+
     /// Whom a name of this folder leads to. A folder stands in one folder alone, the one that its own record names: so
     /// whatever is damaged, no path leads back to where it came from.
     pub(super) fn target(&self, reference: FileReference) -> Target {
@@ -156,10 +182,14 @@ impl<'a> Folder<'a> {
     }
 
     fn survey(&self) -> Arc<Survey> {
-        if let Some(survey) = self.ntfs.surveys.get(&self.number) {
+        if let Some(survey) = self.ntfs.surveys.get(&self.number).filter(|survey| survey.is_final(self)) {
             return survey;
         }
-        let survey = Arc::new(Survey::of(self));
+        self.keep_survey(Survey::of(self))
+    }
+
+    fn keep_survey(&self, survey: Survey) -> Arc<Survey> {
+        let survey = Arc::new(survey);
         if let Survey::Broken(Ordered { complete: true, error, .. }) = &*survey {
             let text = format!("A folder's index is damaged, and its names were taken from the $MFT instead: {error}");
             self.ntfs.note(Code::NtfsIndexBad, Severity::Warning, text);
@@ -187,12 +217,29 @@ impl<'a> Folder<'a> {
     /// Calls `each` with the names from a place on, until it breaks; where names may be missing, the error comes last.
     pub(super) fn list(&self, from: From<'_>, each: &mut dyn FnMut(DirEntry) -> ControlFlow<()>) -> Result<(), Error> {
         match &*self.survey() {
-            Survey::Whole => self.list_tree(from, each),
             Survey::Broken(ordered) => self.list_ordered(ordered, from, each),
+            Survey::Whole { .. } => match self.list_tree(from, each)? {
+                ControlFlow::Continue(()) => Ok(()),
+                // An entry proved wrong: the rest is listed as the records of the files tell.
+                ControlFlow::Break(listed) => {
+                    self.give_up_tree();
+                    match (&listed, &*self.survey()) {
+                        (Some(last), _) => self.list(From::After(last), each),
+                        (None, Survey::Broken(ordered)) => self.list_ordered(ordered, from, each),
+                        (None, Survey::Whole { .. }) => Err(super::corrupt("the index of a folder is damaged")),
+                    }
+                }
+            },
         }
     }
 
-    fn list_tree(&self, from: From<'_>, each: &mut dyn FnMut(DirEntry) -> ControlFlow<()>) -> Result<(), Error> {
+    /// Lists by the tree as long as its names are those of their files. Breaks before the first one that is not, with the
+    /// name before that, if there was any.
+    fn list_tree(
+        &self,
+        from: From<'_>,
+        each: &mut dyn FnMut(DirEntry) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<Option<Name>>, Error> {
         let load = |place| self.load(place);
         let (pending, mut cursor) = match from {
             From::Start => (Vec::new(), Cursor::at_start(self.index()?, &load)),
@@ -208,16 +255,21 @@ impl<'a> Folder<'a> {
             }
         };
         let mut damage = None;
+        let mut listed = None;
         let rest = std::iter::from_fn(|| cursor.next());
         for found in pending.into_iter().map(Ok).chain(rest) {
+            if found.as_ref().is_ok_and(|found| pair_of(found).is_some_and(|pair| self.denies(&pair))) {
+                return Ok(ControlFlow::Break(listed));
+            }
             let emitted = found.and_then(|found| {
                 let cookie = cookie_of(&found)?;
                 pair_of(&found).filter(|(key, _)| !key.is_dos()).map_or(Ok(None), |pair| self.dir_entry(pair, cookie))
             });
             match emitted {
                 Ok(Some(entry)) => {
+                    listed = Some(entry.name.clone());
                     if each(entry).is_break() {
-                        return Ok(());
+                        return Ok(ControlFlow::Continue(()));
                     }
                 }
                 Ok(None) => {}
@@ -226,7 +278,7 @@ impl<'a> Folder<'a> {
                 }
             }
         }
-        damage.map_or(Ok(()), Err)
+        damage.map_or(Ok(ControlFlow::Continue(())), Err)
     }
 
     /// The place after the entry of this name that `is_it` knows, or else after all that differ from it in case only.
@@ -258,13 +310,19 @@ impl<'a> Folder<'a> {
     ) -> Result<(), Error> {
         let first = match from {
             From::Start => 0,
-            From::Cookie(cookie) => to_usize(cookie),
+            From::Cookie(cookie) if cookie & IN_ORDER != 0 => to_usize(cookie & !IN_ORDER),
+            // One of the time before the tree proved wrong.
+            From::Cookie(cookie) => {
+                let place = place_of(cookie).and_then(|(place, ordinal)| Some((self.load(place).ok()?, ordinal)));
+                let key = place.as_ref().and_then(|(node, ordinal)| FileName::parse(node.entry(*ordinal)?.key()));
+                key.map_or(0, |key| self.first_not_less(ordered, &key.name(), true))
+            }
             From::After(name) => self.first_not_less(ordered, name, true),
         };
         for (index, place) in ordered.list.iter().enumerate().skip(first).filter(|(_, place)| place.listed) {
             let Some(named) = self.named(place.stands) else { continue };
             let Some(pair) = named.pair() else { continue };
-            if let Ok(Some(entry)) = self.dir_entry(pair, to_u64(index).saturating_add(1))
+            if let Ok(Some(entry)) = self.dir_entry(pair, to_u64(index).saturating_add(1) | IN_ORDER)
                 && each(entry).is_break()
             {
                 return Ok(());
@@ -289,11 +347,13 @@ impl<'a> Folder<'a> {
     /// What is shown of an entry; `None` for what is not listed.
     fn dir_entry(&self, (key, reference): Pair<'_>, cookie: u64) -> Result<Option<DirEntry>, Error> {
         let name = key.name();
-        let own = self.number == RECORD_ROOT && reference.record < FIRST_USER_RECORD && !self.ntfs.options.metafiles;
-        if own || (name.units() == [u16::from(b'.')] && reference.record == u64::from(self.number)) {
+        let target = self.target(reference);
+        let own = self.number == RECORD_ROOT && reference.record < FIRST_USER_RECORD && target != Target::Stale;
+        if own && !self.ntfs.options.metafiles
+            || (name.units() == [u16::from(b'.')] && reference.record == u64::from(self.number))
+        {
             return Ok(None);
         }
-        let target = self.target(reference);
         let node = node_of(reference, target)?;
         let is_folder = match target {
             Target::Live { directory } => directory,

@@ -15,6 +15,8 @@ const ROOT_HEADER: usize = 0x10;
 const BLOCK_HEADER: usize = 0x18;
 /// Bytes of an entry before its key.
 const ENTRY_HEADER: usize = 0x10;
+/// In the index header: there are nodes below this one.
+const NODE_HAS_CHILDREN: u32 = 1;
 const ENTRY_HAS_CHILD: u16 = 1;
 const ENTRY_IS_LAST: u16 = 2;
 
@@ -52,16 +54,26 @@ impl Node {
         let short = "the index header is cut short";
         let (mut at, end) = (field(0).ok_or(short)?, field(4).ok_or(short)?);
         let used = bytes.get(..end).ok_or("its entries run past its end")?;
+        let flags = header.checked_add(0x0c).and_then(|at| u32_le(&bytes, at)).ok_or(short)?;
+        let has_children = flags & NODE_HAS_CHILDREN != 0;
         let mut entries = Vec::new();
         loop {
             let rest = used.get(at..).unwrap_or_default();
             let entry = IndexEntry::parse(rest).ok_or("an entry does not fit")?;
             let next = at.saturating_add(entry.0.len());
+            if entry.child().is_some() != has_children {
+                return Err("some of its entries have nodes below them, and others have not".into());
+            }
             entries.push(at..next);
             // An entry has 16 bytes at least, so this ends.
             at = next;
             if entry.is_last() {
-                return Ok(Node { bytes, entries });
+                let behind = end.saturating_sub(next);
+                // More entries would stand there, that nobody sees.
+                return match behind {
+                    0 => Ok(Node { bytes, entries }),
+                    _ => Err(format!("{behind} bytes of it stand behind its last entry")),
+                };
             }
         }
     }
@@ -127,6 +139,13 @@ impl<'a> IndexEntry<'a> {
         self.0.get(ENTRY_HEADER..ENTRY_HEADER.saturating_add(length)).unwrap_or_default()
     }
 
+    /// In a folder: whether it is as long as its key, and what else belongs to it, needs.
+    pub(super) fn is_exact(&self) -> bool {
+        let child = if self.child().is_some() { 8 } else { 0 };
+        let key = ENTRY_HEADER.saturating_add(self.key().len()).checked_next_multiple_of(8);
+        key.and_then(|key| key.checked_add(child)) == Some(self.0.len())
+    }
+
     /// In an index of another kind than a folder: the data beside the key.
     pub(super) fn data(&self) -> Option<&'a [u8]> {
         let start = usize::from(u16_le(self.0, 0)?);
@@ -157,19 +176,20 @@ mod tests {
         value.extend(16u32.to_le_bytes());
         value.extend(end.to_le_bytes());
         value.extend(end.to_le_bytes());
-        value.extend([0; 4]);
+        let has_children = entries.get(12).is_some_and(|flags| flags & 1 != 0);
+        value.extend([u8::from(has_children), 0, 0, 0]);
         [value, entries].concat()
     }
 
     #[test]
     fn entries_are_found_by_their_key() {
-        let value = root(&[entry(b"b", 0, 0), entry(b"d", 1, 77), entry(b"", 3, 78)]);
+        let value = root(&[entry(b"b", 1, 76), entry(b"d", 1, 77), entry(b"", 3, 78)]);
         let node = Node::root(&value).unwrap();
         let keys: Vec<_> = node.entries().map(|entry| entry.key()).collect();
         assert_eq!(keys, [b"b", b"d"]);
         let seek = |key: &[u8]| node.first_not_less(|entry| entry.key().cmp(key));
         assert_eq!((seek(b"a"), seek(b"b"), seek(b"c"), seek(b"d"), seek(b"e")), (0, 0, 1, 1, 2));
-        assert_eq!(node.entry(0).unwrap().child(), None);
+        assert_eq!(node.entry(0).unwrap().child(), Some(76));
         assert_eq!(node.entry(1).unwrap().child(), Some(77));
         assert_eq!(node.entry(2).map(|entry| (entry.is_last(), entry.child())), Some((true, Some(78))));
         assert!(node.entry(3).is_none());
@@ -180,12 +200,19 @@ mod tests {
     fn broken_nodes_are_refused() {
         let good = root(&[entry(b"b", 0, 0), entry(b"", 2, 0)]);
         assert!(Node::root(&good).is_ok());
-        for (at, value) in [(0x10, 0xf0), (0x14, 0xff), (0x14, 0x20), (0x28, 0), (0x28, 0xff), (0x2a, 99)] {
+        for (at, value) in [(0x10, 0xf0), (0x14, 0xff), (0x14, 0x20), (0x28, 0), (0x28, 0xff), (0x2a, 99), (0x1c, 1)] {
             let mut bytes = good.clone();
             bytes[at] = value;
             assert!(Node::root(&bytes).is_err(), "{at:#x} = {value:#x}");
         }
         assert!(Node::root(&root(&[entry(b"b", 0, 0)])).is_err());
+        // Entries behind the last one, and a node below one entry alone.
+        assert!(Node::root(&root(&[entry(b"b", 2, 0), entry(b"", 2, 0)])).unwrap_err().contains("behind"));
+        assert!(Node::root(&root(&[entry(b"b", 0, 0), entry(b"", 3, 7)])).unwrap_err().contains("below"));
+        assert!(Node::root(&root(&[entry(b"b", 1, 7), entry(b"", 2, 0)])).unwrap_err().contains("below"));
+        let mut childless = root(&[entry(b"", 2, 0)]);
+        childless[0x1c] = 1;
+        assert!(Node::root(&childless).is_err());
         assert!(Node::root(&[]).is_err());
         assert!(Node::block(vec![0; 4096], 0).is_err());
     }

@@ -11,6 +11,7 @@ use super::attribute::{self, Form, RawAttribute};
 use super::cache::Cache;
 use super::extents::{Extents, SegmentPlace};
 use super::file::{File, NonResident, Value};
+use super::file_name::FileName;
 use super::file_record::{FileRecord, FileReference, RecordState};
 use super::volume::{Volume, lesser, whole};
 use super::{corrupt, to_usize};
@@ -21,8 +22,8 @@ use crate::report::{Code, Finding, Severity};
 const WINDOW: u64 = 64 << 10;
 /// Bytes of windows kept.
 const WINDOWS_KEPT: usize = 16 << 20;
-/// Bytes of record states kept: 6 a record, so those of some millions of files.
-const STATES_KEPT: usize = 32 << 20;
+/// Bytes of record states kept: 16 a record, so those of some millions of files.
+const STATES_KEPT: usize = 64 << 20;
 /// A window is read whole when it is wanted again within this many others; till then only the record is.
 const RECENT: NonZeroUsize = NonZeroUsize::MIN.saturating_add(63);
 /// How many of the first records `$MFTMirr` repeats.
@@ -46,8 +47,11 @@ struct Window {
     faults: Faults,
 }
 
-/// The state of each record of a window, `None` where no record can be told.
-type States = Vec<Option<RecordState>>;
+/// The state of each record of a window, `None` where no record can be told; and marks of the first names in it.
+type States = Vec<Option<(RecordState, NameMarks)>>;
+
+/// Of two names, which is as many as most records hold, what tells that they are the very ones without reading them again.
+type NameMarks = [u32; 2];
 
 /// Whom a file reference leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -200,7 +204,16 @@ impl Mft {
         }
     }
 
+    /// Whether it was seen that the record of a file bears this name in this folder. Where not, it may all the same.
+    pub(super) fn is_seen_to_bear(&self, file: FileReference, name: &FileName<'_>) -> bool {
+        self.state_and_marks(file).is_some_and(|(_, marks)| marks.contains(&mark(name)))
+    }
+
     fn state(&self, reference: FileReference) -> Option<RecordState> {
+        self.state_and_marks(reference).map(|(state, _)| state)
+    }
+
+    fn state_and_marks(&self, reference: FileReference) -> Option<(RecordState, NameMarks)> {
         let offset = reference.record.checked_mul(self.record_size()).filter(|offset| *offset < self.size)?;
         let window = offset / WINDOW;
         let within = to_usize((offset % WINDOW).checked_div(self.record_size())?);
@@ -213,9 +226,12 @@ impl Mft {
             return Ok(states);
         }
         let held = self.window(window)?;
-        let states: States = held.bytes.chunks(self.volume.boot.record_size).map(RecordState::peek).collect();
-        let states = Arc::new(states);
-        let weight = states.len().saturating_mul(size_of::<Option<RecordState>>());
+        let first = window.saturating_mul(WINDOW).checked_div(self.record_size()).unwrap_or(0);
+        let bytes = held.bytes.chunks(self.volume.boot.record_size);
+        let states =
+            (first..).zip(bytes).map(|(number, bytes)| Some((RecordState::peek(bytes)?, marks(bytes, number))));
+        let states: Arc<States> = Arc::new(states.collect());
+        let weight = states.len().saturating_mul(size_of::<Option<(RecordState, NameMarks)>>());
         self.states.insert(window, Arc::clone(&states), weight);
         Ok(states)
     }
@@ -314,6 +330,32 @@ impl Mft {
         here.append_moved(faults, offset, 0);
         Ok((bytes, here))
     }
+}
+
+/// Marks of the first names that a record bears, as it stands on the disk; 0 for none.
+fn marks(bytes: &[u8], number: u64) -> NameMarks {
+    let mut marks = NameMarks::default();
+    let record =
+        u32::try_from(number).ok().and_then(|number| FileRecord::parse(bytes.to_vec(), number, Trust::Proven).ok());
+    let Some(Ok(raws)) = record.as_ref().map(FileRecord::attributes) else { return marks };
+    let names = raws.iter().filter_map(RawAttribute::file_name);
+    for (to, name) in marks.iter_mut().zip(names) {
+        *to = mark(&name);
+    }
+    marks
+}
+
+/// A number for a name and its folder: never 0, and another one for all others but by chance.
+fn mark(name: &FileName<'_>) -> u32 {
+    const PRIME: u64 = 0x0000_0100_0000_01b3;
+    let FileReference { record, sequence } = name.parent();
+    let units = name.units().map(u64::from);
+    let hash = [record, u64::from(sequence), u64::from(name.is_dos())]
+        .into_iter()
+        .chain(units)
+        .fold(0xcbf2_9ce4_8422_2325, |hash: u64, part| (hash ^ part).wrapping_mul(PRIME).rotate_left(23));
+    let [a, b, c, d, e, f, g, h] = hash.to_le_bytes();
+    (u32::from_le_bytes([a, b, c, d]) ^ u32::from_le_bytes([e, f, g, h])).max(1)
 }
 
 /// Whether a record says of whom it was: a name, content or a folder's index is left. Windows makes records that were

@@ -27,7 +27,7 @@ pub(super) const NO_FOLDER: u32 = u32::MAX;
 
 /// What a survey found.
 pub(super) struct MftSurvey {
-    /// Folder and file, of all files that are there; in order.
+    /// Folder and file, of all names of files that are there; in order.
     children: Vec<(u32, u32)>,
     /// Files and folders in use that no folder has; in order.
     orphans: Vec<u32>,
@@ -53,7 +53,7 @@ impl MftSurvey {
         pass.finish()
     }
 
-    /// The files that bear a name in this folder, by their own records.
+    /// The files that bear a name in this folder, by their own records; in order, and once for each name, short ones too.
     pub(super) fn children(&self, folder: u32) -> impl Iterator<Item = u32> {
         part(&self.children, folder).iter().map(|(_, child)| *child)
     }
@@ -251,7 +251,6 @@ impl Pass {
         let orphans = self.table.iter().filter(orphan).map(|(number, _)| number).collect();
         let deleted = self.deleted_folders();
         self.children.sort_unstable();
-        self.children.dedup();
         self.children.shrink_to_fit();
         MftSurvey { children: self.children, orphans, deleted, damage: self.damage }
     }

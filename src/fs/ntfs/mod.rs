@@ -192,7 +192,16 @@ impl Ntfs {
         if let Some(file) = self.files.get(&number) {
             return Ok(file);
         }
-        let file = Arc::new(self.read_file(number)?);
+        let file = self.read_file(number);
+        let bad = match &file {
+            Ok(file) => file.missing.as_ref().filter(|_| !file.freed),
+            Err(error) => Some(error).filter(|error| error.code() == Some(Code::NtfsAttributeListBad.as_str())),
+        };
+        if let Some(error) = bad {
+            let text = format!("An attribute list does not hold, and attributes of its file are lost: {error}");
+            self.note(Code::NtfsAttributeListBad, Severity::Error, text);
+        }
+        let file = Arc::new(file?);
         self.files.insert(number, Arc::clone(&file), file.weight());
         Ok(file)
     }

@@ -53,6 +53,11 @@ impl Ntfs {
         self.mft_survey.get_or_init(|| MftSurvey::of(&self.mft))
     }
 
+    /// The survey of the `$MFT`, if it was made.
+    pub(super) fn known_mft_survey(&self) -> Option<&MftSurvey> {
+        self.mft_survey.get()
+    }
+
     /// Whether the survey, if it was made, found this one among the orphans.
     pub(super) fn is_known_orphan(&self, number: u32) -> bool {
         self.mft_survey.get().is_some_and(|survey| survey.is_orphan(number))

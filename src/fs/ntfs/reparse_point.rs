@@ -62,14 +62,14 @@ pub(super) fn content(tag: u32) -> Option<Elsewhere> {
     })
 }
 
-/// The whole of it; `None` where the value is cut short.
+/// The whole of it; `None` where the value is shorter or longer than it says.
 pub(super) fn parse(value: &[u8]) -> Option<Reparse> {
     let tag = tag(value)?;
     let length = usize::from(u16_le(value, 4)?);
     // Tags that are not Microsoft's have a GUID before the data, which `length` does not count.
     let guid = if tag & 0x8000_0000 == 0 { 16 } else { 0 };
-    let end = HEADER.checked_add(length)?.checked_add(guid)?.min(value.len());
-    let data = value.get(HEADER..end)?;
+    let end = HEADER.checked_add(length)?.checked_add(guid)?;
+    let data = value.get(HEADER..).filter(|_| end == value.len())?;
     let target = match tag {
         TAG_SYMLINK => u32_le(data, 8).and_then(|flags| target(data, 12, flags & SYMLINK_FLAG_RELATIVE != 0)),
         TAG_MOUNT_POINT => target(data, 8, false),

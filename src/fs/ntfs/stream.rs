@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use mount_api::{Error, Faults, NodeRange, RangeKind, Trust};
 
-use super::attribute::{FLAG_COMPRESSION, FLAG_ENCRYPTED};
-use super::compressed::{Compressed, Form, Units};
+use super::attribute::{FLAG_COMPRESSION, FLAG_ENCRYPTED, FLAG_SPARSE};
+use super::compressed::{Compressed, Form, Packing, Units};
 use super::extents::{Extents, SegmentPlace};
 use super::file::{FetchPart, File, Value};
 use super::to_usize;
@@ -56,17 +56,25 @@ impl Stream {
             }
             Value::NonResident(value) => value,
         };
-        let resolved = file.resolve(attribute, value, volume, fetch)?;
+        let mut resolved = file.resolve(attribute, value, volume, fetch)?;
+        // No more than all of it was ever written: one of the two sizes is wrong, and nothing tells which.
+        if value.header.initialized > value.header.size {
+            resolved.trust = lesser(resolved.trust, Trust::Doubtful(Code::NtfsFileRecordBad.as_str()));
+        }
         let method = attribute.flags & FLAG_COMPRESSION;
+        // Only compressed and sparse values are cut into units: without either flag, one may be what is wrong.
+        if attribute.flags & (FLAG_COMPRESSION | FLAG_SPARSE) == 0 && value.header.unit_shift != 0 {
+            resolved.trust = lesser(resolved.trust, Trust::Doubtful(Code::NtfsFileRecordBad.as_str()));
+        }
+        let size = value.header.size;
+        let initialized = value.header.initialized.min(size);
         let content = if method == 0 {
             Content::Plain(resolved.extents)
         } else {
             let owner = (file.number, index);
-            let shift = value.header.unit_shift;
-            Content::Compressed(Compressed::new(resolved.extents, method, shift, owner, units, volume)?)
+            let packing = Packing { method, unit_shift: value.header.unit_shift, written: initialized };
+            Content::Compressed(Compressed::new(resolved.extents, packing, owner, units, volume)?)
         };
-        let size = value.header.size;
-        let initialized = value.header.initialized.min(size);
         Ok((Stream { size, initialized, trust: resolved.trust, encrypted, content }, resolved.damage))
     }
 

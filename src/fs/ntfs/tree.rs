@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use mount_api::{
     Attr, Case, Details, DirEntry, Error, ErrorKind, Faults, From, Kind, LinkPath, Name, NodeId, NodePath, NodeRange,
-    Reparse, StreamEntry, Tree, TreeInfo,
+    Reparse, StreamEntry, Tree, TreeInfo, Trust,
 };
 
-use super::file::{Attribute, File, Value};
+use super::file::{ATTRIBUTE_REPARSE_POINT, Attribute, File, Value};
 use super::folder::{Folder, node_of};
 use super::mft::Target;
 use super::node_id::{self, ITSELF, STALE};
@@ -16,12 +16,12 @@ use super::reparse_point::{self, Elsewhere};
 use super::shelf::Shelf;
 use super::standard_information::StandardInformation;
 use super::stream::Stream;
+use super::volume::lesser;
 use super::{Ntfs, attribute, corrupt, security_descriptor, unsupported};
 use crate::bytes::len_u64;
 use crate::report::{Code, Severity};
 
 const ATTRIBUTE_DIRECTORY: u32 = 0x10;
-const ATTRIBUTE_REPARSE_POINT: u32 = 0x400;
 /// The content is to be fetched from elsewhere when it is read.
 const ATTRIBUTE_RECALL_ON_DATA_ACCESS: u32 = 0x40_0000;
 const ATTRIBUTE_OFFLINE: u32 = 0x1000;
@@ -105,7 +105,7 @@ impl Tree for Ntfs {
                 }
             }
         }
-        damage.map_or(Ok(()), Err)
+        damage.or_else(|| node.file.missing.clone()).map_or(Ok(()), Err)
     }
 
     fn attr(&self, node: NodeId) -> Result<Attr, Error> {
@@ -143,7 +143,7 @@ impl Tree for Ntfs {
             record: if Shelf::of(file.number).is_some() { 0 } else { file.number.into() },
             sequence: file.sequence,
             owner: standard.and_then(|standard| standard.security_id),
-            trust: file.trust,
+            trust: lesser(file.trust, node.trust_in_clusters()),
         })
     }
 
@@ -258,7 +258,7 @@ impl Ntfs {
             return Err(Error::new(ErrorKind::IsADirectory, text));
         }
         if node.ordinal == ITSELF && file.find(attribute::DATA, &[]).is_none() {
-            return file.may_have_no_content().map(|()| None);
+            return self.may_have_no_content(file).map(|()| None);
         }
         let stream = self.value(file, node.data()?.0)?;
         if stream.size() > 0 {
@@ -300,13 +300,26 @@ impl Ntfs {
             return Ok((0, index.and_then(|index| sizes(index).ok()).map_or(0, |(_, allocated)| allocated)));
         }
         let Some(data) = file.find(attribute::DATA, &[]) else {
-            return file.may_have_no_content().map(|()| (0, 0));
+            return self.may_have_no_content(file).map(|()| (0, 0));
         };
         let (size, allocated) = self.shown_sizes(data)?;
         match self.reparse_tag(file) {
             Some(tag) if reparse_point::is_wof(tag) => Ok((size, allocated.saturating_add(file.wof_allocated()))),
             _ => Ok((size, allocated)),
         }
+    }
+
+    /// Every file of a user has an unnamed stream, be it empty; only NTFS's own have other things instead, and links may.
+    /// Without those the stream is lost, and the file not empty.
+    fn may_have_no_content(&self, file: &File) -> Result<(), Error> {
+        if let Some(error) = &file.missing {
+            return Err(error.clone());
+        }
+        let instead = [attribute::DATA, attribute::INDEX_ROOT];
+        if file.attributes.iter().any(|attribute| instead.contains(&attribute.kind)) || self.kind(file) == Kind::Link {
+            return Ok(());
+        }
+        Err(corrupt(format!("file record {}: it has no unnamed stream", file.number)))
     }
 
     fn reparse_tag(&self, file: &File) -> Option<u32> {
@@ -382,23 +395,21 @@ impl Node {
         })
     }
 
+    /// Clusters that were freed may have been anybody's since.
+    fn trust_in_clusters(&self) -> Trust {
+        let in_clusters =
+            |(_, data): (usize, &Attribute)| matches!(&data.value, Value::NonResident(value) if value.header.size > 0);
+        match self.file.freed && self.data().is_ok_and(in_clusters) {
+            true => Trust::Doubtful(Code::NtfsClustersFreed.as_str()),
+            false => Trust::Proven,
+        }
+    }
+
     fn stream_id(&self, ordinal: u64) -> Result<NodeId, Error> {
         let ordinal = u16::try_from(ordinal).ok().filter(|ordinal| *ordinal != STALE);
         ordinal.and_then(|ordinal| node_id::join(self.file.number, ordinal)).ok_or_else(|| {
             unsupported(format!("file record {}: a stream of it has no place among the node ids", self.file.number))
         })
-    }
-}
-
-impl File {
-    /// Every file of a user has an unnamed stream, be it empty; only NTFS's own have other things instead. Without those
-    /// the stream is lost, and the file not empty.
-    fn may_have_no_content(&self) -> Result<(), Error> {
-        let instead = [attribute::DATA, attribute::INDEX_ROOT, attribute::REPARSE_POINT];
-        if self.attributes.iter().any(|attribute| instead.contains(&attribute.kind)) {
-            return Ok(());
-        }
-        Err(corrupt(format!("file record {}: it has no unnamed stream", self.number)))
     }
 }
 

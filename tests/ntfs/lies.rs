@@ -1,0 +1,195 @@
+//! Fields that say something lawful which cannot be: other fields contradict them, and nothing is served on their word.
+
+use std::fs;
+use std::ops::ControlFlow;
+
+use fixtures::random::Rng;
+use mount_api::{Error, Faults, Kind, NodeId, Tree};
+use rustix::fs::XattrFlags;
+use vhdx_mount::fs::ntfs::Ntfs;
+use vhdx_mount::report::Code;
+
+use crate::forge::{DATA, Forge, INDEX_ROOT, all_right, record, sample};
+use crate::tools::{Volume, have};
+use crate::walk::{content, find, list};
+
+const STANDARD_INFORMATION: u32 = 0x10;
+const ATTRIBUTE_LIST: u32 = 0x20;
+const REPARSE_POINT: u32 = 0xc0;
+
+/// Whether the content of a file comes with a fault or not at all, or is none of a file.
+fn is_told(ntfs: &Ntfs, node: NodeId) -> bool {
+    let Ok(attr) = ntfs.attr(node) else { return true };
+    let mut faults = Faults::new();
+    let read = ntfs.read_at(node, 0, &mut vec![0; attr.size as usize + 1], &mut faults);
+    read.is_err() || !faults.is_empty()
+}
+
+#[test]
+fn the_header_of_an_attribute_is_held_against_itself() {
+    let Some((forge, contents)) = sample("the_header_of_an_attribute_is_held_against_itself") else { return };
+    // Where, what to, and what it says then.
+    let resident = [
+        (8, 1, "not resident"),
+        (8, 2, "neither"),
+        (0x10, 0, "8 bytes shorter or more"),
+        (0x14, 0x20, "begins later"),
+        (0x14, 0x10, "begins earlier"),
+        (9, 1, "named"),
+        (0, 0x90, "an index"),
+        (0, 0x81, "unknown"),
+        (1, 1, "unknown"),
+        (0, 0xe0, "extended attributes"),
+        (0, 0x40, "an object id"),
+    ];
+    let in_clusters = [
+        (8, 0, "resident"),
+        (0x20, 0x48, "begins later"),
+        (0x22, 4, "in units, and neither compressed nor sparse"),
+        (0x3a, 9, "more written than there is"),
+        (0, 0xc0, "a reparse point"),
+        (0, 0xa0, "index blocks"),
+        (0, 0xb0, "a bitmap"),
+        (0, 0x30, "a name"),
+    ];
+    for (path, changes) in [("resident", &resident[..]), ("plain 5", &in_clusters[..])] {
+        let number = record(&forge, path);
+        for (at, value, what) in changes {
+            let mut forge = forge.clone();
+            forge.edit_attribute(number, DATA, |attribute| attribute[*at] = *value);
+            let ntfs = forge.open();
+            assert!(is_told(&ntfs, find(&ntfs, path)), "{path}: {what}");
+            all_right(&ntfs, contents, |other| other == path);
+        }
+    }
+    // Shown as plain clusters, a compressed stream would be another one.
+    let mut forge = forge;
+    forge.edit_attribute(record(&forge, "compressed/packed"), DATA, |attribute| attribute[0x0c] = 0);
+    let ntfs = forge.open();
+    assert!(is_told(&ntfs, find(&ntfs, "compressed/packed")));
+}
+
+#[test]
+fn a_file_is_no_folder_and_a_folder_no_file() {
+    let Some((forge, contents)) = sample("a_file_is_no_folder_and_a_folder_no_file") else { return };
+    for path in ["plain 5", "many"] {
+        let mut forge = forge.clone();
+        forge.edit(forge.record(record(&forge, path)), |record| record[0x16] ^= 2);
+        let ntfs = forge.open();
+        let entries = list(&ntfs, NodeId::ROOT).unwrap();
+        let entry = entries.iter().find(|entry| entry.name == path.into()).unwrap();
+        assert!(ntfs.attr(entry.node).is_err(), "{path}");
+        all_right(&ntfs, contents, |other| other.starts_with(path));
+    }
+    // An index without the name that makes it that of a folder.
+    let mut forge = forge;
+    forge.edit_attribute(record(&forge, "many"), INDEX_ROOT, |attribute| attribute[9] = 0);
+    let ntfs = forge.open();
+    assert!(ntfs.attr(find(&ntfs, "many")).is_err());
+}
+
+#[test]
+fn a_link_without_its_reparse_point_is_no_empty_file() {
+    let test = "a_link_without_its_reparse_point_is_no_empty_file";
+    if !have(test, &["mkntfs", "ntfs-3g"]) {
+        return;
+    }
+    let volume = Volume::new(6, &[]);
+    volume.mounted("", |root| {
+        // A relative symbolic link to `t`.
+        let mut value = vec![0x0c, 0, 0, 0xa0, 16, 0, 0, 0, 0, 0, 2, 0, 2, 0, 2, 0, 1, 0, 0, 0];
+        value.extend([b't', 0, b't', 0]);
+        fs::write(root.join("link"), b"").unwrap();
+        rustix::fs::setxattr(root.join("link"), "system.ntfs_reparse_data", &value, XattrFlags::CREATE).unwrap();
+    });
+    let forge = Forge { bytes: fs::read(volume.image()).unwrap() };
+    let number = record(&forge, "link");
+    let ntfs = forge.open();
+    assert_eq!(ntfs.attr(find(&ntfs, "link")).unwrap().kind, Kind::Link);
+    // Another type; a length that is not that of the value.
+    for (at, value) in [(0, 0xd0), (0, 0xe0), (0, 0x80), (0x18 + 4, 15), (0x18 + 4, 17)] {
+        let mut forge = forge.clone();
+        forge.edit_attribute(number, REPARSE_POINT, |attribute| attribute[at] = value);
+        let ntfs = forge.open();
+        let node = list(&ntfs, NodeId::ROOT).unwrap().first().unwrap().node;
+        let told = ntfs.attr(node).is_err() || ntfs.reparse(node).is_err();
+        assert!(told, "{at:#x} = {value:#x}");
+    }
+    // The mark among the file's attributes is what tells.
+    let mut forge = forge;
+    forge.edit_attribute(number, STANDARD_INFORMATION, |attribute| attribute[0x18 + 0x21] |= 4);
+    let ntfs = forge.open();
+    assert_eq!(ntfs.attr(find(&ntfs, "link")).unwrap().kind, Kind::Link);
+}
+
+/// A file whose 40 named streams do not fit into one record, and where its attribute list stands.
+fn streams(test: &str) -> Option<(Forge, usize, Vec<Vec<u8>>)> {
+    if !have(test, &["mkntfs", "ntfs-3g"]) {
+        return None;
+    }
+    let volume = Volume::new(6, &["-c", "4096"]);
+    let mut rng = Rng::new(40);
+    let mut contents = Vec::new();
+    volume.mounted("streams_interface=xattr", |root| {
+        fs::write(root.join("file"), b"content").unwrap();
+        for index in 0..40 {
+            let mut content = vec![0; 90 * index];
+            rng.fill(&mut content);
+            let name = format!("user.stream {index:02}");
+            rustix::fs::setxattr(root.join("file"), name, &content, XattrFlags::CREATE).unwrap();
+            contents.push(content);
+        }
+    });
+    let mut forge = Forge { bytes: fs::read(volume.image()).unwrap() };
+    let number = record(&forge, "file");
+    let list = forge.one_run(number, ATTRIBUTE_LIST).start;
+    Some((forge, list, contents))
+}
+
+/// The streams that are listed and right, and how the listing ends.
+fn right_streams(ntfs: &Ntfs, contents: &[Vec<u8>]) -> (usize, Result<(), Error>) {
+    let mut right = 0;
+    let mut nodes = Vec::new();
+    let end = ntfs.streams(find(ntfs, "file"), &mut |stream| {
+        nodes.push((stream.name.to_string_lossy(), stream.node));
+        ControlFlow::Continue(())
+    });
+    for (name, node) in nodes {
+        let index: usize = name.strip_prefix("stream ").and_then(|index| index.parse().ok()).unwrap();
+        assert!(content(ntfs, node) == contents[index], "{name}");
+        right += 1;
+    }
+    (right, end)
+}
+
+#[test]
+fn an_attribute_list_that_leads_to_nothing_hides_no_stream() {
+    let test = "an_attribute_list_that_leads_to_nothing_hides_no_stream";
+    let Some((forge, list, contents)) = streams(test) else { return };
+    let sound = forge.open();
+    assert_eq!(right_streams(&sound, &contents), (40, Ok(())));
+    assert!(sound.findings().is_empty());
+    let name: Vec<u8> = "stream 2".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let at = forge.bytes[list..].windows(name.len()).position(|window| window == name).unwrap() + list;
+    let entry = at - 0x1a;
+    // Type, length, length of the name, place of the name, lowest VCN, record, sequence number, a letter.
+    // And a name that another stream has.
+    let last = 0x1a + 2 * 8;
+    let changes =
+        [(0, 0x90), (0, 0x81), (4, 0x60), (4, 0), (6, 8), (7, 0x18), (8, 1), (0x10, 0xff), (0x16, 9), (0x1a, b'x')];
+    for (field, value) in changes.into_iter().chain([(last, forge.bytes[entry + last] ^ 1)]) {
+        let mut forge = forge.clone();
+        assert_ne!(forge.bytes[entry + field], value);
+        forge.bytes[entry + field] = value;
+        let ntfs = forge.open();
+        let codes: Vec<_> = {
+            let (right, end) = match ntfs.attr(find(&ntfs, "file")) {
+                Ok(_) => right_streams(&ntfs, &contents),
+                Err(error) => (0, Err(error)),
+            };
+            assert!(right < 40 && end.is_err(), "{field:#x} = {value:#x}");
+            ntfs.findings().iter().map(|finding| finding.code).collect()
+        };
+        assert!(codes.contains(&Code::NtfsAttributeListBad), "{field:#x} = {value:#x}: {codes:?}");
+    }
+}
