@@ -11,7 +11,7 @@ pub mod export;
 mod hashes;
 pub mod listings;
 mod manifest;
-mod names;
+pub mod names;
 mod pour;
 mod progress;
 mod queue;

@@ -14,6 +14,12 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// That of a run which ends when `stop` is set: one of several, for instance.
+    #[must_use]
+    pub fn stopped_by(stop: &Arc<AtomicBool>) -> Self {
+        Progress { stop: Arc::clone(stop), ..Progress::default() }
+    }
+
     /// Set it, and the extraction ends soon; what is being written is removed again.
     #[must_use]
     pub fn stop(&self) -> Arc<AtomicBool> {
