@@ -197,11 +197,13 @@ impl<'a> Run<'a> {
         let raw = self.options.raw_encrypted && attr.attributes & ENCRYPTED != 0 && attr.size > 0;
         let name = if raw { names::with_suffix(&name, ".encrypted") } else { name };
         if exact(&item.place.join(&name)).is_some_and(|place| self.manifest.has_whole(&place, attr.size)) {
+            self.progress.pass(attr.size);
             return self.progress.done(Verdict::Whole);
         }
         let volume = item.tree.info().total_bytes;
         if attr.size > volume && self.options.choice.max_size.is_none() {
             let text = format!("it claims {} bytes, more than its volume has: ask for it with --max-size", attr.size);
+            self.progress.pass(attr.size);
             return self.tell(&row(Verdict::Refused).error(&text));
         }
         if attr.size > LONG {

@@ -10,6 +10,7 @@ use super::row::Verdict;
 pub struct Progress {
     stop: Arc<AtomicBool>,
     read: AtomicU64,
+    passed: AtomicU64,
     counts: [AtomicU64; Verdict::ALL.len()],
 }
 
@@ -38,6 +39,12 @@ impl Progress {
         self.read.load(Ordering::Relaxed)
     }
 
+    /// Bytes of content dealt with so far: those read, and those that need not be, such as holes and what an earlier run wrote.
+    #[must_use]
+    pub fn passed(&self) -> u64 {
+        self.passed.load(Ordering::Relaxed)
+    }
+
     /// How many files, folders and streams got a verdict.
     #[must_use]
     pub fn count(&self, verdict: Verdict) -> u64 {
@@ -46,6 +53,11 @@ impl Progress {
 
     pub(super) fn read(&self, bytes: u64) {
         self.read.fetch_add(bytes, Ordering::Relaxed);
+        self.pass(bytes);
+    }
+
+    pub(super) fn pass(&self, bytes: u64) {
+        self.passed.fetch_add(bytes, Ordering::Relaxed);
     }
 
     pub(super) fn done(&self, verdict: Verdict) {

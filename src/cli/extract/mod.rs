@@ -88,7 +88,8 @@ impl Job<'_> {
         options.images = inventory.chain.links().iter().map(|link| link.id.clone()).collect();
         let mut record = RunRecord::begin(&sink, inventory, self.args)?;
         let work = || extract::extract(&sources, &sink, &options, progress);
-        let extracted = face::with(progress, None, self.verbosity, work)?;
+        let count = |counted: &Progress| extract::count(&sources, &options, counted);
+        let extracted = face::with_count(progress, count, self.verbosity, work)?;
         let changed = record.end(&sink, inventory, progress, &extracted)?;
         face::summary(&sink, progress, &extracted, self.verbosity);
         // Of a run that was stopped there are none: they would stand in the way of the one that goes on.
