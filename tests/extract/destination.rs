@@ -136,3 +136,26 @@ fn what_is_no_file_takes_no_manifest_and_nobody_waits_for_it() {
     expect_success(&run("mkfifo", &[&pipe]));
     expect_code(&extract(&chain.youngest, out.path(), &["--csv", pipe.to_str().expect("a path")]), 2);
 }
+
+#[test]
+fn a_host_that_gives_no_thread_gets_its_files_all_the_same() {
+    let (_folder, chain) = whole_chain();
+    let out = tempfile::tempdir().expect("a folder");
+    let undisturbed = tempfile::tempdir().expect("a folder");
+    expect_code(&extract(&chain.youngest, undisturbed.path(), &[]), 0);
+    // No memory for stacks of this size: no thread begins.
+    let output = std::process::Command::new(support::program::PROGRAM)
+        .env("RUST_MIN_STACK", (1u64 << 50).to_string())
+        .args(["extract", "-v", "--to"])
+        .args([out.path(), &chain.youngest])
+        .output()
+        .expect("a run");
+    expect_code(&output, 0);
+    let files = |to: &std::path::Path| {
+        let mut files = tree(to);
+        files.retain(|path, _| path.starts_with("volume-1"));
+        files
+    };
+    assert_eq!(files(out.path()), files(undisturbed.path()));
+    assert_eq!(rows(out.path()), rows(undisturbed.path()));
+}
