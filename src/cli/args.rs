@@ -101,7 +101,7 @@ pub(crate) struct Verbosity {
 }
 
 /// How a chain is put together.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct ChainArgs {
     /// An image that may be a parent (repeatable).
     #[arg(long, value_name = "FILE")]

@@ -1,7 +1,8 @@
 //! An entry of a list as `ls --json` prints it.
 
-use mount_api::{Attr, Details, Kind, LinkPath, Name, Recovered, Reparse, Times, Trust, WhyRecovered};
+use mount_api::{Attr, Details, Kind, LinkPath, Name, Reparse, Times, Trust};
 use serde_json::{Map, Value, json};
+use vhdx_mount::extract::recovered_object;
 
 use super::paths::TreePath;
 use super::units;
@@ -84,21 +85,6 @@ fn times(times: &Times) -> [(&'static str, Value); 4] {
 
 fn times_object(told: &Times) -> Map<String, Value> {
     times(told).into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
-}
-
-fn recovered_object(recovered: &Recovered) -> Value {
-    let original = recovered.original.as_ref().map(ToString::to_string);
-    let (why, bytes) = match recovered.why {
-        WhyRecovered::Orphan => ("orphan", None),
-        WhyRecovered::Deleted { unallocated, reused } => ("deleted", Some((unallocated, reused))),
-    };
-    json!({
-        "why": why,
-        "original_path": original,
-        "original_path_whole": recovered.original_whole,
-        "unallocated": bytes.map(|(unallocated, _)| unallocated),
-        "reused": bytes.map(|(_, reused)| reused),
-    })
 }
 
 fn kind_word(kind: Kind) -> &'static str {

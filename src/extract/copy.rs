@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use mount_api::{Attr, ErrorKind, Kind, Name, NodeId, StreamEntry, Times, Tree, Trust};
+use mount_api::{Attr, Error, ErrorKind, Kind, Name, NodeId, StreamEntry, Times, Tree, Trust};
 use serde_json::json;
 
 use super::manifest::Manifest;
@@ -119,25 +119,21 @@ impl<'a> Run<'a> {
         if !self.options.choice.wants(&attr) {
             return;
         }
+        let (streams, unlisted) = list_streams(item);
         match item.kind {
-            Kind::Link => self.link(item, &attr),
-            Kind::File => self.content(item, item.node, &attr, None, buf),
-            // It was made, and its row written, when it was walked into.
-            Kind::Directory => {}
+            Kind::Link => self.link(item, &attr, unlisted.as_deref()),
+            Kind::File => self.content(item, item.node, &attr, Which::Unnamed { unlisted: unlisted.as_deref() }, buf),
+            // It was made, and its row written, when it was walked into; but for the root, which has none.
+            Kind::Directory => {
+                if let Some(text) = unlisted.filter(|_| item.node == NodeId::ROOT) {
+                    self.tell(&item.row(None, Verdict::Failed).error(&text));
+                }
+            }
         }
-        self.streams(item, buf);
-    }
-
-    fn streams(&self, item: &Item, buf: &mut Buffer) {
-        let mut streams: Vec<StreamEntry> = Vec::new();
-        let listed = item.tree.streams(item.node, &mut |stream| {
-            streams.push(stream);
-            ControlFlow::Continue(())
-        });
         for stream in streams {
             match item.tree.attr(stream.node) {
                 Ok(attr) if self.options.streams => {
-                    self.content(item, stream.node, &attr, Some(&stream.name), buf);
+                    self.content(item, stream.node, &attr, Which::Named(&stream.name), buf);
                 }
                 Ok(attr) => {
                     let row = item.row(Some(&stream.name), Verdict::Skipped).of(&attr, true);
@@ -146,14 +142,10 @@ impl<'a> Run<'a> {
                 Err(error) => self.tell(&item.row(Some(&stream.name), Verdict::Failed).error(&error)),
             }
         }
-        if let Err(error) = listed {
-            let text = format!("not all of its named streams can be told: {error}");
-            self.tell(&item.row(None, Verdict::Failed).error(&text));
-        }
     }
 
-    fn link(&self, item: &Item, attr: &Attr) {
-        let row = |verdict| item.row(None, verdict).of(attr, false);
+    fn link(&self, item: &Item, attr: &Attr, unlisted: Option<&str>) {
+        let row = |verdict| item.row(None, verdict).of(attr, false).noting(unlisted);
         let reparse = match item.tree.reparse(item.node) {
             Ok(reparse) => reparse,
             Err(error) => return self.tell(&row(Verdict::Failed).error(&error)),
@@ -184,7 +176,11 @@ impl<'a> Run<'a> {
     }
 
     /// Copies one content: a file's, or a named stream's.
-    fn content(&self, item: &Item, node: NodeId, attr: &Attr, stream: Option<&Name>, buf: &mut Buffer) {
+    fn content(&self, item: &Item, node: NodeId, attr: &Attr, which: Which<'_>, buf: &mut Buffer) {
+        let (stream, unlisted) = match which {
+            Which::Unnamed { unlisted } => (None, unlisted),
+            Which::Named(name) => (Some(name), None),
+        };
         let row = |verdict| item.row(stream, verdict).of(attr, stream.is_some());
         let name = match stream {
             None => item.name.clone(),
@@ -197,11 +193,13 @@ impl<'a> Run<'a> {
         let raw = self.options.raw_encrypted && attr.attributes & ENCRYPTED != 0 && attr.size > 0;
         let name = if raw { names::with_suffix(&name, ".encrypted") } else { name };
         if exact(&item.place.join(&name)).is_some_and(|place| self.manifest.has_whole(&place, attr.size)) {
+            self.progress.pass(attr.size);
             return self.progress.done(Verdict::Whole);
         }
         let volume = item.tree.info().total_bytes;
         if attr.size > volume && self.options.choice.max_size.is_none() {
             let text = format!("it claims {} bytes, more than its volume has: ask for it with --max-size", attr.size);
+            self.progress.pass(attr.size);
             return self.tell(&row(Verdict::Refused).error(&text));
         }
         if attr.size > LONG {
@@ -226,8 +224,12 @@ impl<'a> Run<'a> {
                 return self.tell(&row(verdict).error(&error));
             }
         };
-        let verdict = self.judge(attr, &content);
-        let mut row = row(verdict).damaged(&content.damage);
+        let verdict = match self.judge(attr, &content) {
+            // A part of the file that was asked for is lost.
+            Verdict::Whole | Verdict::Doubtful if unlisted.is_some() && self.options.streams => Verdict::Partial,
+            verdict => verdict,
+        };
+        let mut row = row(verdict).damaged(&content.damage).noting(unlisted);
         if stream.is_none() {
             row.detail(&item.tree.details(item.node).unwrap_or_default());
         }
@@ -311,6 +313,31 @@ impl<'a> Run<'a> {
             }
         }
     }
+}
+
+/// Which content of a file.
+#[derive(Clone, Copy)]
+enum Which<'a> {
+    Unnamed {
+        /// Why not all of the named streams beside it can be told.
+        unlisted: Option<&'a str>,
+    },
+    Named(&'a Name),
+}
+
+/// The named streams as far as they can be told, and why not all of them.
+fn list_streams(item: &Item) -> (Vec<StreamEntry>, Option<String>) {
+    let mut streams = Vec::new();
+    let listed = item.tree.streams(item.node, &mut |stream| {
+        streams.push(stream);
+        ControlFlow::Continue(())
+    });
+    (streams, listed.err().map(|error| unlisted(&error)))
+}
+
+/// That not all named streams can be told.
+pub(super) fn unlisted(error: &Error) -> String {
+    format!("not all of its named streams can be told: {error}")
 }
 
 impl Item {

@@ -89,7 +89,8 @@ impl<'a> Manifest<'a> {
         let line = row.line();
         let mut state = self.lock();
         state.waiting.extend(line);
-        if !row.verdict.is_well() && state.not_well.len() < MAX_NAMED {
+        let alike = |one: &&NotWell| one.verdict == row.verdict;
+        if !row.verdict.is_well() && state.not_well.iter().filter(alike).count() < MAX_NAMED {
             let path = row.fields.get("path").and_then(|path| path.as_str()).unwrap_or_default();
             state.not_well.push(NotWell { path: path.to_owned(), verdict: row.verdict, why: why(row) });
         }
@@ -126,7 +127,7 @@ impl<'a> Manifest<'a> {
         let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         match state.broken {
             Some(error) => Err(sink::gone(self.sink.path(), error)),
-            None => Ok(state.not_well),
+            None => Ok(fair(state.not_well)),
         }
     }
 
@@ -170,6 +171,22 @@ fn key(place: &str) -> Key {
     key
 }
 
+/// As many as are named, of each verdict in turn: a thousand files that failed for one reason hide none that is damaged.
+fn fair(not_well: Vec<NotWell>) -> Vec<NotWell> {
+    let mut before = [0usize; Verdict::ALL.len()];
+    let rank = |verdict| Verdict::ALL.iter().position(|one| *one == verdict).unwrap_or(0);
+    let numbered = not_well.into_iter().map(|one| {
+        let place = rank(one.verdict);
+        let number = before.get_mut(place).map_or(0, |count| std::mem::replace(count, count.saturating_add(1)));
+        (number, place, one)
+    });
+    let mut numbered: Vec<_> = numbered.collect();
+    numbered.sort_by_key(|(number, place, _)| (*number, *place));
+    numbered.truncate(MAX_NAMED);
+    numbered.sort_by_key(|(_, place, _)| *place);
+    numbered.into_iter().map(|(_, _, one)| one).collect()
+}
+
 /// Why a row is not well, as far as it tells.
 fn why(row: &Row) -> String {
     if let Some(error) = row.fields.get("error").and_then(|error| error.as_str()) {
@@ -202,4 +219,24 @@ fn write(out: &mut dyn Write, rows: &[u8]) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_that_failed_hide_none_that_is_partial() {
+        let of = |verdict, count: usize| (0..count).map(move |number| (verdict, number));
+        let all = of(Verdict::Failed, MAX_NAMED).chain(of(Verdict::Partial, 3)).chain(of(Verdict::Refused, MAX_NAMED));
+        let all = all.map(|(verdict, number)| NotWell { path: number.to_string(), verdict, why: String::new() });
+        let named = fair(all.collect());
+        let count = |verdict| named.iter().filter(|one| one.verdict == verdict).count();
+        assert_eq!(named.len(), MAX_NAMED);
+        assert_eq!((count(Verdict::Partial), count(Verdict::Failed) + count(Verdict::Refused)), (3, MAX_NAMED - 3));
+        assert!(count(Verdict::Failed).abs_diff(count(Verdict::Refused)) <= 1);
+        let first = named.iter().find(|one| one.verdict == Verdict::Failed).unwrap();
+        assert_eq!(first.path, "0", "the first ones are named, in their order");
+        assert_eq!(fair(Vec::new()).len(), 0);
+    }
 }

@@ -11,7 +11,7 @@ pub mod export;
 mod hashes;
 pub mod listings;
 mod manifest;
-mod names;
+pub mod names;
 mod pour;
 mod progress;
 mod queue;
@@ -34,7 +34,7 @@ pub use choice::{Choice, Listed, Patterns};
 pub use hashes::{HashKind, hash_image};
 pub use manifest::MANIFEST;
 pub use progress::Progress;
-pub use row::{Verdict, timestamp};
+pub use row::{Verdict, recovered_object, timestamp};
 pub use sink::Sink;
 
 use manifest::Manifest;

@@ -9,7 +9,8 @@ const LONGEST: usize = 255 - 24;
 
 /// The name without what makes it too long: its first characters, and a part of the hash of all of it, so that two long
 /// names stay two. The manifest has it whole.
-pub(super) fn fit(name: OsString) -> OsString {
+#[must_use]
+pub fn fit(name: OsString) -> OsString {
     let bytes = name.as_encoded_bytes();
     if bytes.len() <= LONGEST {
         return name;
@@ -34,7 +35,8 @@ pub(super) fn with_suffix(name: &OsStr, suffix: &str) -> OsString {
 }
 
 /// The name for another file where one of this name stands already; the first other one is number 2.
-pub(super) fn numbered(name: &OsStr, number: u32) -> OsString {
+#[must_use]
+pub fn numbered(name: &OsStr, number: u32) -> OsString {
     with_suffix(name, &format!("%~{number}"))
 }
 

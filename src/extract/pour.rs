@@ -182,6 +182,7 @@ impl Pouring<'_, '_> {
             self.go_on()?;
             let zeros = buf.get(..next(left)).unwrap_or_default();
             self.hashing.update(zeros);
+            self.progress.pass(len_u64(zeros));
             left = left.saturating_sub(len_u64(zeros));
         }
         Ok(())

@@ -10,10 +10,17 @@ use super::row::Verdict;
 pub struct Progress {
     stop: Arc<AtomicBool>,
     read: AtomicU64,
+    passed: AtomicU64,
     counts: [AtomicU64; Verdict::ALL.len()],
 }
 
 impl Progress {
+    /// That of a run which ends when `stop` is set: one of several, for instance.
+    #[must_use]
+    pub fn stopped_by(stop: &Arc<AtomicBool>) -> Self {
+        Progress { stop: Arc::clone(stop), ..Progress::default() }
+    }
+
     /// Set it, and the extraction ends soon; what is being written is removed again.
     #[must_use]
     pub fn stop(&self) -> Arc<AtomicBool> {
@@ -32,6 +39,12 @@ impl Progress {
         self.read.load(Ordering::Relaxed)
     }
 
+    /// Bytes of content dealt with so far: those read, and those that need not be, such as holes and what an earlier run wrote.
+    #[must_use]
+    pub fn passed(&self) -> u64 {
+        self.passed.load(Ordering::Relaxed)
+    }
+
     /// How many files, folders and streams got a verdict.
     #[must_use]
     pub fn count(&self, verdict: Verdict) -> u64 {
@@ -40,6 +53,11 @@ impl Progress {
 
     pub(super) fn read(&self, bytes: u64) {
         self.read.fetch_add(bytes, Ordering::Relaxed);
+        self.pass(bytes);
+    }
+
+    pub(super) fn pass(&self, bytes: u64) {
+        self.passed.fetch_add(bytes, Ordering::Relaxed);
     }
 
     pub(super) fn done(&self, verdict: Verdict) {

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use jiff::Timestamp;
-use mount_api::{Attr, Details, Fault, FaultKind, Faults, Kind, Name, Time, Times, WhyRecovered};
+use mount_api::{Attr, Details, Fault, FaultKind, Faults, Kind, Name, Recovered, Time, Times, WhyRecovered};
 use serde_json::{Map, Value, json};
 
 /// Ranges that a row lists of each kind. Where there are more, their bytes are still counted.
@@ -151,17 +151,7 @@ impl Row {
         self.set("owner", json!(details.owner));
         self.set("usn", json!(details.usn));
         if let Some(recovered) = &details.recovered {
-            let (why, unallocated, reused) = match recovered.why {
-                WhyRecovered::Orphan => ("orphan", None, None),
-                WhyRecovered::Deleted { unallocated, reused } => ("deleted", Some(unallocated), Some(reused)),
-            };
-            let recovered = json!({
-                "why": why,
-                "original_path": recovered.original.as_ref().map(ToString::to_string),
-                "original_path_whole": recovered.original_whole,
-                "unallocated": unallocated,
-                "reused": reused,
-            });
+            let recovered = recovered_object(recovered);
             self.set("recovered", recovered);
         }
     }
@@ -173,8 +163,19 @@ impl Row {
         self
     }
 
+    /// Tells something that is wrong besides, if anything is.
+    pub(super) fn noting(self, what: Option<&str>) -> Self {
+        match what {
+            Some(what) => self.error(what),
+            None => self,
+        }
+    }
+
     pub(super) fn error(mut self, error: &(impl ToString + ?Sized)) -> Self {
-        self.set("error", json!(error.to_string()));
+        let error = error.to_string();
+        let told = self.fields.get("error").and_then(Value::as_str);
+        let error = told.map_or_else(|| error.clone(), |told| format!("{error}; {told}"));
+        self.set("error", json!(error));
         self
     }
 
@@ -213,6 +214,22 @@ fn times_object(times: &Times) -> Value {
         "modified": timestamp(times.modified),
         "changed": timestamp(times.changed),
         "accessed": timestamp(times.accessed),
+    })
+}
+
+/// What is known of a file that no folder has, as docs/REPORT.md describes it.
+#[must_use]
+pub fn recovered_object(recovered: &Recovered) -> Value {
+    let (why, bytes) = match recovered.why {
+        WhyRecovered::Orphan => ("orphan", None),
+        WhyRecovered::Deleted { unallocated, reused } => ("deleted", Some((unallocated, reused))),
+    };
+    json!({
+        "why": why,
+        "original_path": recovered.original.as_ref().map(ToString::to_string),
+        "original_path_whole": recovered.original_whole,
+        "unallocated": bytes.map(|(unallocated, _)| unallocated),
+        "reused": bytes.map(|(_, reused)| reused),
     })
 }
 

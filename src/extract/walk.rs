@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use mount_api::{DirEntry, Error, ErrorKind, From, Kind, Name, NodeId, Times, Tree, Trust};
 
-use super::copy::{Item, Run};
+use super::copy::{Item, Run, unlisted};
 use super::pour::Buffer;
 use super::queue::Queue;
 use super::row::{Row, Verdict};
@@ -93,12 +93,12 @@ impl Walk<'_> {
     fn folder(&mut self, place: &Place, known: &mut HashSet<NodeId>) -> Vec<Place> {
         let tree = &self.source.tree;
         let (entries, listed) = list(&**tree, place.node);
-        let mut host = (place.wanted && !self.first).then(|| self.make(place, listed.as_ref().err()));
-        if !self.first
-            && (place.wanted || place.node == NodeId::ROOT && self.run.options.choice.wants_path(&place.text))
-        {
-            self.streams(place);
-        }
+        let with_streams =
+            place.wanted || place.node == NodeId::ROOT && self.run.options.choice.wants_path(&place.text);
+        let unlisted = if with_streams && !self.first { self.streams(place) } else { None };
+        let unnamed = listed.err().map(|error| format!("not all of its names can be told: {error}"));
+        let missing = [unnamed, unlisted].into_iter().flatten().reduce(|a, b| format!("{a}; {b}"));
+        let mut host = (place.wanted && !self.first).then(|| self.make(place, missing.as_deref()));
         let mut below = Vec::new();
         for entry in entries {
             let text = join(&place.text, &entry.name);
@@ -150,16 +150,20 @@ impl Walk<'_> {
         Place { node: entry.node, path: path_of(place, &entry.name), text, names, wanted }
     }
 
-    /// Hands on a folder that has named streams. They stand beside it.
-    fn streams(&mut self, place: &Place) {
+    /// Hands on a folder that has named streams, which stand beside it. Gives why not all of them can be told.
+    fn streams(&mut self, place: &Place) -> Option<String> {
         let mut any = false;
         let told = self.source.tree.streams(place.node, &mut |_| {
             any = true;
-            ControlFlow::Break(())
+            ControlFlow::Continue(())
         });
-        if told.is_ok() && !any {
-            return;
+        if any || told.is_err() {
+            self.hand_on_folder(place);
         }
+        told.err().map(|error| unlisted(&error)).filter(|_| self.run.options.streams)
+    }
+
+    fn hand_on_folder(&mut self, place: &Place) {
         let (name, above) =
             place.names.split_last().map_or((OsString::new(), &[][..]), |(name, above)| (name.clone(), above));
         let row = || Row::new(&place.path, None, &place.text, Verdict::Failed);
@@ -182,7 +186,7 @@ impl Walk<'_> {
     }
 
     /// Makes a wanted folder and writes its row.
-    fn make(&mut self, place: &Place, unlisted: Option<&Error>) -> io::Result<Arc<Folder>> {
+    fn make(&mut self, place: &Place, missing: Option<&str>) -> io::Result<Arc<Folder>> {
         let row = |verdict| Row::new(&place.path, None, &place.text, verdict);
         let made = self.run.sink.folder(&place.names);
         let attr = match self.source.tree.attr(place.node) {
@@ -192,7 +196,7 @@ impl Walk<'_> {
                 return made;
             }
         };
-        let verdict = match (&made, unlisted, attr.trust) {
+        let verdict = match (&made, missing, attr.trust) {
             (Err(_), _, _) => Verdict::Failed,
             (Ok(_), Some(_), _) => Verdict::Partial,
             (Ok(_), None, Trust::Doubtful(_)) => Verdict::Doubtful,
@@ -200,9 +204,9 @@ impl Walk<'_> {
         };
         let host: PathBuf = place.names.iter().collect();
         let told = row(verdict).of(&attr, false);
-        self.run.tell(&match (&made, unlisted) {
+        self.run.tell(&match (&made, missing) {
             (Err(error), _) => told.error(&describe(error)),
-            (Ok(_), Some(error)) => told.written(&host).error(&format!("not all of its names can be told: {error}")),
+            (Ok(_), Some(error)) => told.written(&host).error(error),
             (Ok(_), None) => told.written(&host),
         });
         if made.is_ok() {

@@ -1,24 +1,33 @@
 //! What can be typed behind `vhdx-mount extract`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use mount_api::Time;
 use vhdx_mount::extract::HashKind;
 
 use crate::cli::args::{ChainArgs, FilesArgs};
+use crate::cli::outcome::Failure;
 
 /// Writes DIR/manifest.jsonl, a row for each name with its hash and verdict, and DIR/run.json. Exit code 0: all that was
 /// wanted is whole; 3: it is not, and the manifest says which files and bytes; 1: the run could not do its work.
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct ExtractArgs {
-    /// The youngest image wanted (.vhdx or .avhdx).
-    pub(crate) chain: PathBuf,
+    /// The youngest image wanted (.vhdx or .avhdx). With --chains-from there is none.
+    #[arg(required_unless_present = "chains_from")]
+    chain: Option<PathBuf>,
     /// What is wanted; everything if left out. A pattern with a slash is of whole paths as `ls` prints them, one without
     /// of names anywhere; `!PATTERN` is not wanted. A folder brings all that is in it. Case does not matter.
     #[arg(value_name = "GLOB")]
-    pub(crate) patterns: Vec<String>,
+    patterns: Vec<String>,
+    /// Every chain that `vhdx-mount scan --json` printed into FILE (- for standard input), each into a folder of its own in
+    /// DIR. Chains without their base are named, and taken with --missing lost.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["map", "assume", "hashdeep", "bodyfile", "csv"])]
+    pub(crate) chains_from: Option<PathBuf>,
+    /// With --chains-from: also the chains that backups left behind.
+    #[arg(long, requires = "chains_from")]
+    pub(crate) leftovers: bool,
     /// The folder to write to, best a new one: what stands in it stays as it is, unless --overwrite is given.
     #[arg(long, value_name = "DIR")]
     pub(crate) to: PathBuf,
@@ -89,10 +98,27 @@ pub(crate) struct ChoiceArgs {
     pub(crate) from_file: Option<PathBuf>,
 }
 
+impl ExtractArgs {
+    /// The image to begin with; none where a scan tells them.
+    pub(crate) fn chain(&self) -> Option<&Path> {
+        self.chain.as_deref().filter(|_| self.chains_from.is_none())
+    }
+
+    /// What is wanted. Where a scan tells the chains, the first word is a pattern, too.
+    pub(crate) fn patterns(&self) -> Result<Vec<&str>, Failure> {
+        let first = match self.chain.as_deref().filter(|_| self.chains_from.is_some()) {
+            None => None,
+            Some(first) => Some(first.to_str().ok_or_else(|| Failure::usage(format!("{first:?} is no pattern")))?),
+        };
+        Ok(first.into_iter().chain(self.patterns.iter().map(String::as_str)).collect())
+    }
+}
+
 const AFTER_HELP: &str = "Examples:
   vhdx-mount extract VM_1A2B.avhdx --to /rescue
   vhdx-mount extract VM_1A2B.avhdx --to /rescue 'volume-2/Users' '*.mdf' '!*.tmp' --first '*.mdf'
   vhdx-mount extract VM_1A2B.avhdx --to /rescue --resume
+  vhdx-mount scan /vms --json | vhdx-mount extract --chains-from - --to /rescue '*.mdf'
 
 Verdicts in the manifest:
   whole

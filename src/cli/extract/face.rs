@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use vhdx_mount::extract::{Choice, Extracted, MANIFEST, NotWell, Progress, Sink, Verdict};
@@ -17,27 +18,81 @@ use super::super::units::size;
 const ON_TERMINAL: Duration = Duration::from_millis(250);
 const ELSEWHERE: Duration = Duration::from_secs(5);
 
-/// Does `work` and shows its progress meanwhile: on a terminal, or with `-v`. `total` is how many bytes it will read, where
-/// that is known.
+/// A work this long is worth counting what there is to do.
+const WORTH_COUNTING: Duration = Duration::from_secs(3);
+
+/// How much there is to do.
+#[derive(Clone, Copy)]
+enum Total<'a> {
+    /// These bytes.
+    Known(u64),
+    /// These files, once they are counted.
+    Counted(&'a OnceLock<Progress>),
+}
+
+/// Does `work`, which reads `total` bytes where that is known, and shows its progress meanwhile: on a terminal, or with `-v`.
 pub(crate) fn with<T>(progress: &Progress, total: Option<u64>, verbosity: &Verbosity, work: impl FnOnce() -> T) -> T {
+    let uncounted = OnceLock::new();
+    let total = total.map_or(Total::Counted(&uncounted), Total::Known);
+    shown(progress, total, verbosity, || {}, work)
+}
+
+/// Does `work` and shows its progress meanwhile, as [`with`]. Beside one that takes long `count` counts what there is to do, so
+/// that the time left can be told.
+pub(super) fn with_count<T>(
+    progress: &Progress,
+    count: impl Fn(&Progress) + Sync,
+    verbosity: &Verbosity,
+    work: impl FnOnce() -> T,
+) -> T {
+    let counted = OnceLock::new();
+    let over = Arc::new(AtomicBool::new(false));
+    let meanwhile = || {
+        let began = Instant::now();
+        while began.elapsed() < WORTH_COUNTING && !over.load(Ordering::Relaxed) {
+            std::thread::park_timeout(WORTH_COUNTING.saturating_sub(began.elapsed()));
+        }
+        let own = Progress::stopped_by(&over);
+        if !own.is_stopped() {
+            count(&own);
+        }
+        if !own.is_stopped() {
+            let _ = counted.set(own);
+        }
+    };
+    shown(progress, Total::Counted(&counted), verbosity, meanwhile, || {
+        let result = work();
+        over.store(true, Ordering::Relaxed);
+        result
+    })
+}
+
+fn shown<T>(
+    progress: &Progress,
+    total: Total<'_>,
+    verbosity: &Verbosity,
+    meanwhile: impl FnOnce() + Send,
+    work: impl FnOnce() -> T,
+) -> T {
     let terminal = std::io::stderr().is_terminal();
     if verbosity.quiet || !(terminal || verbosity.verbose > 0) {
         return work();
     }
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let line = std::thread::Builder::new().name("progress".to_owned());
-        let shown = line.spawn_scoped(scope, || show(progress, total, terminal, &done));
+        let named = |name: &str| std::thread::Builder::new().name(name.to_owned());
+        let beside = [
+            named("progress").spawn_scoped(scope, || show(progress, total, terminal, &done)),
+            named("count").spawn_scoped(scope, meanwhile),
+        ];
         let result = work();
         done.store(true, Ordering::Relaxed);
-        if let Ok(thread) = &shown {
-            thread.thread().unpark();
-        }
+        beside.iter().flatten().for_each(|thread| thread.thread().unpark());
         result
     })
 }
 
-fn show(progress: &Progress, total: Option<u64>, terminal: bool, done: &AtomicBool) {
+fn show(progress: &Progress, total: Total<'_>, terminal: bool, done: &AtomicBool) {
     let began = Instant::now();
     let mut width = 0;
     loop {
@@ -46,8 +101,8 @@ fn show(progress: &Progress, total: Option<u64>, terminal: bool, done: &AtomicBo
             break;
         }
         let line = match total {
-            Some(total) => progress_of(progress.bytes(), total, began.elapsed()),
-            None => line(progress, began.elapsed()),
+            Total::Known(total) => progress_of(progress.bytes(), total, began.elapsed()),
+            Total::Counted(counted) => line(progress, counted.get().map(Progress::bytes), began.elapsed()),
         };
         if terminal {
             write_over(&line, &mut width);
@@ -62,19 +117,30 @@ fn show(progress: &Progress, total: Option<u64>, terminal: bool, done: &AtomicBo
 
 /// The line of a work whose end is known.
 fn progress_of(done: u64, total: u64, elapsed: Duration) -> String {
-    let millis = elapsed.as_millis().max(1);
-    let rate = u64::try_from(u128::from(done) * 1000 / millis).unwrap_or(u64::MAX);
-    let percent = u128::from(done) * 100 / u128::from(total.max(1));
-    let left = match u128::from(total.saturating_sub(done)) * millis / u128::from(done.max(1)) / 1000 {
-        _ if done == 0 => "?".to_owned(),
-        seconds => clock(seconds),
-    };
-    format!("{percent} %, {}/s, {left} left", size(rate))
+    let (percent, left) = ahead(done, total, elapsed);
+    format!("{percent} %, {}/s, {left} left", size(rate(done, elapsed)))
 }
 
-fn line(progress: &Progress, elapsed: Duration) -> String {
-    let rate = progress.bytes() * 1000 / u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX).max(1);
-    let mut line = format!("{} whole, {}, {}/s", progress.count(Verdict::Whole), size(progress.bytes()), size(rate));
+/// How many percent are done, and how long the rest takes if it goes on so.
+fn ahead(done: u64, total: u64, elapsed: Duration) -> (u128, String) {
+    let percent = (u128::from(done) * 100 / u128::from(total.max(1))).min(100);
+    let left = u128::from(total.saturating_sub(done)) * elapsed.as_millis() / u128::from(done.max(1)) / 1000;
+    (percent, if done == 0 { "?".to_owned() } else { clock(left) })
+}
+
+/// Bytes a second.
+fn rate(done: u64, elapsed: Duration) -> u64 {
+    u64::try_from(u128::from(done) * 1000 / elapsed.as_millis().max(1)).unwrap_or(u64::MAX)
+}
+
+/// The line of an extraction; `total` is how many bytes are wanted, once that is known.
+fn line(progress: &Progress, total: Option<u64>, elapsed: Duration) -> String {
+    let read = progress.bytes();
+    let mut line = format!("{} whole, {}, {}/s", progress.count(Verdict::Whole), size(read), size(rate(read, elapsed)));
+    if let Some(total) = total {
+        let (percent, left) = ahead(progress.passed(), total, elapsed);
+        line.insert_str(0, &format!("{percent} %, {left} left: "));
+    }
     for verdict in [Verdict::Partial, Verdict::Doubtful, Verdict::Failed, Verdict::Refused] {
         if let count @ 1.. = progress.count(verdict) {
             line.push_str(&format!(", {count} {}", verdict.as_str()));
@@ -147,4 +213,19 @@ pub(super) fn summary(sink: &Sink, progress: &Progress, extracted: &Extracted, v
         anstream::eprintln!("  and {} more", bad - told);
     }
     anstream::eprintln!("each name and its verdict: {}", escape(&sink.path().join(MANIFEST).display().to_string()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_says_what_is_known() {
+        let progress = Progress::default();
+        let after = Duration::from_secs(10);
+        assert_eq!(line(&progress, None, after), "0 whole, 0 B, 0 B/s");
+        assert_eq!(line(&progress, Some(5), after), "0 %, ? left: 0 whole, 0 B, 0 B/s");
+        assert_eq!(progress_of(1000, 4000, after), "25 %, 100 B/s, 0:30 left");
+        assert_eq!(ahead(7, 5, after), (100, "0:00".to_owned()));
+    }
 }

@@ -1,23 +1,28 @@
-//! `vhdx-mount extract`: files out of a chain, into a folder.
+//! `vhdx-mount extract`: files out of a chain, or of several, into a folder.
 
 mod args;
 pub(super) mod face;
 mod path_list;
 mod run_record;
+mod scan_report;
+mod several;
 
 use std::ffi::OsString;
 use std::io::{BufWriter, Write};
+use std::path::Path;
 use std::sync::Arc;
 
 use mount_api::Name;
 use vhdx_mount::extract::sink::create_new;
-use vhdx_mount::extract::{self, Choice, MANIFEST, Options, Patterns, Progress, Sink, Source, Verdict, listings};
+use vhdx_mount::extract::{
+    self, Choice, Extracted, MANIFEST, Options, Patterns, Progress, Sink, Source, Verdict, listings,
+};
 use vhdx_mount::fs::FsOptions;
 use vhdx_mount::namespace::Inventory;
 
 pub(crate) use args::ExtractArgs;
 
-use super::args::Verbosity;
+use super::args::{ChainArgs, Verbosity};
 use super::escape::escape;
 use super::outcome::{Failure, Outcome};
 use super::stop::Asked;
@@ -26,42 +31,81 @@ use run_record::RunRecord;
 
 /// Extracts what is wanted.
 pub(crate) fn run(args: &ExtractArgs, verbosity: &Verbosity) -> Result<Outcome, Failure> {
+    if let Some(scan) = &args.chains_from {
+        return several::run(scan, args, verbosity);
+    }
+    let Some(image) = args.chain() else { return Err(Failure::usage("no chain is given")) };
+    let stop = Arc::default();
+    let asked = Asked::watch(&stop);
+    let progress = Progress::stopped_by(&stop);
     let choice = choice(args)?;
-    // Who wants everything has all records read anyway: then a folder that lacks a name is found by them.
-    let everything = args.patterns.is_empty() && args.choice.from_file.is_none();
-    // Doubtful bytes are read, so that they can be told from lost ones.
-    let shown = FsOptions { accept_doubtful: true, look_for_orphans: everything, ..args.files.options(&args.how) };
-    let inventory = Inventory::take(chain::open_to_check(&args.chain, &args.how)?, &shown);
-    say::findings(inventory.all_findings(), verbosity);
-    let sources = sources(args, &inventory)?;
-    let mut options = options(args, choice);
-    let progress = Progress::default();
-    let asked = Asked::watch(&progress.stop());
+    let job = Job { args, image, how: &args.how, to: &args.to, choice: &choice, verbosity };
+    let inventory = job.take_inventory()?;
     if args.dry_run {
-        face::with(&progress, None, verbosity, || extract::count(&sources, &options, &progress));
-        face::missed(&options.choice, &progress)?;
+        job.count(&inventory, &progress)?;
+        face::missed(&choice, &progress)?;
         return face::counted(&progress);
     }
     refuse_lists_in_the_way(args)?;
-    let sink = Sink::open(&args.to)?;
-    options.images = inventory.chain.links().iter().map(|link| link.id.clone()).collect();
-    let mut record = RunRecord::begin(&sink, &inventory, args)?;
-    let extracted = face::with(&progress, None, verbosity, || extract::extract(&sources, &sink, &options, &progress))?;
-    let images_stand = record.end(&sink, &inventory, &progress, &extracted)?;
-    face::summary(&sink, &progress, &extracted, verbosity);
-    // Of a run that was stopped there are none: they would stand in the way of the one that goes on.
-    if !extracted.stopped {
-        lists(args, &sink)?;
-    }
-    sink.close();
+    let extracted = job.copy_out(&inventory, &progress)?;
     // The program ends: to free what is known of a hundred thousand files piece by piece would take as long as a tenth of them.
     std::mem::forget(inventory);
-    if let Some(changed) = images_stand {
-        return Err(Failure::new(format!("{}: its hash is another than before", changed.display()))
-            .advise("something else writes to this image: what was extracted is of no one state"));
-    }
-    face::missed(&options.choice, &progress)?;
+    face::missed(&choice, &progress)?;
     Ok(asked.exit_code().filter(|_| extracted.stopped).map_or_else(|| outcome(&progress), Outcome::Stopped))
+}
+
+/// One chain, and where it goes.
+struct Job<'a> {
+    args: &'a ExtractArgs,
+    image: &'a Path,
+    how: &'a ChainArgs,
+    to: &'a Path,
+    choice: &'a Choice,
+    verbosity: &'a Verbosity,
+}
+
+impl Job<'_> {
+    fn take_inventory(&self) -> Result<Inventory, Failure> {
+        // Who wants everything has all records read anyway: then a folder that lacks a name is found by them.
+        let everything = self.args.patterns()?.is_empty() && self.args.choice.from_file.is_none();
+        // Doubtful bytes are read, so that they can be told from lost ones.
+        let shown =
+            FsOptions { accept_doubtful: true, look_for_orphans: everything, ..self.args.files.options(self.how) };
+        let inventory = Inventory::take(chain::open_to_check(self.image, self.how)?, &shown);
+        say::findings(inventory.all_findings(), self.verbosity);
+        Ok(inventory)
+    }
+
+    /// Counts only.
+    fn count(&self, inventory: &Inventory, progress: &Progress) -> Result<(), Failure> {
+        let sources = sources(self.args, inventory)?;
+        let options = options(self.args, self.choice.clone());
+        face::with(progress, None, self.verbosity, || extract::count(&sources, &options, progress));
+        Ok(())
+    }
+
+    fn copy_out(&self, inventory: &Inventory, progress: &Progress) -> Result<Extracted, Failure> {
+        let sources = sources(self.args, inventory)?;
+        let mut options = options(self.args, self.choice.clone());
+        let sink = Sink::open(self.to)?;
+        options.images = inventory.chain.links().iter().map(|link| link.id.clone()).collect();
+        let mut record = RunRecord::begin(&sink, inventory, self.args)?;
+        let work = || extract::extract(&sources, &sink, &options, progress);
+        let count = |counted: &Progress| extract::count(&sources, &options, counted);
+        let extracted = face::with_count(progress, count, self.verbosity, work)?;
+        let changed = record.end(&sink, inventory, progress, &extracted)?;
+        face::summary(&sink, progress, &extracted, self.verbosity);
+        // Of a run that was stopped there are none: they would stand in the way of the one that goes on.
+        if !extracted.stopped {
+            lists(self.args, &sink)?;
+        }
+        sink.close();
+        if let Some(changed) = changed {
+            return Err(Failure::new(format!("{}: its hash is another than before", changed.display()))
+                .advise("something else writes to this image: what was extracted is of no one state"));
+        }
+        Ok(extracted)
+    }
 }
 
 fn outcome(progress: &Progress) -> Outcome {
@@ -71,7 +115,7 @@ fn outcome(progress: &Progress) -> Outcome {
 
 fn choice(args: &ExtractArgs) -> Result<Choice, Failure> {
     let (unwanted, wanted): (Vec<&str>, Vec<&str>) =
-        args.patterns.iter().map(String::as_str).partition(|pattern| pattern.starts_with('!'));
+        args.patterns()?.into_iter().partition(|pattern| pattern.starts_with('!'));
     let listed = args.choice.from_file.as_deref().map(path_list::read).transpose()?;
     let listed = listed.map(|paths| paths.into_iter().collect());
     Ok(Choice {

@@ -2,11 +2,15 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "reads what was extracted")]
 
+mod destination;
+mod ntfs_3g;
+mod several;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
@@ -213,35 +217,6 @@ fn lost_bytes_are_named_and_the_file_says_so() {
 }
 
 #[test]
-fn what_stands_at_the_destination_is_neither_replaced_nor_followed() {
-    let (_folder, chain) = whole_chain();
-    let outside = tempfile::tempdir().expect("a folder");
-    let out = tempfile::tempdir().expect("a folder");
-    fs::create_dir(out.path().join("volume-1")).expect("a folder");
-    fs::write(out.path().join("volume-1/long.txt"), "mine").expect("a file");
-    let folder =
-        ntfs::manifest().iter().find_map(|file| Some(file.path.split_once('/')?.0.to_owned())).expect("a folder");
-    symlink(outside.path(), out.path().join("volume-1").join(&folder)).expect("a link");
-    let output = extract(&chain.youngest, out.path(), &[]);
-    expect_code(&output, 3);
-    assert_eq!(fs::read(out.path().join("volume-1/long.txt")).expect("my file"), b"mine");
-    let rows = rows(out.path());
-    assert_eq!(rows["volume-1/long.txt"]["written"], "volume-1/long.txt%~2");
-    assert_eq!(fs::read(out.path().join("volume-1/long.txt%~2")).expect("the file"), long_text());
-    assert_eq!(rows[&format!("volume-1/{folder}")]["verdict"], "failed");
-    assert!(tree(outside.path()).is_empty());
-
-    let again = extract(&chain.youngest, out.path(), &[]);
-    expect_code(&again, 2);
-    assert!(String::from_utf8_lossy(&again.stderr).contains("--resume"));
-    let fresh = tempfile::tempdir().expect("a folder");
-    fs::create_dir(fresh.path().join("volume-1")).expect("a folder");
-    fs::write(fresh.path().join("volume-1/long.txt"), "mine").expect("a file");
-    expect_code(&extract(&chain.youngest, fresh.path(), &["--overwrite", "long.txt"]), 0);
-    assert_eq!(fs::read(fresh.path().join("volume-1/long.txt")).expect("the file"), long_text());
-}
-
-#[test]
 fn killed_at_any_moment_it_goes_on_to_the_same_end() {
     let (_folder, chain) = whole_chain();
     let undisturbed = tempfile::tempdir().expect("a folder");
@@ -294,30 +269,6 @@ fn what_is_whole_is_not_read_again() {
         "{again:?}"
     );
     assert_eq!(fs::read(out.path().join("volume-1/long.txt")).expect("the file"), long_text());
-}
-
-#[test]
-fn a_destination_that_is_full_is_told_and_the_rest_goes_on_later() {
-    let test = "a_destination_that_is_full_is_told_and_the_rest_goes_on_later";
-    if !rustix::process::geteuid().is_root() {
-        return support::skip(test, "only root may mount a tmpfs");
-    }
-    let (_folder, chain) = whole_chain();
-    let out = tempfile::tempdir().expect("a folder");
-    expect_success(&run("mount", &[&"-t", &"tmpfs", &"-o", &"size=600k", &"none", &out.path()]));
-    let output = extract(&chain.youngest, out.path(), &[]);
-    let rows = rows(out.path());
-    let grown = run("mount", &[&"-o", &"remount,size=32m", &out.path()]);
-    let again = extract(&chain.youngest, out.path(), &["--resume"]);
-    let whole = fs::read(out.path().join("volume-1/long.txt"));
-    run("umount", &[&out.path()]);
-    expect_code(&output, 3);
-    assert_eq!(rows["volume-1/long.txt"]["verdict"], "failed");
-    assert!(rows["volume-1/long.txt"]["error"].as_str().expect("words").contains("the destination is full"));
-    assert!(rows.values().any(|row| row["kind"] == "file" && row["verdict"] == "whole"), "what fits is there");
-    expect_success(&grown);
-    expect_code(&again, 0);
-    assert_eq!(whole.expect("the file"), long_text());
 }
 
 #[test]
@@ -404,152 +355,4 @@ fn a_link_that_stays_in_its_volume_is_made_where_asked_for() {
         assert_eq!(fs::read(&link).expect("its target").len(), 24);
         assert_eq!(rows(out.path())["volume-1/a_link"]["verdict"], "whole");
     }
-}
-
-#[test]
-fn an_image_is_never_replaced_by_what_is_in_it() {
-    let (folder, chain) = renamed("abcd.vhd");
-    let image = folder.path().join("abcd.vhd");
-    fs::rename(&chain, &image).expect("another name");
-    let _untouched = Untouched::watch([&image]);
-    expect_code(&extract(&image, folder.path(), &["--volume", "1", "--overwrite", "abcd.vhd"]), 0);
-    assert_eq!(rows(folder.path())["abcd.vhd"]["written"], "abcd.vhd%~2");
-    assert_eq!(fs::read(folder.path().join("abcd.vhd%~2")).expect("the file"), long_text());
-}
-
-#[test]
-fn what_stands_under_the_names_of_the_run_is_not_replaced() {
-    let (_folder, chain) = whole_chain();
-    let out = tempfile::tempdir().expect("a folder");
-    fs::write(out.path().join("run.json"), "mine").expect("a file");
-    expect_code(&extract(&chain.youngest, out.path(), &[]), 2);
-    assert_eq!(fs::read(out.path().join("run.json")).expect("my file"), b"mine");
-    assert!(!out.path().join("volume-1").exists());
-}
-
-#[test]
-fn a_run_that_gives_up_does_not_call_itself_complete() {
-    let test = "a_run_that_gives_up_does_not_call_itself_complete";
-    if !rustix::process::geteuid().is_root() {
-        return support::skip(test, "only root may mount a tmpfs");
-    }
-    let volume = ntfs::volume();
-    // Many: a slow thread that finishes a file after all begins the count of those that were refused anew.
-    let disk = fixtures::gpt::Gpt::disk_of(512, &[&volume; 12]);
-    let folder = tempfile::tempdir().expect("a folder");
-    let chain = Chain::write(spread(&disk, 1, 512, &mut Rng::new(2)), folder.path()).expect("a chain is written");
-    let out = tempfile::tempdir().expect("a folder");
-    // Room for a few files of any size, and no more.
-    expect_success(&run("mount", &[&"-t", &"tmpfs", &"-o", &"nr_inodes=16", &"none", &out.path()]));
-    let output = extract(&chain.youngest, out.path(), &[]);
-    let record = fs::read(out.path().join("run.json"));
-    let grown = run("mount", &[&"-o", &"remount,nr_inodes=4096", &out.path()]);
-    let again = extract(&chain.youngest, out.path(), &["--resume"]);
-    let files = tree(out.path()).len();
-    run("umount", &[&out.path()]);
-    expect_code(&output, 1);
-    assert!(String::from_utf8_lossy(&output.stderr).contains("the rest was not tried"), "{output:?}");
-    let record: Value = serde_json::from_slice(&record.expect("a record")).expect("JSON");
-    assert_eq!(record["complete"], false);
-    expect_success(&grown);
-    expect_code(&again, 0);
-    assert!(files > 12 * 40, "{files}");
-}
-
-#[test]
-fn named_streams_of_folders_stand_beside_them() {
-    let test = "named_streams_of_folders_stand_beside_them";
-    if !["mkntfs", "ntfs-3g", "setfattr"].iter().all(|tool| has(test, tool)) || !support::program::can_mount(test) {
-        return;
-    }
-    let folder = tempfile::tempdir().expect("a folder");
-    let (volume, at) = (folder.path().join("volume.raw"), folder.path().join("m"));
-    fs::File::create(&volume).and_then(|file| file.set_len(8 << 20)).expect("a volume");
-    fs::create_dir(&at).expect("a mount point");
-    expect_success(&run("mkntfs", &[&"-F", &"-Q", &"-q", &volume]));
-    expect_success(&run("ntfs-3g", &[&"-o", &"streams_interface=xattr", &volume, &at]));
-    fs::create_dir_all(at.join("a/b")).expect("folders");
-    for (place, name) in [("a/b", "deep"), ("a", "hidden"), ("", "root")] {
-        let set = run("setfattr", &[&"-n", &format!("user.{name}"), &"-v", &name, &at.join(place)]);
-        expect_success(&set);
-    }
-    support::program::unmount(&at);
-    let out = tempfile::tempdir().expect("a folder");
-    expect_code(&extract(&volume, out.path(), &["--streams"]), 0);
-    for (place, name) in [("volume-1/a/b:deep", "deep"), ("volume-1/a:hidden", "hidden"), ("volume-1:root", "root")] {
-        assert_eq!(fs::read_to_string(out.path().join(place)).expect("the stream"), name);
-        assert_eq!(rows(out.path())[place]["kind"], "stream");
-    }
-}
-
-#[test]
-fn a_large_file_is_read_in_pieces_and_comes_out_in_order() {
-    let test = "a_large_file_is_read_in_pieces_and_comes_out_in_order";
-    if !["mkntfs", "ntfs-3g"].iter().all(|tool| has(test, tool)) || !support::program::can_mount(test) {
-        return;
-    }
-    const MIB: usize = 1 << 20;
-    let folder = tempfile::tempdir().expect("a folder");
-    let (volume, at) = (folder.path().join("volume.raw"), folder.path().join("m"));
-    fs::File::create(&volume).and_then(|file| file.set_len(64 << 20)).expect("a volume");
-    fs::create_dir(&at).expect("a mount point");
-    expect_success(&run("mkntfs", &[&"-F", &"-Q", &"-q", &volume]));
-    expect_success(&run("ntfs-3g", &[&volume, &at]));
-    // Data, a hole, data that ends within a sector, and a hole to the end.
-    let mut content = vec![0; 90 * MIB + 77];
-    let (seed, mut rng) = (5, Rng::new(5));
-    rng.fill(&mut content[..13 * MIB + 5]);
-    rng.fill(&mut content[70 * MIB..][..9 * MIB + 333]);
-    {
-        use std::os::unix::fs::FileExt;
-        let file = fs::File::create(at.join("large")).expect("a file");
-        file.set_len(content.len() as u64).expect("a length");
-        for part in [0..13 * MIB + 5, 70 * MIB..79 * MIB + 333] {
-            file.write_all_at(&content[part.clone()], part.start as u64).expect("its content");
-        }
-    }
-    support::program::unmount(&at);
-    for threads in ["1", "5"] {
-        let out = tempfile::tempdir().expect("a folder");
-        expect_code(&extract(&volume, out.path(), &["--max-size", "100M", "--threads", threads]), 0);
-        let file = out.path().join("volume-1/large");
-        assert!(fs::read(&file).expect("the file") == content, "seed {seed}");
-        assert_eq!(rows(out.path())["volume-1/large"]["sha256"], hex(Sha256::digest(&content)));
-        let allocated = fs::metadata(&file).expect("metadata").blocks() * 512;
-        assert!(allocated < 40 * MIB as u64, "holes stay holes: {allocated}");
-    }
-    // The copy of the volume ends within the file: what is missing is lost, and nothing else moves.
-    fs::OpenOptions::new().write(true).open(&volume).and_then(|file| file.set_len(16 << 20)).expect("a shorter copy");
-    let out = tempfile::tempdir().expect("a folder");
-    let output = extract(&volume, out.path(), &["--max-size", "100M", "large"]);
-    let row = rows(out.path()).remove("volume-1/large").unwrap_or_else(|| panic!("{output:?}"));
-    expect_code(&output, 3);
-    for range in row["lost"].as_array().expect("ranges") {
-        let number = |field: &str| range[field].as_u64().expect("a number") as usize;
-        content[number("offset")..][..number("length")].fill(0);
-    }
-    assert!(row["lost_bytes"].as_u64().expect("a count") >= 5 * MIB as u64, "{row}");
-    assert!(fs::read(out.path().join("volume-1/large.partial")).expect("the file") == content, "seed {seed}");
-}
-
-#[test]
-fn what_is_no_file_takes_no_manifest_and_nobody_waits_for_it() {
-    let (_folder, chain) = whole_chain();
-    let out = tempfile::tempdir().expect("a folder");
-    let manifest = out.path().join("manifest.jsonl");
-    expect_success(&run("mkfifo", &[&manifest]));
-    for more in [&[][..], &["--resume"]] {
-        let output = extract(&chain.youngest, out.path(), more);
-        expect_code(&output, 1);
-        assert!(String::from_utf8_lossy(&output.stderr).contains("manifest.jsonl"), "{output:?}");
-        assert!(!out.path().join("volume-1").exists(), "something was extracted");
-    }
-    fs::remove_file(&manifest).expect("no pipe");
-    symlink("/dev/null", &manifest).expect("a link");
-    expect_code(&extract(&chain.youngest, out.path(), &["--resume"]), 1);
-    assert!(manifest.is_symlink());
-    // Nor does a list end in one.
-    let (pipe, out) = (out.path().join("pipe"), tempfile::tempdir().expect("a folder"));
-    expect_success(&run("mkfifo", &[&pipe]));
-    expect_code(&extract(&chain.youngest, out.path(), &["--csv", pipe.to_str().expect("a path")]), 2);
 }
