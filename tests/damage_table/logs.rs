@@ -4,7 +4,7 @@ use fixtures::bytes::Bytes;
 use fixtures::guid::Guid;
 use fixtures::vhdx::MIB;
 use fixtures::vhdx::header::{self, Header};
-use fixtures::vhdx::log::{DirtyLog, Rollback, Tear, Update};
+use fixtures::vhdx::log::{DirtyLog, Rollback, Tear, Update, mend_first_entries};
 
 use crate::row::{Forged, MIDDLE, Row, SIZE, YOUNGEST, row};
 
@@ -18,6 +18,19 @@ fn write(forged: &Forged, change: impl Fn(&mut DirtyLog)) {
     let mut log = DirtyLog::new(LOG_GUID, vec![rollback.take_back(&mut file)], places.file_size);
     change(&mut log);
     log.write(&mut file, &places.log);
+}
+
+/// Writes two more entries behind the one that brings the BAT back, and tells where in the file the three stand.
+fn three_entries(forged: &Forged) -> Vec<u64> {
+    write(forged, |log| {
+        let page = Update::page(log_page(log), &[0; 4096]);
+        log.active.extend([vec![page.clone()], vec![page]]);
+    });
+    let (log, file) = (&forged.chain.places[YOUNGEST].log, forged.file(YOUNGEST));
+    let is_entry = |at: &u64| file.bytes_at(*at, 4) == b"loge";
+    let entries: Vec<u64> = (log.start..log.end).step_by(4096).filter(is_entry).collect();
+    assert_eq!(entries.len(), 3);
+    entries
 }
 
 fn log(name: &str, change: impl Fn(&mut DirtyLog) + 'static) -> Row {
@@ -95,17 +108,32 @@ pub(crate) fn rows() -> Vec<Row> {
         })
         .codes(&["log-replayed", "log-writes-forbidden-place"]),
         row("log: an entry before the newest one is gone", |forged| {
-            write(forged, |log| {
-                let page = Update::page(log_page(log), &[0; 4096]);
-                log.active.extend([vec![page.clone()], vec![page]]);
-            });
-            let (log, mut file) = (&forged.chain.places[YOUNGEST].log, forged.file(YOUNGEST));
-            let is_entry = |at: &u64| file.bytes_at(*at, 4) == b"loge";
-            let entries: Vec<u64> = (log.start..log.end).step_by(4096).filter(is_entry).collect();
-            assert_eq!(entries.len(), 3);
-            file.write_at(entries[1], &[0; 4096]);
+            let entries = three_entries(forged);
+            forged.file(YOUNGEST).write_at(entries[1], &[0; 4096]);
         })
-        .codes(&["log-entries-cut-off", "log-replayed"]),
+        .codes(&["log-entries-cut-off", "log-replayed"])
+        .exits(3, 0, 3, 0)
+        .doubtful(0..SIZE, "log-torn"),
+        row("log: an entry before the newest one is damaged", |forged| {
+            let entries = three_entries(forged);
+            forged.file(YOUNGEST).write_at(entries[1] + 4096 + 100, b"damage");
+        })
+        .codes(&["log-entries-cut-off", "log-replayed"])
+        .exits(3, 0, 3, 0)
+        .doubtful(0..SIZE, "log-torn"),
+        // The first entry was done with: what the last two write is newer than what it would bring back.
+        row("log: the first entry of the sequence is damaged, and an older one is whole", |forged| {
+            let entries = three_entries(forged);
+            let (places, mut file) = (&forged.chain.places[YOUNGEST], forged.file(YOUNGEST));
+            let tail = (entries[1] - places.log.start) as u32;
+            entries[1..].iter().for_each(|entry| file.write_at(entry + 12, &tail.to_le_bytes()));
+            mend_first_entries(&mut file, places);
+            file.write_at(entries[1] + 4096 + 100, b"damage");
+        })
+        .shown_as_it_lies()
+        .codes(&["log-entries-cut-off", "log-torn"])
+        .exits(3, 0, 3, 0)
+        .doubtful(0..SIZE, "log-torn"),
         row("log: only the second header bears the LogGuid, and is damaged", |forged| {
             write(forged, |log| log.in_both_headers = false);
             let mut file = forged.file(YOUNGEST);

@@ -1,9 +1,10 @@
 //! The log: [MS-VHDX] 2.3. Replayed in memory, never into the file.
 //!
-//! [`entry`] reads one entry, [`forbidden_place`] knows where none may write, [`sequence`] finds the active sequence, [`mod@replay`] makes an overlay of it. [`unclaimed`]
+//! [`entry`] reads one entry, [`cut_off`] sees what the format leaves out and damage may have cut off, [`forbidden_place`] knows where none may write, [`sequence`] finds the active sequence, [`mod@replay`] makes an overlay of it. [`unclaimed`]
 //! looks at what the log of a damaged header may have been, [`without_header`] judges whether a log matters that no header
 //! tells of.
 
+mod cut_off;
 mod entry;
 mod forbidden_place;
 mod replay;

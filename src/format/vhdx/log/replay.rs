@@ -2,6 +2,7 @@
 
 use std::ops::{ControlFlow, Range};
 
+use super::cut_off::CutOff;
 use super::entry::{Descriptor, SECTOR};
 use super::forbidden_place::ForbiddenPlace;
 use super::sequence::{Candidate, Candidates, Log};
@@ -84,6 +85,13 @@ pub(in crate::format::vhdx) fn replay(
         findings.push(declined(&log, header.log_guid, sequence.len()));
         return Ok(LogState::Declined);
     }
+    let cut_off = CutOff::look(&candidates, &sequence);
+    if let Some(cut_off) = &cut_off {
+        findings.push(cut_off.finding(&log));
+        if !cut_off.goes_on {
+            return no_sequence(&log, &candidates, wanted, patches, findings);
+        }
+    }
     extend(file.size(), &log, &candidates, &sequence, patches, findings);
     let mut forbidden = None;
     for offset in &sequence {
@@ -94,7 +102,9 @@ pub(in crate::format::vhdx) fn replay(
     if let Some((offset, place)) = forbidden {
         findings.push(place.finding(log.file_offset(offset)));
     }
-    findings.extend(cut_off(&log, &candidates, &sequence));
+    if let Some(cut_off) = &cut_off {
+        cut_off.doubt(&log, &candidates, patches)?;
+    }
     if candidates.may_lack_some() && may_be_followed(&log, &candidates, &sequence)? {
         // What a newer entry changes is not known, and it may be any table.
         patches.doubtful(0..u64::MAX);
@@ -184,21 +194,6 @@ fn extend(
     }
 }
 
-/// Entries that are whole and newer than the head of the active sequence: what stood between does not hold. After a power cut
-/// that is so where the storage wrote them in another order, and the format leaves them out.
-fn cut_off(log: &Log<'_>, candidates: &Candidates, sequence: &[u32]) -> Option<Finding> {
-    let head = candidates.by_offset.get(sequence.last()?)?.header.sequence_number;
-    let newer = |(_, entry): &(&u32, &Candidate)| entry.is_known_whole() && entry.header.sequence_number > head;
-    let (first, _) = candidates.by_offset.iter().find(newer)?;
-    let count = candidates.by_offset.iter().filter(newer).count();
-    let text = format!(
-        "log entries that are whole and newer than those that were replayed: {count}; one before them does not hold, so they are left out, as the format wants: the newest updates of the tables may be missing"
-    );
-    let finding =
-        Finding::new(Code::LogEntriesCutOff, Severity::Warning, text).at("log entry", log.file_offset(*first));
-    Some(finding.advise("if newer files are missing or damaged, look for another copy of this image"))
-}
-
 /// Adds what one entry of the active sequence writes. Returns where it writes what no log may.
 pub(super) fn apply(
     log: &Log<'_>,
@@ -259,7 +254,7 @@ fn no_sequence(
         findings.push(Finding::new(Code::LogEmpty, Severity::Information, text).at(LOG_STRUCTURE, log.offset));
         return Ok(LogState::Empty);
     }
-    let told = if wanted { doubt_pages(log, candidates, patches)? } else { Some(0) };
+    let told = if wanted { doubt_pages(log, candidates, &|_| true, patches)? } else { Some(0) };
     let doubtful = match told {
         _ if !wanted => "nothing is marked doubtful, for the log was to be left alone".to_owned(),
         Some(pages) => format!("the {pages} places that they were about to change are doubtful"),
@@ -281,19 +276,20 @@ fn no_sequence(
     Ok(LogState::Torn)
 }
 
-/// Marks as doubtful what entries that form no complete sequence were about to change, and tells how many places that are.
+/// Marks as doubtful what those of the entries that `which` names were about to change, and tells how many places that are.
 /// `None` where these cannot be told, so that all is doubtful: a part of the log cannot be read, a header or descriptor does
 /// not hold, or an entry tells of others before it that are not there any more.
 pub(super) fn doubt_pages(
     log: &Log<'_>,
     candidates: &Candidates,
+    which: &dyn Fn(&Candidate) -> bool,
     patches: &mut OverlayBuilder,
 ) -> Result<Option<usize>> {
     let mut pages = 0usize;
     let mut all_told = !candidates.may_lack_some();
     // Descriptors of entries that overlap each other are read no more than twice over.
     let mut budget = u64::from(log.length).saturating_mul(2);
-    for (offset, candidate) in &candidates.by_offset {
+    for (offset, candidate) in candidates.by_offset.iter().filter(|(_, candidate)| which(candidate)) {
         all_told &= candidates.by_offset.contains_key(&candidate.header.tail);
         let cost = u64::from(candidate.header.descriptors_length().unwrap_or(0));
         let Some(rest) = budget.checked_sub(cost).filter(|_| pages < MAX_PATCHES && all_told) else {
