@@ -167,7 +167,7 @@ codes! {
     LogTorn = "log-torn",
     /// One header is damaged, and the log holds entries that the other does not know: what they would change is doubtful.
     LogUnclaimed = "log-unclaimed",
-    /// Whole log entries are newer than those that were replayed, and one before them does not hold: they are left out.
+    /// Whole log entries are newer than any complete sequence, and one before them does not hold: what they change is doubtful.
     LogEntriesCutOff = "log-entries-cut-off",
     /// A log entry changes what no log may change.
     LogWritesForbiddenPlace = "log-writes-forbidden-place",

@@ -2,6 +2,7 @@
 
 use fixtures::bytes::Bytes;
 use fixtures::damage::{Copies, Damage, ItemDamage, TableDamage};
+use fixtures::guid::Guid;
 use fixtures::random::Rng;
 use fixtures::vhdx::header::Header;
 use fixtures::vhdx::{MIB, metadata, region_table};
@@ -124,6 +125,16 @@ fn region_tables() -> Vec<Row> {
     rows
 }
 
+/// Bytes of the line of an item in the metadata table become others.
+fn line(id: Guid, at: u64, bytes: &'static [u8]) -> Row {
+    row(format!("byte {at} of the line of {id:?} is {bytes:?}"), move |forged| {
+        let mut file = forged.file(YOUNGEST);
+        let entries = metadata::entries(&file, forged.chain.places[YOUNGEST].metadata.start);
+        let line = entries.iter().find(|entry| entry.id == id).expect("an entry").offset;
+        file.write_at(line + at, bytes);
+    })
+}
+
 fn metadata_items() -> Vec<Row> {
     use ItemDamage::{Empty, Missing, Ones, OutsideRegion, Twice, Zeroed};
     let mut rows = Vec::new();
@@ -144,6 +155,24 @@ fn metadata_items() -> Vec<Row> {
         rows.push(damaged(YOUNGEST, size).codes(&["metadata-item-bad"]));
     }
     rows.push(damaged(YOUNGEST, Damage::MetadataItem(metadata::VIRTUAL_DISK_ID, Twice)));
+    // The format has the length, and whose the item is.
+    for id in [metadata::FILE_PARAMETERS, metadata::VIRTUAL_DISK_SIZE, metadata::LOGICAL_SECTOR_SIZE] {
+        rows.push(line(id, 20, &[0; 4]).codes(&["metadata-item-bad"]));
+        rows.push(line(id, 20, &[0xFF; 4]).codes(&["metadata-item-bad"]));
+        rows.push(line(id, 24, &[7]).codes(&["metadata-item-bad"]));
+    }
+    rows.push(
+        row("two items have one place", |forged| {
+            let (mut file, table) = (forged.file(YOUNGEST), forged.chain.places[YOUNGEST].metadata.start);
+            let entries = metadata::entries(&file, table);
+            let entry = |id| entries.iter().find(|entry| entry.id == id).expect("an entry");
+            let place = (entry(metadata::LOGICAL_SECTOR_SIZE).item - table) as u32;
+            file.write_at(entry(metadata::PHYSICAL_SECTOR_SIZE).offset + 16, &place.to_le_bytes());
+        })
+        .codes(&["metadata-item-bad"])
+        .exits(3, 0, 3, 0)
+        .doubtful(0..SIZE, "metadata-item-bad"),
+    );
     for damage in [Zeroed, Ones, Empty, OutsideRegion] {
         rows.push(
             damaged(YOUNGEST, Damage::MetadataItem(metadata::PARENT_LOCATOR, damage))

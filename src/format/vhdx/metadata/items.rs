@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::table::{self, TableEntry};
-use super::{loose, parent_locator};
+use super::{loose, mended, parent_locator};
 use crate::Faults;
 use crate::bytes::{Guid, array, len_u64, u32_le, u64_le};
 use crate::error::{Error, ErrorKind, Result};
@@ -25,7 +25,7 @@ pub(in crate::format::vhdx) const PHYSICAL_SECTOR_SIZE: Guid =
 const PARENT_LOCATOR: Guid =
     Guid::from_fields(0xa8d3_5f2d, 0xb30b, 0x454d, [0xab, 0xf7, 0xd3, 0xd8, 0x48, 0x34, 0xab, 0x0c]);
 
-const KNOWN: [Guid; 6] =
+pub(super) const KNOWN: [Guid; 6] =
     [FILE_PARAMETERS, VIRTUAL_DISK_SIZE, VIRTUAL_DISK_ID, LOGICAL_SECTOR_SIZE, PHYSICAL_SECTOR_SIZE, PARENT_LOCATOR];
 
 /// The name of the table in messages.
@@ -107,9 +107,11 @@ pub(in crate::format::vhdx) fn read(
 ) -> Result<Metadata> {
     let mut reader = Reader { file, region, doubtful: false };
     let mut metadata = Metadata::default();
-    let entries =
-        reader.bytes(0, table::LENGTH, METADATA_TABLE).and_then(|table| entries(&table, region.start, findings));
+    let entries = reader
+        .bytes(0, table::LENGTH, METADATA_TABLE)
+        .and_then(|table| mended::entries(&table, region.start, findings));
     let entries = metadata.keep(entries).unwrap_or_default();
+    metadata.is_contradictory = mended::items_overlap(&entries, region.start, findings);
     metadata.requires_unknown = judge_unknown(&entries, region.start, accept_unknown, findings)?;
 
     let parameters = reader.required(&entries, FILE_PARAMETERS, "File Parameters item", file_parameters);
@@ -195,46 +197,6 @@ impl Metadata {
             && self.logical_sector_size.is_none_or(|size| size == loose.logical_sector_size)
             && self.physical_sector_size.is_none_or(|size| size == loose.physical_sector_size)
     }
-}
-
-/// Bits of an item's id that may be wrong for it still to be that item. Ids of the format differ in more than 40.
-const MAX_WRONG_BITS: u32 = 8;
-
-/// The entries of the table, mended where it is certain what they should say.
-fn entries(table: &[u8], at: u64, findings: &mut Vec<Finding>) -> Result<Vec<TableEntry>> {
-    let (mut entries, broken) = table::parse(table).map_err(|broken| broken.error(METADATA_TABLE, at))?;
-    if let Some(broken) = broken {
-        if !entries.iter().any(|entry| KNOWN.contains(&entry.item_id)) {
-            return Err(broken.error(METADATA_TABLE, at));
-        }
-        // What stands behind the last entry is not known to be one.
-        entries.retain(|entry| KNOWN.contains(&entry.item_id));
-        findings.push(broken.finding(
-            Code::MetadataTableBad,
-            Severity::Warning,
-            (METADATA_TABLE, at),
-            "its entries are used",
-        ));
-    }
-    for id in KNOWN {
-        if entries.iter().any(|entry| entry.item_id == id) {
-            continue;
-        }
-        let near = |entry: &&mut TableEntry| wrong_bits(entry.item_id, id) <= MAX_WRONG_BITS;
-        if let Some(entry) = entries.iter_mut().find(near) {
-            let text = format!(
-                "the id of an item is {} and is read as {id}, from which it differs in a few bits",
-                entry.item_id
-            );
-            findings.push(Finding::new(Code::MetadataItemBad, Severity::Warning, text).at(METADATA_TABLE, at));
-            entry.item_id = id;
-        }
-    }
-    Ok(entries)
-}
-
-fn wrong_bits(a: Guid, b: Guid) -> u32 {
-    a.0.iter().zip(b.0).map(|(a, b)| (a ^ b).count_ones()).fold(0, u32::saturating_add)
 }
 
 /// Makes a finding of the error of an item that the disk can be read without.

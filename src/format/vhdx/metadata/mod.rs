@@ -2,6 +2,7 @@
 
 mod items;
 mod loose;
+mod mended;
 mod parent_locator;
 mod table;
 

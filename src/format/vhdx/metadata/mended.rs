@@ -1,0 +1,91 @@
+//! The lines of the metadata table, mended where it is certain what they should say.
+
+use super::items::{
+    FILE_PARAMETERS, KNOWN, LOGICAL_SECTOR_SIZE, METADATA_TABLE, PHYSICAL_SECTOR_SIZE, VIRTUAL_DISK_ID,
+    VIRTUAL_DISK_SIZE,
+};
+use super::table::{self, TableEntry};
+use crate::bytes::Guid;
+use crate::error::Result;
+use crate::report::{Code, Finding, Severity};
+
+/// Items whose length the format gives: [MS-VHDX] 2.6.2.
+const LENGTHS: [(Guid, u32); 5] = [
+    (FILE_PARAMETERS, 8),
+    (VIRTUAL_DISK_SIZE, 8),
+    (VIRTUAL_DISK_ID, 16),
+    (LOGICAL_SECTOR_SIZE, 4),
+    (PHYSICAL_SECTOR_SIZE, 4),
+];
+
+/// Bits of an item's id that may be wrong for it still to be that item. Ids of the format differ in more than 40.
+const MAX_WRONG_BITS: u32 = 8;
+
+/// The entries of the table, mended where it is certain what they should say.
+pub(super) fn entries(table: &[u8], at: u64, findings: &mut Vec<Finding>) -> Result<Vec<TableEntry>> {
+    let (mut entries, broken) = table::parse(table).map_err(|broken| broken.error(METADATA_TABLE, at))?;
+    if let Some(broken) = broken {
+        if !entries.iter().any(|entry| KNOWN.contains(&entry.item_id)) {
+            return Err(broken.error(METADATA_TABLE, at));
+        }
+        // What stands behind the last entry is not known to be one.
+        entries.retain(|entry| KNOWN.contains(&entry.item_id));
+        findings.push(broken.finding(
+            Code::MetadataTableBad,
+            Severity::Warning,
+            (METADATA_TABLE, at),
+            "its entries are used",
+        ));
+    }
+    for id in KNOWN {
+        if entries.iter().any(|entry| entry.item_id == id) {
+            continue;
+        }
+        let near = |entry: &&mut TableEntry| wrong_bits(entry.item_id, id) <= MAX_WRONG_BITS;
+        if let Some(entry) = entries.iter_mut().find(near) {
+            let text = format!(
+                "the id of an item is {} and is read as {id}, from which it differs in a few bits",
+                entry.item_id
+            );
+            findings.push(Finding::new(Code::MetadataItemBad, Severity::Warning, text).at(METADATA_TABLE, at));
+            entry.item_id = id;
+        }
+    }
+    for (id, length) in LENGTHS {
+        // A line that leads nowhere says that there is no item.
+        let is_it = |entry: &&mut TableEntry| entry.item_id == id && entry.offset > 0;
+        if entries.iter().any(|entry| entry.item_id == id && !entry.is_user && entry.length == length) {
+            continue;
+        }
+        let Some(entry) = entries.iter_mut().find(is_it) else { continue };
+        let found = format!("{} bytes{}", entry.length, if entry.is_user { ", of the user" } else { "" });
+        let text = format!("the line of item {id} says what it cannot be; the item is read as the format has it");
+        let finding = Finding::new(Code::MetadataItemBad, Severity::Warning, text).at(METADATA_TABLE, at);
+        findings.push(finding.versus(format!("{length} bytes, of the format"), found));
+        (entry.is_user, entry.length) = (false, length);
+    }
+    Ok(entries)
+}
+
+/// Whether items stand in each other, which is told: then one of their places is wrong, and nothing tells which.
+pub(super) fn items_overlap(entries: &[TableEntry], at: u64, findings: &mut Vec<Finding>) -> bool {
+    // Of two lines for one item the first counts.
+    let mut places: Vec<(u32, u32)> = KNOWN
+        .iter()
+        .filter_map(|id| entries.iter().find(|entry| entry.item_id == *id && !entry.is_user && entry.length > 0))
+        .map(|entry| (entry.offset, entry.offset.saturating_add(entry.length)))
+        .collect();
+    places.sort_unstable();
+    let overlap = places.iter().zip(places.iter().skip(1)).find(|((_, end), (start, _))| end > start);
+    let Some(((first, _), (second, _))) = overlap else { return false };
+    let text = format!(
+        "the items at bytes {first} and {second} of the metadata region stand in each other: one of the two places is wrong, and all that the image tells is doubtful"
+    );
+    let finding = Finding::new(Code::MetadataItemBad, Severity::Error, text).at(METADATA_TABLE, at);
+    findings.push(finding.advise("look for a copy of the file; --accept-doubtful serves what the table leads to"));
+    true
+}
+
+fn wrong_bits(a: Guid, b: Guid) -> u32 {
+    a.0.iter().zip(b.0).map(|(a, b)| (a ^ b).count_ones()).fold(0, u32::saturating_add)
+}
