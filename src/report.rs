@@ -201,6 +201,8 @@ codes! {
     BatContradictsMetadata = "bat-contradicts-metadata",
     /// A sector bitmap that is needed is not there.
     BitmapMissing = "bitmap-missing",
+    /// A sector bitmap holds no sector of any partially present block: it may have been wiped.
+    BitmapEmpty = "bitmap-empty",
     /// A sector bitmap that is needed cannot be read.
     BitmapUnreadable = "bitmap-unreadable",
     /// A parent is missing: what would come from it or from below it is lost.

@@ -189,6 +189,18 @@ fn bitmap_entries() -> Vec<Row> {
     rows.extend([PastEnd, FarthestOffset].map(|damage| entry(damage, &["block-past-end"])));
     rows.extend([OntoHeaders, OntoLog, OntoMetadata, OntoBat].map(|damage| entry(damage, &["block-on-structure"])));
     rows.push(entry(ReservedBit(7), &["block-misaligned"]));
+    rows.push(
+        row("the sector bitmap is wiped", |forged| {
+            let bitmap = forged.chain.places[YOUNGEST].bitmaps[&0].clone();
+            forged.file(YOUNGEST).write_at(bitmap.start, &vec![0; BLOCK as usize]);
+        })
+        .codes(&["bitmap-empty"])
+        .model(|_| {
+            let mut images = images();
+            images[YOUNGEST].blocks.remove(&0);
+            Model::of_chain(&images)
+        }),
+    );
     rows
 }
 

@@ -8,7 +8,7 @@ use std::ops::Range;
 use super::bat::ENTRY_LENGTH;
 use super::ownership::Ownership;
 use super::resolve::Vhdx;
-use super::unowned::{PAGE, Unowned, named};
+use super::unowned::{Look, PAGE, Unowned, named};
 
 /// All of it in a sentence or two.
 pub(super) fn describe(vhdx: &Vhdx) -> String {
@@ -37,7 +37,7 @@ fn unowned(vhdx: &Vhdx) -> String {
     let Some(ownership) = Ownership::of(vhdx) else {
         return "the BAT is too large to look for blocks without an owner while opening".to_owned();
     };
-    Unowned::in_stretches(vhdx, |each| ownership.each_unowned(each)).describe(vhdx)
+    Unowned::in_stretches(vhdx, Look::QUICK, |each| ownership.each_unowned(each)).describe(vhdx)
 }
 
 impl Vhdx {

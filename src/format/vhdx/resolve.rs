@@ -174,6 +174,21 @@ impl Vhdx {
         }
     }
 
+    /// Whether all bits of a partly present block are zeros, in a sector bitmap at byte `bitmap` of the file. Of bits that
+    /// cannot be read that is not said.
+    pub(super) fn is_without_sectors(&self, block: u64, bitmap: u64) -> bool {
+        let length = self.bitmap_length();
+        let within = block.checked_rem(self.shape.chunk_ratio).unwrap_or(0);
+        let mut bits = vec![0; usize::try_from(length).unwrap_or(0)];
+        let at = bitmap.saturating_add(within.saturating_mul(length));
+        self.table_bytes(&mut bits, at).is_some() && bits.iter().all(|byte| *byte == 0)
+    }
+
+    /// Bytes of a sector bitmap that describe one block: at most 64 KiB.
+    fn bitmap_length(&self) -> u64 {
+        self.shape.block_size.checked_div(self.shape.logical_sector_size).unwrap_or(0).div_ceil(8)
+    }
+
     /// Where the sector bitmap of a block's chunk stands in the file, and whether that is proven.
     fn bitmap_of(&self, block: u64) -> std::result::Result<(u64, Trust), Code> {
         let (entry, trust) = self.entry(self.shape.bitmap_entry(self.shape.chunk(block)))?;

@@ -12,10 +12,25 @@ use crate::Faults;
 use crate::image::ReadAt;
 use crate::report::{Code, Finding, Severity};
 
-/// Blocks without an owner of which samples are read, and the samples of each.
-const MAX_SAMPLED: u64 = 64;
+/// How closely blocks without an owner are looked at.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Look {
+    /// So many are looked at.
+    blocks: u64,
+    /// So many bytes are read of them. Where no more are left, samples of each block are.
+    bytes: u64,
+}
+
+impl Look {
+    /// While an image is opened.
+    pub(super) const QUICK: Look = Look { blocks: 64, bytes: 16 << 20 };
+    /// While all of it is checked.
+    pub(super) const THOROUGH: Look = Look { blocks: 4096, bytes: 1 << 30 };
+}
+
 const SAMPLES: u64 = 8;
 const SAMPLE: usize = 4096;
+const PIECE: u64 = 1 << 20;
 
 /// Bytes of a page of the BAT, as the log writes it.
 pub(super) const PAGE: u64 = 4096;
@@ -38,13 +53,17 @@ pub(super) struct Unowned {
 
 impl Unowned {
     /// Looks at the stretches of the file that belong to nothing, which `stretches` tells in order.
-    pub(super) fn in_stretches(vhdx: &Vhdx, stretches: impl FnOnce(&mut dyn FnMut(Range<u64>))) -> Self {
+    pub(super) fn in_stretches(
+        vhdx: &Vhdx,
+        mut look: Look,
+        stretches: impl FnOnce(&mut dyn FnMut(Range<u64>)),
+    ) -> Self {
         let mut unowned = Unowned::default();
-        stretches(&mut |stretch| unowned.add(vhdx, stretch.start..stretch.end.min(vhdx.file.size())));
+        stretches(&mut |stretch| unowned.add(vhdx, &mut look, stretch.start..stretch.end.min(vhdx.file.size())));
         unowned
     }
 
-    fn add(&mut self, vhdx: &Vhdx, stretch: Range<u64>) {
+    fn add(&mut self, vhdx: &Vhdx, look: &mut Look, stretch: Range<u64>) {
         let block_size = vhdx.shape.block_size;
         let blocks = stretch.end.saturating_sub(stretch.start).checked_div(block_size).unwrap_or(0);
         if blocks == 0 {
@@ -54,10 +73,11 @@ impl Unowned {
         if self.ranges.len() <= NAMED {
             self.ranges.push(stretch.clone());
         }
-        let looked_at = blocks.min(MAX_SAMPLED.saturating_sub(self.sampled));
+        let looked_at = blocks.min(look.blocks);
+        look.blocks = look.blocks.saturating_sub(looked_at);
         self.sampled = self.sampled.saturating_add(looked_at);
         let starts = (0..looked_at).map(|block| stretch.start.saturating_add(block.saturating_mul(block_size)));
-        let filled = starts.filter(|start| holds_anything(vhdx, *start)).count();
+        let filled = starts.filter(|start| holds_anything(vhdx, *start, &mut look.bytes)).count();
         self.filled = self.filled.saturating_add(u64::try_from(filled).unwrap_or(u64::MAX));
     }
 
@@ -145,15 +165,25 @@ impl EmptyPages {
     }
 }
 
-/// Whether samples of a block are not all zeros. What cannot be read may be anything.
-fn holds_anything(vhdx: &Vhdx, start: u64) -> bool {
-    let step = vhdx.shape.block_size.checked_div(SAMPLES).unwrap_or(0);
-    let mut buf = [0; SAMPLE];
-    (0..SAMPLES).any(|sample| {
-        let mut faults = Faults::new();
-        let read = vhdx.file.read_at(&mut buf, start.saturating_add(sample.saturating_mul(step)), &mut faults);
-        read.is_err() || faults.any_lost() || buf.iter().any(|byte| *byte != 0)
-    })
+/// Whether a block is not all zeros, or samples of it where there are not as many `bytes` left to read as it has.
+fn holds_anything(vhdx: &Vhdx, start: u64, bytes: &mut u64) -> bool {
+    let block_size = vhdx.shape.block_size;
+    let Some(left) = bytes.checked_sub(block_size) else {
+        let step = block_size.checked_div(SAMPLES).unwrap_or(0);
+        let mut buf = [0; SAMPLE];
+        let at = |sample: u64| start.saturating_add(sample.saturating_mul(step));
+        return (0..SAMPLES).any(|sample| is_filled(vhdx, &mut buf, at(sample)));
+    };
+    *bytes = left;
+    let mut buf = vec![0; usize::try_from(PIECE.min(block_size)).unwrap_or(0)];
+    let pieces = block_size.checked_div(PIECE).unwrap_or(0);
+    (0..pieces).any(|piece| is_filled(vhdx, &mut buf, start.saturating_add(piece.saturating_mul(PIECE))))
+}
+
+/// Whether bytes of the file are not all zeros. What cannot be read may be anything.
+fn is_filled(vhdx: &Vhdx, buf: &mut [u8], at: u64) -> bool {
+    let mut faults = Faults::new();
+    vhdx.file.read_at(buf, at, &mut faults).is_err() || faults.any_lost() || buf.iter().any(|byte| *byte != 0)
 }
 
 /// The first of some ranges, in words.

@@ -13,16 +13,20 @@ use super::log::LogState;
 use super::overlaps::name_claimants;
 use super::resolve::Vhdx;
 use super::tally::Tally;
-use super::unowned::{EmptyPages, Unowned};
+use super::unowned::{EmptyPages, Look, Unowned};
 use crate::Faults;
 use crate::image::ReadAt;
 use crate::layer::{ContainerKind, Verified};
 use crate::report::Code;
 
+/// Partially present blocks of which the bitmaps are looked at while an image is opened.
+const MAX_BITMAPS: u64 = 4096;
+
 const BITMAP_ENTRY: &str = "BAT entry of a sector bitmap";
 
 /// Reads the whole BAT, and the sector bitmaps that describe bytes of `disk`.
 pub(super) fn verify(vhdx: &Vhdx, disk: Range<u64>, tell: &mut Tell<'_>) {
+    let whole = !disk.is_empty();
     let mut survey = Survey {
         vhdx,
         disk,
@@ -32,7 +36,8 @@ pub(super) fn verify(vhdx: &Vhdx, disk: Range<u64>, tell: &mut Tell<'_>) {
         damaged: 0,
         empty_pages: EmptyPages::default(),
         out_of_place: 0,
-        partial: false,
+        partial: Vec::new(),
+        bitmaps_left: if whole { u64::MAX } else { MAX_BITMAPS },
         buf: vec![0; usize::try_from(MIB).unwrap_or(0)],
     };
     let mut unread = Vec::new();
@@ -70,8 +75,10 @@ struct Survey<'a> {
     empty_pages: EmptyPages,
     /// Entries of sector bitmaps that claim a place in an image that has none.
     out_of_place: usize,
-    /// A block of the present chunk is partially present, so that its bitmap is needed.
-    partial: bool,
+    /// Blocks of the present chunk that are partially present, so that its bitmap is needed.
+    partial: Vec<u64>,
+    /// Of so many more partially present blocks the bitmaps are looked at.
+    bitmaps_left: u64,
     buf: Vec<u8>,
 }
 
@@ -82,9 +89,9 @@ impl Survey<'_> {
             Role::Payload(block) if block < self.vhdx.shape.payload_blocks => self.payload(block, seen),
             Role::Payload(_) => {}
             Role::Bitmap(chunk) => {
-                let needed = std::mem::take(&mut self.partial);
+                let partial = std::mem::take(&mut self.partial);
                 if self.vhdx.is_differencing() {
-                    return self.bitmap(chunk, seen, needed, tell);
+                    return self.bitmap(chunk, seen, &partial, tell);
                 }
                 self.out_of_place = self.out_of_place.saturating_add(usize::from(seen.entry.bitmap_present()));
             }
@@ -100,7 +107,9 @@ impl Survey<'_> {
             self.owned.claim(structure.clone());
         }
         let behind = contradiction::claims_behind(vhdx);
-        let unowned = Unowned::in_stretches(vhdx, |each| self.owned.each_unclaimed(each));
+        // Who asks for bitmaps of the disk wants it all.
+        let look = if self.disk.is_empty() { Look::QUICK } else { Look::THOROUGH };
+        let unowned = Unowned::in_stretches(vhdx, look, |each| self.owned.each_unclaimed(each));
         if behind > 0 || self.out_of_place > 0 || self.claims.any_twice() || unowned.filled() > 0 {
             contradiction::tell(vhdx, behind, tell);
         }
@@ -129,7 +138,9 @@ impl Survey<'_> {
             PayloadState::Reserved => Some(Code::BlockStateReserved),
             PayloadState::PartiallyPresent if !self.vhdx.is_differencing() => Some(Code::BlockPartialWithoutParent),
             state @ (PayloadState::FullyPresent | PayloadState::PartiallyPresent) => {
-                self.partial |= state == PayloadState::PartiallyPresent;
+                if state == PayloadState::PartiallyPresent {
+                    self.partial.push(block);
+                }
                 self.look_for_log_pages(seen);
                 self.claim(seen, self.vhdx.shape.block_size, self.vhdx.bytes_of(block))
             }
@@ -164,7 +175,8 @@ impl Survey<'_> {
         }
     }
 
-    fn bitmap(&mut self, chunk: u64, seen: &Seen, needed: bool, tell: &mut Tell<'_>) -> ControlFlow<()> {
+    fn bitmap(&mut self, chunk: u64, seen: &Seen, partial: &[u64], tell: &mut Tell<'_>) -> ControlFlow<()> {
+        let needed = !partial.is_empty();
         if !seen.entry.bitmap_present() {
             if needed {
                 self.damaged = self.damaged.saturating_add(1);
@@ -181,6 +193,7 @@ impl Survey<'_> {
             }
             return ControlFlow::Continue(());
         }
+        self.count_empty(seen, partial);
         if described.start >= self.disk.end || self.disk.start >= described.end {
             return ControlFlow::Continue(());
         }
@@ -193,10 +206,26 @@ impl Survey<'_> {
         tell(Verified::Read(MIB))
     }
 
+    /// Partially present blocks where the bitmap holds no sector of any of them. Of a single one the format allows that.
+    fn count_empty(&mut self, seen: &Seen, partial: &[u64]) {
+        let bitmap = seen.entry.file_offset();
+        for block in partial {
+            let Some(left) = self.bitmaps_left.checked_sub(1) else { return };
+            self.bitmaps_left = left;
+            if !self.vhdx.is_without_sectors(*block, bitmap) {
+                return;
+            }
+        }
+        for block in partial {
+            let name = || Role::Payload(*block).describe();
+            self.tally.count(Code::BitmapEmpty, ("sector bitmap", bitmap), name);
+        }
+    }
+
     /// A BAT that ends before the last bitmap's entry. That blocks have no entry is told when the image is opened.
     fn count_missing_bitmap(&mut self) {
         // A bitmap's entry stands behind those of all blocks of its chunk: here it was never seen.
-        if self.partial && self.vhdx.is_differencing() {
+        if !self.partial.is_empty() && self.vhdx.is_differencing() {
             let at = self.vhdx.bat.end;
             self.tally.count(Code::BatShort, (BITMAP_ENTRY, at), || "the sector bitmap of the last chunk".to_owned());
         }

@@ -3,11 +3,15 @@
 //! The format leaves them out. After a power cut that is right, where the storage wrote them in another order. But as often an
 //! entry that was whole is damaged, and then the sequence that holds is too old.
 
+use super::entry::SECTOR;
 use super::replay::doubt_pages;
 use super::sequence::{Candidate, Candidates, Log};
 use crate::error::Result;
 use crate::image::OverlayBuilder;
 use crate::report::{Code, Finding, Severity};
+
+/// So many entries in a row may be gone altogether, headers and all, for what stands behind them still to belong to them.
+const MAX_GONE: u64 = 2;
 
 /// See the module.
 pub(super) struct CutOff {
@@ -25,10 +29,31 @@ pub(super) struct CutOff {
 
 impl CutOff {
     /// Looks for whole entries that are newer than the head of `sequence`.
-    pub(super) fn look(candidates: &Candidates, sequence: &[u32]) -> Option<Self> {
-        let head = candidates.by_offset.get(sequence.last()?)?.header.sequence_number;
+    pub(super) fn look(log: &Log<'_>, candidates: &Candidates, sequence: &[u32]) -> Option<Self> {
+        let head_offset = *sequence.last()?;
+        let head_entry = &candidates.by_offset.get(&head_offset)?.header;
+        let (head, next) = (head_entry.sequence_number, log.advance(head_offset, head_entry.entry_length));
         let newer = || candidates.by_offset.iter().filter(|(_, entry)| entry.header.sequence_number > head);
-        let whole = || newer().filter(|(_, entry)| entry.is_known_whole());
+        // The entries that are there between the head and a newer one, one behind the other.
+        let (mut at, mut number) = (next, head.saturating_add(1));
+        let mut chained = Vec::new();
+        while let Some(entry) = candidates.by_offset.get(&at).filter(|entry| entry.header.sequence_number == number) {
+            chained.push(at);
+            (at, number) = (log.advance(at, entry.header.entry_length), number.saturating_add(1));
+            if chained.len() > candidates.by_offset.len() {
+                return None;
+            }
+        }
+        // Behind them entries may be gone, for which there must be room. Else it was never one of this sequence.
+        let follows = |offset: u32, of: u64| {
+            let gone = of.saturating_sub(number);
+            let room = u64::from(log.distance(at, offset));
+            chained.contains(&offset)
+                || (1..=MAX_GONE).contains(&gone) && room >= gone.saturating_mul(u64::from(SECTOR))
+        };
+        let whole = || {
+            newer().filter(|(offset, entry)| entry.is_known_whole() && follows(**offset, entry.header.sequence_number))
+        };
         let (first, _) = whole().next()?;
         let newest = whole().map(|(_, entry)| entry.header.sequence_number).max()?;
         let there = newer().filter(|(_, entry)| entry.header.sequence_number <= newest).count();

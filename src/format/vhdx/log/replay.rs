@@ -85,7 +85,7 @@ pub(in crate::format::vhdx) fn replay(
         findings.push(declined(&log, header.log_guid, sequence.len()));
         return Ok(LogState::Declined);
     }
-    let cut_off = CutOff::look(&candidates, &sequence);
+    let cut_off = CutOff::look(&log, &candidates, &sequence);
     if let Some(cut_off) = &cut_off {
         findings.push(cut_off.finding(&log));
         if !cut_off.goes_on {
