@@ -173,6 +173,20 @@ pub(crate) fn rows() -> Vec<Row> {
         // Which places the entry was about to change is not asked of a header that contradicts itself.
         rows.push(spoilt(name, at, bytes).torn());
     }
+    // The data sectors behind it stay, and tell that there may have been an entry.
+    rows.push(
+        spoilt("the first sector of the entry is gone", 0, &[0; 4096])
+            .codes(&["blocks-unowned", "log-empty"])
+            .shown_as_it_lies(),
+    );
+    rows.push(
+        row("log: noise", |forged| {
+            write(forged, |log| log.active.clear());
+            let start = forged.chain.places[YOUNGEST].log.start;
+            forged.file(YOUNGEST).write_at(start, &[0xA5; 3 * 4096]);
+        })
+        .torn(),
+    );
     // With the LogGuid of the header its checksum would hold: it is an entry of this log.
     rows.push(spoilt("LogGuid", 32, &[0xFF; 16]).torn());
     for (name, at, bytes) in [

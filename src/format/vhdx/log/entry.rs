@@ -19,6 +19,37 @@ pub(super) fn is_signed(sector: &[u8]) -> bool {
     array(sector, 0) == Some(*b"loge")
 }
 
+/// What a sector of a log is, by its first bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SectorKind {
+    /// The header of an entry, and its first descriptors.
+    Header,
+    /// Further descriptors.
+    Descriptors,
+    /// The bytes of a page.
+    Data,
+    /// Nothing was written there.
+    Zeros,
+    /// None of these.
+    Foreign,
+}
+
+impl SectorKind {
+    pub(super) fn of(sector: &[u8; 4096]) -> Self {
+        match sector {
+            [b'l', b'o', b'g', b'e', ..] => SectorKind::Header,
+            [b'd', b'a', b't', b'a', ..] => SectorKind::Data,
+            [b'd', b'e', b's', b'c', ..] | [b'z', b'e', b'r', b'o', ..] => SectorKind::Descriptors,
+            _ if sector.iter().all(|byte| *byte == 0) => SectorKind::Zeros,
+            _ => SectorKind::Foreign,
+        }
+    }
+
+    pub(super) fn is_header(self) -> bool {
+        self == SectorKind::Header
+    }
+}
+
 /// Makes an entry bear another GUID: `sector` is its first one.
 pub(super) fn set_guid(sector: &mut [u8], log_guid: Guid) {
     if let Some(bytes) = sector.get_mut(32..48) {
@@ -73,6 +104,11 @@ impl EntryHeader {
             && header.sequence_number > 0
             && header.descriptors_length()? <= header.entry_length;
         fits.then_some(header)
+    }
+
+    /// Parses a header of whichever log.
+    pub(super) fn parse_any(sector: &[u8], log_length: u32) -> Option<Self> {
+        Self::parse(sector, Guid::read(sector, 32)?, log_length)
     }
 
     /// Bytes that an entry has whose descriptors name so many data sectors.

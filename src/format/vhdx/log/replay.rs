@@ -238,6 +238,22 @@ pub(super) fn apply(
     Ok(forbidden)
 }
 
+/// A LogGuid that no entry bears.
+fn empty(log: &Log<'_>, orphaned: usize) -> Finding {
+    let text =
+        "the file was open when the machine stopped, before its first log entry was written; it is read as it lies";
+    let finding = match orphaned {
+        0 => Finding::new(Code::LogEmpty, Severity::Information, text),
+        _ => Finding::new(
+            Code::LogEmpty,
+            Severity::Warning,
+            format!("{text}; data sectors in the log that belong to no entry: {orphaned}. Old entries leave such, and so does one whose header was wiped: then the last updates are missing"),
+        )
+        .advise("if newer files are missing, look for another copy of this image"),
+    };
+    finding.at(LOG_STRUCTURE, log.offset)
+}
+
 /// A LogGuid without a complete sequence: the file is read as it lies, and what torn entries were about to change is
 /// doubtful.
 fn no_sequence(
@@ -248,10 +264,8 @@ fn no_sequence(
     findings: &mut Vec<Finding>,
 ) -> Result<LogState> {
     // Where a part of the log cannot be read, an entry may stand there.
-    if candidates.by_offset.is_empty() && !candidates.may_lack_some() {
-        let text =
-            "the file was open when the machine stopped, before its first log entry was written; it is read as it lies";
-        findings.push(Finding::new(Code::LogEmpty, Severity::Information, text).at(LOG_STRUCTURE, log.offset));
+    if candidates.by_offset.is_empty() && !candidates.may_lack_some() && candidates.foreign == 0 {
+        findings.push(empty(log, candidates.orphaned));
         return Ok(LogState::Empty);
     }
     let told = if wanted { doubt_pages(log, candidates, &|_| true, patches)? } else { Some(0) };
@@ -268,6 +282,10 @@ fn no_sequence(
             defaced => format!(" (headers of entries that are damaged: {defaced})"),
         }
     );
+    let text = match candidates.foreign {
+        0 => text,
+        foreign => format!("{text}; sectors of the log that hold what no writer puts there: {foreign}"),
+    };
     findings.push(
         Finding::new(Code::LogTorn, Severity::Error, text)
             .at(LOG_STRUCTURE, log.offset)
@@ -286,7 +304,7 @@ pub(super) fn doubt_pages(
     patches: &mut OverlayBuilder,
 ) -> Result<Option<usize>> {
     let mut pages = 0usize;
-    let mut all_told = !candidates.may_lack_some();
+    let mut all_told = !candidates.may_lack_some() && (candidates.foreign == 0 || !candidates.by_offset.is_empty());
     // Descriptors of entries that overlap each other are read no more than twice over.
     let mut budget = u64::from(log.length).saturating_mul(2);
     for (offset, candidate) in candidates.by_offset.iter().filter(|(_, candidate)| which(candidate)) {

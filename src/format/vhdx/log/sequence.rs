@@ -45,12 +45,27 @@ pub(super) struct Candidates {
     pub(super) defaced: BTreeSet<u32>,
     /// Bytes of the log that could not be read.
     pub(super) unreadable: u64,
+    /// Sectors of the log that nothing ever wrote there: neither zeros nor parts of entries, of whichever log.
+    pub(super) foreign: usize,
+    /// Data sectors that no entry of whichever log has: the header of theirs is gone, as happens to old ones.
+    pub(super) orphaned: usize,
 }
 
 impl Candidates {
     /// Whether entries may stand in the log that are not among the candidates.
     pub(super) fn may_lack_some(&self) -> bool {
         self.unreadable > 0 || !self.defaced.is_empty()
+    }
+
+    /// Counts what makes no sense at byte `at` of the log. Up to `owned_until` the sectors belong to an entry.
+    fn count(&mut self, sector: &[u8; 4096], at: u32, log_length: u32, owned_until: &mut u32) {
+        let kind = entry::SectorKind::of(sector);
+        if let Some(header) = kind.is_header().then(|| EntryHeader::parse_any(sector, log_length)).flatten() {
+            *owned_until = (*owned_until).max(at.saturating_add(header.entry_length));
+        }
+        self.foreign = self.foreign.saturating_add(usize::from(kind == entry::SectorKind::Foreign));
+        let orphaned = kind == entry::SectorKind::Data && at >= *owned_until;
+        self.orphaned = self.orphaned.saturating_add(usize::from(orphaned));
     }
 }
 
@@ -99,6 +114,7 @@ impl Log<'_> {
         let mut found = Candidates::default();
         // Stale entries are as long as the log together, unless they overlap each other.
         let mut budget = u64::from(self.length).saturating_mul(2);
+        let mut owned_until = 0;
         let mut buf = vec![0; usize::try_from(SCAN.min(self.length)).unwrap_or(0)];
         let mut offset = 0;
         while offset < self.length {
@@ -113,6 +129,7 @@ impl Log<'_> {
             }
             let mut at = offset;
             for sector in buf.as_chunks::<4096>().0 {
+                found.count(sector, at, self.length, &mut owned_until);
                 if let Some(header) = EntryHeader::parse(sector, self.guid, self.length) {
                     found.by_offset.insert(at, Candidate { header, whole: Cell::new(None) });
                 } else if entry::bears(sector, self.guid) || self.lost_its_guid(sector, at, &mut budget)? {
