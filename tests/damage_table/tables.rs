@@ -161,6 +161,18 @@ fn metadata_items() -> Vec<Row> {
         rows.push(line(id, 20, &[0xFF; 4]).codes(&["metadata-item-bad"]));
         rows.push(line(id, 24, &[7]).codes(&["metadata-item-bad"]));
     }
+    // What it says is the same.
+    rows.push(
+        row("an item stands at an odd place", |forged| {
+            let (mut file, table) = (forged.file(YOUNGEST), forged.chain.places[YOUNGEST].metadata.start);
+            let entries = metadata::entries(&file, table);
+            let entry = entries.iter().find(|entry| entry.id == metadata::VIRTUAL_DISK_ID).expect("an entry");
+            let (id, free) = (file.bytes_at(entry.item, 16), 0x1_8001_u32);
+            file.write_at(table + u64::from(free), &id);
+            file.write_at(entry.offset + 16, &free.to_le_bytes());
+        })
+        .codes(&["metadata-item-bad"]),
+    );
     rows.push(
         row("two items have one place", |forged| {
             let (mut file, table) = (forged.file(YOUNGEST), forged.chain.places[YOUNGEST].metadata.start);

@@ -18,6 +18,9 @@ const LENGTHS: [(Guid, u32); 5] = [
     (PHYSICAL_SECTOR_SIZE, 4),
 ];
 
+/// Bytes of the smallest item: writers put all of them at multiples of it.
+const ALIGNMENT: u32 = 4;
+
 /// Bits of an item's id that may be wrong for it still to be that item. Ids of the format differ in more than 40.
 const MAX_WRONG_BITS: u32 = 8;
 
@@ -49,6 +52,14 @@ pub(super) fn entries(table: &[u8], at: u64, findings: &mut Vec<Finding>) -> Res
             );
             findings.push(Finding::new(Code::MetadataItemBad, Severity::Warning, text).at(METADATA_TABLE, at));
             entry.item_id = id;
+        }
+    }
+    for (id, _) in LENGTHS {
+        if entries.iter().any(|entry| entry.item_id == id && !entry.offset.is_multiple_of(ALIGNMENT)) {
+            let text = format!(
+                "item {id} stands at an odd place, which the format allows and no writer chooses: its place may be damaged, and so what it says"
+            );
+            findings.push(Finding::new(Code::MetadataItemBad, Severity::Warning, text).at(METADATA_TABLE, at));
         }
     }
     for (id, length) in LENGTHS {
