@@ -115,7 +115,9 @@ fn an_export_and_an_extraction_are_made_though_nothing_can_be_told_of_them() {
     let to = File::create(&streamed).expect("a file");
     assert_eq!(code(&["export", image, "--to", "-"], to.into(), full()), Some(3));
     assert!(fs::read(&streamed).expect("the disk") == expected);
-    assert_eq!(code(&["export", image, "--to", "-"], full(), full()), Some(1));
+    for stdout in [full(), broken()] {
+        assert_eq!(code(&["export", image, "--to", "-"], stdout, full()), Some(1));
+    }
 
     let files = out.path().join("files");
     assert_eq!(code(&["extract", "-v", image, "--to", text(&files)], full(), full()), Some(3));
