@@ -133,14 +133,14 @@ fn a_destination_without_room_is_told_at_once_and_the_export_goes_on_later() {
         return support::skip(test, "only root may mount a tmpfs");
     }
     let folder = tempfile::tempdir().expect("a folder");
-    let chain = large_chain(folder.path(), 402 * MIB);
+    let chain = large_chain(folder.path(), 96 * MIB);
     let expected = hex(Sha256::digest(chain.model.bytes(0, chain.model.size() as usize)));
     for format in ["raw", "vhdx"] {
         let out = tempfile::tempdir().expect("a folder");
-        expect_success(&run("mount", &[&"-t", &"tmpfs", &"-o", &"size=30m", &"none", &out.path()]));
+        expect_success(&run("mount", &[&"-t", &"tmpfs", &"-o", &"size=10m", &"none", &out.path()]));
         let to = out.path().join(format!("disk.{format}"));
         let full = export(&chain.youngest, &to, &["--format", format]);
-        let grown = run("mount", &[&"-o", &"remount,size=400m", &out.path()]);
+        let grown = run("mount", &[&"-o", &"remount,size=100m", &out.path()]);
         let again = export(&chain.youngest, &to, &["--format", format, "--resume"]);
         let opened = (format == "vhdx").then(|| hash_by_own_reader(&to));
         run("umount", &[&out.path()]);
@@ -148,7 +148,7 @@ fn a_destination_without_room_is_told_at_once_and_the_export_goes_on_later() {
         expect_code(&full, 1);
         let told_at_once = said(&full);
         assert!(
-            told_at_once.contains("up to 134 MiB are to be written, and the destination has 30 MiB free"),
+            told_at_once.contains("up to 32 MiB are to be written, and the destination has 10 MiB free"),
             "{told_at_once}"
         );
         assert!(told_at_once.contains("the destination is full"), "{told_at_once}");

@@ -186,7 +186,7 @@ fn the_largest_disks_cost_what_they_hold() {
     }
     for (size, block_size) in [(TIB, 2 * MIB), (TIB + 4096, 32 * MIB), (64 * TIB, 32 * MIB)] {
         let folder = tempfile::tempdir().expect("a folder");
-        let images = sparse_chain(size, if size > 2 * TIB { 16 << 20 } else { 8 << 20 }, (512, 4096), size);
+        let images = sparse_chain(size, if size > 2 * TIB { 32 << 20 } else { 8 << 20 }, (512, 4096), size);
         let chain = Chain::write(images, folder.path()).expect("a chain is written");
         let to = folder.path().join("exported.vhdx");
         expect_code(&export_vhdx(&chain.youngest, &to, &["--no-hash", "-q"]), 0);
