@@ -7,7 +7,7 @@ mod support;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
@@ -185,4 +185,78 @@ fn the_map_names_thousands_of_lost_ranges() {
     expect_code(&again, 3);
     assert_eq!((again.stdout, again.stderr), (output.stdout, output.stderr));
     assert!(fs::read_to_string(folder.path().join("disk.raw.map")).expect("a map") == map);
+}
+
+/// The place beside `to` that ends so.
+fn beside(to: &Path, end: &str) -> PathBuf {
+    let mut place = to.as_os_str().to_owned();
+    place.push(end);
+    place.into()
+}
+
+#[test]
+fn what_a_killed_run_left_of_its_map_stands_in_nobodys_way() {
+    let (folder, chain) = chain_with(&disk(), &[]);
+    let to = folder.path().join("disk.raw");
+    let [map, new] = [".map", ".map.new"].map(|end| beside(&to, end));
+    expect_code(&export(&chain.youngest, &to, &["--no-hash"]), 0);
+    let whole = fs::read(&map).expect("a map");
+    for end in [0, 10, whole.len() / 2, whole.len()] {
+        for resume in [&["--no-hash"][..], &["--no-hash", "--resume"]] {
+            fs::remove_file(&to).expect("a removal");
+            fs::remove_file(&map).expect("a removal");
+            fs::write(&new, &whole[..end]).expect("the beginning of a map");
+            expect_code(&export(&chain.youngest, &to, resume), 0);
+            assert!(fs::read(&map).expect("a map") == whole && !new.exists());
+        }
+    }
+    // What nobody's run left stays.
+    fs::remove_file(&to).expect("a removal");
+    fs::remove_file(&map).expect("a removal");
+    fs::write(&new, "the only copy of something").expect("a file");
+    let refused = export(&chain.youngest, &to, &[]);
+    expect_code(&refused, 2);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("exists already"), "{refused:?}");
+    assert_eq!(fs::read(&new).expect("the file"), b"the only copy of something");
+    assert!(!to.exists() && !map.exists());
+}
+
+#[test]
+fn what_is_no_file_is_refused_and_nobody_waits_for_it() {
+    let (folder, chain) = chain_with(&disk(), &[]);
+    let makers: [fn(&Path); 4] = [
+        |path| expect_code(&run("mkfifo", &[&path]), 0),
+        |path| std::os::unix::fs::symlink("/dev/zero", path).expect("a link"),
+        |path| drop(std::os::unix::net::UnixListener::bind(path).expect("a socket")),
+        |path| fs::create_dir(path).expect("a folder"),
+    ];
+    for (number, make) in makers.iter().enumerate() {
+        let place = |what: &str| folder.path().join(format!("{number}-{what}"));
+        let expect_refused = |to: &Path, more: &[&str], codes: &[i32], word: &str| {
+            let output = export(&chain.youngest, to, more);
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.code().is_some_and(|code| codes.contains(&code)), "{number}: {output:?}");
+            assert!(said.contains(word) && !said.contains("panicked"), "{number}: {said}");
+        };
+        // In the place of the map.
+        let to = place("map");
+        make(&beside(&to, ".map"));
+        expect_refused(&to, &[], &[2], "the file exists already");
+        expect_refused(&to, &["--resume"], &[1], "this is no file");
+        assert!(!to.exists());
+        // In the place where a map is written first.
+        let to = place("new");
+        make(&beside(&to, ".map.new"));
+        expect_refused(&to, &[], &[2], "the file exists already");
+        expect_refused(&to, &["--resume"], &[2], "the file exists already");
+        assert!(!to.exists());
+        // In the place of the file, beside the map of an export that was complete.
+        let to = place("disk");
+        expect_code(&export(&chain.youngest, &to, &["--no-hash"]), 0);
+        fs::remove_file(&to).expect("a removal");
+        make(&to);
+        expect_refused(&to, &["--resume"], &[1, 2], &to.display().to_string());
+        let kind = fs::symlink_metadata(&to).expect("what was made").file_type();
+        assert!(!kind.is_file(), "it stays");
+    }
 }

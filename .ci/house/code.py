@@ -37,7 +37,7 @@ def check(path: str, text: str) -> list[Finding]:
     """All rules for one file, whose path counts from the repository's root."""
     stream = rust.tokens(text)
     attributes = list(rust.attributes(stream))
-    findings = _unsafe(path, stream) + _ignored(path, text, attributes)
+    findings = _unsafe(path, stream) + _ignored(path, text, attributes) + _prints(path, stream)
     for attribute in attributes:
         findings += _door(path, attribute)
     lines = text.count("\n")
@@ -66,6 +66,17 @@ def _unsafe(path, stream) -> list[Finding]:
     if path.startswith(UNSAFE):
         return []
     return [Finding(path, t.line, f"`unsafe` outside {' and '.join(UNSAFE)}") for t in stream if t.text == "unsafe"]
+
+
+def _prints(path, stream) -> list[Finding]:
+    """Macros that panic where stdout or stderr takes nothing, by whichever name they were imported."""
+    if any(part in path for part in TESTS):
+        return []
+    return [
+        Finding(path, name.line, f"`{name.text}!` panics when it cannot print: use `say::tell!` or `writeln!`")
+        for name, mark in zip(stream, stream[1:])
+        if name.text in ("print", "println", "eprint", "eprintln", "dbg") and mark.text == "!"
+    ]
 
 
 def _ignored(path, text, attributes) -> list[Finding]:

@@ -97,6 +97,13 @@ class Code(unittest.TestCase):
                 self.assertEqual(len(self.texts("tests/a.rs", text)), 1)
         self.assertEqual(self.texts("tests/a.rs", "fn ignore() {} /// ```no_run"), [])
 
+    def test_prints(self):
+        for text in ('println!("x")', 'anstream::eprintln!("x")', "eprint! {}", "use anstream::println; println!()"):
+            with self.subTest(text):
+                self.assertEqual(len(self.texts("src/cli/say.rs", text)), 1)
+                self.assertEqual(self.texts("examples/demo.rs", text), [])
+        self.assertEqual(self.texts("src/cli/say.rs", 'tell!("println!"); fn print() {} // println!()'), [])
+
     def test_doors(self):
         good = '#![expect(clippy::disallowed_types, reason = "forges images")]'
         for path in ("src/image/file.rs", "tests/chain.rs", "mount-linux/tests/mount.rs", "fixtures/src/host.rs"):

@@ -1,6 +1,6 @@
 //! `vhdx-mount export`: the merged disk as a new raw file, or as a new VHDX.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
 use std::ops::Range;
 use std::path::Path;
 
@@ -46,16 +46,18 @@ pub(crate) fn run(args: &ExportArgs, verbosity: &Verbosity) -> Result<Outcome, F
     let asked = Asked::watch(&progress.stop());
     let exported = face::with(&progress, Some(total), verbosity, || {
         if to_stdout {
-            stream(&part, &mut std::io::stdout().lock(), !args.no_hash, &progress)
+            stream(&part, &mut io::stdout().lock(), !args.no_hash, &progress)
         } else {
             export(&part, &form, &args.to, args.resume, !args.no_hash, &progress)
         }
     })?;
-    tell(args, format, &exported, total, verbosity);
-    if let Some(code) = asked.exit_code().filter(|_| exported.stopped) {
-        return Ok(Outcome::Stopped(code));
-    }
-    Ok(if exported.lost == 0 && exported.doubtful == 0 && !is_cut { Outcome::Well } else { Outcome::NotWhole })
+    let told = tell_hash(args, format, &exported);
+    tell(&exported, total, verbosity);
+    let outcome = Outcome::of_output(told, exported.lost == 0 && exported.doubtful == 0 && !is_cut)?;
+    Ok(match asked.exit_code().filter(|_| exported.stopped) {
+        Some(code) => Outcome::Stopped(code),
+        None => outcome,
+    })
 }
 
 /// What is to be written. That a name ends in `.vhdx` says what is expected of it, and a guess is not made of it.
@@ -95,7 +97,7 @@ fn warn_of_shortage(part: &Part<'_>, args: &ExportArgs, verbosity: &Verbosity) {
     }
     if let Some(shortage) = shortage(part, &args.to) {
         let (needed, free) = (size(shortage.needed), size(shortage.free));
-        anstream::eprintln!(
+        say::tell!(
             "{YELLOW}warning{YELLOW:#}: up to {needed} are to be written, and the destination has {free} free; where it becomes \
              full, free space and go on with --resume"
         );
@@ -107,7 +109,7 @@ fn refuse_stream(args: &ExportArgs) -> Result<(), Failure> {
     if args.resume {
         return Err(Failure::usage("a stream cannot be gone on with: --resume needs a file"));
     }
-    if std::io::stdout().is_terminal() {
+    if io::stdout().is_terminal() {
         return Err(Failure::usage("the standard output is a terminal: the bytes of a disk are not written there")
             .advise("send them on, such as with `| sha256sum`, or name a file: --to disk.raw"));
     }
@@ -134,13 +136,22 @@ fn identity(inventory: &Inventory, range: &Range<u64>) -> String {
     format!("{}, bytes {}..{}{doubt}", links.collect::<Vec<_>>().join(" < "), range.start, range.end)
 }
 
-fn tell(args: &ExportArgs, format: FormatArg, exported: &Exported, total: u64, verbosity: &Verbosity) {
-    if let Some(hash) = &exported.sha256 {
-        // As sha256sum prints it, where it is the hash of a file; a stream has the standard output for itself.
-        let of = if format == FormatArg::Vhdx { "the disk in " } else { "" };
-        let line = format!("{hash}  {of}{}", escape(&args.to.display().to_string()));
-        if exported.map.is_some() { anstream::println!("{line}") } else { anstream::eprintln!("{line}") }
+/// The hash, as sha256sum prints it where it is that of a file.
+fn tell_hash(args: &ExportArgs, format: FormatArg, exported: &Exported) -> io::Result<()> {
+    let Some(hash) = &exported.sha256 else { return Ok(()) };
+    let of = if format == FormatArg::Vhdx { "the disk in " } else { "" };
+    let line = format!("{hash}  {of}{}", escape(&args.to.display().to_string()));
+    if exported.map.is_some() {
+        let mut out = anstream::stdout().lock();
+        return writeln!(out, "{line}").and_then(|()| out.flush());
     }
+    // A stream has the standard output for itself.
+    say::tell!("{line}");
+    Ok(())
+}
+
+/// What it came to, in one look.
+fn tell(exported: &Exported, total: u64, verbosity: &Verbosity) {
     if verbosity.quiet {
         return;
     }
@@ -161,8 +172,8 @@ fn tell(args: &ExportArgs, format: FormatArg, exported: &Exported, total: u64, v
     if exported.doubtful > 0 {
         line.push_str(&format!(", {} bytes are doubtful", exported.doubtful));
     }
-    anstream::eprintln!("{line}");
+    say::tell!("{line}");
     if let Some(map) = &exported.map {
-        anstream::eprintln!("which bytes: {}", escape(&map.display().to_string()));
+        say::tell!("which bytes: {}", escape(&map.display().to_string()));
     }
 }

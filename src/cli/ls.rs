@@ -13,7 +13,7 @@ use super::entry_object::{self, Known};
 use super::escape::escape;
 use super::outcome::{Failure, Outcome};
 use super::paths::{self, TreePath};
-use super::{chain, mount, units};
+use super::{chain, mount, say, units};
 
 /// `FILE_ATTRIBUTE_REPARSE_POINT`.
 const REPARSE_POINT: u32 = 0x400;
@@ -84,7 +84,7 @@ impl<W: Write> Listing<'_, W> {
     fn folder(&mut self, dir: NodeId, path: &TreePath, depth: usize) -> io::Result<()> {
         if !self.listed.insert(dir.0) {
             self.whole = false;
-            anstream::eprintln!("/{}: a folder that was listed already, under another name", escape(&path.text()));
+            say::tell!("/{}: a folder that was listed already, under another name", escape(&path.text()));
             return Ok(());
         }
         let mut entries: Vec<DirEntry> = Vec::new();
@@ -173,7 +173,7 @@ impl<W: Write> Listing<'_, W> {
 
     fn complain(&mut self, path: &TreePath, error: &mount_api::Error) {
         self.whole = false;
-        anstream::eprintln!("/{}: {}", escape(&path.text()), escape(error.message()));
+        say::tell!("/{}: {}", escape(&path.text()), escape(error.message()));
     }
 }
 

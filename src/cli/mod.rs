@@ -33,15 +33,16 @@ use outcome::{Failure, Outcome};
 
 /// Runs the program.
 pub(crate) fn run() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => {
-            // Help and version go to stdout and are no mistake; a usage error is exit code 2.
+    let ended = match Cli::try_parse() {
+        Ok(cli) => dispatch(&cli),
+        Err(error) if error.use_stderr() => {
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
+        // Help and version are no mistake.
+        Err(asked) => Outcome::of_output(asked.print(), true),
     };
-    match dispatch(&cli) {
+    match ended {
         Ok(outcome) => outcome.exit_code(),
         Err(failure) => {
             say::failure(&failure);

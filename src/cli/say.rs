@@ -1,6 +1,7 @@
 //! What is told to people on stderr.
 
-use anstream::eprintln;
+use std::io::Write;
+
 use anstyle::{AnsiColor, Style};
 use vhdx_mount::report::{Finding, Severity};
 
@@ -16,14 +17,26 @@ pub(crate) const RED: Style = AnsiColor::Red.on_default().bold();
 pub(crate) const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
 pub(crate) const GREEN: Style = AnsiColor::Green.on_default().bold();
 
+/// Writes a line to stderr, with the arguments of `format!`.
+macro_rules! tell {
+    ($($text:tt)*) => { $crate::cli::say::write_line(format_args!($($text)*)) };
+}
+pub(crate) use tell;
+
+/// What [`tell!`] does. A stderr that takes nothing is no reason to leave undone what was asked for; the exit code says how it
+/// went.
+pub(crate) fn write_line(text: std::fmt::Arguments<'_>) {
+    let _ = writeln!(anstream::stderr().lock(), "{text}");
+}
+
 /// The error that ends a run.
 pub(crate) fn failure(failure: &Failure) {
-    eprintln!("{RED}error{RED:#}: {}", escape(&failure.message));
+    tell!("{RED}error{RED:#}: {}", escape(&failure.message));
     for detail in &failure.details {
-        eprintln!("  {}", escape(detail));
+        tell!("  {}", escape(detail));
     }
     if let Some(advice) = &failure.advice {
-        eprintln!("{GREEN}try{GREEN:#}: {}", escape(advice));
+        tell!("{GREEN}try{GREEN:#}: {}", escape(advice));
     }
 }
 
@@ -35,7 +48,7 @@ pub(crate) fn mounted(target: &std::path::Path, foreground: bool) {
     if std::io::stderr().is_terminal() {
         let quoted = quoted(target);
         let end = if foreground { "Ctrl-C unmounts it".to_owned() } else { format!("vhdx-mount unmount {quoted}") };
-        eprintln!("mounted at {}; {end}", escape(&target.display().to_string()));
+        tell!("mounted at {}; {end}", escape(&target.display().to_string()));
     }
 }
 
@@ -78,8 +91,8 @@ pub(crate) fn findings<'a>(findings: impl Iterator<Item = &'a Finding>, verbosit
         let (word, style) = severity(finding.severity);
         for (number, line) in finding_lines(finding).iter().enumerate() {
             match number {
-                0 => eprintln!("{style}{word}{style:#}: {line}"),
-                _ => eprintln!("  {line}"),
+                0 => tell!("{style}{word}{style:#}: {line}"),
+                _ => tell!("  {line}"),
             }
         }
     }

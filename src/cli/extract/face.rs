@@ -11,7 +11,7 @@ use super::super::args::Verbosity;
 use super::super::escape::escape;
 use super::super::outcome::{Failure, Outcome};
 use super::super::progress_line::{clock, write_over};
-use super::super::say::{BOLD, GREEN, RED, YELLOW};
+use super::super::say::{self, BOLD, GREEN, RED, YELLOW};
 use super::super::units::size;
 
 /// How often the line on a terminal is written, and how often a line is told elsewhere.
@@ -178,10 +178,10 @@ pub(super) fn missed(choice: &Choice, progress: &Progress) -> Result<(), Failure
     }
     let unmet = choice.unmet();
     for what in unmet.iter().take(NAMED) {
-        anstream::eprintln!("{YELLOW}warning{YELLOW:#}: nothing fits {}", escape(what));
+        say::tell!("{YELLOW}warning{YELLOW:#}: nothing fits {}", escape(what));
     }
     if unmet.len() > NAMED {
-        anstream::eprintln!("{YELLOW}warning{YELLOW:#}: and {} more", unmet.len() - NAMED);
+        say::tell!("{YELLOW}warning{YELLOW:#}: and {} more", unmet.len() - NAMED);
     }
     Ok(())
 }
@@ -203,16 +203,16 @@ pub(super) fn summary(sink: &Sink, progress: &Progress, extracted: &Extracted, v
     for verdict in Verdict::ALL.into_iter().filter(|verdict| *verdict != Verdict::Whole && count(*verdict) > 0) {
         line.push_str(&format!(", {} {}", count(verdict), verdict.as_str()));
     }
-    anstream::eprintln!("{line}; {} read", size(progress.bytes()));
+    say::tell!("{line}; {} read", size(progress.bytes()));
     for NotWell { path, verdict, why } in &extracted.not_well {
         let why = if why.is_empty() { String::new() } else { format!(": {}", escape(why)) };
-        anstream::eprintln!("  {BOLD}{:<8}{BOLD:#} {}{why}", verdict.as_str(), escape(path));
+        say::tell!("  {BOLD}{:<8}{BOLD:#} {}{why}", verdict.as_str(), escape(path));
     }
     let told = u64::try_from(extracted.not_well.len()).unwrap_or(u64::MAX);
     if bad > told {
-        anstream::eprintln!("  and {} more", bad - told);
+        say::tell!("  and {} more", bad - told);
     }
-    anstream::eprintln!("each name and its verdict: {}", escape(&sink.path().join(MANIFEST).display().to_string()));
+    say::tell!("each name and its verdict: {}", escape(&sink.path().join(MANIFEST).display().to_string()));
 }
 
 #[cfg(test)]

@@ -36,7 +36,7 @@ pub(super) fn run(scan: &Path, args: &ExtractArgs, verbosity: &Verbosity) -> Res
         return Err(Failure::new(format!("{}: the scan found no chain", escape(&scan.display().to_string()))));
     }
     if !report.complete {
-        anstream::eprintln!("{YELLOW}warning{YELLOW:#}: the scan could not read everything: chains may be missing");
+        say::tell!("{YELLOW}warning{YELLOW:#}: the scan could not read everything: chains may be missing");
     }
     let choice = choice(args)?;
     let several = Several { args, verbosity, choice: &choice, stop: Arc::default(), count: report.chains.len() };
@@ -86,7 +86,7 @@ impl Several<'_> {
         }
         if !self.verbosity.quiet {
             let (count, image) = (self.count, escape(&chain.youngest.display().to_string()));
-            anstream::eprintln!("{BOLD}chain {number} of {count}{BOLD:#}: {image}");
+            say::tell!("{BOLD}chain {number} of {count}{BOLD:#}: {image}");
         }
         let to = self.args.to.join(name);
         let Several { args, verbosity, choice, .. } = *self;
@@ -160,8 +160,8 @@ fn summary(ends: &[(&ScannedChain, End)], verbosity: &Verbosity) {
         return;
     }
     match count {
-        0 => anstream::eprintln!("{GREEN}all is well{GREEN:#}: {} chains", ends.len()),
-        _ => anstream::eprintln!("{RED}not all is whole{RED:#}: {count} of {} chains", ends.len()),
+        0 => say::tell!("{GREEN}all is well{GREEN:#}: {} chains", ends.len()),
+        _ => say::tell!("{RED}not all is whole{RED:#}: {count} of {} chains", ends.len()),
     }
     for (chain, end) in ends {
         let (word, why) = match end {
@@ -171,7 +171,7 @@ fn summary(ends: &[(&ScannedChain, End)], verbosity: &Verbosity) {
             End::Failed(failure) => ("failed", format!(": {}", escape(&failure.message))),
             End::NotTried => ("not tried", String::new()),
         };
-        anstream::eprintln!("  {BOLD}{word:<9}{BOLD:#} {}{why}", escape(&chain.youngest.display().to_string()));
+        say::tell!("  {BOLD}{word:<9}{BOLD:#} {}{why}", escape(&chain.youngest.display().to_string()));
     }
 }
 

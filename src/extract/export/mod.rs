@@ -6,6 +6,7 @@
 
 mod complete;
 mod hasher;
+mod hole;
 mod pour;
 mod raw;
 mod room;
@@ -210,12 +211,16 @@ impl Map {
                 .in_file(path)
                 .advise("name a file in a folder that exists and that this user may write to")
         };
+        let new = new_of(&self.place);
         for (path, advice) in [
             (file, "choose another name, or go on with an interrupted export by --resume"),
             (&self.place, "choose another name: the map of the export is to stand there"),
-            (&new_of(&self.place), "choose another name: the map of the export is written there first"),
+            (&new, "choose another name: the map of the export is written there first"),
         ] {
-            if path.symlink_metadata().is_ok() {
+            // A run that was killed while it wrote its map leaves the beginning of one, and that stands in nobody's way.
+            if path.symlink_metadata().is_ok()
+                && !(path == new && DiskFile::read_small(path).is_ok_and(|text| state::is_begun(&text)))
+            {
                 return Err(Error::new(ErrorKind::Usage, "the file exists already").in_file(path).advise(advice));
             }
         }

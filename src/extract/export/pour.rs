@@ -1,17 +1,18 @@
 //! The bytes of the disk, in order, into what takes them.
 
 use std::io;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use super::hasher::Hasher;
 use super::state::State;
-use super::{Destination, Part};
-use crate::Faults;
+use super::{Destination, Part, hole};
 use crate::bytes::len_u64;
-use crate::chain::MergedSource;
+use crate::chain::MergedExtent;
 use crate::extract::progress::Progress;
 use crate::image::ReadAt;
 use crate::report::Code;
+use crate::{Fault, FaultKind, Faults};
 
 /// Bytes of the disk that are mapped at once, and read at once.
 pub(super) const PIECE: u64 = 64 << 20;
@@ -79,26 +80,33 @@ impl Writer<'_> {
             let window = start..start.saturating_add(PIECE).min(self.part.range.end);
             // Past the disk's end, which a cut volume may reach, everything is lost: reading tells.
             let extents = self.part.disk.map(window.clone()).unwrap_or_default();
-            let zero = extents
-                .iter()
-                .filter(|extent| extent.source == MergedSource::Zero && extent.doubt.is_none())
-                .map(|extent| extent.disk.clone());
-            for hole in zero.chain([window.end..window.end]) {
-                self.read(hole.start, out, state)?;
+            let disk = self.part.disk;
+            for extent in extents.iter().filter(|extent| hole::is_hole(disk, extent)) {
+                self.read(extent.disk.start, out, state)?;
                 if self.progress.is_stopped() {
                     return Ok(());
                 }
-                let length = hole.end.saturating_sub(hole.start);
-                out.hole(&zeros, length)?;
-                self.hasher.zeros(length);
-                self.progress.read(length);
-                state.done = state.done.saturating_add(length);
+                self.pass(extent, &zeros, out, state)?;
             }
+            self.read(window.end, out, state)?;
             if kept.elapsed() >= EVERY {
                 out.keep(state)?;
                 kept = Instant::now();
             }
         }
+        Ok(())
+    }
+
+    /// Leaves out a hole, at whose start the export stands.
+    fn pass(&mut self, hole: &MergedExtent, zeros: &[u8], out: &mut dyn Target, state: &mut State) -> io::Result<()> {
+        let mut faults = Faults::new();
+        hole::fault_of(self.part.disk, hole).into_iter().for_each(|fault| faults.push(fault));
+        state.add_all(&faults, self.part.range.start);
+        let length = hole.disk.end.saturating_sub(hole.disk.start);
+        out.hole(zeros, length)?;
+        self.hasher.zeros(length);
+        self.progress.read(length);
+        state.done = state.done.saturating_add(length);
         Ok(())
     }
 
@@ -120,10 +128,20 @@ impl Writer<'_> {
                 faults.lost(at..at.saturating_add(len_u64(piece)), Code::HostReadError.as_str());
             }
             state.add_all(&faults, self.part.range.start);
-            out.data(state.done, piece)?;
+            if is_lost(&faults, &(at..at.saturating_add(len_u64(piece)))) {
+                out.hole(piece, len_u64(piece))?;
+            } else {
+                out.data(state.done, piece)?;
+            }
             self.progress.read(len_u64(piece));
             state.done = state.done.saturating_add(len_u64(piece));
             self.hasher.take(buf, count);
         }
     }
+}
+
+/// Whether nothing of these bytes is known.
+fn is_lost(faults: &Faults, bytes: &Range<u64>) -> bool {
+    let covers = |fault: &Fault| fault.range.start <= bytes.start && fault.range.end >= bytes.end;
+    faults.iter().any(|fault| fault.kind == FaultKind::Lost && covers(fault))
 }

@@ -14,6 +14,14 @@ use crate::{Fault, FaultKind, Faults};
 /// lost what is not, and never the other way round.
 const MAX_RANGES: usize = 100_000;
 
+/// How every map begins; the version follows.
+const HEAD: &str = concat!("# Mapfile of an export by ", env!("CARGO_PKG_NAME"), " ");
+
+/// Whether this is a map, or what is there of one whose writing was interrupted.
+pub(super) fn is_begun(text: &[u8]) -> bool {
+    text.starts_with(HEAD.as_bytes()) || HEAD.as_bytes().starts_with(text)
+}
+
 /// How far an export has come. Offsets count from the start of the part.
 #[derive(Default)]
 pub(super) struct State {
@@ -71,7 +79,7 @@ impl State {
     pub(super) fn text(&self, map: &Map) -> String {
         let length = map.length;
         let mut text = String::new();
-        let _ = writeln!(text, "# Mapfile of an export by {} {}", env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
+        let _ = writeln!(text, "{HEAD}{}", env!("CARGO_PKG_VERSION"));
         let _ = writeln!(text, "# of: {}", map.identity);
         if map.is_of_disk {
             let _ = writeln!(text, "{OF_THE_DISK}");
@@ -161,6 +169,8 @@ mod tests {
         let again = State::parse(text.as_bytes(), &map("a disk", false)).unwrap();
         assert_eq!((again.done, again.lost.bytes, again.doubtful.bytes), (1 << 20, 8192, 512));
         assert_eq!(again.text(&map("a disk", false)), text);
+        assert!((0..=text.len()).all(|end| is_begun(&text.as_bytes()[..end])));
+        assert!(!is_begun(b"# Mapfile. Created by GNU ddrescue version 1.27\n") && !is_begun(b"0"));
         assert!(State::parse(text.as_bytes(), &map("another disk", false)).is_err());
         RescueMap::parse(text.as_bytes()).unwrap();
         let error = RescueMap::parse(state.text(&map("a disk", true)).as_bytes()).unwrap_err();

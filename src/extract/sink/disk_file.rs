@@ -95,12 +95,13 @@ impl DiskFile {
         self.0.sync_data()
     }
 
-    /// A small file that an earlier run wrote.
+    /// A small file that an earlier run wrote, its first 64 MiB at most.
     ///
     /// # Errors
-    /// As the host's; when it is larger than 64 MiB.
+    /// As the host's; when it is no file: a pipe would wait for whoever writes to it.
     pub fn read_small(path: &Path) -> io::Result<Vec<u8>> {
         const MOST: u64 = 64 << 20;
+        is_file(path)?;
         let mut content = Vec::new();
         std::fs::File::open(path)?.take(MOST).read_to_end(&mut content)?;
         Ok(content)
@@ -109,13 +110,13 @@ impl DiskFile {
     /// Writes a small file in place of one that an earlier run wrote.
     ///
     /// # Errors
-    /// As the host's.
+    /// As the host's; when something stands at [`new_of`] the path that is no file, so that no killed run left it.
     pub fn put(path: &Path, content: &[u8]) -> io::Result<()> {
         let new = new_of(path);
-        // What a killed run left; and no link is followed.
-        match std::fs::remove_file(&new) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
+        match is_file(&new) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+            Ok(()) => std::fs::remove_file(&new)?,
         }
         std::fs::OpenOptions::new().write(true).create_new(true).open(&new)?.write_all(content)?;
         std::fs::rename(&new, path)
