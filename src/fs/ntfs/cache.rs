@@ -64,7 +64,8 @@ mod tests {
         cache.insert(7, Arc::new(70), 236);
         assert_eq!(cache.get(&7).as_deref(), Some(&70));
         assert_eq!(cache.get(&9).as_deref(), Some(&9));
-        cache.insert(11, Arc::new(11), 5000);
+        // Both are let go of; that of the last one is handed back.
+        assert_eq!(cache.insert(11, Arc::new(11), 5000).as_deref(), Some(&9));
         assert_eq!(cache.get(&11).as_deref(), Some(&11));
         assert_eq!(cache.get(&9), None);
         cache.insert(12, Arc::new(12), 10);

@@ -13,6 +13,8 @@ const FLAG_DIRECTORY: u16 = 2;
 const END_OF_ATTRIBUTES: u32 = 0xffff_ffff;
 /// Older headers end before the record's own number; the update sequence begins here where it is there.
 const HEADER_WITH_NUMBER: u16 = 0x30;
+/// Most records have no more attributes.
+const USUAL_ATTRIBUTES: usize = 6;
 
 /// Which file record, and which of the files that it held one after the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -122,6 +124,11 @@ impl FileRecord {
         Ok(FileRecord { number, state, base, trust, freed: false, bytes, first_attribute })
     }
 
+    /// The memory that it took.
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
     /// A record that is not in use as it was before it was freed: freeing clears the flag and counts the sequence number
     /// up, and leaves the rest. One in use is as it is.
     pub(super) fn before_it_was_freed(mut self) -> Self {
@@ -143,7 +150,7 @@ impl FileRecord {
     /// The attributes in the order in which they stand.
     pub(super) fn attributes(&self) -> Result<Vec<RawAttribute<'_>>, Error> {
         let bad = |text: &str| corrupt(format!("file record {}: {text}", self.number));
-        let mut list = Vec::new();
+        let mut list = Vec::with_capacity(USUAL_ATTRIBUTES);
         let mut at = self.first_attribute;
         loop {
             let rest = self.bytes.get(at..).unwrap_or_default();

@@ -234,8 +234,18 @@ impl Mft {
         let held = self.window(window)?;
         let first = window.saturating_mul(WINDOW).checked_div(self.record_size()).unwrap_or(0);
         let bytes = held.bytes.chunks(self.volume.boot.record_size);
-        let states =
-            (first..).zip(bytes).map(|(number, bytes)| Some((RecordState::peek(bytes)?, marks(bytes, number))));
+        let mut memory = Vec::new();
+        let states = (first..).zip(bytes).map(|(number, bytes)| {
+            let state = RecordState::peek(bytes)?;
+            memory.clear();
+            memory.extend_from_slice(bytes);
+            let number = u32::try_from(number).ok();
+            let parse = |number| FileRecord::parse(std::mem::take(&mut memory), number, Trust::Proven).ok();
+            let record = number.and_then(parse);
+            let marks = record.as_ref().map_or(NO_MARKS, marks);
+            memory = record.map(FileRecord::into_bytes).unwrap_or_default();
+            Some((state, marks))
+        });
         let states: Arc<States> = Arc::new(states.collect());
         let weight = states.len().saturating_mul(size_of::<Option<(RecordState, NameMarks)>>());
         self.states.insert(window, Arc::clone(&states), weight);
@@ -346,12 +356,10 @@ impl Mft {
     }
 }
 
-/// Marks of the first names that a record bears, as it stands on the disk; 0 for none.
-fn marks(bytes: &[u8], number: u64) -> NameMarks {
-    let mut marks = NameMarks::default();
-    let record =
-        u32::try_from(number).ok().and_then(|number| FileRecord::parse(bytes.to_vec(), number, Trust::Proven).ok());
-    let Some(Ok(raws)) = record.as_ref().map(FileRecord::attributes) else { return marks };
+/// Marks of the first names that a record bears; 0 for none.
+fn marks(record: &FileRecord) -> NameMarks {
+    let mut marks = NO_MARKS;
+    let Ok(raws) = record.attributes() else { return marks };
     let names = raws.iter().filter_map(RawAttribute::file_name);
     for (to, name) in marks.iter_mut().zip(names) {
         *to = mark(&name);
