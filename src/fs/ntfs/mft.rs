@@ -359,9 +359,7 @@ impl Mft {
 /// Marks of the first names that a record bears; 0 for none.
 fn marks(record: &FileRecord) -> NameMarks {
     let mut marks = NO_MARKS;
-    let Ok(raws) = record.attributes() else { return marks };
-    let names = raws.iter().filter_map(RawAttribute::file_name);
-    for (to, name) in marks.iter_mut().zip(names) {
+    for (to, name) in marks.iter_mut().zip(record.names()) {
         *to = mark(&name);
     }
     marks
