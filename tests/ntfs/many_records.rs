@@ -1,13 +1,13 @@
-//! A survey of an `$MFT` of any length: what it finds, and what memory it takes.
+//! An `$MFT` of any length: what a survey of it finds, what memory that takes, and that each record is read as its own.
 //!
 //! `VHDX_MOUNT_RECORDS` makes it longer than by default; run alone, the test then tells its peak of memory.
 
 use std::fs;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::time::Instant;
 
-use mount_api::{From, NodeId, Tree};
+use mount_api::{ErrorKind, From, NodeId, Tree};
 use vhdx_mount::fs::ntfs::{self, Ntfs, Options};
 use vhdx_mount::image::ReadAt;
 use vhdx_mount::{Faults, Result};
@@ -38,6 +38,8 @@ struct Endless {
     first: u64,
     records: u64,
     say: Say,
+    /// Numbers of records that are lost.
+    lost: Range<u64>,
 }
 
 impl Endless {
@@ -65,7 +67,7 @@ impl Endless {
             }
             attribute[runs + 18] = 0;
         });
-        Endless { base: forge.bytes, first, records, say }
+        Endless { base: forge.bytes, first, records, say, lost: 0..0 }
     }
 
     /// A file record: a name, and some resident bytes.
@@ -122,7 +124,7 @@ impl ReadAt for Endless {
         BASE + self.records * RECORD
     }
 
-    fn read_at(&self, buf: &mut [u8], offset: u64, _: &mut Faults) -> Result<()> {
+    fn read_at(&self, buf: &mut [u8], offset: u64, faults: &mut Faults) -> Result<()> {
         let mut done = 0;
         while done < buf.len() {
             let at = offset + done as u64;
@@ -134,9 +136,13 @@ impl ReadAt for Endless {
                 length
             } else {
                 let (number, within) = ((at - BASE) / RECORD, ((at - BASE) % RECORD) as usize);
-                let record = self.record(self.first + number);
+                let lost = self.lost.contains(&(self.first + number));
+                let record = if lost { [0; RECORD as usize] } else { self.record(self.first + number) };
                 let length = (record.len() - within).min(rest.len());
                 rest[..length].copy_from_slice(&record[within..within + length]);
+                if lost {
+                    faults.lost(at..at + length as u64, "lost-by-test");
+                }
                 length
             };
         }
@@ -152,8 +158,7 @@ fn surveyed(say: Say) -> Option<(Ntfs, u64)> {
     if !have("a_survey_of_many_records", &["mkntfs"]) {
         return None;
     }
-    let volume = Volume::new(BASE >> 20, &["-c", "4096"]);
-    let endless = Endless::new(Forge { bytes: fs::read(volume.image()).unwrap() }, records(), say);
+    let endless = Endless::new(base(), records(), say);
     let first = endless.first;
     let volume: Arc<dyn ReadAt> = Arc::new(endless);
     let before = peak_memory();
@@ -163,6 +168,11 @@ fn surveyed(say: Say) -> Option<(Ntfs, u64)> {
     let (seconds, grown) = (started.elapsed().as_secs_f32(), (peak_memory() - before) << 10);
     eprintln!("{} records: {seconds:.1} s, {grown} bytes more at the peak, {} a record", records(), grown / records());
     Some((ntfs, first))
+}
+
+/// The volume that all of these are made from.
+fn base() -> Forge {
+    Forge { bytes: fs::read(Volume::new(BASE >> 20, &["-c", "4096"]).image()).unwrap() }
 }
 
 /// The most memory that this process ever had, in KiB.
@@ -228,4 +238,29 @@ fn many_orphans() {
     };
     assert_eq!(count(&ntfs, find(&ntfs, "$Orphans")), records());
     assert!(ntfs.findings().iter().any(|finding| finding.text.contains(&records().to_string())));
+}
+
+#[test]
+fn each_record_is_read_as_its_own_in_any_order() {
+    if !have("each_record_is_read_as_its_own_in_any_order", &["mkntfs"]) {
+        return;
+    }
+    // Folders: they may be without content. Many more than are kept at a time.
+    let say = |number| Said { parent: 5 | 5 << 48, sequence: (number % 1009 + 1) as u16, flags: 3 };
+    let mut endless = Endless::new(base(), 40_000, say);
+    let all = endless.first..endless.first + endless.records;
+    endless.lost = all.start + 30_000..all.start + 30_500;
+    let lost = endless.lost.clone();
+    let volume: Arc<dyn ReadAt> = Arc::new(endless);
+    let ntfs = ntfs::open(&volume, Options::default()).unwrap();
+    let in_steps = (0..40_000).map(|step| all.start + step * 7919 % 40_000);
+    for number in all.clone().chain(all.clone().rev()).chain(in_steps) {
+        let attr = ntfs.attr(NodeId(number << 16));
+        if lost.contains(&number) {
+            assert_eq!(attr.unwrap_err().kind(), ErrorKind::Lost, "{number}");
+        } else {
+            let attr = attr.unwrap();
+            assert_eq!((attr.record, attr.sequence), (number, say(number).sequence));
+        }
+    }
 }

@@ -27,9 +27,9 @@ impl<K: Hash + Eq, V> Cache<K, V> {
         inner.entries.get(key).map(|(value, _)| Arc::clone(value))
     }
 
-    /// Keeps `value`, and drops the oldest ones while all together weigh too much. The newest stays, whatever it weighs:
-    /// it is what is worked with.
-    pub(super) fn insert(&self, key: K, value: Arc<V>, weight: usize) {
+    /// Keeps `value`, and lets go of the oldest ones while all together weigh too much; the last of those is handed back.
+    /// The newest stays, whatever it weighs: it is what is worked with.
+    pub(super) fn insert(&self, key: K, value: Arc<V>, weight: usize) -> Option<Arc<V>> {
         // Each entry costs something, however little it holds.
         let weight = weight.saturating_add(64);
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
@@ -37,12 +37,15 @@ impl<K: Hash + Eq, V> Cache<K, V> {
             inner.weight = inner.weight.saturating_sub(old);
         }
         inner.weight = inner.weight.saturating_add(weight);
+        let mut gone = None;
         while inner.weight > self.limit
             && inner.entries.len() > 1
-            && let Some((_, (_, old))) = inner.entries.pop_lru()
+            && let Some((_, (value, old))) = inner.entries.pop_lru()
         {
             inner.weight = inner.weight.saturating_sub(old);
+            gone = Some(value);
         }
+        gone
     }
 }
 
@@ -61,7 +64,8 @@ mod tests {
         cache.insert(7, Arc::new(70), 236);
         assert_eq!(cache.get(&7).as_deref(), Some(&70));
         assert_eq!(cache.get(&9).as_deref(), Some(&9));
-        cache.insert(11, Arc::new(11), 5000);
+        // Both are let go of; that of the last one is handed back.
+        assert_eq!(cache.insert(11, Arc::new(11), 5000).as_deref(), Some(&9));
         assert_eq!(cache.get(&11).as_deref(), Some(&11));
         assert_eq!(cache.get(&9), None);
         cache.insert(12, Arc::new(12), 10);

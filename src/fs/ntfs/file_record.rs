@@ -3,6 +3,7 @@
 use mount_api::{Error, Trust};
 
 use super::attribute::{self, RawAttribute};
+use super::file_name::FileName;
 use super::{corrupt, update_sequence};
 use crate::bytes::{u16_le, u32_le, u64_le};
 
@@ -13,6 +14,8 @@ const FLAG_DIRECTORY: u16 = 2;
 const END_OF_ATTRIBUTES: u32 = 0xffff_ffff;
 /// Older headers end before the record's own number; the update sequence begins here where it is there.
 const HEADER_WITH_NUMBER: u16 = 0x30;
+/// Most records have no more attributes.
+const USUAL_ATTRIBUTES: usize = 6;
 
 /// Which file record, and which of the files that it held one after the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -122,6 +125,11 @@ impl FileRecord {
         Ok(FileRecord { number, state, base, trust, freed: false, bytes, first_attribute })
     }
 
+    /// The memory that it took.
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
     /// A record that is not in use as it was before it was freed: freeing clears the flag and counts the sequence number
     /// up, and leaves the rest. One in use is as it is.
     pub(super) fn before_it_was_freed(mut self) -> Self {
@@ -140,10 +148,26 @@ impl FileRecord {
         (self.state, self.base) == (other.state, other.base) && attributes(self) == attributes(other)
     }
 
+    /// The names in it, as far as they can be had; nothing else is looked at, be it as it may.
+    pub(super) fn names(&self) -> impl Iterator<Item = FileName<'_>> {
+        let mut at = self.first_attribute;
+        let until_behind_names = std::iter::from_fn(move || {
+            let rest = self.bytes.get(at..)?;
+            // Types only rise, and so do places: no attribute is empty.
+            let kind = u32_le(rest, 0).filter(|kind| *kind <= attribute::FILE_NAME)?;
+            let length =
+                u32_le(rest, 4).and_then(|length| usize::try_from(length).ok()).filter(|length| *length > 0)?;
+            at = at.checked_add(length)?;
+            Some((kind, rest))
+        });
+        let names = until_behind_names.filter(|(kind, _)| *kind == attribute::FILE_NAME);
+        names.filter_map(|(_, bytes)| RawAttribute::parse(bytes).ok()?.0.file_name())
+    }
+
     /// The attributes in the order in which they stand.
     pub(super) fn attributes(&self) -> Result<Vec<RawAttribute<'_>>, Error> {
         let bad = |text: &str| corrupt(format!("file record {}: {text}", self.number));
-        let mut list = Vec::new();
+        let mut list = Vec::with_capacity(USUAL_ATTRIBUTES);
         let mut at = self.first_attribute;
         loop {
             let rest = self.bytes.get(at..).unwrap_or_default();
@@ -193,6 +217,41 @@ mod tests {
         for (before, freed) in [(0, 0), (1, 2), (0xfffe, 0xffff), (0xffff, 1)] {
             assert_eq!(sequence_before(freed), before);
         }
+    }
+
+    /// A resident attribute without a name.
+    fn attribute_of(kind: u32, value: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0; (0x18 + value.len()).next_multiple_of(8)];
+        bytes[..4].copy_from_slice(&kind.to_le_bytes());
+        bytes[4] = bytes.len() as u8;
+        bytes[0x10] = value.len() as u8;
+        bytes[0x14] = 0x18;
+        bytes[0x18..0x18 + value.len()].copy_from_slice(value);
+        bytes
+    }
+
+    #[test]
+    fn names_are_had_whatever_else_is_wrong() {
+        let name_of = |letter: u8| {
+            let mut value = vec![0; 0x42];
+            value[0x40] = 1;
+            value.extend([letter, 0]);
+            attribute_of(attribute::FILE_NAME, &value)
+        };
+        let standard = attribute_of(attribute::STANDARD_INFORMATION, &[]);
+        let of = |parts: &[&[u8]]| {
+            let state = RecordState { sequence: 1, in_use: true, directory: false, extension: false };
+            let (base, bytes) = (FileReference::from_raw(0), parts.concat());
+            let record =
+                FileRecord { number: 30, state, base, trust: Trust::Proven, freed: false, bytes, first_attribute: 0 };
+            record.names().map(|name| name.name().to_string_lossy()).collect::<String>()
+        };
+        let (a, b, wrong) = (name_of(b'a'), name_of(b'b'), attribute_of(0x17, b"what is this"));
+        assert_eq!(of(&[&standard, &a, &b, &[0xff; 8]]), "ab");
+        assert_eq!(of(&[&standard, &wrong, &a, &attribute_of(attribute::DATA, b""), &b]), "a");
+        assert_eq!(of(&[&a[..0x20]]), "");
+        assert_eq!(of(&[&a, &[0; 8], &b]), "a");
+        assert_eq!(of(&[]), "");
     }
 
     #[test]

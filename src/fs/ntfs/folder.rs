@@ -150,9 +150,16 @@ impl<'a> Folder<'a> {
     }
 
     /// Whether the file that a name leads to is there, and its record knows nothing of that name: the index is wrong then.
-    fn denies(&self, (key, reference): &Pair<'_>) -> bool {
-        let live = matches!(self.ntfs.mft.target(*reference), Target::Live { .. });
-        live && folder_survey::is_denied(self, key, *reference)
+    fn denies(&self, pair: &Pair<'_>) -> bool {
+        self.believed(pair).is_none()
+    }
+
+    /// Whom the record of a name's file says it leads to; `None` where the file is there, and its record knows nothing of
+    /// that name.
+    pub(super) fn believed(&self, (key, reference): &Pair<'_>) -> Option<Target> {
+        let (target, seen) = self.ntfs.mft.target_of_name(*reference, key);
+        let live = matches!(target, Target::Live { .. });
+        (seen || !live || !folder_survey::is_denied(self, key, *reference)).then_some(target)
     }
 
     /// Whether the file of a name is not there any more.
@@ -170,7 +177,11 @@ impl<'a> Folder<'a> {
     /// Whom a name of this folder leads to. A folder stands in one folder alone, the one that its own record names: so
     /// whatever is damaged, no path leads back to where it came from.
     pub(super) fn target(&self, reference: FileReference) -> Target {
-        let target = self.ntfs.mft.target(reference);
+        self.target_here(reference, self.ntfs.mft.target(reference))
+    }
+
+    /// The same, where it is known whom its record says it leads to.
+    fn target_here(&self, reference: FileReference, target: Target) -> Target {
         let Target::Live { directory: true } = target else { return target };
         let Some(Ok(file)) = reference.number().map(|number| self.ntfs.file(number)) else { return target };
         match file.resident(attribute::FILE_NAME).and_then(FileName::parse) {
@@ -258,19 +269,28 @@ impl<'a> Folder<'a> {
         let mut listed = None;
         let rest = std::iter::from_fn(|| cursor.next());
         for found in pending.into_iter().map(Ok).chain(rest) {
-            if found.as_ref().is_ok_and(|found| pair_of(found).is_some_and(|pair| self.denies(&pair))) {
-                return Ok(ControlFlow::Break(listed));
-            }
-            let emitted = found.and_then(|found| {
-                let cookie = cookie_of(&found)?;
-                pair_of(&found).filter(|(key, _)| !key.is_dos()).map_or(Ok(None), |pair| self.dir_entry(pair, cookie))
-            });
-            match emitted {
+            let found = match found {
+                Ok(found) => found,
+                Err(error) => {
+                    damage.get_or_insert(error);
+                    continue;
+                }
+            };
+            let entry = match pair_of(&found).map(|pair| (pair, self.believed(&pair))) {
+                Some((_, None)) => {
+                    return Ok(ControlFlow::Break(listed.as_ref().and_then(key_of).map(|key| key.name())));
+                }
+                Some((pair, Some(target))) if !pair.0.is_dos() => {
+                    cookie_of(&found).and_then(|cookie| self.dir_entry(pair, target, cookie))
+                }
+                _ => Ok(None),
+            };
+            match entry {
                 Ok(Some(entry)) => {
-                    listed = Some(entry.name.clone());
                     if each(entry).is_break() {
                         return Ok(ControlFlow::Continue(()));
                     }
+                    listed = Some(found);
                 }
                 Ok(None) => {}
                 Err(error) => {
@@ -322,7 +342,8 @@ impl<'a> Folder<'a> {
         for (index, place) in ordered.list.iter().enumerate().skip(first).filter(|(_, place)| place.listed) {
             let Some(named) = self.named(place.stands) else { continue };
             let Some(pair) = named.pair() else { continue };
-            if let Ok(Some(entry)) = self.dir_entry(pair, to_u64(index).saturating_add(1) | IN_ORDER)
+            let target = self.ntfs.mft.target(pair.1);
+            if let Ok(Some(entry)) = self.dir_entry(pair, target, to_u64(index).saturating_add(1) | IN_ORDER)
                 && each(entry).is_break()
             {
                 return Ok(());
@@ -344,10 +365,10 @@ impl<'a> Folder<'a> {
         })
     }
 
-    /// What is shown of an entry; `None` for what is not listed.
-    fn dir_entry(&self, (key, reference): Pair<'_>, cookie: u64) -> Result<Option<DirEntry>, Error> {
+    /// What is shown of an entry, whose record says that it leads to `target`; `None` for what is not listed.
+    fn dir_entry(&self, (key, reference): Pair<'_>, target: Target, cookie: u64) -> Result<Option<DirEntry>, Error> {
         let name = key.name();
-        let target = self.target(reference);
+        let target = self.target_here(reference, target);
         let own = self.number == RECORD_ROOT && reference.record < FIRST_USER_RECORD && target != Target::Stale;
         if own && !self.ntfs.options.metafiles
             || (name.units() == [u16::from(b'.')] && reference.record == u64::from(self.number))

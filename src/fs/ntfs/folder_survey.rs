@@ -227,9 +227,10 @@ fn gather(folder: &Folder<'_>, node: NodePlace, led: bool, to: &mut Vec<Gathered
     for (ordinal, entry) in loaded.entries().enumerate() {
         let Some(key) = own_name(entry, folder) else { continue };
         let reference = entry.reference();
-        let live = matches!(folder.ntfs.mft.target(reference), Target::Live { .. });
-        if !led && !live || live && is_denied(folder, &key, reference) {
-            continue;
+        match folder.believed(&(key, reference)) {
+            Some(Target::Live { .. }) => {}
+            Some(_) if led => {}
+            _ => continue,
         }
         let reference = (reference.record, reference.sequence);
         let stands = Stands::InIndex { node, ordinal };
@@ -239,9 +240,6 @@ fn gather(folder: &Folder<'_>, node: NodePlace, led: bool, to: &mut Vec<Gathered
 
 /// Whether the record of a file tells all of its names, and this is none of them: then the index is wrong.
 pub(super) fn is_denied(folder: &Folder<'_>, key: &FileName<'_>, reference: FileReference) -> bool {
-    if folder.ntfs.mft.is_seen_to_bear(reference, key) {
-        return false;
-    }
     let Some(Ok(file)) = reference.number().map(|number| folder.ntfs.file(number)) else { return false };
     let same =
         |name: FileName<'_>| is_in(name, folder) && name.is_dos() == key.is_dos() && name.units().eq(key.units());

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lru::LruCache;
 use mount_api::{Error, ErrorKind, Faults, Trust};
@@ -39,6 +39,9 @@ pub(super) struct Mft {
     windows: Cache<u64, Window>,
     states: Cache<u64, States>,
     recent: Mutex<LruCache<u64, ()>>,
+    /// The memory of a window that is not kept any more, for the next one: to free and zero it anew for each costs more
+    /// than to read it.
+    spare: Mutex<Vec<u8>>,
 }
 
 /// Some bytes of the `$MFT` as they stand on the disk, and what is not known of them, counted from their start.
@@ -52,6 +55,7 @@ type States = Vec<Option<(RecordState, NameMarks)>>;
 
 /// Of two names, which is as many as most records hold, what tells that they are the very ones without reading them again.
 type NameMarks = [u32; 2];
+const NO_MARKS: NameMarks = [0; 2];
 
 /// Whom a file reference leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,6 +122,7 @@ impl Mft {
             windows: Cache::new(WINDOWS_KEPT),
             states: Cache::new(STATES_KEPT),
             recent: Mutex::new(LruCache::new(RECENT)),
+            spare: Mutex::default(),
         })
     }
 
@@ -192,29 +197,30 @@ impl Mft {
 
     /// Whether a reference still means the file that stands in its record.
     pub(super) fn target(&self, reference: FileReference) -> Target {
-        if reference.record.checked_mul(self.record_size()).is_none_or(|offset| offset >= self.size) {
-            return Target::Stale;
-        }
-        match self.state(reference) {
-            None => Target::Unknown,
-            Some(state) if state.in_use && !state.extension && reference.means(state.sequence) => {
-                Target::Live { directory: state.directory }
+        self.target_and_marks(reference).0
+    }
+
+    /// Whom a reference leads to, and whether it was seen that its record bears this name in this folder. Where it was not,
+    /// it may all the same.
+    pub(super) fn target_of_name(&self, reference: FileReference, name: &FileName<'_>) -> (Target, bool) {
+        let (target, marks) = self.target_and_marks(reference);
+        (target, marks.contains(&mark(name)))
+    }
+
+    fn target_and_marks(&self, reference: FileReference) -> (Target, NameMarks) {
+        let offset = reference.record.checked_mul(self.record_size()).filter(|offset| *offset < self.size);
+        let Some(offset) = offset else { return (Target::Stale, NO_MARKS) };
+        match self.state_and_marks(offset) {
+            None => (Target::Unknown, NO_MARKS),
+            Some((state, marks)) if state.in_use && !state.extension && reference.means(state.sequence) => {
+                (Target::Live { directory: state.directory }, marks)
             }
-            Some(_) => Target::Stale,
+            Some((_, marks)) => (Target::Stale, marks),
         }
     }
 
-    /// Whether it was seen that the record of a file bears this name in this folder. Where not, it may all the same.
-    pub(super) fn is_seen_to_bear(&self, file: FileReference, name: &FileName<'_>) -> bool {
-        self.state_and_marks(file).is_some_and(|(_, marks)| marks.contains(&mark(name)))
-    }
-
-    fn state(&self, reference: FileReference) -> Option<RecordState> {
-        self.state_and_marks(reference).map(|(state, _)| state)
-    }
-
-    fn state_and_marks(&self, reference: FileReference) -> Option<(RecordState, NameMarks)> {
-        let offset = reference.record.checked_mul(self.record_size()).filter(|offset| *offset < self.size)?;
+    /// Those of the record at this byte of the `$MFT`.
+    fn state_and_marks(&self, offset: u64) -> Option<(RecordState, NameMarks)> {
         let window = offset / WINDOW;
         let within = to_usize((offset % WINDOW).checked_div(self.record_size())?);
         let states = self.states_of(window).ok()?;
@@ -228,8 +234,18 @@ impl Mft {
         let held = self.window(window)?;
         let first = window.saturating_mul(WINDOW).checked_div(self.record_size()).unwrap_or(0);
         let bytes = held.bytes.chunks(self.volume.boot.record_size);
-        let states =
-            (first..).zip(bytes).map(|(number, bytes)| Some((RecordState::peek(bytes)?, marks(bytes, number))));
+        let mut memory = Vec::new();
+        let states = (first..).zip(bytes).map(|(number, bytes)| {
+            let state = RecordState::peek(bytes)?;
+            memory.clear();
+            memory.extend_from_slice(bytes);
+            let number = u32::try_from(number).ok();
+            let parse = |number| FileRecord::parse(std::mem::take(&mut memory), number, Trust::Proven).ok();
+            let record = number.and_then(parse);
+            let marks = record.as_ref().map_or(NO_MARKS, marks);
+            memory = record.map(FileRecord::into_bytes).unwrap_or_default();
+            Some((state, marks))
+        });
         let states: Arc<States> = Arc::new(states.collect());
         let weight = states.len().saturating_mul(size_of::<Option<(RecordState, NameMarks)>>());
         self.states.insert(window, Arc::clone(&states), weight);
@@ -274,11 +290,19 @@ impl Mft {
         }
         let offset = window.saturating_mul(WINDOW);
         let length = to_usize(self.size.saturating_sub(offset).min(WINDOW));
-        let (bytes, faults) = self.read(vec![0; length], offset)?;
+        let mut memory = std::mem::take(&mut *self.spare());
+        memory.resize(length, 0);
+        let (bytes, faults) = self.read(memory, offset)?;
         let weight = bytes.len();
         let held = Arc::new(Window { bytes, faults });
-        self.windows.insert(window, Arc::clone(&held), weight);
+        if let Some(gone) = self.windows.insert(window, Arc::clone(&held), weight).and_then(Arc::into_inner) {
+            *self.spare() = gone.bytes;
+        }
         Ok(held)
+    }
+
+    fn spare(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads a record that is not in use as it was before it was freed; one in use as it is.
@@ -332,14 +356,10 @@ impl Mft {
     }
 }
 
-/// Marks of the first names that a record bears, as it stands on the disk; 0 for none.
-fn marks(bytes: &[u8], number: u64) -> NameMarks {
-    let mut marks = NameMarks::default();
-    let record =
-        u32::try_from(number).ok().and_then(|number| FileRecord::parse(bytes.to_vec(), number, Trust::Proven).ok());
-    let Some(Ok(raws)) = record.as_ref().map(FileRecord::attributes) else { return marks };
-    let names = raws.iter().filter_map(RawAttribute::file_name);
-    for (to, name) in marks.iter_mut().zip(names) {
+/// Marks of the first names that a record bears; 0 for none.
+fn marks(record: &FileRecord) -> NameMarks {
+    let mut marks = NO_MARKS;
+    for (to, name) in marks.iter_mut().zip(record.names()) {
         *to = mark(&name);
     }
     marks

@@ -15,8 +15,9 @@ use crate::image::ReadAt;
 use crate::report::{Code, Finding, Severity};
 
 /// Bytes of memory for files, run lists (of files compressed by WOF, chunk tables), index blocks, surveys of folders,
-/// and decompressed units and chunks, each.
-const FILES_KEPT: usize = 16 << 20;
+/// and decompressed units and chunks, each. Some thousand files fit into the processor's own cache, and so does letting go
+/// of them; a file that is wanted later is soon put together again.
+const FILES_KEPT: usize = 4 << 20;
 const STREAMS_KEPT: usize = 32 << 20;
 const NODES_KEPT: usize = 16 << 20;
 const SURVEYS_KEPT: usize = 8 << 20;
