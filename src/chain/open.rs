@@ -210,7 +210,7 @@ impl<'a> Opening<'a> {
         let (id, changes) = (opened.id, opened.changes);
         let (layer, log) = (container.layer, container.log);
         let link = Link { path, id, file_size, layer, changes, log, found, proof };
-        for finding in opened.findings {
+        for finding in opened.findings.into_iter().chain(super::link::named_otherwise(&link)) {
             self.add(finding, number, &link.path);
         }
         let first = self.findings.len();

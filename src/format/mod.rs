@@ -104,9 +104,11 @@ pub fn sniff(image: &dyn ReadAt) -> Sniffed {
     if (begins && &first == b"conectix") || (ends && &last == b"conectix") {
         return Sniffed::Vhd;
     }
-    // A VHDX whose first sector is gone still has its headers.
+    // A VHDX whose first sector is gone, or overwritten, still has its headers, and behind them its region tables.
     let mut header = [0; 4];
-    if vhdx::HEADER_OFFSETS.iter().any(|offset| read(*offset, &mut header) && &header == b"head") {
+    if vhdx::HEADER_OFFSETS.iter().any(|offset| read(*offset, &mut header) && &header == b"head")
+        || vhdx::has_region_table(image)
+    {
         return Sniffed::Vhdx;
     }
     if begins && first.starts_with(b"vhds") {
