@@ -213,6 +213,8 @@ codes! {
     LinkUnproven = "link-unproven",
     /// The parent was found elsewhere than its child says.
     ParentElsewhere = "parent-elsewhere",
+    /// The parent is the one by its identity, and in the recorded place stands a child of it: one of the two is left out wrongly.
+    ParentSkipsLink = "parent-skips-link",
     /// The parent fits only the GUID that a merge was about to give it.
     ParentMidMerge = "parent-mid-merge",
     /// The parent has another size than its child.

@@ -27,6 +27,8 @@ pub struct Link {
     pub found: Found,
     /// What proves that it belongs here, if anything does; `None` for the link that was opened.
     pub proof: Option<LinkProof>,
+    /// Why all that comes from it or from below it is doubtful.
+    pub doubt: Option<Code>,
 }
 
 /// How a link was found.

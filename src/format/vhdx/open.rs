@@ -140,6 +140,13 @@ pub fn data_write_guid(image: &dyn ReadAt) -> Option<Guid> {
     current_header(image, &mut Vec::new()).and_then(|current| current.data_write_guid())
 }
 
+/// What the current header says of when an image was last written to: its DataWriteGuid and its FileWriteGuid.
+#[must_use]
+pub fn write_guids(image: &dyn ReadAt) -> Option<(Guid, Guid)> {
+    let current = current_header(image, &mut Vec::new())?;
+    Some((current.data_write_guid()?, current.header.file_write_guid))
+}
+
 fn identity(header: Option<&CurrentHeader>, metadata: Metadata, has_parent: bool, creator: Option<String>) -> Identity {
     let kind = match (has_parent, metadata.leave_blocks_allocated) {
         (true, _) => ContainerKind::Differencing,
