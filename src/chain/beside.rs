@@ -163,6 +163,9 @@ fn shared(store: &dyn ImageStore, links: &[Link], files: &[PathBuf]) -> Vec<Find
     let began = Instant::now();
     let parents = || (0u32..).zip(links).skip(1).filter(|(_, link)| link.found != Found::Given);
     let stems: BTreeSet<String> = parents().filter_map(|(_, link)| stem(&link.path)).collect();
+    if stems.is_empty() {
+        return Vec::new();
+    }
     let mut images: Vec<&PathBuf> = files.iter().filter(|path| is_named_like_an_image(path)).collect();
     images.retain(|path| links.iter().all(|link| link.path != **path));
     // Copies are mostly named after what they are copies of: those are asked first.
