@@ -133,6 +133,8 @@ codes! {
     NotRescued = "not-rescued",
     /// The file type identifier is not `vhdxfile`, but the structures behind it are there.
     FileTypeIdentifierBad = "file-type-identifier-bad",
+    /// The name is that of a VHDX, and nothing in the file is: it is read as a raw disk.
+    ReadAsRaw = "read-as-raw",
     /// One of the two headers does not hold.
     HeaderBad = "header-bad",
     /// Neither header holds: log and identity are not known; all that the tables tell is doubtful where a log might change it.
@@ -141,7 +143,7 @@ codes! {
     HeadersAmbiguous = "headers-ambiguous",
     /// One of the two region tables does not hold.
     RegionTableBad = "region-table-bad",
-    /// Neither region table holds; the regions were found by what stands in them, and all that they tell is doubtful.
+    /// Neither region table holds; the regions were found otherwise, and all that they tell is doubtful.
     RegionTablesLost = "region-tables-lost",
     /// Both region tables hold and differ.
     RegionTablesDiffer = "region-tables-differ",
@@ -211,6 +213,8 @@ codes! {
     LinkUnproven = "link-unproven",
     /// The parent was found elsewhere than its child says.
     ParentElsewhere = "parent-elsewhere",
+    /// The parent is the one by its identity, and in the recorded place stands a child of it: one of the two is left out wrongly.
+    ParentSkipsLink = "parent-skips-link",
     /// The parent fits only the GUID that a merge was about to give it.
     ParentMidMerge = "parent-mid-merge",
     /// The parent has another size than its child.

@@ -448,3 +448,17 @@ fn many_files_beside_a_child_are_looked_at_in_no_time() {
     open_whole(&youngest, &ChainOptions::default());
     assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
 }
+
+#[test]
+fn a_raw_disk_under_the_name_of_a_vhdx_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut disk = vec![0; MIB as usize];
+    disk[510..512].copy_from_slice(&[0x55, 0xaa]);
+    for (name, expected) in [("disk.VHDX", vec!["read-as-raw"]), ("x.avhdx", vec!["read-as-raw"]), ("disk.img", vec![])]
+    {
+        let path = folder.path().join(name);
+        fs::write(&path, &disk).expect("a file");
+        let chain = open(&path, &ChainOptions::default()).expect("a raw disk");
+        assert_eq!((codes(&chain), chain.disk().geometry().virtual_size), (expected, MIB), "{name}");
+    }
+}

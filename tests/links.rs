@@ -13,13 +13,17 @@ use std::path::{Path, PathBuf};
 
 use fixtures::bytes::Bytes;
 use fixtures::chain::{Chain as Forged, spread};
+use fixtures::damage::{Damage, ItemDamage};
 use fixtures::fill::Fill;
 use fixtures::gpt::Gpt;
+use fixtures::host_file::HostFile;
 use fixtures::ntfs;
 use fixtures::random::Rng;
+use fixtures::vhdx::header::Header;
 use fixtures::vhdx::{Block, Image, MIB};
 use support::Untouched;
-use vhdx_mount::chain::{self, Chain, ChainOptions, LinkProof, Missing};
+use vhdx_mount::chain::{self, Chain, ChainOptions, Doubt, LinkProof, Missing};
+use vhdx_mount::format::{Facts, FormatOptions};
 use vhdx_mount::image::{HostFolders, ReadAt};
 use vhdx_mount::namespace::VolumeJudge;
 use vhdx_mount::{Error, ErrorKind, FaultKind, Faults};
@@ -243,4 +247,137 @@ fn a_refusal_is_one_object_where_json_is_asked_for() {
     let report: Value = serde_json::from_slice(&run.stdout).expect("one object");
     assert!(report["error"]["text"].as_str().is_some_and(|text| text.contains("no such folder")), "{report}");
     assert_eq!((run.status.code(), &report["links"]), (Some(1), &json!([])));
+}
+
+/// A parent that is proven and refused: what its own error advises, and the options that do that.
+#[test]
+fn a_parent_that_needs_a_switch_is_refused_by_the_name_of_that_switch() {
+    let accepted = FormatOptions { accept_unknown: true, ..FormatOptions::default() };
+    let unreplayed = FormatOptions { log_replay: false, ..FormatOptions::default() };
+    let block_size = Facts { block_size: Some(2 << 20), ..Facts::default() };
+    let assumed = FormatOptions { assumed: block_size, ..FormatOptions::default() };
+    let log_version = |file: &mut HostFile| {
+        for header in [1, 2] {
+            Header::edit(file, header, |header| {
+                header.log_guid = Rng::new(1).guid();
+                header.log_version = 7;
+            });
+        }
+    };
+    let spoil = |which: &str, forged: &Forged| {
+        let mut file = HostFile::open(&forged.files[0]).expect("the base opens");
+        match which {
+            "--accept-doubtful" => Damage::UnknownItem { required: true }.apply(&mut file, &forged.places[0]),
+            "--no-log-replay" => log_version(&mut file),
+            _ => {
+                let id = fixtures::vhdx::metadata::FILE_PARAMETERS;
+                Damage::MetadataItem(id, ItemDamage::Zeroed).apply(&mut file, &forged.places[0]);
+                // A file that does not end with a block.
+                let size = file.size();
+                file.set_size(size + 8 * MIB);
+            }
+        }
+    };
+    for (switch, format) in
+        [("--accept-doubtful", accepted), ("--no-log-replay", unreplayed), ("--assume block-size=", assumed)]
+    {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut base = Image::dynamic(SIZE);
+        base.blocks.insert(0, Block::fully_present(Fill::live(0)));
+        let child = Image::child_of(&base, "base.vhdx");
+        let forged = Forged::write(vec![base, child], folder.path()).expect("a chain is written");
+        spoil(switch, &forged);
+        let _untouched = Untouched::watch(&forged.files);
+        let error = open(&forged.youngest, &ChainOptions::default()).err().expect("a refusal");
+        let advice = error.advice().expect("advice");
+        assert!(advice.contains(switch) && advice.contains("base.vhdx is the parent"), "{switch}: {advice}");
+        let options = ChainOptions { format, doubt: Doubt::Accept, ..ChainOptions::default() };
+        let opened = open(&forged.youngest, &options).unwrap_or_else(|error| panic!("{switch}: {error}"));
+        assert!(blocks(&opened)[0].starts_with("link 0"), "{switch}: {:?}", blocks(&opened));
+        assert_eq!(opened.links()[1].proof, Some(LinkProof::Linkage), "{switch}");
+        if switch.starts_with("--assume") {
+            let of = |name: &str| ChainOptions {
+                assumed_of: vec![(PathBuf::from(name), block_size)],
+                doubt: Doubt::Accept,
+                ..ChainOptions::default()
+            };
+            // No such file stands where the test runs: it is the link of that name.
+            let opened = open(&forged.youngest, &of("BASE.vhdx")).expect("a chain");
+            assert!(blocks(&opened)[0].starts_with("link 0"), "{:?}", blocks(&opened));
+            let error = open(&forged.youngest, &of("bse.vhdx")).err().expect("a refusal");
+            assert!(error.advice().is_some_and(|advice| advice.contains("--assume")), "{error}");
+        }
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let forged = chain(folder.path());
+    let assumed_of = vec![(PathBuf::from("bse.vhdx"), block_size)];
+    let error = open(&forged.youngest, &ChainOptions { assumed_of, ..ChainOptions::default() }).err();
+    assert_eq!(error.expect("a name of no link").kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn a_parent_whose_start_is_gone_is_a_candidate_where_it_is_named() {
+    // With its region tables all that it tells is as it was, without them it is doubtful by itself.
+    for (length, doubted) in [(192 << 10, "link 0, Doubtful link-unproven"), (MIB, "link 0, Doubtful headers-lost")] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let forged = chain(folder.path());
+        let mut file = HostFile::open(&forged.files[0]).expect("the base opens");
+        Damage::Zeroed(0..length).apply(&mut file, &forged.places[0]);
+        let _untouched = Untouched::watch(&forged.files[1..]);
+        let error = open(&forged.youngest, &ChainOptions::default()).err().expect("a refusal");
+        let advice = error.advice().expect("advice");
+        assert!(advice.contains("--allow-mismatch") && advice.contains("base.vhdx"), "{length}: {advice}");
+        let accepted = ChainOptions { doubt: Doubt::Accept, ..mismatch() };
+        let opened = open(&forged.youngest, &accepted).expect("the base as it is");
+        assert_eq!(blocks(&opened), [doubted, "link 1", "link 2", doubted], "{length}");
+        // Nothing names it any more, until the user does.
+        let renamed = folder.path().join("renamed by hand");
+        fs::rename(&forged.files[0], &renamed).expect("a new name");
+        let given = ChainOptions { parents: vec![renamed], ..accepted };
+        assert_eq!(blocks(&open(&forged.youngest, &given).expect("the base as it is"))[0], doubted, "{length}");
+    }
+}
+
+#[test]
+fn another_state_of_a_parent_beside_the_recorded_one_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let forged = chain(folder.path());
+    let copy = folder.path().join("base - Copy.vhdx");
+    fs::copy(&forged.files[0], &copy).expect("a copy");
+    let opened = open(&forged.youngest, &ChainOptions::default()).expect("a chain");
+    assert!(!has_finding(&opened, "identity-shared"), "an exact copy is no other state");
+    let other = Image { file_write_guid: Rng::new(9).guid(), ..forged.images[0].clone() };
+    other.write_to(&copy).expect("an image is written");
+    let opened = open(&forged.youngest, &ChainOptions::default()).expect("a chain");
+    let told: Vec<_> = opened.findings().iter().filter(|finding| finding.code.as_str() == "identity-shared").collect();
+    let [told] = told.as_slice() else { panic!("one finding: {told:?}") };
+    assert_eq!(told.link, Some(2));
+    assert!(told.text.contains("base.vhdx") && told.text.contains("base - Copy.vhdx"), "{}", told.text);
+    assert!(told.advice.as_ref().is_some_and(|advice| advice.contains("--parent")));
+    let chosen = ChainOptions { parents: vec![copy], ..ChainOptions::default() };
+    assert!(!has_finding(&open(&forged.youngest, &chosen).expect("a chain"), "identity-shared"));
+}
+
+#[test]
+fn of_a_parent_and_a_link_that_it_skips_the_user_takes_either() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut images = chain(folder.path()).images;
+    let locator = images[2].parent_locator.take().expect("a locator").without("parent_linkage");
+    let base = format!("{{{}}}", images[0].data_write_guid);
+    images[2].parent_locator = Some(locator.with("parent_linkage", &base));
+    let forged = Forged::write(images, folder.path()).expect("a chain is written");
+    let _untouched = Untouched::watch(&forged.files);
+    let opened = open(&forged.youngest, &ChainOptions::default()).expect("a chain");
+    let told = opened.findings().iter().find(|finding| finding.code.as_str() == "parent-skips-link");
+    let advice = told.and_then(|told| told.advice.clone()).expect("advice");
+    assert!(advice.contains("--parent") && advice.contains("--allow-mismatch"), "{advice}");
+
+    let this = ChainOptions { parents: vec![forged.files[0].clone()], ..ChainOptions::default() };
+    let opened = open(&forged.youngest, &this).expect("a chain");
+    assert!(!has_finding(&opened, "parent-skips-link"));
+    assert_eq!(blocks(&opened), ["link 0", "link 0", "link 2", "link 0"]);
+    let other = ChainOptions { parents: vec![forged.files[1].clone()], ..mismatch() };
+    let opened = open(&forged.youngest, &other).expect("a chain");
+    let doubted = |link: u16| format!("link {link}, Doubtful link-unproven");
+    assert_eq!(blocks(&opened), [doubted(0), doubted(1), "link 2".to_owned(), doubted(0)]);
 }

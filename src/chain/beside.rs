@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::link::{Link, judge};
+use super::link::{Found, Link, judge};
 use crate::bytes::Guid;
 use crate::format;
 use crate::image::{Depth, ImageStore, leads_to_server};
@@ -140,19 +140,68 @@ pub(super) fn findings(store: &dyn ImageStore, links: &[Link]) -> Vec<Finding> {
     }
     findings.extend(younger(store, links));
     let folders: BTreeSet<&Path> = links.iter().map(|link| machine_folder(&link.path)).collect();
-    let files: Vec<Beside> = folders.into_iter().flat_map(|folder| files_of_machine(store, folder)).collect();
-    findings.extend(machine_findings(&files.iter().collect::<Vec<_>>()));
+    let files: Vec<PathBuf> = folders.into_iter().flat_map(|folder| files_of_machine(store, folder)).collect();
+    findings.extend(shared(store, links, &files));
+    let of_machine = files.into_iter().filter_map(|path| Some(Beside { kind: kind_of(&path)?, path }));
+    findings.extend(machine_findings(&of_machine.collect::<Vec<_>>().iter().collect::<Vec<_>>()));
     findings
 }
 
-/// The saved states and replica logs of a machine. A folder that is not there, or cannot be listed, has none.
-fn files_of_machine(store: &dyn ImageStore, folder: &Path) -> Vec<Beside> {
+/// The files in the folders of a machine. A folder that is not there, or cannot be listed, has none.
+fn files_of_machine(store: &dyn ImageStore, folder: &Path) -> Vec<PathBuf> {
     let parts = PARTS.iter().map(|(_, part)| (folder.join(part), Depth::Below));
     // A folder of the machine's may be a link to a server that nobody named.
     let parts = parts.filter(|(part, _)| !leads_to_server(folder, part));
     let listings = std::iter::once((folder.to_owned(), Depth::Folder)).chain(parts);
     let files = listings.filter_map(|(folder, depth)| store.list(&folder, depth, MAX_FILES).ok());
-    files.flat_map(|listing| listing.files).filter_map(|path| Some(Beside { kind: kind_of(&path)?, path })).collect()
+    files.flat_map(|listing| listing.files).collect()
+}
+
+/// Parents of which another state stands beside them: files of the same DataWriteGuid and another FileWriteGuid or size. The
+/// child's record fits both. A parent that the user gave was chosen.
+fn shared(store: &dyn ImageStore, links: &[Link], files: &[PathBuf]) -> Vec<Finding> {
+    let began = Instant::now();
+    let parents = || (0u32..).zip(links).skip(1).filter(|(_, link)| link.found != Found::Given);
+    let stems: BTreeSet<String> = parents().filter_map(|(_, link)| stem(&link.path)).collect();
+    if stems.is_empty() {
+        return Vec::new();
+    }
+    let mut images: Vec<&PathBuf> = files.iter().filter(|path| is_named_like_an_image(path)).collect();
+    images.retain(|path| links.iter().all(|link| link.path != **path));
+    // Copies are mostly named after what they are copies of: those are asked first.
+    images.sort_by_cached_key(|path| !stem(path).is_some_and(|name| stems.iter().any(|stem| name.starts_with(stem))));
+    let mut others = vec![Vec::new(); links.len()];
+    for path in images.into_iter().take(MAX_ASKED).take_while(|_| began.elapsed() < LONGEST_ASKING) {
+        let Ok(opened) = store.open_found(path) else { continue };
+        let Some((data, file)) = format::write_guids(&opened.image) else { continue };
+        let size = opened.image.size();
+        let is_other_state = |link: &Link| {
+            let identity = link.layer.identity();
+            let is_same = !data.is_zero() && identity.data_write_guid == Some(data) && link.id != opened.id;
+            is_same && (identity.file_write_guid != Some(file) || link.file_size != size)
+        };
+        for ((_, link), others) in parents().zip(others.iter_mut()) {
+            if is_other_state(link) {
+                others.push(path.as_path());
+            }
+        }
+    }
+    let told = parents().zip(others).filter(|(_, others)| !others.is_empty());
+    told.map(|((number, link), others)| other_states(link, &others).in_link(number, &link.path)).collect()
+}
+
+fn other_states(link: &Link, others: &[&Path]) -> Finding {
+    let (path, others) = (link.path.display(), name_some(others.iter().copied()));
+    let text = format!(
+        "{path} and {others} bear one DataWriteGuid, and were written to at different times: the child's record fits both, and nothing proves that they hold the same"
+    );
+    Finding::new(Code::IdentityShared, Severity::Warning, text)
+        .advise("compare them; --parent FILE takes the one that is meant")
+}
+
+/// A file's name without its extension, in lower case.
+fn stem(path: &Path) -> Option<String> {
+    path.file_stem().map(|stem| stem.to_string_lossy().to_lowercase())
 }
 
 /// Images beside the opened one that are its children: then it is not the newest state.

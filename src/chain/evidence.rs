@@ -95,9 +95,10 @@ impl Evidence {
             Found::ByIdentity => "found in a folder that was searched".to_owned(),
             found => format!("found by: {}", found.describe()),
         }];
-        if let Some(guid) = self.data_write_guid {
-            words.push(format!("DataWriteGuid {guid}"));
-        }
+        words.push(match self.data_write_guid {
+            Some(guid) => format!("DataWriteGuid {guid}"),
+            None => "it does not say its DataWriteGuid any more".to_owned(),
+        });
         words.push(if self.same_size { "same disk size" } else { "another disk size" }.to_owned());
         words.push(if self.same_sector_size { "same sector size" } else { "another sector size" }.to_owned());
         words.push(match self.same_disk_id {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::bytes::Guid;
 use crate::format::vhdx::LogState;
 use crate::image::{Changes, FileId};
-use crate::layer::{Layer, ParentRecord, PlaceKind};
+use crate::layer::{ContainerKind, Layer, ParentRecord, PlaceKind};
 use crate::report::{Code, Finding, Severity};
 
 /// One open image of a chain.
@@ -27,6 +27,8 @@ pub struct Link {
     pub found: Found,
     /// What proves that it belongs here, if anything does; `None` for the link that was opened.
     pub proof: Option<LinkProof>,
+    /// Why all that comes from it or from below it is doubtful.
+    pub doubt: Option<Code>,
 }
 
 /// How a link was found.
@@ -107,6 +109,14 @@ pub(crate) fn judge(record: &ParentRecord, candidate: Guid) -> Option<LinkProof>
     } else {
         None
     }
+}
+
+/// That a file is named like a VHDX and is read as a raw disk.
+pub(super) fn named_otherwise(link: &Link) -> Option<Finding> {
+    let is_named = |name: &str| link.path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(name));
+    let text = "by its name this is a VHDX, and nothing in it says so: it is read as a raw disk, byte by byte; if something wrote a disk over a VHDX, that is wrong";
+    let is_raw = link.layer.identity().kind == ContainerKind::Raw && (is_named("vhdx") || is_named("avhdx"));
+    is_raw.then(|| Finding::new(Code::ReadAsRaw, Severity::Warning, text).advise("look for a copy of the file"))
 }
 
 /// What is unusual about an image as the parent of its child.

@@ -27,7 +27,8 @@ pub(super) struct Candidate {
 pub(super) struct Locator<'a> {
     store: &'a dyn ImageStore,
     options: &'a ChainOptions,
-    identities: BTreeMap<PathBuf, std::result::Result<Option<Guid>, String>>,
+    /// By path, and by whether something names the file.
+    identities: BTreeMap<(PathBuf, bool), std::result::Result<Option<Guid>, String>>,
     listings: BTreeMap<PathBuf, Vec<PathBuf>>,
 }
 
@@ -83,7 +84,8 @@ impl<'a> Locator<'a> {
     /// The DataWriteGuid of an image, if it says, or why a file is no image.
     pub(super) fn data_write_guid(&mut self, candidate: &Candidate) -> std::result::Result<Option<Guid>, String> {
         let store = self.store;
-        self.identities.entry(candidate.path.clone()).or_insert_with(|| data_write_guid(store, candidate)).clone()
+        let key = (candidate.path.clone(), candidate.is_named());
+        self.identities.entry(key).or_insert_with(|| data_write_guid(store, candidate)).clone()
     }
 
     /// Where a recorded place is on this host.
@@ -110,6 +112,11 @@ impl<'a> Locator<'a> {
 }
 
 impl Candidate {
+    /// Whether more than its identity speaks for it.
+    pub(super) fn is_named(&self) -> bool {
+        self.found != Found::ByIdentity
+    }
+
     /// Opens the file: what the user gave as what was named, everything else as what was found.
     pub(super) fn open(&self, store: &dyn ImageStore) -> Result<OpenedImage> {
         match self.found {
@@ -124,7 +131,12 @@ fn data_write_guid(store: &dyn ImageStore, candidate: &Candidate) -> std::result
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
         format!("{}{}", error.message(), cause.unwrap_or_default())
     })?;
-    format::data_write_guid(&opened.image).ok_or_else(|| NO_IMAGE.to_owned())
+    match format::data_write_guid(&opened.image) {
+        Some(guid) => Ok(guid),
+        // It may have lost all that says what it is. Every MiB is looked at for that, so only in files that are named.
+        None if candidate.is_named() && format::holds_regions(&opened.image) => Ok(None),
+        None => Err(NO_IMAGE.to_owned()),
+    }
 }
 
 /// The folders that hold a file: that of the name by which it was opened, and that of the file itself where the name is a

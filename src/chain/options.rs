@@ -14,7 +14,8 @@ pub struct ChainOptions {
     pub parent_dirs: Vec<PathBuf>,
     /// How each container is read.
     pub format: FormatOptions,
-    /// What the user says of single images, under any name of their files; it goes before what `format` assumes of all.
+    /// What the user says of single images, under any name of their files, or under the file name of a link where a file of
+    /// that name is not at hand; it goes before what `format` assumes of all.
     pub assumed_of: Vec<(PathBuf, Facts)>,
     /// What becomes of bytes that are there but not proven.
     pub doubt: Doubt,

@@ -37,6 +37,28 @@ const MAX_LISTED: usize = 20;
 /// Why a file that is no image at all is not the parent.
 pub(super) const NO_IMAGE: &str = "no readable VHDX";
 
+/// An image that could not be opened as it is; its error may name a switch by which it can.
+pub(super) struct Refused {
+    pub(super) path: PathBuf,
+    /// Whether its identity is that of the parent.
+    pub(super) is_proven: bool,
+    pub(super) error: Error,
+}
+
+impl Refused {
+    pub(super) fn describe(&self) -> String {
+        let what = if self.is_proven { "it is the parent" } else { "it may be the parent" };
+        format!("{what}, but {}", self.error)
+    }
+
+    /// What its own error advises, if that is a switch.
+    fn advice(&self) -> Option<String> {
+        let switch = self.error.advice().filter(|advice| advice.contains("--"))?;
+        let what = if self.is_proven { "is" } else { "may be" };
+        Some(format!("{} {what} the parent, and can be read: {switch}", self.path.display()))
+    }
+}
+
 /// The parent is a link of the chain already.
 pub(super) fn cycle(child: &Path, parent: &Path) -> Error {
     let text =
@@ -58,6 +80,7 @@ pub(super) fn no_parent(
     child: &Path,
     record: &ParentRecord,
     unreadable: &[(PathBuf, String)],
+    refused: &[Refused],
     evidence: &[Evidence],
 ) -> Error {
     let text = match record.linkage {
@@ -78,17 +101,24 @@ pub(super) fn no_parent(
         }
     }
     let (no_images, images): (Vec<_>, Vec<_>) = unreadable.iter().partition(|(_, why)| why == NO_IMAGE);
+    for one in refused.iter().take(MAX_LISTED) {
+        error = error.detail(format!("looked at {}: {}", one.path.display(), one.describe()));
+    }
     for (path, why) in images.iter().take(MAX_LISTED) {
         error = error.detail(format!("looked at {}: {why}", path.display()));
     }
-    let more = evidence.len().saturating_sub(MAX_LISTED).saturating_add(images.len().saturating_sub(MAX_LISTED));
+    let more = [evidence.len(), refused.len(), images.len()].map(|count| count.saturating_sub(MAX_LISTED));
+    let more = more.into_iter().fold(0usize, usize::saturating_add);
     if more > 0 {
         error = error.detail(format!("and at {more} more images"));
     }
     if !no_images.is_empty() {
         error = error.detail(format!("and at {} files that are no VHDX images", no_images.len()));
     }
-    if images.is_empty() {
+    // The proven ones first, as they were found first.
+    if let Some(switch) = refused.iter().find_map(Refused::advice) {
+        error.advise(format!("{switch}. Else {}", advice(evidence)))
+    } else if images.is_empty() && refused.is_empty() {
         error.advise(advice(evidence))
     } else {
         error.advise(format!(
@@ -122,10 +152,16 @@ fn advice(evidence: &[Evidence]) -> String {
     let lost = "--missing lost shows what the images at hand hold, and nothing older";
     match evidence.iter().find(|one| one.excluded.is_none()) {
         None => format!("{look}; {lost}"),
-        Some(best) => format!(
-            "{look}. The images named above are not the recorded parent: it was moved, or written to since. Most speaks for {}: \
-             --allow-mismatch takes it, and all that comes from it is marked doubtful; {lost}",
-            best.path.display()
-        ),
+        Some(best) => {
+            let why = match best.data_write_guid {
+                Some(_) => "are not the recorded parent: it was moved, or written to since",
+                None => "are not proven to be the recorded parent",
+            };
+            format!(
+                "{look}. The images named above {why}. Most speaks for {}: --allow-mismatch takes it, and all that comes from \
+                 it is marked doubtful; {lost}",
+                best.path.display()
+            )
+        }
     }
 }

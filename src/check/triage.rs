@@ -63,6 +63,7 @@ impl Area {
             Code::LinkMissing
             | Code::LinkUnproven
             | Code::ParentElsewhere
+            | Code::ParentSkipsLink
             | Code::ParentMidMerge
             | Code::ParentSizeDiffers
             | Code::ParentSectorSizeDiffers

@@ -104,15 +104,24 @@ pub fn sniff(image: &dyn ReadAt) -> Sniffed {
     if (begins && &first == b"conectix") || (ends && &last == b"conectix") {
         return Sniffed::Vhd;
     }
-    // A VHDX whose first sector is gone still has its headers.
+    // A VHDX whose first sector is gone, or overwritten, still has its headers, and behind them its region tables.
     let mut header = [0; 4];
-    if vhdx::HEADER_OFFSETS.iter().any(|offset| read(*offset, &mut header) && &header == b"head") {
+    if vhdx::HEADER_OFFSETS.iter().any(|offset| read(*offset, &mut header) && &header == b"head")
+        || vhdx::has_region_table(image)
+    {
         return Sniffed::Vhdx;
     }
     if begins && first.starts_with(b"vhds") {
         return Sniffed::VhdSet;
     }
     Sniffed::Unknown
+}
+
+/// Whether a file of which nothing at its start says what it is holds the regions of a VHDX. Reads 8 bytes in each MiB of it,
+/// so it is for files that somebody named.
+#[must_use]
+pub(crate) fn holds_regions(image: &dyn ReadAt) -> bool {
+    sniff(image) == Sniffed::Unknown && vhdx::holds_regions(image)
 }
 
 /// Opens a container of any format.
@@ -157,6 +166,12 @@ pub fn identify(image: &Arc<dyn ReadAt>) -> Option<Identity> {
 #[must_use]
 pub fn data_write_guid(image: &dyn ReadAt) -> Option<Option<Guid>> {
     (sniff(image) == Sniffed::Vhdx).then(|| vhdx::data_write_guid(image))
+}
+
+/// The DataWriteGuid and the FileWriteGuid of a VHDX, if its header says them: who it is, and which state of its file.
+#[must_use]
+pub fn write_guids(image: &dyn ReadAt) -> Option<(Guid, Guid)> {
+    (sniff(image) == Sniffed::Vhdx).then(|| vhdx::write_guids(image)).flatten()
 }
 
 fn unsupported(what: &str) -> Error {

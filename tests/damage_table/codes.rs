@@ -13,6 +13,7 @@ const ELSEWHERE: &[(Code, &str)] = &[
     (Code::ImageShrank, "tests/storage/changes.rs"),
     (Code::ImageChanged, "tests/storage/changes.rs"),
     (Code::NotRescued, "tests/storage/rescue_maps.rs"),
+    (Code::ReadAsRaw, "tests/chain.rs"),
     (Code::MetadataInferred, "tests/lost_metadata.rs"),
     (Code::BitmapUnreadable, "tests/check.rs"),
     (Code::BatUnreadable, "tests/storage/bad_sectors.rs"),

@@ -32,6 +32,15 @@ fn mid_merge() -> Vec<Image> {
     images
 }
 
+/// By its identity the base is the parent of the youngest link, by the paths the middle one is, whose parent is the base.
+fn skipping() -> Vec<Image> {
+    let mut images = images();
+    let base = format!("{{{}}}", images[BASE].data_write_guid);
+    let locator = images[YOUNGEST].parent_locator.take().expect("a locator").without("parent_linkage");
+    images[YOUNGEST].parent_locator = Some(locator.with("parent_linkage", &base));
+    images
+}
+
 fn smaller_base() -> Vec<Image> {
     let mut images = images();
     images[BASE] = Image {
@@ -66,6 +75,19 @@ pub(crate) fn rows() -> Vec<Row> {
         .codes(&["parent-elsewhere"]),
     );
     rows.push(row("a merge had begun", |_| {}).images(mid_merge).codes(&["parent-mid-merge"]));
+    let skips = row("the youngest link names the base by its identity, and the middle one by its paths", |_| {});
+    rows.push(
+        skips
+            .images(skipping)
+            .codes(&["parent-elsewhere", "parent-skips-link"])
+            .exits(3, 0, 3, 0)
+            .doubtful_between("parent-skips-link")
+            .doubtful(3 * BLOCK..SIZE, "parent-skips-link")
+            .model(|chain| {
+                let [base, _, youngest] = chain.images.as_slice() else { panic!("three links") };
+                fixtures::chain::Model::of_chain(&[base.clone(), youngest.clone()])
+            }),
+    );
     rows.push(row("the base is smaller", |_| {}).images(smaller_base).codes(&["parent-size-differs"]));
     rows.push(row("the base has other sectors", |_| {}).images(other_sectors).codes(&["parent-sector-size-differs"]));
     rows.push(row("the base has another disk id", |_| {}).images(other_disk_id).codes(&["disk-id-differs"]));

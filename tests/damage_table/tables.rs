@@ -3,11 +3,12 @@
 use fixtures::bytes::Bytes;
 use fixtures::damage::{Copies, Damage, ItemDamage, TableDamage};
 use fixtures::guid::Guid;
+use fixtures::mbr::{Entry, Mbr};
 use fixtures::random::Rng;
 use fixtures::vhdx::header::Header;
-use fixtures::vhdx::{MIB, metadata, region_table};
+use fixtures::vhdx::{Image, MIB, metadata, region_table};
 
-use crate::row::{MIDDLE, Row, SIZE, YOUNGEST, damaged, row};
+use crate::row::{MIDDLE, Row, SIZE, YOUNGEST, damaged, images, row};
 
 /// Each part of the table.
 pub(crate) fn rows() -> Vec<Row> {
@@ -17,6 +18,7 @@ pub(crate) fn rows() -> Vec<Row> {
         damaged(MIDDLE, Damage::FileTypeIdentifier).codes(&["file-type-identifier-bad"]),
     ];
     rows.extend(headers());
+    rows.extend(starts());
     rows.extend(region_tables());
     rows.extend(metadata_items());
     rows
@@ -69,8 +71,47 @@ fn headers() -> Vec<Row> {
     rows
 }
 
+/// The start of a file is gone, and the region tables are not.
+fn starts() -> Vec<Row> {
+    let gone = || damaged(YOUNGEST, Damage::Zeroed(0..192 << 10)).codes(&["file-type-identifier-bad", "headers-lost"]);
+    let overwritten = row("a disk is written over the start of the file", |forged| {
+        let mut file = forged.file(YOUNGEST);
+        file.write_at(0, &vec![0; 192 << 10]);
+        let mut record = Mbr::new(512);
+        record.primary[0] = Some(Entry::ntfs(1, 100));
+        record.write(&mut file);
+    });
+    vec![
+        gone(),
+        gone().images(empty_child),
+        // Every byte is proven by what stands behind; that a disk was written over the file weighs all the same.
+        overwritten.codes(&["file-type-identifier-bad", "headers-lost"]).exits(3, 0, 3, 0),
+    ]
+}
+
+/// A child that was just made: its BAT is all zeros.
+fn empty_child() -> Vec<Image> {
+    let mut images = images();
+    images[YOUNGEST].blocks.clear();
+    images
+}
+
+/// Region tables that do not hold, of an image whose BAT claims nothing that could be found by its content.
+fn region_tables_of_an_empty_child() -> Vec<Row> {
+    let reserved = row("a reserved bit of both region tables of an empty child", |forged| {
+        for offset in [192 << 10, 256 << 10] {
+            forged.file(YOUNGEST).write_at(offset + 12, &[1]);
+        }
+    });
+    let all = TableDamage::ALL.map(|damage| damaged(YOUNGEST, Damage::RegionTable(Copies::Both, damage)));
+    let lost = |row: Row| {
+        row.images(empty_child).codes(&["region-tables-lost"]).exits(3, 0, 3, 0).doubtful(0..SIZE, "region-tables-lost")
+    };
+    all.into_iter().chain([reserved]).map(lost).collect()
+}
+
 fn region_tables() -> Vec<Row> {
-    let mut rows = Vec::new();
+    let mut rows = region_tables_of_an_empty_child();
     for damage in TableDamage::ALL {
         rows.push(damaged(YOUNGEST, Damage::RegionTable(Copies::First, damage)).codes(&["region-table-bad"]));
         rows.push(damaged(YOUNGEST, Damage::RegionTable(Copies::Second, damage)).codes(&["region-table-bad"]));

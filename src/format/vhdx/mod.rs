@@ -33,9 +33,9 @@ mod verify;
 
 pub use log::LogState;
 pub use new_image::{Front, NewBat, NewImage, Piece};
-pub use open::{data_write_guid, identify};
+pub use open::{data_write_guid, identify, write_guids};
 pub use resolve::Vhdx;
-pub(super) use search::holds_regions;
+pub(super) use search::{has_region_table, holds_regions};
 
 /// Where the two headers stand in a file.
 pub const HEADER_OFFSETS: [u64; 2] = header::OFFSETS;

@@ -140,6 +140,13 @@ pub fn data_write_guid(image: &dyn ReadAt) -> Option<Guid> {
     current_header(image, &mut Vec::new()).and_then(|current| current.data_write_guid())
 }
 
+/// What the current header says of when an image was last written to: its DataWriteGuid and its FileWriteGuid.
+#[must_use]
+pub fn write_guids(image: &dyn ReadAt) -> Option<(Guid, Guid)> {
+    let current = current_header(image, &mut Vec::new())?;
+    Some((current.data_write_guid()?, current.header.file_write_guid))
+}
+
 fn identity(header: Option<&CurrentHeader>, metadata: Metadata, has_parent: bool, creator: Option<String>) -> Identity {
     let kind = match (has_parent, metadata.leave_blocks_allocated) {
         (true, _) => ContainerKind::Differencing,
@@ -181,13 +188,23 @@ fn structure(
 fn creator(image: &dyn ReadAt, findings: &mut Vec<Finding>) -> Option<String> {
     let bytes = structure(image, 0, file_type_identifier::LENGTH, &mut false).unwrap_or_default();
     let Some(identifier) = FileTypeIdentifier::parse(&bytes) else {
-        let text = "the file type identifier is damaged; the headers behind it are those of a VHDX, so the file is read as one";
-        let finding = Finding::new(Code::FileTypeIdentifierBad, Severity::Warning, text).at("file type identifier", 0);
+        let finding = identifier_bad(&bytes).at("file type identifier", 0);
         let found = bytes.get(..8).unwrap_or_default().escape_ascii().to_string();
         findings.push(finding.versus("vhdxfile", found));
         return None;
     };
     identifier.creator
+}
+
+/// What to say of a file whose first bytes are not those of a VHDX, while structures behind them are.
+fn identifier_bad(bytes: &[u8]) -> Finding {
+    let text =
+        "the file type identifier is damaged; structures behind it are those of a VHDX, so the file is read as one";
+    if bytes.get(510..512) != Some(&[0x55, 0xaa]) {
+        return Finding::new(Code::FileTypeIdentifierBad, Severity::Warning, text);
+    }
+    let text = "a boot sector stands where the file type identifier should: something wrote a disk over the start of this file, and how far is not known; structures behind it are those of a VHDX, so the file is read as one";
+    Finding::new(Code::FileTypeIdentifierBad, Severity::Error, text).advise("look for a copy of the file")
 }
 
 /// The header that counts, and what the other one has to say about it.
@@ -264,9 +281,8 @@ fn regions(
     findings: &mut Vec<Finding>,
 ) -> Result<(RegionTable, Option<Code>)> {
     let mut doubtful = false;
-    let tables = region_table::OFFSETS.map(|offset| {
-        structure(file, offset, region_table::LENGTH, &mut doubtful).and_then(|bytes| RegionTable::parse(&bytes))
-    });
+    let bytes = region_table::OFFSETS.map(|offset| structure(file, offset, region_table::LENGTH, &mut doubtful));
+    let tables = bytes.each_ref().map(|bytes| bytes.as_ref().map_err(Clone::clone).and_then(|b| RegionTable::parse(b)));
     for ((table, name), offset) in tables.iter().zip(region_table::NAMES).zip(region_table::OFFSETS) {
         if let Err(broken) = table
             && tables.iter().any(std::result::Result::is_ok)
@@ -295,7 +311,12 @@ fn regions(
             }
             Ok((table, unknown.or(doubtful.then_some(Code::LogTorn))))
         }
-        Err(broken) => Ok((inferred_regions(file, &broken, findings)?, Some(Code::RegionTablesLost))),
+        Err(broken) => {
+            let damaged = bytes.iter().flatten().filter_map(|bytes| search::damaged_table(file, bytes)).collect();
+            let table = inferred_regions(file, damaged, &broken, findings)?;
+            let unknown = judge_unknown(&table, accept_unknown, findings)?;
+            Ok((table, unknown.or(Some(Code::RegionTablesLost))))
+        }
     }
 }
 
@@ -362,15 +383,28 @@ fn misled(file: &dyn ReadAt, table: &RegionTable, findings: &mut Vec<Finding>) -
 
 const INFERRED_REGIONS_ADVICE: &str = "look for a copy of the file; --accept-doubtful serves what was inferred";
 
-/// The regions, found by what stands in them.
-fn inferred_regions(file: &dyn ReadAt, broken: &Broken, findings: &mut Vec<Finding>) -> Result<RegionTable> {
-    let Some(table) = search::regions(file) else {
-        return Err(broken
-            .error("both region tables", region_table::OFFSETS[0])
-            .advise("neither region table holds, and no BAT was found by its content; look for a copy of the file"));
+/// The regions where neither region table holds, from what comes first: two tables that agree and make sense but for their
+/// checksums; what stands in the regions; one table that makes sense; the place of a BAT that claims nothing.
+fn inferred_regions(
+    file: &dyn ReadAt,
+    damaged: Vec<RegionTable>,
+    broken: &Broken,
+    findings: &mut Vec<Finding>,
+) -> Result<RegionTable> {
+    let agree = matches!(damaged.as_slice(), [first, second] if first == second);
+    let by_content = if agree { None } else { search::regions(file) };
+    let (table, how) = if let Some(table) = by_content {
+        (table, "by what stands there")
+    } else if let Some(table) = damaged.into_iter().next() {
+        (table, "by their entries, which make sense all the same,")
+    } else if let Some(table) = search::regions_of_an_empty_disk(file) {
+        (table, "by what stands there, and because nothing in the file is a BAT that claims a block,")
+    } else {
+        let advice = "neither region table holds, and no BAT was found by its content; look for a copy of the file";
+        return Err(broken.error("both region tables", region_table::OFFSETS[0]).advise(advice));
     };
     let text = format!(
-        "neither region table holds ({broken}); by what stands there the metadata region is at byte {} and the BAT at byte {}; all that they tell is doubtful",
+        "neither region table holds ({broken}); {how} the metadata region is at byte {} and the BAT at byte {}; all that they tell is doubtful",
         table.metadata.start, table.bat.start
     );
     findings.push(

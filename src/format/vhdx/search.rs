@@ -1,14 +1,15 @@
 //! Looking for the regions where both region tables are gone.
 //!
 //! The metadata region bears a signature. The BAT bears none, but everything in it must fit: states that exist, places
-//! within the file and at multiples of 1 MiB, no two alike. What is found so is inferred, so all of it is doubtful.
+//! within the file and at multiples of 1 MiB, no two alike. A BAT that claims nothing is all zeros: it is wherever zeros
+//! stand that nothing else owns. What is found so is inferred, so all of it is doubtful.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::bat::{BatEntry, BatShape, ENTRY_LENGTH, MIB, PayloadState};
 use super::metadata;
-use super::region_table::RegionTable;
+use super::region_table::{self, RegionTable};
 use crate::Faults;
 use crate::image::ReadAt;
 
@@ -20,9 +21,8 @@ const MAX_ENTRIES: u64 = 1 << 16;
 
 /// The regions as far as they can be inferred.
 pub(super) fn regions(file: &dyn ReadAt) -> Option<RegionTable> {
-    let places = || (1..file.size().div_ceil(MIB).min(MAX_PLACES)).map(|place| place.saturating_mul(MIB));
-    let (metadata, shape, has_parent) = places().find_map(|place| metadata_at(file, place))?;
-    let mut found: Vec<(Range<u64>, BTreeSet<u64>)> = places()
+    let (metadata, shape, has_parent) = places(file).find_map(|place| metadata_at(file, place))?;
+    let mut found: Vec<(Range<u64>, BTreeSet<u64>)> = places(file)
         .filter(|place| *place != metadata.start)
         .filter_map(|place| bat_at(file, place, &shape, has_parent, &metadata))
         .collect();
@@ -37,9 +37,63 @@ pub(super) fn regions(file: &dyn ReadAt) -> Option<RegionTable> {
     Some(RegionTable { bat, metadata, unknown: Vec::new() })
 }
 
+/// The places where a region may begin.
+fn places(file: &dyn ReadAt) -> impl Iterator<Item = u64> + use<> {
+    (1..file.size().div_ceil(MIB).min(MAX_PLACES)).map(|place| place.saturating_mul(MIB))
+}
+
+/// The regions of a disk of which no BAT claims a block: the metadata by its signature, and for the BAT the zeros right
+/// behind it, where writers put it, or the only ones of its length. Whichever zeros those are, they tell the same disk.
+pub(super) fn regions_of_an_empty_disk(file: &dyn ReadAt) -> Option<RegionTable> {
+    let (metadata, shape, _) = places(file).find_map(|place| metadata_at(file, place))?;
+    let length = shape.entries_needed().checked_mul(ENTRY_LENGTH)?;
+    let region = |place: u64| Some(place..place.checked_add(length.checked_next_multiple_of(MIB)?)?);
+    let is_free = |place: &u64| {
+        let apart = region(*place).is_some_and(|bat| bat.end <= metadata.start || metadata.end <= bat.start);
+        apart && is_zero(file, *place, length)
+    };
+    let place = Some(metadata.end).filter(is_free).or_else(|| {
+        let mut free = places(file).filter(is_free);
+        free.next().filter(|_| free.next().is_none())
+    })?;
+    Some(RegionTable { bat: region(place)?, metadata, unknown: Vec::new() })
+}
+
+/// Whether `length` bytes are in the file and zeros, as far as they are looked at.
+fn is_zero(file: &dyn ReadAt, place: u64, length: u64) -> bool {
+    let looked_at = length.min(MAX_ENTRIES.saturating_mul(ENTRY_LENGTH));
+    let inside = place.checked_add(length).is_some_and(|end| end <= file.size());
+    let bytes = usize::try_from(looked_at).ok().filter(|_| inside).and_then(|length| read(file, place, length));
+    bytes.is_some_and(|bytes| bytes.iter().all(|byte| *byte == 0))
+}
+
+/// A region table whose signature or checksum does not hold, if its entries make sense: regions that are known, within the
+/// file, and metadata where it has them.
+pub(super) fn damaged_table(file: &dyn ReadAt, bytes: &[u8]) -> Option<RegionTable> {
+    let table = RegionTable::parse_entries(bytes).ok()?;
+    let inside = table.bat.start < file.size() && table.metadata.start < file.size();
+    let makes_sense = table.unknown.is_empty() && inside && is_metadata_at(file, table.metadata.start);
+    makes_sense.then_some(table)
+}
+
 /// Whether a file of which nothing else says that it is a VHDX holds the regions of one.
 pub(in crate::format) fn holds_regions(file: &dyn ReadAt) -> bool {
-    regions(file).is_some()
+    regions(file).or_else(|| regions_of_an_empty_disk(file)).is_some()
+}
+
+/// Whether one of the two region tables of a VHDX holds.
+pub(in crate::format) fn has_region_table(file: &dyn ReadAt) -> bool {
+    let begins = |offset: &u64| read(file, *offset, 4).is_some_and(|bytes| bytes == region_table::SIGNATURE);
+    let mut there = region_table::OFFSETS.into_iter().filter(begins);
+    there.any(|offset| read(file, offset, region_table::LENGTH).is_some_and(|bytes| RegionTable::parse(&bytes).is_ok()))
+}
+
+/// Bytes of the file, if all of them can be read.
+fn read(file: &dyn ReadAt, place: u64, length: usize) -> Option<Vec<u8>> {
+    let mut bytes = vec![0; length];
+    let mut faults = Faults::new();
+    file.read_at(&mut bytes, place, &mut faults).ok()?;
+    (!faults.any_lost()).then_some(bytes)
 }
 
 /// Whether the signature of a metadata region stands at a place. What cannot be read may be one.
@@ -71,12 +125,7 @@ fn bat_at(
     let length = needed.checked_mul(ENTRY_LENGTH)?.checked_next_multiple_of(MIB)?;
     let bat = place..place.checked_add(length)?;
     let looked_at = needed.min(MAX_ENTRIES);
-    let mut bytes = vec![0; usize::try_from(looked_at.saturating_mul(ENTRY_LENGTH)).ok()?];
-    let mut faults = Faults::new();
-    file.read_at(&mut bytes, place, &mut faults).ok()?;
-    if faults.any_lost() {
-        return None;
-    }
+    let bytes = read(file, place, usize::try_from(looked_at.saturating_mul(ENTRY_LENGTH)).ok()?)?;
     let mut blocks = BTreeSet::new();
     for (number, entry) in (0u64..).zip(bytes.as_chunks::<8>().0) {
         let entry = BatEntry(u64::from_le_bytes(*entry));

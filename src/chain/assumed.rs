@@ -1,0 +1,67 @@
+//! What the user says of single images, and which links that are.
+
+use std::path::{Path, PathBuf};
+
+use super::beside::file_name;
+use super::link::Link;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::Facts;
+use crate::image::{FileId, ImageStore};
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Assumed {
+    all: Vec<(Whose, Facts)>,
+}
+
+/// Which image the user speaks of.
+enum Whose {
+    File(FileId),
+    /// No file is at hand under that name: the link that is called so.
+    Name(PathBuf),
+}
+
+impl Whose {
+    fn is(&self, path: &Path, id: &FileId) -> bool {
+        match self {
+            Whose::File(file) => file == id,
+            Whose::Name(name) => file_name(name) == file_name(path),
+        }
+    }
+}
+
+impl Assumed {
+    /// Finds the images that the user names.
+    pub(super) fn find(store: &dyn ImageStore, named: &[(PathBuf, Facts)]) -> Result<Self> {
+        let whose = |path: &PathBuf| match store.open_named(path) {
+            Ok(opened) => Ok(Whose::File(opened.id)),
+            Err(error) if error.kind() == ErrorKind::NotFound && path.components().count() == 1 => {
+                Ok(Whose::Name(path.clone()))
+            }
+            Err(error) => Err(error),
+        };
+        let all = named.iter().map(|(path, facts)| Ok((whose(path)?, *facts)));
+        Ok(Assumed { all: all.collect::<Result<_>>()? })
+    }
+
+    /// What the user says of one image. Of two of one kind the last one counts.
+    pub(super) fn of(&self, path: &Path, id: &FileId) -> Facts {
+        let own = self.all.iter().filter(|(whose, _)| whose.is(path, id));
+        own.fold(Facts::default(), |all, (_, facts)| facts.or(all))
+    }
+
+    /// Refuses a name that is that of no link: it was mistyped.
+    pub(super) fn check_names(&self, links: &[Link]) -> Result<()> {
+        let is_no_link = |whose: &Whose| links.iter().all(|link| !whose.is(&link.path, &link.id));
+        for (whose, _) in &self.all {
+            if let Whose::Name(name) = whose
+                && is_no_link(whose)
+            {
+                let text = "something is assumed of it, and neither is there such a file nor has a link of the chain that name";
+                let error = Error::new(ErrorKind::NotFound, text).in_file(name);
+                return Err(error.advise("give the file name or the path of a link; `vhdx-mount info` lists them"));
+            }
+        }
+        Ok(())
+    }
+}

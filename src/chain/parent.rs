@@ -1,0 +1,230 @@
+//! Which image is the parent: proven by its identity, or taken unproven where the user allows it.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::disk::Disk;
+use super::evidence::Evidence;
+use super::link::{Found, Link, LinkProof, judge};
+use super::locate::Candidate;
+use super::open::Opening;
+use super::options::{ChainOptions, Missing};
+use super::refusal::{self, Refused};
+use crate::error::Result;
+use crate::format;
+use crate::image::OpenedImage;
+use crate::layer::ParentRecord;
+use crate::report::{Code, Finding, Severity};
+
+/// Candidates that are held against the child: those that were named first. Of the ones that most speaks for, so many are
+/// told, and so many tried as parents.
+const MAX_WEIGHED: usize = 256;
+const MAX_TOLD: usize = 16;
+const MAX_TRIED: usize = 4;
+
+/// A parent that was found.
+pub(super) struct Parent {
+    pub(super) candidate: Candidate,
+    pub(super) opened: OpenedImage,
+    pub(super) proof: LinkProof,
+    /// A whole image in a place that the child records, which is a child of this one.
+    pub(super) skipped: Option<PathBuf>,
+}
+
+impl Opening<'_> {
+    /// The parent: proven by its identity and readable, or taken unproven where the user allows it. `None` where the user wants to go on
+    /// without it.
+    pub(super) fn find_parent(&mut self, child: &Path, record: &ParentRecord) -> Result<Option<Parent>> {
+        let mut rejected = Rejected::default();
+        let named = self.locator.named(child, record);
+        if let Some(found) = self.first_proven(named, record, &mut rejected)? {
+            return self.settle_skipped(found, &rejected.other).map(Some);
+        }
+        let listed = self.locator.listed(child);
+        if let Some(found) = self.first_proven(listed.clone(), record, &mut rejected)? {
+            self.tell_shared(&listed, &found, record);
+            return self.settle_skipped(found, &rejected.other).map(Some);
+        }
+        if let Some(damaged) = rejected.damaged {
+            return self.settle_skipped(damaged, &rejected.other).map(Some);
+        }
+        if let Some(path) = rejected.in_chain
+            && self.options.missing != Missing::Lost
+        {
+            return Err(refusal::cycle(child, &path));
+        }
+        if self.options.missing == Missing::Lost && !self.options.allow_mismatch {
+            return Ok(None);
+        }
+        let evidence = self.weigh(&rejected.other, record, &mut rejected.refused);
+        if self.options.allow_mismatch
+            && let Some(best) = evidence.iter().find(|one| one.excluded.is_none())
+        {
+            let candidate = Candidate { path: best.path.clone(), found: best.found };
+            let opened = candidate.open(self.store)?;
+            return Ok(Some(Parent { candidate, opened, proof: LinkProof::Unproven, skipped: None }));
+        }
+        match self.options.missing {
+            Missing::Lost => Ok(None),
+            Missing::Error => {
+                let error = refusal::no_parent(child, record, &rejected.unreadable, &rejected.refused, &evidence);
+                let refused = rejected.refused.iter().map(|one| (one.path.clone(), one.describe()));
+                (self.candidates, self.unreadable) = (evidence, refused.chain(rejected.unreadable).collect());
+                Err(error)
+            }
+        }
+    }
+
+    /// A proven parent, and the image that it skips, if one of those that were named and are not proven is a child of it. That
+    /// one itself, where the user gave it and allows it. A parent that the user gave was chosen.
+    fn settle_skipped(&self, found: Parent, others: &[Candidate]) -> Result<Parent> {
+        let guid = format::data_write_guid(&found.opened.image).flatten();
+        let Some(guid) = guid.filter(|_| found.candidate.found != Found::Given) else { return Ok(found) };
+        for other in others.iter().filter(|other| other.is_named()) {
+            let opened = other.open(self.store)?;
+            let parent = format::identify(&opened.image).and_then(|identity| identity.parent);
+            let is_child = parent.is_some_and(|record| judge(&record, guid).is_some());
+            if !is_child || opened.id == found.opened.id || self.holds(&opened.id) {
+                continue;
+            }
+            if other.found == Found::Given && self.options.allow_mismatch {
+                let candidate = other.clone();
+                return Ok(Parent { candidate, opened, proof: LinkProof::Unproven, skipped: None });
+            }
+            return Ok(Parent { skipped: Some(opened.path), ..found });
+        }
+        Ok(found)
+    }
+
+    /// Names other files that bear the identity of a parent that was found by nothing else: they may be of other times.
+    fn tell_shared(&mut self, listed: &[Candidate], found: &Parent, record: &ParentRecord) {
+        let (taken, opened) = (&found.candidate, &found.opened);
+        let mut others = Vec::new();
+        for one in listed.iter().filter(|one| one.path != taken.path) {
+            let guid = self.locator.data_write_guid(one).ok().flatten();
+            if others.len() < MAX_TOLD
+                && guid.and_then(|guid| judge(record, guid)).is_some()
+                && one.open(self.store).is_ok_and(|other| other.id != opened.id && !self.holds(&other.id))
+            {
+                others.push(one.path.display().to_string());
+            }
+        }
+        if !others.is_empty() {
+            let text =
+                format!("its identity is all that this image was found by, and {} bears it too", others.join(", "));
+            let finding = Finding::new(Code::IdentityShared, Severity::Warning, text)
+                .advise("compare them: they may be of other times; --parent FILE takes one of them");
+            let link = u32::try_from(self.links.len()).unwrap_or(u32::MAX);
+            self.add(finding, link, &taken.path);
+        }
+    }
+
+    fn first_proven(
+        &mut self,
+        candidates: Vec<Candidate>,
+        record: &ParentRecord,
+        rejected: &mut Rejected,
+    ) -> Result<Option<Parent>> {
+        for candidate in candidates {
+            if !rejected.looked_at.insert(candidate.path.clone()) {
+                continue;
+            }
+            let guid = match self.locator.data_write_guid(&candidate) {
+                Ok(guid) => guid,
+                Err(why) => {
+                    rejected.unreadable.push((candidate.path, why));
+                    continue;
+                }
+            };
+            let Some(proof) = guid.and_then(|guid| judge(record, guid)) else {
+                rejected.other.push(candidate);
+                continue;
+            };
+            let opened = candidate.open(self.store)?;
+            if self.holds(&opened.id) {
+                // Another file may bear the same GUID and be the real one.
+                rejected.in_chain.get_or_insert(candidate.path);
+                continue;
+            }
+            // A damaged copy must not stand in the way of a whole one.
+            match format::open(Arc::clone(&opened.image), self.format_options(&candidate.path, &opened.id)) {
+                Err(error) => rejected.refused.push(Refused { path: candidate.path, is_proven: true, error }),
+                Ok(container) if container.findings.iter().any(|finding| finding.severity == Severity::Error) => {
+                    rejected.damaged.get_or_insert(Parent { candidate, opened, proof, skipped: None });
+                }
+                Ok(_) => return Ok(Some(Parent { candidate, opened, proof, skipped: None })),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Holds images that are not proven against the child; the one that most speaks for comes first.
+    fn weigh(&self, candidates: &[Candidate], record: &ParentRecord, refused: &mut Vec<Refused>) -> Vec<Evidence> {
+        let mut weighed = Vec::new();
+        for one in candidates.iter().take(MAX_WEIGHED) {
+            match self.weigh_one(one, record) {
+                Ok(evidence) => weighed.extend(evidence),
+                Err(error) => refused.push(Refused { path: one.path.clone(), is_proven: false, error }),
+            }
+        }
+        weighed.sort_by_key(|one| std::cmp::Reverse(one.weight()));
+        weighed.truncate(MAX_TOLD);
+        if let Some(disks) = self.disks {
+            for one in weighed.iter_mut().filter(|one| one.excluded.is_none()).take(MAX_TRIED) {
+                one.disk = self.try_parent(one).map(|disk| disks.judge(&Arc::new(disk)));
+            }
+            weighed.sort_by_key(|one| std::cmp::Reverse(one.weight()));
+        }
+        weighed
+    }
+
+    fn weigh_one(&self, candidate: &Candidate, record: &ParentRecord) -> Result<Option<Evidence>> {
+        let opened = candidate.open(self.store)?;
+        if self.holds(&opened.id) {
+            return Ok(None);
+        }
+        let container = format::open(opened.image, self.format_options(&candidate.path, &opened.id))?;
+        let Some(child) = self.links.last() else { return Ok(None) };
+        let mut evidence = Evidence::gather(candidate.path.clone(), candidate.found, &*child.layer, &*container.layer);
+        if let Some(own) = &container.layer.identity().parent {
+            let is_parent =
+                |link: &&Link| link.layer.identity().data_write_guid.is_some_and(|guid| judge(own, guid).is_some());
+            if let Some(elder) = self.links.iter().find(is_parent) {
+                evidence.excluded = Some(format!("it is a child of {}, not a parent", elder.path.display()));
+            } else if own.linkage.is_some() && own.linkage == record.linkage {
+                evidence.excluded = Some("it is another child of the same parent".to_owned());
+            }
+        }
+        Ok(Some(evidence))
+    }
+
+    /// The merged disk with a candidate as the parent, if the links below it are whole.
+    fn try_parent(&self, candidate: &Evidence) -> Option<Disk> {
+        let options = ChainOptions { missing: Missing::Error, allow_mismatch: false, ..self.options.clone() };
+        let mut trial = Opening::new(self.store, &options, None);
+        let candidate = Candidate { path: candidate.path.clone(), found: candidate.found };
+        let opened = candidate.open(self.store).ok()?;
+        trial.links = self.links.iter().map(Link::again).collect();
+        trial.push(opened, candidate.found, Some(LinkProof::Unproven)).ok()?;
+        trial.follow().ok()?;
+        trial.disk().ok()
+    }
+}
+
+/// Files that are not the parent.
+#[derive(Default)]
+struct Rejected {
+    /// All that were looked at.
+    looked_at: BTreeSet<PathBuf>,
+    /// Images of another identity.
+    other: Vec<Candidate>,
+    /// What is no image, or cannot be read, and why.
+    unreadable: Vec<(PathBuf, String)>,
+    /// Images that could not be opened as they are.
+    refused: Vec<Refused>,
+    /// One that bears the wanted identity and is damaged: taken if no other does.
+    damaged: Option<Parent>,
+    /// One that bears the wanted identity and is a link of the chain already.
+    in_chain: Option<PathBuf>,
+}
