@@ -22,8 +22,9 @@ const NAMES: &str = "$I30";
 const FIRST_USER_RECORD: u64 = 16;
 /// Bits of a cookie for the ordinal of an entry in its node, plus one.
 const ORDINAL_BITS: u32 = 16;
-/// The bit of a cookie that names a place among names that were put in order anew, not in the index.
-const IN_ORDER: u64 = 1 << 62;
+/// The bit of a cookie that names a place among names that were put in order anew, not in the index. Cookies stay below 2^47,
+/// for adapters count the streams of an entry below them.
+const IN_ORDER: u64 = 1 << 46;
 
 /// A folder, ready to be searched and listed.
 pub(super) struct Folder<'a> {

@@ -18,8 +18,8 @@ const MAX_DEPTH: usize = 32;
 const MAX_BLOCK: u64 = 2 << 20;
 /// Where clusters are larger than index blocks, blocks are counted in these units.
 const SMALL_UNIT: u64 = 512;
-/// Block numbers stay below this, so that a place in the index fits into a cookie.
-const MAX_BLOCKS: u64 = 1 << 40;
+/// Block numbers stay below this, so that a place in the index fits into a cookie: 2 TiB of names.
+const MAX_BLOCKS: u64 = 1 << 29;
 
 /// Where a node is: 0 for the root, else the number of the index block + 1.
 pub(super) type NodePlace = u64;

@@ -20,7 +20,7 @@ const HYPHEN: u16 = 0x2d;
 const DOT: u16 = 0x2e;
 const TILDE: u16 = 0x7e;
 /// Cookies of the two in the root folder: behind those of all other names.
-const FIRST_COOKIE: u64 = 1 << 61;
+const FIRST_COOKIE: u64 = 3 << 45;
 
 /// One of the two folders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
