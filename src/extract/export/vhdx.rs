@@ -198,6 +198,7 @@ mod tests {
         again.data(4 * BLOCK + 8192, &[5; 512]).unwrap();
         again.keep(disk.virtual_size).unwrap();
         again.seal().unwrap();
+        drop(again);
         let mut expected = vec![0; usize::try_from(disk.virtual_size).unwrap()];
         expected[2 << 20..][..4096].fill(1);
         expected[(6 << 20) + 90_000..][..10_000].fill(2);
