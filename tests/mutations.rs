@@ -3,6 +3,9 @@
 //! This file is a process of its own: its address space is limited, so that an allocation sized by a damaged field ends it.
 #![cfg(unix)]
 
+#[path = "support/memory_folder.rs"]
+mod memory_folder;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,48 +13,12 @@ use std::time::{Duration, Instant};
 use fixtures::fill::Fill;
 use fixtures::random::Rng;
 use fixtures::vhdx::{Block, Image, MIB};
+use memory_folder::MemoryFolder;
+use vhdx_mount::Faults;
 use vhdx_mount::chain::{self, ChainOptions, Doubt};
 use vhdx_mount::fs::FsOptions;
-use vhdx_mount::image::{Depth, FileId, ImageStore, Listing, OpenedImage, ReadAt};
+use vhdx_mount::image::ReadAt;
 use vhdx_mount::namespace::Inventory;
-use vhdx_mount::{Error, ErrorKind, Faults, Result};
-
-/// A folder in memory.
-struct Memory(Vec<(PathBuf, Arc<Vec<u8>>)>);
-
-impl Memory {
-    fn open(&self, path: &Path) -> Result<OpenedImage> {
-        let found = self.0.iter().find(|(name, _)| name.file_name() == path.file_name());
-        let (path, bytes) = found.ok_or_else(|| Error::new(ErrorKind::NotFound, "no such image"))?;
-        let id = FileId::new(path.display().to_string());
-        Ok(OpenedImage {
-            path: path.clone(),
-            id,
-            image: Arc::clone(bytes) as Arc<dyn ReadAt>,
-            findings: Vec::new(),
-            changes: None,
-        })
-    }
-}
-
-impl ImageStore for Memory {
-    fn open_named(&self, path: &Path) -> Result<OpenedImage> {
-        self.open(path)
-    }
-
-    fn open_found(&self, path: &Path) -> Result<OpenedImage> {
-        self.open(path)
-    }
-
-    fn find(&self, _: &Path, components: &[&str]) -> Option<PathBuf> {
-        let name = components.last()?;
-        self.0.iter().map(|(path, _)| path).find(|path| path.file_name().is_some_and(|n| n == *name)).cloned()
-    }
-
-    fn list(&self, _: &Path, _: Depth, _: usize) -> Result<Listing> {
-        Ok(Listing { files: self.0.iter().map(|(path, _)| path.clone()).collect(), left_out: Vec::new() })
-    }
-}
 
 /// A base and a child over it with a partially present block, small enough to be opened thousands of times.
 fn images() -> [Image; 2] {
@@ -109,7 +76,7 @@ fn damage(file: &mut [u8], image: &Image, rng: &mut Rng) -> Vec<(usize, u8)> {
 }
 
 /// Opens and reads everything; gives how much was lost, or nothing where the chain was refused.
-fn read_all(memory: &Memory, doubt: Doubt) -> Option<u64> {
+fn read_all(memory: &MemoryFolder<Vec<u8>>, doubt: Doubt) -> Option<u64> {
     let options = ChainOptions { doubt, ..ChainOptions::default() };
     let chain = chain::open(memory, Path::new("child.avhdx"), &options).ok()?;
     let disk = Arc::clone(chain.disk());
@@ -138,7 +105,7 @@ fn damaged_structures_neither_panic_nor_hang_nor_eat_memory() {
     let images = images();
     let files: Vec<Vec<u8>> = images.iter().map(Image::to_vec).collect();
     let names = ["base.vhdx", "child.avhdx"].map(PathBuf::from);
-    let mut memory = Memory(names.into_iter().zip(files.iter().cloned().map(Arc::new)).collect());
+    let mut memory = MemoryFolder(names.into_iter().zip(files.iter().cloned().map(Arc::new)).collect());
     assert_eq!(read_all(&memory, Doubt::Refuse), Some(0), "the undamaged chain");
 
     let (mut refused, mut served) = (0, 0);

@@ -4,8 +4,8 @@
 #![cfg(unix)]
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "writes damaged images into its own folders")]
 
+mod failing;
 mod hit;
-mod store;
 #[path = "../support/mod.rs"]
 mod support;
 mod unknowable;
@@ -15,13 +15,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use failing::Failing;
 use fixtures::bytes::Bytes;
 use fixtures::chain::{Chain, RandomChain};
 use fixtures::random::Rng;
 use fixtures::vhdx::MIB;
 use hit::Link;
-use store::{Folder, Stored};
 use support::Untouched;
+use support::memory_folder::MemoryFolder;
 use unknowable::Spoilt;
 use vhdx_mount::chain::{self, ChainOptions, Doubt, Missing};
 use vhdx_mount::format::vhdx::LogState;
@@ -134,13 +135,12 @@ impl Case<'_> {
     }
 
     fn run(&self, options: &ChainOptions, tally: &mut Tally) -> Result<(), String> {
-        let stored = |(file, link): (&PathBuf, &Link)| Stored {
-            path: file.clone(),
-            bytes: Arc::new(link.bytes.clone()),
-            unreadable: link.unreadable.clone(),
+        let stored = |(file, link): (&PathBuf, &Link)| {
+            let failing = Failing { bytes: link.bytes.clone(), unreadable: link.unreadable.clone() };
+            (file.clone(), Arc::new(failing.isolated()))
         };
         let there = self.chain.files.iter().zip(self.links).filter(|(_, link)| !link.missing);
-        let folder = Folder(there.map(stored).collect());
+        let folder = MemoryFolder(there.map(stored).collect());
         self.judge(chain::open(&folder, &self.chain.youngest, options), tally)
     }
 

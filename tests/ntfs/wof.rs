@@ -248,6 +248,15 @@ fn files_of_4_gib_have_longer_tables() {
     }
 }
 
+/// A volume with one compressed file of this size, and where its packed bytes begin.
+fn image_with(packed: &[u8], size: usize) -> (Vec<u8>, usize) {
+    let volume = Volume::new(8, &[]);
+    volume.mounted("streams_interface=windows", |root| put(&root.join("file"), size, packed, &reparse_point(2, 0)));
+    let image = fs::read(volume.image()).unwrap();
+    let here = image.windows(64).position(|bytes| bytes == &packed[..64]).unwrap();
+    (image, here)
+}
+
 #[test]
 fn damage_costs_the_chunks_that_it_touches() {
     if !can_make("damage_costs_the_chunks_that_it_touches") {
@@ -258,12 +267,7 @@ fn damage_costs_the_chunks_that_it_touches() {
     let parts = [text(&mut rng, 3 * 4096), random(&mut rng, 4096), text(&mut rng, 5000)];
     let expected = parts.concat();
     let packed = pack(0, &expected);
-    let volume = Volume::new(8, &[]);
-    volume.mounted("streams_interface=windows", |root| {
-        put(&root.join("file"), expected.len(), &packed, &reparse_point(2, 0));
-    });
-    let image = fs::read(volume.image()).unwrap();
-    let here = image.windows(64).position(|bytes| bytes == &packed[..64]).unwrap();
+    let (image, here) = image_with(&packed, expected.len());
     let start = |chunk: usize| match chunk {
         0 => 20,
         6 => packed.len(),
@@ -330,12 +334,7 @@ fn wrong_chunk_tables_cost_the_chunks_beside_the_wrong_entries() {
     let expected = [text(&mut rng, 200_000), random(&mut rng, 30_000), text(&mut rng, 100_000)].concat();
     let chunks = expected.len().div_ceil(CHUNK);
     let packed = pack(0, &expected);
-    let volume = Volume::new(8, &[]);
-    volume.mounted("streams_interface=windows", |root| {
-        put(&root.join("file"), expected.len(), &packed, &reparse_point(2, 0));
-    });
-    let image = fs::read(volume.image()).unwrap();
-    let here = image.windows(64).position(|bytes| bytes == &packed[..64]).unwrap();
+    let (image, here) = image_with(&packed, expected.len());
     for round in 0..150 {
         let mut forge = crate::forge::Forge { bytes: image.clone() };
         let mut beside = vec![false; chunks];

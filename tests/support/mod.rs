@@ -1,6 +1,7 @@
 //! What the tests share: skipping out loud, hashing images before and after, opening chains.
 #![allow(dead_code, reason = "each file of tests takes what it needs")]
 
+pub(crate) mod memory_folder;
 #[cfg(target_os = "linux")]
 pub(crate) mod program;
 pub(crate) mod small_disk;
