@@ -14,9 +14,10 @@ use mount_api::{Attr, Error, ErrorKind, Kind, Name, NodeId, StreamEntry, Times, 
 use serde_json::json;
 
 use super::manifest::Manifest;
-use super::pour::{Buffer, Content, Failed, Source, pour};
+use super::pour::{Buffer, Content, Failed, pour};
 use super::row::{Row, Verdict};
 use super::sink::{Folder, Output, Sink, Standing, describe};
+use super::stream::Stream;
 use super::{Options, Progress, names};
 use crate::image::FileId;
 
@@ -209,7 +210,7 @@ impl<'a> Run<'a> {
             Ok(output) => output,
             Err(error) => return self.refuse(row(Verdict::Failed), &error),
         };
-        let source = Source { tree: &*item.tree, node, size: attr.size };
+        let source = Stream { tree: &*item.tree, node, size: attr.size };
         let content = match pour(source, &self.options.hashes, &mut output, self.progress, buf) {
             Ok(content) => content,
             Err(Failed::Stopped) => return,

@@ -1,9 +1,10 @@
 //! Files out of any [`Tree`], into a folder of the host.
 //!
 //! [`walk`] goes through the folders and decides by [`choice`] what is wanted; [`queue`] holds what waits for a thread;
-//! [`pour`] reads and hashes a content, [`copy`] says what of it is whole and names it; [`sink`] is the only writer of this
-//! program. Each name and stream gets a row ([`row`]) in the
-//! [`manifest`], which [`rows`] reads back. [`listings`] makes the lists of other tools of a manifest. [`export`](mod@export) writes the whole disk into one file.
+//! [`pour`] reads and hashes a [`stream`], in [`pieces`], some of them by [`reader`]s ahead; [`copy`] says what of it is whole
+//! and names it; [`sink`] is the only writer of this program. Each name and stream gets a row ([`row`]) in the [`manifest`],
+//! which [`rows`] reads back. [`listings`] makes the lists of other tools of a manifest. [`export`](mod@export) writes the
+//! whole disk into one file.
 
 mod choice;
 mod copy;
@@ -12,12 +13,15 @@ mod hashes;
 pub mod listings;
 mod manifest;
 pub mod names;
+mod pieces;
 mod pour;
 mod progress;
 mod queue;
+mod reader;
 mod row;
 mod rows;
 pub mod sink;
+mod stream;
 mod walk;
 #[cfg(windows)]
 mod windows;

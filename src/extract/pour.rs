@@ -5,27 +5,18 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::ops::{ControlFlow, Range};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::{Builder, Scope};
+use std::ops::Range;
 
-use mount_api::{Error, ErrorKind, Faults, NodeId, RangeKind, Tree};
+use mount_api::Error;
 
 use super::hashes::Hashing;
+use super::pieces::{MOST, Piece, Pieces, length};
+use super::reader::Reader;
 use super::row::Damage;
 use super::sink::Output;
+use super::stream::{Read, Stream};
 use super::{HashKind, Progress};
 use crate::bytes::len_u64;
-use crate::report::Code;
-
-/// Bytes that are read at once.
-const READ: usize = 1 << 20;
-
-/// Bytes of a file whose holes are looked for at once.
-const WINDOW: u64 = 64 << 20;
-
-/// A file of at most so many bytes is read without looking for holes.
-const SMALL: u64 = 64 << 10;
 
 /// Of a file of so many bytes some are read ahead.
 const LARGE: u64 = 8 << 20;
@@ -41,7 +32,7 @@ pub(super) struct Buffer(Vec<u8>);
 
 impl Buffer {
     pub(super) fn new() -> Self {
-        Buffer(vec![0; READ])
+        Buffer(vec![0; MOST])
     }
 }
 
@@ -64,31 +55,22 @@ pub(super) struct Content {
     pub(super) error: Option<Error>,
 }
 
-/// A content that is to be copied.
-#[derive(Clone, Copy)]
-pub(super) struct Source<'a> {
-    pub(super) tree: &'a dyn Tree,
-    pub(super) node: NodeId,
-    /// In bytes, as its metadata say.
-    pub(super) size: u64,
-}
-
-/// Reads a content into the output.
+/// Reads a stream into the output.
 pub(super) fn pour(
-    source: Source<'_>,
+    stream: Stream<'_>,
     hashes: &[HashKind],
     output: &mut Output<'_>,
     progress: &Progress,
     buf: &mut Buffer,
 ) -> Result<Content, Failed> {
     let mut pouring = Pouring { output, progress, hashing: Hashing::new(hashes), content: Content::default() };
-    if source.size < LARGE {
-        pouring.alone(source, &mut buf.0)?;
+    if stream.size < LARGE {
+        pouring.alone(stream, &mut buf.0)?;
     } else {
-        pouring.ahead(source, &mut buf.0)?;
+        pouring.ahead(stream, &mut buf.0)?;
     }
     let Pouring { output, hashing, mut content, .. } = pouring;
-    output.set_length(source.size).map_err(Failed::Host)?;
+    output.set_length(stream.size).map_err(Failed::Host)?;
     content.hashes = hashing.finish();
     Ok(content)
 }
@@ -102,13 +84,13 @@ struct Pouring<'a, 'o> {
 
 impl Pouring<'_, '_> {
     /// Reads a piece, deals with it, reads the next one.
-    fn alone(&mut self, source: Source<'_>, buf: &mut [u8]) -> Result<(), Failed> {
-        for piece in Pieces::new(source) {
+    fn alone(&mut self, stream: Stream<'_>, buf: &mut [u8]) -> Result<(), Failed> {
+        for piece in Pieces::new(stream) {
             self.go_on()?;
             match piece {
                 Piece::Data(range) => {
                     let bytes = buf.get_mut(..length(&range)).unwrap_or_default();
-                    let read = source.read(range.start, bytes);
+                    let read = stream.read(range.start, bytes);
                     self.take(range.start, bytes, read)?;
                 }
                 Piece::Hole(range) => self.skip(&range, buf)?,
@@ -118,15 +100,15 @@ impl Pouring<'_, '_> {
     }
 
     /// Has some pieces read meanwhile.
-    fn ahead(&mut self, source: Source<'_>, buf: &mut [u8]) -> Result<(), Failed> {
+    fn ahead(&mut self, stream: Stream<'_>, buf: &mut [u8]) -> Result<(), Failed> {
         std::thread::scope(|scope| {
-            let readers: Vec<Reader> = (0..READERS).map_while(|_| Reader::start(scope, source).ok()).collect();
+            let readers: Vec<Reader> = (0..READERS).map_while(|_| Reader::start(scope, stream).ok()).collect();
             // The host gives no more threads.
             if readers.is_empty() {
-                return self.alone(source, buf);
+                return self.alone(stream, buf);
             }
             let mut next = readers.iter().cycle();
-            let mut pieces = Pieces::new(source);
+            let mut pieces = Pieces::new(stream);
             let mut under_way = VecDeque::new();
             let mut free: Vec<Vec<u8>> = Vec::new();
             loop {
@@ -187,142 +169,4 @@ impl Pouring<'_, '_> {
         }
         Ok(())
     }
-}
-
-/// What is known of a piece that was read.
-struct Read {
-    faults: Faults,
-    /// Why nothing of it could be read.
-    error: Option<Error>,
-}
-
-impl Source<'_> {
-    /// Fills `piece`; zeros stand for what is lost.
-    ///
-    /// # Errors
-    /// When this content is of a kind that is not read.
-    fn read(&self, at: u64, piece: &mut [u8]) -> Result<Read, Error> {
-        let mut faults = Faults::new();
-        let end = at.saturating_add(len_u64(piece));
-        let error = match self.tree.read_at(self.node, at, piece, &mut faults) {
-            Ok(read) if read >= piece.len() => None,
-            // The content ends before its size: what is missing is lost.
-            Ok(read) => {
-                piece.get_mut(read..).unwrap_or_default().fill(0);
-                let known = len_u64(piece.get(..read).unwrap_or_default());
-                faults.lost(at.saturating_add(known)..end, Code::ReadPastEnd.as_str());
-                None
-            }
-            Err(error) if matches!(error.kind(), ErrorKind::Encrypted | ErrorKind::Unsupported) => return Err(error),
-            Err(error) => {
-                piece.fill(0);
-                faults.clear();
-                faults.lost(at..end, Code::HostReadError.as_str());
-                Some(error)
-            }
-        };
-        Ok(Read { faults, error })
-    }
-}
-
-/// A thread that reads pieces, in the order that they are asked for.
-struct Reader {
-    /// Where a piece begins, and what it is to be read into.
-    orders: Sender<(u64, Vec<u8>)>,
-    done: Receiver<(Vec<u8>, Result<Read, Error>)>,
-}
-
-impl Reader {
-    /// Starts one; it ends when nobody can ask it any more.
-    fn start<'scope>(scope: &'scope Scope<'scope, '_>, source: Source<'scope>) -> io::Result<Self> {
-        let (orders, inbox) = channel::<(u64, Vec<u8>)>();
-        let (outbox, done) = channel();
-        let work = move || {
-            for (at, mut piece) in inbox {
-                let read = source.read(at, &mut piece);
-                if outbox.send((piece, read)).is_err() {
-                    break;
-                }
-            }
-        };
-        Builder::new().name("read ahead".to_owned()).spawn_scoped(scope, work)?;
-        Ok(Reader { orders, done })
-    }
-
-    /// Asks for a piece, to be read into `buf`.
-    fn ask(&self, range: &Range<u64>, buf: Option<Vec<u8>>) {
-        let mut buf = buf.unwrap_or_default();
-        buf.resize(length(range), 0);
-        // Where it is gone, nothing will be heard of it.
-        let _ = self.orders.send((range.start, buf));
-    }
-}
-
-/// A part of a content.
-#[derive(Debug, PartialEq, Eq)]
-enum Piece {
-    /// At most [`READ`] bytes.
-    Data(Range<u64>),
-    /// Any length of zeros.
-    Hole(Range<u64>),
-}
-
-/// A content, cut into pieces.
-struct Pieces<'a> {
-    source: Source<'a>,
-    at: u64,
-    /// The end of what the holes are known of.
-    window: u64,
-    /// Those that lie ahead.
-    holes: VecDeque<Range<u64>>,
-}
-
-impl<'a> Pieces<'a> {
-    fn new(source: Source<'a>) -> Self {
-        let window = if source.size > SMALL { 0 } else { source.size };
-        Pieces { source, at: 0, window, holes: VecDeque::new() }
-    }
-}
-
-impl Iterator for Pieces<'_> {
-    type Item = Piece;
-
-    fn next(&mut self) -> Option<Piece> {
-        if self.at >= self.source.size {
-            return None;
-        }
-        if self.at >= self.window {
-            self.window = self.at.saturating_add(WINDOW).min(self.source.size);
-            self.holes = holes(self.source, self.at..self.window);
-        }
-        if let Some(hole) = self.holes.pop_front_if(|hole| hole.start <= self.at) {
-            let range = self.at..hole.end;
-            self.at = hole.end;
-            return Some(Piece::Hole(range));
-        }
-        let end = self.holes.front().map_or(self.window, |hole| hole.start);
-        let range = self.at..end.min(self.at.saturating_add(u64::try_from(READ).unwrap_or(u64::MAX)));
-        self.at = range.end;
-        Some(Piece::Data(range))
-    }
-}
-
-/// The parts of a content that hold nothing, in order, within `window`; none is empty.
-fn holes(source: Source<'_>, window: Range<u64>) -> VecDeque<Range<u64>> {
-    let mut holes = VecDeque::new();
-    let mut at = window.start;
-    // What cannot be told is read.
-    let _ = source.tree.ranges(source.node, window.clone(), &mut |stretch| {
-        let range = stretch.range.start.max(at)..stretch.range.end.min(window.end);
-        if stretch.kind == RangeKind::Sparse && !range.is_empty() {
-            holes.push_back(range.clone());
-        }
-        at = at.max(range.end);
-        ControlFlow::Continue(())
-    });
-    holes
-}
-
-fn length(range: &Range<u64>) -> usize {
-    usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(usize::MAX).min(READ)
 }
