@@ -3,12 +3,16 @@
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "makes images in folders of its own")]
 
 mod support;
+#[path = "ntfs/tools.rs"]
+#[expect(dead_code, reason = "the tests of NTFS need more of it")]
+mod tools;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use fixtures::bytes::Bytes;
 use fixtures::ntfs;
+use fixtures::random::Rng;
 use serde_json::Value;
 use support::program::{PROGRAM, expect_success, run};
 
@@ -55,4 +59,42 @@ fn recovered_files_are_listed_where_asked_for() {
     assert_eq!(with.split_off(plain.len()), ["volume-1/$Orphans", "volume-1/$Deleted"]);
     assert_eq!(with, plain);
     assert!(listed(&[&"ls", &"--json", &"--deleted", &image, &"volume-1/$Orphans"]).is_empty());
+}
+
+/// Files of a large folder are asked for by several threads, and in another order than that of their names.
+#[test]
+fn each_name_of_a_large_folder_stands_beside_its_own_attributes() {
+    if !tools::have("each_name_of_a_large_folder_stands_beside_its_own_attributes", &["mkntfs", "ntfs-3g"]) {
+        return;
+    }
+    const FILES: u64 = 6000;
+    let mut numbers: Vec<u64> = (0..FILES).collect();
+    let mut rng = Rng::new(7);
+    for at in (1..numbers.len()).rev() {
+        numbers.swap(at, rng.below(at as u64 + 1) as usize);
+    }
+    let volume = tools::Volume::new(64, &[]);
+    volume.mounted("streams_interface=windows", |root| {
+        for number in numbers {
+            // Sparse: only the size counts.
+            let file = fs::File::create(root.join(format!("file {number:04}"))).expect("a file");
+            file.set_len(number * 1000).expect("a size");
+        }
+    });
+    let image = volume.image();
+    let entries = listed(&[&"ls", &"--json", &image, &"volume-1"]);
+    let told: Vec<_> = entries.iter().map(|entry| (entry["path"].as_str(), entry["size"].as_u64())).collect();
+    let expected: Vec<_> = (0..FILES).map(|number| (format!("volume-1/file {number:04}"), number * 1000)).collect();
+    let expected: Vec<_> = expected.iter().map(|(path, size)| (Some(path.as_str()), Some(*size))).collect();
+    assert!(told == expected, "{:?}", told.iter().zip(&expected).find(|(a, b)| a != b));
+
+    let output = run(PROGRAM, &[&"ls", &"--long", &image, &"volume-1"]);
+    expect_success(&output);
+    let text = String::from_utf8(output.stdout).expect("text");
+    let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines.len() as u64, FILES);
+    for (number, line) in lines.iter().enumerate() {
+        let expected = [(number * 1000).to_string(), format!("{number:04}")];
+        assert_eq!([line[1], line[line.len() - 1]], expected);
+    }
 }

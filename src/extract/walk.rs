@@ -92,7 +92,9 @@ impl Walk<'_> {
     /// Hands on what is in a folder; gives the folders below it.
     fn folder(&mut self, place: &Place, known: &mut HashSet<NodeId>) -> Vec<Place> {
         let tree = &self.source.tree;
-        let (entries, listed) = list(&**tree, place.node);
+        let (mut entries, listed) = list(&**tree, place.node);
+        // About the order in which they were made, and so that of their places on the disk.
+        entries.sort_by_key(|entry| entry.node);
         let with_streams =
             place.wanted || place.node == NodeId::ROOT && self.run.options.choice.wants_path(&place.text);
         let unlisted = if with_streams && !self.first { self.streams(place) } else { None };

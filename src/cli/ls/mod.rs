@@ -1,27 +1,28 @@
 //! `vhdx-mount ls`: files without mounting.
 
+mod answers;
+
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io::{self, BufWriter, Write};
 use std::ops::ControlFlow;
 
-use mount_api::{Attr, DirEntry, ErrorKind, From, Kind, NodeId, Reparse, Tree, Trust};
+use mount_api::{DirEntry, From, Kind, NodeId, Reparse, Tree, Trust};
 use vhdx_mount::namespace::{Inventory, Shown};
 
 use super::args::LsArgs;
-use super::entry_object::{self, Known};
+use super::entry_object;
 use super::escape::escape;
 use super::outcome::{Failure, Outcome};
 use super::paths::{self, TreePath};
 use super::{chain, mount, say, units};
+use answers::{Answers, Wanted};
 
-/// `FILE_ATTRIBUTE_REPARSE_POINT`.
-const REPARSE_POINT: u32 = 0x400;
 /// Folders deeper than this are not descended into: NTFS itself stops far earlier, a damaged one may go round in circles.
 const MAX_DEPTH: usize = 1000;
 
-/// Attributes of files whose content may be refused: `FILE_ATTRIBUTE_REPARSE_POINT` and `FILE_ATTRIBUTE_ENCRYPTED`.
-const MAY_BE_REFUSED: u32 = 0x400 | 0x4000;
+/// Entries that the tree is asked for at once: this bounds the memory.
+const AT_ONCE: usize = 1 << 16;
 
 /// Lists a path.
 pub(crate) fn run(args: &LsArgs) -> Result<Outcome, Failure> {
@@ -73,7 +74,10 @@ impl<W: Write> Listing<'_, W> {
         }
         match kind {
             Kind::Directory => self.folder(node, path, 0)?,
-            Kind::File | Kind::Link => self.entry(node, kind, path)?,
+            Kind::File | Kind::Link => {
+                let answers = self.wanted().map(|wanted| answers::ask(self.tree, node, wanted));
+                self.entry(kind, path, answers)?;
+            }
         }
         if self.args.json {
             writeln!(self.out, "\n],\"complete\":{}}}", self.whole)?;
@@ -92,11 +96,15 @@ impl<W: Write> Listing<'_, W> {
             entries.push(entry);
             ControlFlow::Continue(())
         });
-        for entry in entries {
-            let path = path.join(&entry.name);
-            self.entry(entry.node, entry.kind, &path)?;
-            if self.args.recursive && entry.kind == Kind::Directory && depth < MAX_DEPTH {
-                self.folder(entry.node, &path, depth.saturating_add(1))?;
+        for entries in entries.chunks(AT_ONCE) {
+            let mut answers =
+                self.wanted().map(|wanted| answers::ask_all(self.tree, entries, wanted)).into_iter().flatten();
+            for entry in entries {
+                let path = path.join(&entry.name);
+                self.entry(entry.kind, &path, answers.next().flatten())?;
+                if self.args.recursive && entry.kind == Kind::Directory && depth < MAX_DEPTH {
+                    self.folder(entry.node, &path, depth.saturating_add(1))?;
+                }
             }
         }
         if let Err(error) = complete {
@@ -105,30 +113,28 @@ impl<W: Write> Listing<'_, W> {
         Ok(())
     }
 
-    fn entry(&mut self, node: NodeId, kind: Kind, path: &TreePath) -> io::Result<()> {
-        let wants_attr = self.args.long || self.args.json;
-        let attr = wants_attr.then(|| self.tree.attr(node)).and_then(|attr| self.known(path, attr));
-        let bears_one = attr.as_ref().is_some_and(|attr| attr.attributes & REPARSE_POINT != 0);
-        let reparse = bears_one.then(|| self.tree.reparse(node)).and_then(|told| self.told(path, told)).flatten();
+    /// What is asked for of each entry beside its name.
+    fn wanted(&self) -> Option<Wanted> {
+        match (self.args.json, self.args.long) {
+            (true, _) => Some(Wanted::Object),
+            (false, true) => Some(Wanted::Line),
+            (false, false) => None,
+        }
+    }
+
+    fn entry(&mut self, kind: Kind, path: &TreePath, answers: Option<Answers>) -> io::Result<()> {
+        let Answers { known, errors } = answers.unwrap_or_default();
+        errors.iter().for_each(|error| self.complain(path, error));
+        self.whole &= known.as_ref().is_none_or(|known| known.attr.trust == Trust::Proven);
         self.entries = self.entries.saturating_add(1);
         if self.args.json {
             let separator = if self.entries > 1 { "," } else { "" };
-            let refused = attr.as_ref().and_then(|attr| self.refused(node, attr));
-            let Some(attr) = attr else {
-                return write!(self.out, "{separator}\n{}", entry_object::of_lost(path, kind));
-            };
-            let details = self.tree.details(node);
-            let known = Known {
-                details: self.told(path, details).unwrap_or_default(),
-                link_path: reparse.as_ref().and_then(|_| self.tree.link_path(node).ok().flatten()),
-                attr,
-                reparse,
-                refused,
-            };
-            return write!(self.out, "{separator}\n{}", entry_object::of(path, &known));
+            let object =
+                known.map_or_else(|| entry_object::of_lost(path, kind), |known| entry_object::of(path, &known));
+            return write!(self.out, "{separator}\n{object}");
         }
         if self.args.long {
-            let (kind, size, time) = match &attr {
+            let (kind, size, time) = match known.as_ref().map(|known| &known.attr) {
                 Some(attr) => (kind_letter(attr.kind), attr.size.to_string(), units::time(attr.times.modified)),
                 None => ('?', "-".to_owned(), "-".to_owned()),
             };
@@ -139,36 +145,14 @@ impl<W: Write> Listing<'_, W> {
             return self.out.write_all(b"\0");
         }
         write!(self.out, "{}", escape(&path.text()))?;
-        let refused = attr.and_then(|attr| self.refused(node, &attr));
-        match (reparse, refused) {
-            (Some(Reparse { target: Some(target), .. }), _) => {
+        match known.map(|known| (known.reparse, known.refused)) {
+            Some((Some(Reparse { target: Some(target), .. }), _)) => {
                 writeln!(self.out, " -> {}", escape(&target.substitute.to_string_lossy()))
             }
-            (_, Some(why)) => writeln!(self.out, "  ({why})"),
-            (Some(Reparse { tag, .. }), None) => writeln!(self.out, " (reparse tag {tag:#010x})"),
-            (None, None) => writeln!(self.out),
+            Some((_, Some(why))) => writeln!(self.out, "  ({why})"),
+            Some((Some(Reparse { tag, .. }), None)) => writeln!(self.out, " (reparse tag {tag:#010x})"),
+            Some((None, None)) | None => writeln!(self.out),
         }
-    }
-
-    /// Why the content of a file is refused, though nothing of it is lost; a code.
-    fn refused(&self, node: NodeId, attr: &Attr) -> Option<&'static str> {
-        if attr.kind != Kind::File || attr.attributes & MAY_BE_REFUSED == 0 {
-            return None;
-        }
-        let told = self.tree.ranges(node, 0..1, &mut |_| ControlFlow::Break(()));
-        let error = told.err().filter(|error| matches!(error.kind(), ErrorKind::Encrypted | ErrorKind::Unsupported))?;
-        Some(error.code().unwrap_or("unsupported"))
-    }
-
-    /// What is known of an entry; complains of what is not.
-    fn known(&mut self, path: &TreePath, attr: Result<Attr, mount_api::Error>) -> Option<Attr> {
-        let attr = self.told(path, attr)?;
-        self.whole &= attr.trust == Trust::Proven;
-        Some(attr)
-    }
-
-    fn told<T>(&mut self, path: &TreePath, answer: Result<T, mount_api::Error>) -> Option<T> {
-        answer.inspect_err(|error| self.complain(path, error)).ok()
     }
 
     fn complain(&mut self, path: &TreePath, error: &mount_api::Error) {
