@@ -99,9 +99,7 @@ impl Unowned {
             ),
         }
     }
-}
 
-impl Unowned {
     /// What it may mean that there are some, where `empty` are the pages of the BAT that hold nothing: bytes of the file.
     pub(super) fn finding(&self, vhdx: &Vhdx, empty: &[Range<u64>]) -> Finding {
         let mut text = self.describe(vhdx);
