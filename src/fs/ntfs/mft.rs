@@ -126,6 +126,11 @@ impl Mft {
         })
     }
 
+    /// Its bytes, in whole records.
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
     /// Bytes of a record.
     pub(super) fn record_size(&self) -> u64 {
         u64::try_from(self.volume.boot.record_size).unwrap_or(u64::MAX)

@@ -6,6 +6,7 @@
 //! they are wanted.
 
 use std::ops::Range;
+use std::time::{Duration, Instant};
 
 use mount_api::Faults;
 
@@ -20,6 +21,8 @@ use crate::bytes::len_u64;
 
 /// Bytes of the `$MFT` that are read at once.
 const PORTION: u64 = 1 << 20;
+/// How often whoever waits is told that it takes long.
+const EVERY: Duration = Duration::from_secs(10);
 /// Records below this are NTFS's own, or set aside for it: some have no name.
 const FIRST_WITH_NAME: u32 = 24;
 /// Stands for the folder of those deleted files whose own folder was not deleted, or is not known.
@@ -142,7 +145,13 @@ impl Pass {
     fn read(&mut self, mft: &Mft) {
         let record_size = mft.record_size();
         let mut at = 0u64;
+        let mut told = Instant::now();
         loop {
+            if told.elapsed() >= EVERY {
+                told = Instant::now();
+                let [done, all] = [at, mft.size()].map(|bytes| bytes >> 20);
+                log::warn!("all file records are read once, for what no folder tells: {done} of {all} MiB of the $MFT");
+            }
             let (stretch, whole) = mft.next_stretch(at);
             self.damage.unread |= !whole;
             let Some(stretch) = stretch else { return };
