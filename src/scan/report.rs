@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::ser::{Serialize, Serializer};
 use serde_json::{Value, json};
 
-use super::{BesideKind, Ending, Kin, Role, Scan, ScannedChain, ScannedImage};
+use super::{Beside, BesideKind, Ending, Kin, Role, Scan, ScannedChain, ScannedImage};
 use crate::bytes::Guid;
 
 /// The version of the object. It changes when a reader of the old one could be misled.
@@ -32,71 +32,21 @@ impl Serialize for Report<'_> {
         object.serialize_entry("folders", &scan.folders.iter().map(|path| text(path)).collect::<Vec<_>>())?;
         object.serialize_entry("files", &scan.files)?;
         let images = || scan.images.iter().zip(&scan.kin).enumerate();
-        object.serialize_entry(
-            "images",
-            &Each(|| images().map(|(number, (image, kin))| image_object(number, image, kin))),
-        )?;
+        let images = || images().map(|(number, (image, kin))| image_object(number, image, kin));
+        object.serialize_entry("images", &Each(images))?;
         object.serialize_entry("chains", &Each(|| scan.leaves().map(|leaf| chain_object(scan, leaf))))?;
         let cycles = scan.cycles();
         object.serialize_entry("cycles", &Each(|| cycles.iter().map(|cycle| json!(cycle))))?;
-        object.serialize_entry(
-            "branches",
-            &Each(|| {
-                scan.branches().map(|(parent, children)| {
-                    json!({
-                        "parent": parent,
-                        "children": children,
-                    })
-                })
-            }),
-        )?;
-        object.serialize_entry(
-            "duplicates",
-            &Each(|| {
-                scan.duplicates().map(|(guid, images)| {
-                    json!({
-                        "data_write_guid": guid.to_string(),
-                        "images": images,
-                    })
-                })
-            }),
-        )?;
-        object.serialize_entry(
-            "beside",
-            &Each(|| {
-                scan.beside.iter().map(|one| {
-                    json!({
-                        "path": text(&one.path),
-                        "kind": match one.kind {
-                            BesideKind::SavedState => "saved-state",
-                            BesideKind::ReplicaLog => "replica-log",
-                        },
-                    })
-                })
-            }),
-        )?;
-        object.serialize_entry(
-            "unread",
-            &Each(|| {
-                scan.unread.iter().map(|one| {
-                    json!({
-                        "path": text(&one.path),
-                        "format": one.format,
-                    })
-                })
-            }),
-        )?;
-        object.serialize_entry(
-            "unreadable",
-            &Each(|| {
-                scan.unreadable.iter().map(|one| {
-                    json!({
-                        "path": text(&one.path),
-                        "reason": one.reason,
-                    })
-                })
-            }),
-        )?;
+        let branches = || scan.branches().map(|(parent, children)| json!({ "parent": parent, "children": children }));
+        object.serialize_entry("branches", &Each(branches))?;
+        let duplicate =
+            |(guid, images): (Guid, &[usize])| json!({ "data_write_guid": guid.to_string(), "images": images });
+        object.serialize_entry("duplicates", &Each(|| scan.duplicates().map(duplicate)))?;
+        object.serialize_entry("beside", &Each(|| scan.beside.iter().map(beside_object)))?;
+        let unread = || scan.unread.iter().map(|one| json!({ "path": text(&one.path), "format": one.format }));
+        object.serialize_entry("unread", &Each(unread))?;
+        let unreadable = || scan.unreadable.iter().map(|one| json!({ "path": text(&one.path), "reason": one.reason }));
+        object.serialize_entry("unreadable", &Each(unreadable))?;
         object.end()
     }
 }
@@ -108,6 +58,14 @@ impl<F: Fn() -> I, I: Iterator<Item = Value>> Serialize for Each<F> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq((self.0)())
     }
+}
+
+fn beside_object(one: &Beside) -> Value {
+    let kind = match one.kind {
+        BesideKind::SavedState => "saved-state",
+        BesideKind::ReplicaLog => "replica-log",
+    };
+    json!({ "path": text(&one.path), "kind": kind })
 }
 
 fn image_object(number: usize, image: &ScannedImage, kin: &Kin) -> Value {
