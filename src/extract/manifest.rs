@@ -91,7 +91,7 @@ impl<'a> Manifest<'a> {
         state.waiting.extend(line);
         let alike = |one: &&NotWell| one.verdict == row.verdict;
         if !row.verdict.is_well() && state.not_well.iter().filter(alike).count() < MAX_NAMED {
-            let path = row.fields.get("path").and_then(|path| path.as_str()).unwrap_or_default();
+            let path = row.get("path").and_then(|path| path.as_str()).unwrap_or_default();
             state.not_well.push(NotWell { path: path.to_owned(), verdict: row.verdict, why: why(row) });
         }
         if state.waiting.len() >= TOGETHER || state.since.elapsed() >= OFTEN {
@@ -189,15 +189,15 @@ fn fair(not_well: Vec<NotWell>) -> Vec<NotWell> {
 
 /// Why a row is not well, as far as it tells.
 fn why(row: &Row) -> String {
-    if let Some(error) = row.fields.get("error").and_then(|error| error.as_str()) {
+    if let Some(error) = row.get("error").and_then(|error| error.as_str()) {
         return error.to_owned();
     }
     let counts = [("lost_bytes", "lost"), ("doubtful_bytes", "doubtful")].into_iter().filter_map(|(key, word)| {
-        let count = row.fields.get(key)?.as_u64()?;
+        let count = row.get(key)?.as_u64()?;
         Some(format!("{count} bytes {word}"))
     });
     let counts: Vec<_> = counts.collect();
-    match row.fields.get("size").and_then(|size| size.as_u64()) {
+    match row.get("size").and_then(|size| size.as_u64()) {
         Some(size) if !counts.is_empty() => format!("{} of {size}", counts.join(", ")),
         _ => counts.join(", "),
     }

@@ -5,10 +5,15 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use mount_api::{Attr, Details, Fault, FaultKind, Faults, Kind, Name, Recovered, Time, Times, WhyRecovered};
-use serde_json::{Map, Value, json};
+use serde::ser::{Serialize, Serializer};
+use serde_json::{Value, json};
 
 /// Ranges that a row lists of each kind. Where there are more, their bytes are still counted.
 const MAX_RANGES: usize = 10_000;
+
+/// Fields and bytes that most rows have room in.
+const USUAL_FIELDS: usize = 20;
+const USUAL_LENGTH: usize = 1 << 10;
 
 /// What became of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -97,18 +102,25 @@ impl Damage {
     }
 }
 
-/// One row.
+/// One row. There are millions of them: its fields are made into text once, when it is written.
 #[derive(Debug)]
 pub(super) struct Row {
-    pub(super) fields: Map<String, Value>,
+    fields: Vec<(&'static str, Field)>,
     pub(super) verdict: Verdict,
     pub(super) bytes: u64,
+}
+
+/// What a field holds.
+#[derive(Debug)]
+enum Field {
+    Value(Value),
+    Times(Times),
 }
 
 impl Row {
     /// The row of a name.
     pub(super) fn new(path: &[Name], stream: Option<&Name>, text: &str, verdict: Verdict) -> Self {
-        let mut row = Row { fields: Map::new(), verdict, bytes: 0 };
+        let mut row = Row { fields: Vec::with_capacity(USUAL_FIELDS), verdict, bytes: 0 };
         row.set("path", json!(text));
         let names = path.iter().chain(stream);
         if names.clone().any(|name| String::from_utf16(name.units()).is_err()) {
@@ -121,8 +133,23 @@ impl Row {
         row
     }
 
-    pub(super) fn set(&mut self, field: &str, value: Value) {
-        self.fields.insert(field.to_owned(), value);
+    pub(super) fn set(&mut self, name: &'static str, value: Value) {
+        self.put(name, Field::Value(value));
+    }
+
+    fn put(&mut self, name: &'static str, field: Field) {
+        match self.fields.iter_mut().find(|(told, _)| *told == name) {
+            Some((_, old)) => *old = field,
+            None => self.fields.push((name, field)),
+        }
+    }
+
+    /// What a field holds, but for times.
+    pub(super) fn get(&self, name: &str) -> Option<&Value> {
+        match self.fields.iter().find(|(told, _)| *told == name)? {
+            (_, Field::Value(value)) => Some(value),
+            (_, Field::Times(_)) => None,
+        }
     }
 
     /// What its metadata tells.
@@ -140,8 +167,8 @@ impl Row {
         self.set("sequence", json!(attr.sequence));
         self.set("links", json!(attr.links));
         self.set("attributes", json!(attr.attributes));
-        self.set("times", times_object(&attr.times));
-        self.set("name_times", attr.name_times.as_ref().map_or(Value::Null, times_object));
+        self.put("times", Field::Times(attr.times));
+        self.put("name_times", attr.name_times.map_or(Field::Value(Value::Null), Field::Times));
         self.bytes = attr.size;
         self
     }
@@ -173,7 +200,7 @@ impl Row {
 
     pub(super) fn error(mut self, error: &(impl ToString + ?Sized)) -> Self {
         let error = error.to_string();
-        let told = self.fields.get("error").and_then(Value::as_str);
+        let told = self.get("error").and_then(Value::as_str);
         let error = told.map_or_else(|| error.clone(), |told| format!("{error}; {told}"));
         self.set("error", json!(error));
         self
@@ -202,19 +229,46 @@ impl Row {
 
     /// The row as it stands in the manifest, with its line feed.
     pub(super) fn line(&self) -> Vec<u8> {
-        let mut line = serde_json::to_vec(&self.fields).unwrap_or_default();
+        let mut line = Vec::with_capacity(USUAL_LENGTH);
+        // Nothing in a row can fail to be told.
+        if serde_json::to_writer(&mut line, self).is_err() {
+            line.clear();
+        }
         line.push(b'\n');
         line
     }
 }
 
-fn times_object(times: &Times) -> Value {
-    json!({
-        "created": timestamp(times.created),
-        "modified": timestamp(times.modified),
-        "changed": timestamp(times.changed),
-        "accessed": timestamp(times.accessed),
-    })
+impl Serialize for Row {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.fields.iter().map(|(name, field)| (name, field)))
+    }
+}
+
+impl Serialize for Field {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Field::Value(value) => value.serialize(serializer),
+            Field::Times(times) => serializer.collect_map([
+                ("created", Told(times.created)),
+                ("modified", Told(times.modified)),
+                ("changed", Told(times.changed)),
+                ("accessed", Told(times.accessed)),
+            ]),
+        }
+    }
+}
+
+/// A time as [`timestamp`] tells it.
+struct Told(Time);
+
+impl Serialize for Told {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match instant(self.0) {
+            Some(instant) => serializer.collect_str(&instant),
+            None => serializer.serialize_none(),
+        }
+    }
 }
 
 /// What is known of a file that no folder has, as docs/REPORT.md describes it.
@@ -236,9 +290,13 @@ pub fn recovered_object(recovered: &Recovered) -> Value {
 /// A time as RFC 3339, to the 100 nanoseconds; `None` where none is recorded.
 #[must_use]
 pub fn timestamp(time: Time) -> Option<String> {
+    instant(time).map(|instant| instant.to_string())
+}
+
+fn instant(time: Time) -> Option<Timestamp> {
     let (seconds, nanos) = time.to_unix();
     let timestamp = Timestamp::new(seconds, i32::try_from(nanos).unwrap_or(0)).ok()?;
-    (time != Time(0)).then(|| timestamp.to_string())
+    (time != Time(0)).then_some(timestamp)
 }
 
 #[cfg(test)]
