@@ -1,0 +1,109 @@
+//! What a named stream is written to: the file or folder at the destination that it belongs to.
+
+use std::cell::{Cell, OnceCell};
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::sync::Arc;
+
+use mount_api::Times;
+
+use super::sink::{Folder, Opened, Output, Standing};
+use super::spot::Spot;
+
+/// A file or folder of the destination, which is opened when the first stream is written to it.
+pub(super) struct Carrier {
+    spot: Spot,
+    /// The folder that it is opened from, and its name there.
+    folder: Arc<Folder>,
+    name: OsString,
+    /// What becomes of a file when its streams are written; a folder gets its marks at the very end.
+    marks: Option<Marks>,
+    /// Whether it was made just now, and so has no streams yet.
+    is_new: bool,
+    opened: OnceCell<Opened>,
+    written: Cell<bool>,
+}
+
+/// What the writing of streams changes.
+pub(super) struct Marks {
+    pub(super) times: Times,
+    pub(super) attributes: u32,
+    /// Of what is opened to be written to, so that it is what it should be.
+    pub(super) size: u64,
+}
+
+impl Carrier {
+    /// A file that was written just now, or that an earlier run wrote whole.
+    pub(super) fn file(spot: Spot, folder: &Arc<Folder>, name: &OsStr, new: Option<Opened>, marks: Marks) -> Self {
+        let is_new = new.is_some();
+        let opened = new.map(OnceCell::from).unwrap_or_default();
+        let (folder, name, marks) = (Arc::clone(folder), name.to_owned(), Some(marks));
+        Carrier { spot, folder, name, marks, is_new, opened, written: Cell::new(false) }
+    }
+
+    /// A folder.
+    pub(super) fn folder(spot: Spot, folder: Arc<Folder>) -> Self {
+        let (name, opened, written) = (".".into(), OnceCell::new(), Cell::new(false));
+        Carrier { spot, folder, name, marks: None, is_new: false, opened, written }
+    }
+
+    /// Where a stream of it stands.
+    pub(super) fn stream(&self, name: &OsStr) -> Spot {
+        self.spot.stream(name)
+    }
+
+    /// Whether nothing that an earlier run wrote can be in its streams.
+    pub(super) fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    /// Makes a content a stream of it.
+    ///
+    /// # Errors
+    /// As the host's, with the content.
+    pub(super) fn take<'a>(
+        &self,
+        output: Output<'a>,
+        name: &OsStr,
+        standing: Standing,
+    ) -> Result<(), (io::Error, Output<'a>)> {
+        match self.opened() {
+            Ok(opened) => output.finish_as_stream(opened, name, standing),
+            Err(error) => Err((error, output)),
+        }
+    }
+
+    /// Whether a stream of it holds this content.
+    pub(super) fn holds(&self, output: &mut Output<'_>, name: &OsStr) -> bool {
+        self.opened().is_ok_and(|opened| output.stands_as_stream(opened, name))
+    }
+
+    /// It, open and ready to be written to.
+    fn opened(&self) -> io::Result<&Opened> {
+        let opened = match self.opened.get() {
+            Some(opened) => opened,
+            None => {
+                let opened = self.folder.open_to_mark(&self.name)?;
+                if opened.file_size() != self.marks.as_ref().map(|marks| marks.size) {
+                    return Err(io::Error::other("what bears the name of its file is another one"));
+                }
+                self.opened.get_or_init(|| opened)
+            }
+        };
+        if !self.written.replace(true) && self.marks.is_some() {
+            opened.allow_streams()?;
+        }
+        Ok(opened)
+    }
+}
+
+impl Drop for Carrier {
+    /// Streams that are written to a file change its times.
+    fn drop(&mut self) {
+        if let (true, Some(opened), Some(marks)) = (self.written.get(), self.opened.get(), &self.marks)
+            && let Err(error) = opened.finish_file(&marks.times, marks.attributes)
+        {
+            log::debug!("{}: times and attributes cannot be set again: {error}", self.spot.text());
+        }
+    }
+}
