@@ -16,12 +16,14 @@ pub(super) struct Carrier {
     /// The folder that it is opened from, and its name there.
     folder: Arc<Folder>,
     name: OsString,
-    /// What becomes of a file when its streams are written; a folder gets its marks at the very end.
+    /// Of a file. A folder gets its times at the very end.
     marks: Option<Marks>,
     /// Whether it was made just now, and so has no streams yet.
     is_new: bool,
     opened: OnceCell<Opened>,
+    /// Whether streams may have been written to it.
     written: Cell<bool>,
+    was_read_only: Cell<bool>,
 }
 
 /// What the writing of streams changes.
@@ -38,13 +40,13 @@ impl Carrier {
         let is_new = new.is_some();
         let opened = new.map(OnceCell::from).unwrap_or_default();
         let (folder, name, marks) = (Arc::clone(folder), name.to_owned(), Some(marks));
-        Carrier { spot, folder, name, marks, is_new, opened, written: Cell::new(false) }
+        Carrier { spot, folder, name, marks, is_new, opened, written: Cell::default(), was_read_only: Cell::default() }
     }
 
     /// A folder.
     pub(super) fn folder(spot: Spot, folder: Arc<Folder>) -> Self {
-        let (name, opened, written) = (".".into(), OnceCell::new(), Cell::new(false));
-        Carrier { spot, folder, name, marks: None, is_new: false, opened, written }
+        let (name, opened, written, was_read_only) = (".".into(), OnceCell::new(), Cell::default(), Cell::default());
+        Carrier { spot, folder, name, marks: None, is_new: false, opened, written, was_read_only }
     }
 
     /// Where a stream of it stands.
@@ -90,19 +92,23 @@ impl Carrier {
                 self.opened.get_or_init(|| opened)
             }
         };
-        if !self.written.replace(true) && self.marks.is_some() {
-            opened.allow_streams()?;
+        if !self.written.replace(true) {
+            self.was_read_only.set(opened.allow_streams()?);
         }
         Ok(opened)
     }
 }
 
 impl Drop for Carrier {
-    /// Streams that are written to a file change its times.
+    /// Gives it its marks again: streams that are written to a file change its times.
     fn drop(&mut self) {
-        if let (true, Some(opened), Some(marks)) = (self.written.get(), self.opened.get(), &self.marks)
-            && let Err(error) = opened.finish_file(&marks.times, marks.attributes)
-        {
+        let Some(opened) = self.opened.get().filter(|_| self.written.get()) else { return };
+        let done = match &self.marks {
+            Some(marks) => opened.finish_file(&marks.times, marks.attributes),
+            None if self.was_read_only.get() => opened.forbid_writing(),
+            None => Ok(()),
+        };
+        if let Err(error) = done {
             log::debug!("{}: times and attributes cannot be set again: {error}", self.spot.text());
         }
     }

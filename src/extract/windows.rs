@@ -9,7 +9,7 @@ use std::io;
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
 use mount_api::Times;
 
-const READ_ONLY: u32 = 0x1;
+pub(super) const READ_ONLY: u32 = 0x1;
 const HIDDEN: u32 = 0x2;
 const SYSTEM: u32 = 0x4;
 const ARCHIVE: u32 = 0x20;
@@ -36,15 +36,16 @@ pub(super) fn finish_with(file: &std::fs::File, attributes: u32) -> io::Result<(
     file.set_permissions(permissions)
 }
 
-/// Makes a file one that is not read-only, until [`finish_with`].
+/// Makes a file or folder one that is not read-only, until [`finish_with`]. Whether it was.
 #[expect(clippy::permissions_set_readonly_false, reason = "on Windows it is an attribute, and gives nobody a right")]
-pub(super) fn allow_writing(file: &std::fs::File) -> io::Result<()> {
+pub(super) fn allow_writing(file: &std::fs::File) -> io::Result<bool> {
     let mut permissions = file.metadata()?.permissions();
-    if !permissions.readonly() {
-        return Ok(());
+    let was = permissions.readonly();
+    if was {
+        permissions.set_readonly(false);
+        file.set_permissions(permissions)?;
     }
-    permissions.set_readonly(false);
-    file.set_permissions(permissions)
+    Ok(was)
 }
 
 /// Has a file or folder opened for its attributes and times alone, be it read-only.

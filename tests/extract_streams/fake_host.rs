@@ -135,10 +135,9 @@ fn decode(name: &OsStr) -> String {
     String::from_utf8(bytes.map(|byte| byte.expect("a byte")).collect()).expect("text")
 }
 
-/// What tells an open file from all others.
+/// What tells an open file from all others. They are on one volume, whose number Wine does not tell of every handle.
 fn key(file: &File) -> String {
-    let found = cap_std::fs::Metadata::from_file(file).expect("metadata");
-    format!("{:x}-{:x}", found.dev(), found.ino())
+    format!("{:x}", cap_std::fs::Metadata::from_file(file).expect("metadata").ino())
 }
 
 fn open(path: &Path) -> File {

@@ -126,7 +126,9 @@ fn streams_stay_with_their_files_and_folders() {
         (vec!["folder".into(), "plain".into()], vec!["c".into(), "read-only".into()])
     );
     let expected = streams(&[("\u{5}summary*", &long), ("s", b""), ("zone.identifier", b"ZoneId=3")]);
-    assert_eq!(host.streams_of(&folder.join("c")), expected);
+    // Not told byte by byte: it is long.
+    let own = host.streams_of(&folder.join("c"));
+    assert!(own == expected, "{:?}", own.iter().map(|(name, content)| (name, content.len())).collect::<Vec<_>>());
     assert_eq!(host.streams_of(&folder.join("read-only")), streams(&[("$data", b"not the main one")]));
     assert_eq!(host.streams_of(&folder), streams(&[("of the folder", b"x")]));
     assert_eq!(host.streams_of(&v), streams(&[("of the root", b"y")]));

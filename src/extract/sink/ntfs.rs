@@ -176,14 +176,24 @@ impl Opened {
         self.0.metadata().ok().filter(std::fs::Metadata::is_file).map(|found| found.len())
     }
 
-    /// Takes away what keeps streams from being written to a file: that it is read-only. [`finish_file`](Self::finish_file)
-    /// gives it back.
+    /// Takes away what keeps streams from being written: that it is read-only. Whether it was.
     ///
     /// # Errors
     /// As the host's.
-    pub fn allow_streams(&self) -> io::Result<()> {
+    pub fn allow_streams(&self) -> io::Result<bool> {
         #[cfg(windows)]
-        super::super::windows::allow_writing(&self.0)?;
+        return super::super::windows::allow_writing(&self.0);
+        #[cfg(not(windows))]
+        Ok(false)
+    }
+
+    /// Makes it read-only again.
+    ///
+    /// # Errors
+    /// As the host's.
+    pub fn forbid_writing(&self) -> io::Result<()> {
+        #[cfg(windows)]
+        super::super::windows::finish_with(&self.0, super::super::windows::READ_ONLY)?;
         Ok(())
     }
 
