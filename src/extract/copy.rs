@@ -158,7 +158,8 @@ impl<'a> Run<'a> {
                 let marks = Marks { times: attr.times, attributes: attr.attributes, size: attr.size };
                 Ok(Carrier::file(spot, &item.folder, &name, file, marks))
             }
-            (Kind::File | Kind::Link, _) => told("its file was not written"),
+            (Kind::File, None) => told("its file was not written"),
+            (Kind::Link, _) => told("it belongs to a link"),
             (Kind::Directory, _) if item.name.is_empty() => told("the folder that was named is left as it is"),
             (Kind::Directory, _) => {
                 let path = item.place.join(&item.name);
