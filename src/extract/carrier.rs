@@ -113,3 +113,33 @@ impl Drop for Carrier {
         }
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "what stands at the destination")]
+mod tests {
+    use std::fs;
+
+    use super::super::Sink;
+    use super::*;
+
+    #[test]
+    fn what_is_not_the_file_that_was_written_is_left_alone() {
+        let to = tempfile::tempdir().unwrap();
+        let sink = Sink::open(to.path()).unwrap();
+        let root = sink.folder(&[]).unwrap();
+        fs::write(to.path().join("file"), "1234").unwrap();
+        fs::create_dir(to.path().join("folder")).unwrap();
+        let opens = |name: &str, size| {
+            let marks = Marks { times: Times::default(), attributes: 0, size };
+            Carrier::file(Spot::new(name.into()), &root, OsStr::new(name), None, marks).opened().is_ok()
+        };
+        assert!(opens("file", 4));
+        assert!(!opens("file", 3) && !opens("folder", 0) && !opens("none", 0));
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink("file", to.path().join("link")).unwrap();
+            assert!(!opens("link", 4), "a link is followed");
+        }
+        assert!(Carrier::folder(Spot::new("folder".into()), sink.folder(&["folder".into()]).unwrap()).opened().is_ok());
+    }
+}

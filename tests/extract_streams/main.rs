@@ -317,6 +317,34 @@ fn streams_that_stand_at_the_destination_stay() {
 }
 
 #[test]
+fn a_stream_goes_with_its_file_when_that_is_written_anew() {
+    let tree = |content: &[u8]| {
+        let mut tree = MemoryTree::new();
+        let file = tree.file(NodeId::ROOT, "a", content);
+        tree.stream(file, "s", b"stream");
+        Arc::new(tree)
+    };
+    let (to, host) = (tempfile::tempdir().expect("a folder"), FakeHost::new(true, ""));
+    run(&tree(b"old"), to.path(), &host, &options());
+    // The chain has another file there meanwhile, which is replaced, and its streams with it.
+    run(&tree(b"another"), to.path(), &host, &Options { resume: true, ..options() });
+    let file = to.path().join("v/a");
+    assert_eq!(fs::read(&file).expect("the file"), b"another");
+    assert_eq!(host.streams_of(&file), streams(&[("s", b"stream")]));
+}
+
+#[test]
+fn nothing_that_the_same_run_wrote_is_replaced() {
+    let mut tree = MemoryTree::new();
+    let file = tree.file(NodeId::ROOT, "a", b"main");
+    tree.stream(file, "S", b"one");
+    tree.stream(file, "s", b"two");
+    let (to, host) = (tempfile::tempdir().expect("a folder"), FakeHost::new(true, ""));
+    run(&Arc::new(tree), to.path(), &host, &Options { overwrite: true, ..options() });
+    assert_eq!(host.streams_of(&to.path().join("v/a")), streams(&[("s", b"one"), ("s%~2", b"two")]));
+}
+
+#[test]
 fn where_there_are_no_streams_they_stand_beside_without_a_word() {
     let mut tree = MemoryTree::new();
     let file = tree.file(NodeId::ROOT, "a", b"main");
