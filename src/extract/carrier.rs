@@ -1,6 +1,6 @@
 //! What a named stream is written to: the file or folder at the destination that it belongs to.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::OnceCell;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::sync::Arc;
@@ -21,9 +21,6 @@ pub(super) struct Carrier {
     /// Whether it was made just now, and so has no streams yet.
     is_new: bool,
     opened: OnceCell<Opened>,
-    /// Whether streams may have been written to it.
-    written: Cell<bool>,
-    was_read_only: Cell<bool>,
 }
 
 /// What the writing of streams changes.
@@ -40,13 +37,12 @@ impl Carrier {
         let is_new = new.is_some();
         let opened = new.map(OnceCell::from).unwrap_or_default();
         let (folder, name, marks) = (Arc::clone(folder), name.to_owned(), Some(marks));
-        Carrier { spot, folder, name, marks, is_new, opened, written: Cell::default(), was_read_only: Cell::default() }
+        Carrier { spot, folder, name, marks, is_new, opened }
     }
 
     /// A folder.
     pub(super) fn folder(spot: Spot, folder: Arc<Folder>) -> Self {
-        let (name, opened, written, was_read_only) = (".".into(), OnceCell::new(), Cell::default(), Cell::default());
-        Carrier { spot, folder, name, marks: None, is_new: false, opened, written, was_read_only }
+        Carrier { spot, folder, name: ".".into(), marks: None, is_new: false, opened: OnceCell::new() }
     }
 
     /// Where a stream of it stands.
@@ -59,7 +55,8 @@ impl Carrier {
         self.is_new
     }
 
-    /// Makes a content a stream of it.
+    /// Makes a content a stream of it. Its times and attributes are those of the disk then, so that a run may be killed once this
+    /// is told.
     ///
     /// # Errors
     /// As the host's, with the content.
@@ -69,10 +66,21 @@ impl Carrier {
         name: &OsStr,
         standing: Standing,
     ) -> Result<(), (io::Error, Output<'a>)> {
-        match self.opened() {
-            Ok(opened) => output.finish_as_stream(opened, name, standing),
-            Err(error) => Err((error, output)),
+        let ready = self.opened().and_then(|opened| Ok((opened, opened.allow_streams()?)));
+        let (opened, was_read_only) = match ready {
+            Ok(ready) => ready,
+            Err(error) => return Err((error, output)),
+        };
+        let done = output.finish_as_stream(opened, name, standing);
+        let marked = match &self.marks {
+            Some(marks) => opened.finish_file(&marks.times, marks.attributes),
+            None if was_read_only => opened.forbid_writing(),
+            None => Ok(()),
+        };
+        if let Err(error) = marked {
+            log::debug!("{}: times and attributes cannot be set again: {error}", self.spot.text());
         }
+        done
     }
 
     /// Whether a stream of it holds this content.
@@ -80,37 +88,16 @@ impl Carrier {
         self.opened().is_ok_and(|opened| output.stands_as_stream(opened, name))
     }
 
-    /// It, open and ready to be written to.
+    /// It, open: a file of the right size, or a folder.
     fn opened(&self) -> io::Result<&Opened> {
-        let opened = match self.opened.get() {
-            Some(opened) => opened,
-            None => {
-                let opened = self.folder.open_to_mark(&self.name)?;
-                if opened.file_size() != self.marks.as_ref().map(|marks| marks.size) {
-                    return Err(io::Error::other("what bears the name of its file is another one"));
-                }
-                self.opened.get_or_init(|| opened)
-            }
-        };
-        if !self.written.replace(true) {
-            self.was_read_only.set(opened.allow_streams()?);
+        if let Some(opened) = self.opened.get() {
+            return Ok(opened);
         }
-        Ok(opened)
-    }
-}
-
-impl Drop for Carrier {
-    /// Gives it its marks again: streams that are written to a file change its times.
-    fn drop(&mut self) {
-        let Some(opened) = self.opened.get().filter(|_| self.written.get()) else { return };
-        let done = match &self.marks {
-            Some(marks) => opened.finish_file(&marks.times, marks.attributes),
-            None if self.was_read_only.get() => opened.forbid_writing(),
-            None => Ok(()),
-        };
-        if let Err(error) = done {
-            log::debug!("{}: times and attributes cannot be set again: {error}", self.spot.text());
+        let opened = self.folder.open_to_mark(&self.name)?;
+        if opened.file_size() != self.marks.as_ref().map(|marks| marks.size) {
+            return Err(io::Error::other("what bears the name of its file is another one"));
         }
+        Ok(self.opened.get_or_init(|| opened))
     }
 }
 
