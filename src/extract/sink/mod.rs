@@ -15,8 +15,8 @@ mod ntfs;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use cap_fs_ext::{DirExt, FollowSymlinks, OpenOptionsFollowExt, SystemTimeSpec};
 use cap_std::ambient_authority;
@@ -44,6 +44,9 @@ pub struct Sink {
     /// What the host keeps besides, where somebody knows its calls.
     host: Option<Box<dyn Host>>,
     streams: Option<Box<dyn Streams>>,
+    /// Held while a stream is written: two folders of a disk whose names differ in case may be one here, and unfinished streams
+    /// have one name.
+    one_stream: Mutex<()>,
 }
 
 /// A file that is being written.
@@ -93,7 +96,7 @@ impl Sink {
         };
         clear(&unfinished).map_err(|error| failed("what an earlier run left unfinished cannot be removed", error))?;
         let (path, root, files) = (path.to_owned(), Arc::new(Folder(root)), AtomicU64::new(0));
-        Ok(Sink { path, root, unfinished, files, host: None, streams: None })
+        Ok(Sink { path, root, unfinished, files, host: None, streams: None, one_stream: Mutex::default() })
     }
 
     /// The folder, as the user named it.

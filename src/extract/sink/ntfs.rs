@@ -7,6 +7,7 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Seek};
 use std::path::Path;
+use std::sync::PoisonError;
 
 use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt};
 use cap_std::fs::{Dir, OpenOptions};
@@ -231,6 +232,7 @@ impl Output<'_> {
         if name.eq_ignore_ascii_case(unfinished) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "unfinished streams have this name"));
         }
+        let _alone = self.unfinished.sink.one_stream.lock().unwrap_or_else(PoisonError::into_inner);
         let mut stream = match streams.create(of, unfinished) {
             // A run was killed.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
