@@ -63,7 +63,7 @@ function Invoke-Extract([string] $Name, $Items) {
     $list = Join-Path $work "$Name.txt"
     $paths = $Items | ForEach-Object { $_.FullName.Substring(3).Replace('\', '/') }
     [IO.File]::WriteAllLines($list, [string[]] @($paths), (New-Object Text.UTF8Encoding $false))
-    & $Program extract $Image --to $to --from-file $list --streams 2> (Join-Path $work "$Name-said.txt")
+    & $Program extract $Image --to $to --from-file $list --streams 2> (Join-Path $work "$Name-said.txt") | Out-Null
     $to
 }
 
