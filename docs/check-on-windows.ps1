@@ -57,6 +57,52 @@ function Assert-WriteFails([scriptblock] $Write) {
     throw 'it was not refused'
 }
 
+# Extracts listed paths of the mount with their streams, and gives the folder that they stand in.
+function Invoke-Extract([string] $Name, $Items) {
+    $to = Join-Path $work $Name
+    $list = Join-Path $work "$Name.txt"
+    $paths = $Items | ForEach-Object { $_.FullName.Substring(3).Replace('\', '/') }
+    [IO.File]::WriteAllLines($list, [string[]] @($paths), (New-Object Text.UTF8Encoding $false))
+    & $Program extract $Image --to $to --from-file $list --streams 2> (Join-Path $work "$Name-said.txt") | Out-Null
+    $to
+}
+
+# The named streams of a file, each as its name, as a mount spells it, and its bytes. Windows PowerShell tells none of folders.
+function Get-Streams([string] $Path) {
+    $bytes = if ($PSVersionTable.PSVersion.Major -ge 6) { @{ AsByteStream = $true } } else { @{ Encoding = 'Byte' } }
+    Get-Item -LiteralPath $Path -Force -Stream * -ErrorAction SilentlyContinue | Where-Object Stream -ne ':$DATA' |
+        Sort-Object Stream | ForEach-Object {
+            $content = @(Get-Content -LiteralPath $Path -Stream $_.Stream -ReadCount 0 -ErrorAction Stop @bytes)
+            $spelled = [regex]::Replace($_.Stream, '[\x01-\x1f<>"|?*]', { param($unit) '%{0:X2}' -f [int][char] $unit.Value })
+            "$spelled $([Convert]::ToBase64String([byte[]] $content))"
+        }
+}
+
+# What is to be the same of a file or folder on the mount and of its copy.
+function Get-Marks([string] $Path) {
+    $item = Get-Item -LiteralPath $Path -Force
+    $kept = [int] $item.Attributes -band [int] [IO.FileAttributes] 'ReadOnly, Hidden, System'
+    "$kept $($item.CreationTimeUtc.Ticks) $($item.LastWriteTimeUtc.Ticks)"
+}
+
+# Compares files or folders with what was extracted of them; gives how many streams they have.
+function Compare-Copies([string] $To, $Items) {
+    $wrong = 0; $streams = 0
+    foreach ($item in $Items) {
+        $copy = Join-Path $To $item.FullName.Substring(3)
+        if (-not (Test-Path -LiteralPath $copy)) { Write-Host "        not whole: $($item.FullName)"; continue }
+        $own = @(Get-Streams $item.FullName); $copied = @(Get-Streams $copy); $streams += $own.Count
+        if (($own -join "`n") -cne ($copied -join "`n")) {
+            $wrong++; Write-Host "        streams differ: $($item.FullName): $($own.Count), $($copied.Count)"
+        }
+        if ((Get-Marks $item.FullName) -ne (Get-Marks $copy)) {
+            $wrong++; Write-Host "        attributes or times differ: $($item.FullName): $(Get-Marks $item.FullName), $(Get-Marks $copy)"
+        }
+    }
+    if ($wrong) { throw "$wrong differ" }
+    $streams
+}
+
 Write-Host "Windows $([Environment]::OSVersion.Version), $(& $Program --version)"
 $winfsp = Get-ItemProperty 'HKLM:\SOFTWARE\WOW6432Node\WinFsp' -ErrorAction SilentlyContinue
 Write-Host "WinFsp: $(if ($winfsp) { (Get-Item (Join-Path $winfsp.InstallDir 'bin\winfsp-x64.dll')).VersionInfo.FileVersion } else { 'not installed' })"
@@ -104,6 +150,33 @@ Test-That 'files read through the mount are those that extract copies' {
     }
     if ($wrong) { throw "$wrong files differ" }
     "$(@($found).Count) files"
+}
+Test-That 'extracted files keep their named streams, attributes and times' {
+    $to = Invoke-Extract 'with-streams' $found
+    $streams = Compare-Copies $to $found
+    $beside = @(Select-String -LiteralPath (Join-Path $to 'manifest.jsonl') -SimpleMatch '"beside":').Count
+    "$streams streams; $beside stand beside their files: the manifest says why"
+}
+Test-That 'going on with that extraction changes nothing' {
+    $to = Join-Path $work 'with-streams'
+    $before = Get-Content -Raw -LiteralPath (Join-Path $to 'manifest.jsonl')
+    & $Program extract $Image --to $to --from-file (Join-Path $work 'with-streams.txt') --streams --resume 2> (Join-Path $work 'resumed.txt')
+    [void] (Compare-Copies $to $found)
+    $after = Get-Content -Raw -LiteralPath (Join-Path $to 'manifest.jsonl')
+    if (($before -split "`n").Count -ne ($after -split "`n").Count) { throw 'the manifest has more rows, or fewer' }
+    $true
+}
+# Folders that are hidden, of the system or read-only, and not too large.
+$marked = Get-ChildItem -LiteralPath "$drive\" -Directory | ForEach-Object {
+    Get-ChildItem -LiteralPath $_.FullName -Recurse -Depth 2 -Force -Directory -Attributes !ReparsePoint -ErrorAction SilentlyContinue
+} | Where-Object {
+    ($_.Attributes -band [IO.FileAttributes] 'ReadOnly, Hidden, System') -and
+    @(Get-ChildItem -LiteralPath $_.FullName -Recurse -Force -ErrorAction SilentlyContinue | Select-Object -First 201).Count -le 200
+} | Select-Object -First 5
+Test-That 'extracted folders keep their named streams, attributes and times' {
+    if (-not $marked) { return 'there is none that is marked' }
+    $streams = Compare-Copies (Invoke-Extract 'folders' $marked) $marked
+    "$(@($marked).Count) folders, $streams streams"
 }
 Test-That 'names are found in any case' {
     $one = @($found)[0].FullName

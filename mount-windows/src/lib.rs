@@ -21,6 +21,7 @@
 //! | `console`, `stop_event` | what ends a mount: the console, or `unmount` in another process |
 //! | `serve` | the life of a mount |
 //! | `holder` | who else has an image open |
+//! | `named_stream`, `host_attributes` | what `extract` writes where the destination is NTFS |
 //! | `background` | a process that goes on when the one that started it ends |
 //!
 //! Nothing of WinFsp is linked: without it the program starts and does all that needs no mount.
@@ -55,11 +56,15 @@ mod error;
 #[cfg(windows)]
 mod holder;
 #[cfg(windows)]
+mod host_attributes;
+#[cfg(windows)]
 mod library;
 #[cfg(windows)]
 mod listing;
 #[cfg(windows)]
 mod loss;
+#[cfg(windows)]
+mod named_stream;
 #[cfg(windows)]
 mod options;
 #[cfg(windows)]
@@ -93,7 +98,11 @@ pub use console::{ConsoleEvent, ConsoleWatch};
 pub use error::{MountError, MountErrorKind};
 #[cfg(windows)]
 pub use holder::holders_of;
+#[cfg(windows)]
+pub use host_attributes::set_attributes;
 pub use name::{from_units as name_from_units, to_units as name_to_units};
+#[cfg(windows)]
+pub use named_stream::NamedStreams;
 #[cfg(windows)]
 pub use options::Options;
 #[cfg(windows)]

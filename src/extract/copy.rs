@@ -1,9 +1,7 @@
 //! One file and its streams: copied, judged, named.
 
 use std::collections::HashSet;
-use std::collections::hash_map::DefaultHasher;
-use std::ffi::{OsStr, OsString};
-use std::hash::{Hash, Hasher};
+use std::ffi::OsString;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -13,26 +11,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 use mount_api::{Attr, Error, ErrorKind, Kind, Name, NodeId, StreamEntry, Times, Tree, Trust};
 use serde_json::json;
 
+use super::carrier::{Carrier, Marks};
+use super::landing::{Landed, Target};
 use super::manifest::Manifest;
 use super::pour::{Buffer, Content, Failed, pour};
 use super::row::{Row, Verdict};
-use super::sink::{Folder, Output, Sink, Standing, describe};
+use super::sink::{Folder, Output, Sink, describe};
+use super::spot::Spot;
 use super::stream::Stream;
 use super::{Options, Progress, names};
-use crate::image::FileId;
 
 /// A file of more bytes may take long: what was done before it is told first.
 const LONG: u64 = 16 << 20;
 
-/// What stands between the names of a file and its stream. Windows would take a colon for a stream of its own, which no
-/// file can be renamed to.
-const STREAM: &str = if cfg!(windows) { "%3A" } else { ":" };
-
 /// Files in a row that the destination did not take: then it takes nothing.
 const MAX_REFUSED: u32 = 100;
-
-/// Names that are tried where others stand in the way.
-const MAX_NUMBER: u32 = 1000;
 
 /// `FILE_ATTRIBUTE_ENCRYPTED`.
 const ENCRYPTED: u32 = 0x4000;
@@ -53,16 +46,23 @@ pub(super) struct Item {
 /// What all threads of an extraction share.
 pub(super) struct Run<'a> {
     pub(super) sink: &'a Sink,
-    manifest: &'a Manifest<'a>,
+    pub(super) manifest: &'a Manifest<'a>,
     pub(super) options: &'a Options,
     progress: &'a Progress,
     /// Hashes of the places that this run has written: nothing of its own is replaced.
-    written: Mutex<HashSet<u64>>,
+    pub(super) written: Mutex<HashSet<u64>>,
     /// Files in a row that the destination did not take.
     refused: AtomicU32,
     /// For good: a slow thread may still finish a file after the last of them.
     gave_up: AtomicBool,
-    folders: Mutex<Vec<(Vec<OsString>, Times)>>,
+    folders: Mutex<Vec<Made>>,
+}
+
+/// A folder that was made, and what it gets when all is written.
+pub(super) struct Made {
+    pub(super) names: Vec<OsString>,
+    pub(super) times: Times,
+    pub(super) attributes: u32,
 }
 
 impl<'a> Run<'a> {
@@ -93,17 +93,21 @@ impl<'a> Run<'a> {
         self.manifest.add(row);
     }
 
-    /// Keeps the times of folders until all is written.
-    pub(super) fn leave_times(&self, folders: Vec<(Vec<OsString>, Times)>) {
+    /// Keeps what folders get until all is written.
+    pub(super) fn leave(&self, folders: Vec<Made>) {
         self.folders.lock().unwrap_or_else(PoisonError::into_inner).extend(folders);
     }
 
-    /// Gives all folders their times: what is written into a folder changes them.
-    pub(super) fn set_folder_times(self) {
+    /// Gives all folders their times, which change with what is written into them, and their attributes.
+    pub(super) fn finish_folders(self) {
         let folders = self.folders.into_inner().unwrap_or_else(PoisonError::into_inner);
-        for (names, times) in folders.iter().rev() {
-            if let Err(error) = self.sink.folder(names).and_then(|folder| folder.set_times(times)) {
-                log::debug!("{names:?}: times cannot be set: {error}");
+        for Made { names, times, attributes } in folders.iter().rev() {
+            let done = self.sink.folder(names).and_then(|folder| {
+                folder.set_times(times)?;
+                self.sink.set_attributes(&folder, *attributes)
+            });
+            if let Err(error) = done {
+                log::debug!("{names:?}: times and attributes cannot be set: {error}");
             }
         }
     }
@@ -121,9 +125,12 @@ impl<'a> Run<'a> {
             return;
         }
         let (streams, unlisted) = list_streams(item);
+        let mut landed = None;
         match item.kind {
             Kind::Link => self.link(item, &attr, unlisted.as_deref()),
-            Kind::File => self.content(item, item.node, &attr, Which::Unnamed { unlisted: unlisted.as_deref() }, buf),
+            Kind::File => {
+                landed = self.content(item, item.node, &attr, Which::Unnamed { unlisted: unlisted.as_deref() }, buf);
+            }
             // It was made, and its row written, when it was walked into; but for the root, which has none.
             Kind::Directory => {
                 if let Some(text) = unlisted.filter(|_| item.node == NodeId::ROOT) {
@@ -131,17 +138,51 @@ impl<'a> Run<'a> {
                 }
             }
         }
-        for stream in streams {
-            match item.tree.attr(stream.node) {
-                Ok(attr) if self.options.streams => {
-                    self.content(item, stream.node, &attr, Which::Named(&stream.name), buf);
+        if !streams.is_empty() {
+            let carrier = self.carrier(item, &attr, landed);
+            streams.iter().for_each(|stream| self.stream(item, stream, &carrier, buf));
+        }
+    }
+
+    /// What the streams of a name are written to; or why they become files beside it, which needs no word where all do.
+    fn carrier(&self, item: &Item, attr: &Attr, landed: Option<Landed>) -> Result<Carrier, Option<String>> {
+        if !self.options.streams || !self.sink.takes_streams() {
+            return Err(None);
+        }
+        let told = |text: &str| Err(Some(text.to_owned()));
+        match (item.kind, landed) {
+            (Kind::File, Some(Landed { spot, name, file })) => {
+                if file.is_none() && self.is_image(&spot) {
+                    return told("its file is one of the images");
                 }
-                Ok(attr) => {
-                    let row = item.row(Some(&stream.name), Verdict::Skipped).of(&attr, true);
-                    self.tell(&row.error("named streams are left out without --streams"));
-                }
-                Err(error) => self.tell(&item.row(Some(&stream.name), Verdict::Failed).error(&error)),
+                let marks = Marks { times: attr.times, attributes: attr.attributes, size: attr.size };
+                Ok(Carrier::file(spot, &item.folder, &name, file, marks))
             }
+            (Kind::File, None) => told("its file was not written"),
+            (Kind::Link, _) => told("it belongs to a link"),
+            (Kind::Directory, _) if item.name.is_empty() => told("the folder that was named is left as it is"),
+            (Kind::Directory, _) => {
+                let path = item.place.join(&item.name);
+                let names: Vec<OsString> = path.iter().map(ToOwned::to_owned).collect();
+                let folder = self.sink.folder(&names).map_err(|error| Some(describe(&error)))?;
+                Ok(Carrier::folder(Spot::new(path), folder))
+            }
+        }
+    }
+
+    fn stream(&self, item: &Item, stream: &StreamEntry, carrier: &Result<Carrier, Option<String>>, buf: &mut Buffer) {
+        if self.progress.is_stopped() {
+            return;
+        }
+        match item.tree.attr(stream.node) {
+            Ok(attr) if self.options.streams => {
+                self.content(item, stream.node, &attr, Which::Named { name: &stream.name, carrier }, buf);
+            }
+            Ok(attr) => {
+                let row = item.row(Some(&stream.name), Verdict::Skipped).of(&attr, true);
+                self.tell(&row.error("named streams are left out without --streams"));
+            }
+            Err(error) => self.tell(&item.row(Some(&stream.name), Verdict::Failed).error(&error)),
         }
     }
 
@@ -171,66 +212,73 @@ impl<'a> Run<'a> {
         let names = inside.names.iter().map(|name| names::fit((self.options.spell)(name)));
         let inside: PathBuf = std::iter::repeat_n(OsString::from(".."), inside.up).chain(names).collect();
         match item.folder.link(&item.name, &inside) {
-            Ok(()) => self.tell(&described(row(Verdict::Whole)).written(&item.place.join(&item.name))),
+            Ok(()) => {
+                let spot = Spot::new(item.place.join(&item.name));
+                self.tell(&described(row(Verdict::Whole)).written(&spot));
+            }
             Err(error) => self.tell(&described(row(Verdict::Failed)).error(&describe(&error))),
         }
     }
 
-    /// Copies one content: a file's, or a named stream's.
-    fn content(&self, item: &Item, node: NodeId, attr: &Attr, which: Which<'_>, buf: &mut Buffer) {
-        let (stream, unlisted) = match which {
-            Which::Unnamed { unlisted } => (None, unlisted),
-            Which::Named(name) => (Some(name), None),
-        };
-        let row = |verdict| item.row(stream, verdict).of(attr, stream.is_some());
-        let name = match stream {
-            None => item.name.clone(),
-            Some(stream) => {
-                let suffix = names::fit((self.options.spell)(stream));
-                names::fit(names::with_suffix(&names::with_suffix(&item.name, STREAM), &suffix.to_string_lossy()))
-            }
-        };
-        // What nobody can read as it is shall not look as if one could.
-        let raw = self.options.raw_encrypted && attr.attributes & ENCRYPTED != 0 && attr.size > 0;
-        let name = if raw { names::with_suffix(&name, ".encrypted") } else { name };
-        if exact(&item.place.join(&name)).is_some_and(|place| self.manifest.has_whole(&place, attr.size)) {
+    /// Copies one content: a file's, or a named stream's. Gives what stands at the destination then, if anything does.
+    fn content(&self, item: &Item, node: NodeId, attr: &Attr, which: Which<'_>, buf: &mut Buffer) -> Option<Landed> {
+        let row = |verdict| item.row(which.stream(), verdict).of(attr, which.stream().is_some());
+        let target = self.target(item, attr, which);
+        if let Some(standing) = target.standing(self.manifest, attr.size) {
             self.progress.pass(attr.size);
-            return self.progress.done(Verdict::Whole);
+            self.progress.done(Verdict::Whole);
+            return Some(standing);
         }
         let volume = item.tree.info().total_bytes;
         if attr.size > volume && self.options.choice.max_size.is_none() {
             let text = format!("it claims {} bytes, more than its volume has: ask for it with --max-size", attr.size);
             self.progress.pass(attr.size);
-            return self.tell(&row(Verdict::Refused).error(&text));
+            self.tell(&row(Verdict::Refused).error(&text));
+            return None;
         }
         if attr.size > LONG {
             self.manifest.flush();
         }
-        let mut output = match self.sink.create(attr.attributes) {
-            Ok(output) => output,
-            Err(error) => return self.refuse(row(Verdict::Failed), &error),
-        };
-        let source = Stream { tree: &*item.tree, node, size: attr.size };
-        let content = match pour(source, &self.options.hashes, &mut output, self.progress, buf) {
-            Ok(content) => content,
-            Err(Failed::Stopped) => return,
-            Err(Failed::Host(error)) => {
-                // The row may need its space.
-                drop(output);
-                return self.refuse(row(Verdict::Failed), &error);
+        let poured = self.sink.create(attr.attributes).map_err(Failed::Host).and_then(|mut output| {
+            let source = Stream { tree: &*item.tree, node, size: attr.size };
+            // Where the host refuses it, it goes with this: the row may need its space.
+            let content = pour(source, &self.options.hashes, &mut output, self.progress, buf)?;
+            Ok((output, content))
+        });
+        match poured {
+            Ok((output, content)) => self.name(item, attr, which, target, output, content),
+            Err(failed) => {
+                match failed {
+                    Failed::Stopped => {}
+                    Failed::Host(error) => self.refuse(row(Verdict::Failed), &error),
+                    Failed::Tree(error) => {
+                        let unread = matches!(error.kind(), ErrorKind::Encrypted | ErrorKind::Unsupported);
+                        let verdict = if unread { Verdict::Refused } else { Verdict::Failed };
+                        self.tell(&row(verdict).error(&error));
+                    }
+                }
+                None
             }
-            Err(Failed::Tree(error)) => {
-                let unread = matches!(error.kind(), ErrorKind::Encrypted | ErrorKind::Unsupported);
-                let verdict = if unread { Verdict::Refused } else { Verdict::Failed };
-                return self.tell(&row(verdict).error(&error));
-            }
-        };
+        }
+    }
+
+    /// Judges a content that was copied, gives it a name that says so, and tells of it.
+    fn name(
+        &self,
+        item: &Item,
+        attr: &Attr,
+        which: Which<'_>,
+        target: Target<'_>,
+        output: Output<'_>,
+        content: Content,
+    ) -> Option<Landed> {
+        let (stream, unlisted) = (which.stream(), which.unlisted());
         let verdict = match self.judge(attr, &content) {
             // A part of the file that was asked for is lost.
             Verdict::Whole | Verdict::Doubtful if unlisted.is_some() && self.options.streams => Verdict::Partial,
             verdict => verdict,
         };
-        let mut row = row(verdict).damaged(&content.damage).noting(unlisted);
+        let mut row = item.row(stream, verdict).of(attr, stream.is_some()).damaged(&content.damage).noting(unlisted);
         if stream.is_none() {
             row.detail(&item.tree.details(item.node).unwrap_or_default());
         }
@@ -244,24 +292,50 @@ impl<'a> Run<'a> {
             row = row.error(&error);
         }
         if verdict == Verdict::Failed {
-            return self.tell(&row.error("all of its bytes are lost"));
+            self.tell(&row.error("all of its bytes are lost"));
+            return None;
         }
         let suffix = match verdict {
             Verdict::Partial if !self.options.lost_as_zeros => ".partial",
             Verdict::Doubtful if !self.options.accept_doubtful => ".doubtful",
             _ => "",
         };
-        match self.finish(output, item, &names::with_suffix(&name, suffix), &attr.times) {
-            Ok(place) => {
+        match self.land(output, target, suffix) {
+            Ok((landed, beside)) => {
                 self.refused.store(0, Ordering::Relaxed);
-                self.tell(&row.written(&place));
+                if let Some(why) = beside {
+                    row.set("beside", json!(why));
+                }
+                self.tell(&row.written(&landed.spot));
+                Some(landed)
             }
             Err(error) => {
                 row.verdict = Verdict::Failed;
                 row.set("verdict", json!(Verdict::Failed.as_str()));
                 self.refuse(row, &error);
+                None
             }
         }
+    }
+
+    /// What a content is to be at the destination.
+    fn target<'t>(&self, item: &'t Item, attr: &'t Attr, which: Which<'t>) -> Target<'t> {
+        // What nobody can read as it is shall not look as if one could.
+        let raw = self.options.raw_encrypted && attr.attributes & ENCRYPTED != 0 && attr.size > 0;
+        let marked = |name: OsString| if raw { names::with_suffix(&name, ".encrypted") } else { name };
+        let Which::Named { name, carrier } = which else {
+            return Target { item, times: &attr.times, stream: None, file: marked(item.name.clone()), why_file: None };
+        };
+        // Windows would take a colon for a stream of its own, which no file can be renamed to.
+        let between = if cfg!(windows) || self.sink.takes_streams() { "%3A" } else { ":" };
+        let spelled = names::fit((self.options.spell)(name));
+        let beside = names::with_suffix(&names::with_suffix(&item.name, between), &spelled.to_string_lossy());
+        let (stream, why_file) = match (carrier, names::of_stream(name)) {
+            (Ok(carrier), Some(name)) => (Some((carrier, marked(name))), None),
+            (Ok(_), None) => (None, Some("the destination takes no stream of this name".to_owned())),
+            (Err(why), _) => (None, why.clone()),
+        };
+        Target { item, times: &attr.times, stream, file: marked(names::fit(beside)), why_file }
     }
 
     /// The destination did not take a file.
@@ -284,36 +358,6 @@ impl<'a> Run<'a> {
             Verdict::Whole
         }
     }
-
-    /// Gives a file its name, or the next free one where something stands in the way.
-    fn finish(&self, output: Output<'_>, item: &Item, name: &OsStr, times: &Times) -> io::Result<PathBuf> {
-        let mut number = 1;
-        let mut output = Some(output);
-        loop {
-            let name = if number == 1 { name.to_owned() } else { names::numbered(name, number) };
-            let place = item.place.join(&name);
-            let text = text_of(&place);
-            let known = exact(&place).is_some_and(|place| self.manifest.knows(&place));
-            let replaces = self.options.overwrite || known;
-            let is_new = self.written.lock().unwrap_or_else(PoisonError::into_inner).insert(hash(&text));
-            let is_image =
-                || FileId::at(&self.sink.path().join(&place)).is_some_and(|id| self.options.images.contains(&id));
-            let standing = if replaces && is_new && !is_image() { Standing::Replaced } else { Standing::Stays };
-            let Some(writing) = output.take() else { return Ok(place) };
-            match writing.finish(&item.folder, &name, times, standing) {
-                Ok(()) => return Ok(place),
-                Err((error, mut writing)) if error.kind() == io::ErrorKind::AlreadyExists && number < MAX_NUMBER => {
-                    // A run that was killed between the file and its row.
-                    if self.options.resume && is_new && writing.stands_already(&item.folder, &name) {
-                        return Ok(place);
-                    }
-                    output = Some(writing);
-                    number = number.saturating_add(1);
-                }
-                Err((error, _)) => return Err(error),
-            }
-        }
-    }
 }
 
 /// Which content of a file.
@@ -323,7 +367,26 @@ enum Which<'a> {
         /// Why not all of the named streams beside it can be told.
         unlisted: Option<&'a str>,
     },
-    Named(&'a Name),
+    Named {
+        name: &'a Name,
+        carrier: &'a Result<Carrier, Option<String>>,
+    },
+}
+
+impl<'a> Which<'a> {
+    fn stream(self) -> Option<&'a Name> {
+        match self {
+            Which::Unnamed { .. } => None,
+            Which::Named { name, .. } => Some(name),
+        }
+    }
+
+    fn unlisted(self) -> Option<&'a str> {
+        match self {
+            Which::Unnamed { unlisted } => unlisted,
+            Which::Named { .. } => None,
+        }
+    }
 }
 
 /// The named streams as far as they can be told, and why not all of them.
@@ -345,21 +408,4 @@ impl Item {
     fn row(&self, stream: Option<&Name>, verdict: Verdict) -> Row {
         Row::new(&self.path, stream, &self.text, verdict)
     }
-}
-
-/// The place as the manifest spells it, where that is the place itself: text holds no lone surrogate, and so two places may
-/// read alike.
-fn exact(place: &std::path::Path) -> Option<String> {
-    place.to_str()?;
-    Some(text_of(place))
-}
-
-fn text_of(place: &std::path::Path) -> String {
-    place.iter().map(OsStr::to_string_lossy).collect::<Vec<_>>().join("/")
-}
-
-fn hash(text: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    text.hash(&mut hasher);
-    hasher.finish()
 }

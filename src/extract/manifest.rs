@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::io::{self, Write};
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -148,7 +147,11 @@ fn keep_whole(sink: &Sink) -> io::Result<Before> {
             let size = row.get("size").and_then(serde_json::Value::as_u64);
             let whole = text("verdict") == Some(Verdict::Whole.as_str());
             let Some(place) = text("written") else { continue };
-            let stands = size.filter(|size| whole && sink.holds(Path::new(place), *size));
+            // A file that is written anew has no streams yet. Its row stands before theirs; a folder stays.
+            let anew = sink
+                .split(place)
+                .is_some_and(|(of, _)| !sink.holds_folder(of) && !matches!(before.get(&key(of)), Some(Some(_))));
+            let stands = size.filter(|size| whole && !anew && sink.holds(place, *size));
             before.insert(key(place), stands);
             if stands.is_some() {
                 together.extend(rows.line());

@@ -1,15 +1,17 @@
 //! Files out of any [`Tree`], into a folder of the host.
 //!
 //! [`walk`] goes through the folders and decides by [`choice`] what is wanted; [`queue`] holds what waits for a thread;
-//! [`pour`] reads and hashes a [`stream`], in [`pieces`], some of them by [`reader`]s ahead; [`copy`] says what of it is whole
-//! and names it; [`sink`] is the only writer of this program. Each name and stream gets a row ([`row`]) in the [`manifest`],
-//! which [`rows`] reads back. [`listings`] makes the lists of other tools of a manifest. [`export`](mod@export) writes the
-//! whole disk into one file.
+//! [`pour`] reads and hashes a [`stream`], in [`pieces`], some of them by [`reader`]s ahead; [`copy`] says what of it is
+//! whole, [`landing`] finds it a free name; [`carrier`] is the file or folder that a named stream is written to. [`sink`] is
+//! the only writer of this program. Each name and stream gets a row ([`row`]) in the [`manifest`], which [`rows`] reads back.
+//! [`listings`] makes the lists of other tools of a manifest. [`export`](mod@export) writes the whole disk into one file.
 
+mod carrier;
 mod choice;
 mod copy;
 pub mod export;
 mod hashes;
+mod landing;
 pub mod listings;
 mod manifest;
 pub mod names;
@@ -21,6 +23,7 @@ mod reader;
 mod row;
 mod rows;
 pub mod sink;
+mod spot;
 mod stream;
 mod walk;
 #[cfg(windows)]
@@ -55,7 +58,7 @@ pub struct Source {
 pub struct Options {
     /// Which files.
     pub choice: Choice,
-    /// Whether named streams are written too; otherwise the manifest alone tells of them.
+    /// Whether named streams are written too, as such where the sink takes them; otherwise the manifest alone tells of them.
     pub streams: bool,
     /// Whether symbolic links are made, as far as they stay inside their volume; otherwise the manifest alone tells of
     /// them.
@@ -112,7 +115,7 @@ pub fn extract(sources: &[Source], sink: &Sink, options: &Options, progress: &Pr
         let run = copy::Run::new(sink, &manifest, options, progress);
         walk::all(sources, &run);
         gave_up = run.gave_up();
-        run.set_folder_times();
+        run.finish_folders();
     }
     let not_well = manifest.close()?;
     if gave_up {

@@ -1,12 +1,11 @@
 //! One row of the manifest: what became of one name or stream.
 
-use std::ffi::OsStr;
-use std::path::Path;
-
 use jiff::Timestamp;
 use mount_api::{Attr, Details, Fault, FaultKind, Faults, Kind, Name, Recovered, Time, Times, WhyRecovered};
 use serde::ser::{Serialize, Serializer};
 use serde_json::{Value, json};
+
+use super::spot::Spot;
 
 /// Ranges that a row lists of each kind. Where there are more, their bytes are still counted.
 const MAX_RANGES: usize = 10_000;
@@ -184,9 +183,8 @@ impl Row {
     }
 
     /// Where it was written, below the destination.
-    pub(super) fn written(mut self, place: &Path) -> Self {
-        let names: Vec<_> = place.iter().map(OsStr::to_string_lossy).collect();
-        self.set("written", json!(names.join("/")));
+    pub(super) fn written(mut self, spot: &Spot) -> Self {
+        self.set("written", json!(spot.text()));
         self
     }
 

@@ -4,16 +4,16 @@ use std::collections::HashSet;
 use std::ffi::OsString;
 use std::io;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use mount_api::{DirEntry, Error, ErrorKind, From, Kind, Name, NodeId, Times, Tree, Trust};
+use mount_api::{DirEntry, Error, ErrorKind, From, Kind, Name, NodeId, Tree, Trust};
 
-use super::copy::{Item, Run, unlisted};
+use super::copy::{Item, Made, Run, unlisted};
 use super::pour::Buffer;
 use super::queue::Queue;
 use super::row::{Row, Verdict};
 use super::sink::{Folder, describe};
+use super::spot::Spot;
 use super::{Options, Progress, Source, names};
 
 /// Folders deeper than this are not descended into: NTFS itself stops far earlier.
@@ -69,8 +69,8 @@ struct Walk<'a> {
     source: &'a Source,
     /// Whether what goes first is copied now, or the rest.
     first: bool,
-    /// Folders that were made, and their times: these are set when all is written.
-    folders: Vec<(Vec<OsString>, Times)>,
+    /// Folders that were made, and what they get when all is written.
+    folders: Vec<Made>,
 }
 
 impl Walk<'_> {
@@ -85,8 +85,8 @@ impl Walk<'_> {
             below.reverse();
             open.append(&mut below);
         }
-        // Threads may still be writing into them; the last pass sets the times once more for good.
-        self.run.leave_times(std::mem::take(&mut self.folders));
+        // Threads may still be writing into them.
+        self.run.leave(std::mem::take(&mut self.folders));
     }
 
     /// Hands on what is in a folder; gives the folders below it.
@@ -204,7 +204,7 @@ impl Walk<'_> {
             (Ok(_), None, Trust::Doubtful(_)) => Verdict::Doubtful,
             (Ok(_), None, Trust::Proven) => Verdict::Whole,
         };
-        let host: PathBuf = place.names.iter().collect();
+        let host = Spot::new(place.names.iter().collect());
         let told = row(verdict).of(&attr, false);
         self.run.tell(&match (&made, missing) {
             (Err(error), _) => told.error(&describe(error)),
@@ -212,7 +212,7 @@ impl Walk<'_> {
             (Ok(_), None) => told.written(&host),
         });
         if made.is_ok() {
-            self.folders.push((place.names.clone(), attr.times));
+            self.folders.push(Made { names: place.names.clone(), times: attr.times, attributes: attr.attributes });
         }
         made
     }

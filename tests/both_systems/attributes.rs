@@ -25,6 +25,12 @@ fn extraction_on_windows_keeps_attributes_and_replaces_what_is_read_only() {
             let value = format!("0x{attributes}");
             run("setfattr", ["-n", "system.ntfs_attrib", "-v", &value, path.to_str().expect("a path")]);
         }
+        for (name, attributes) in [("hidden folder", "02000000"), ("folder", "00000000")] {
+            let path = root.join(name);
+            fs::create_dir(&path).expect("a folder");
+            let value = format!("0x{attributes}");
+            run("setfattr", ["-n", "system.ntfs_attrib", "-v", &value, path.to_str().expect("a path")]);
+        }
     });
     let (folder, chain) = chain_of(&volume);
     let image = chain.youngest.to_str().expect("a path");
@@ -40,7 +46,10 @@ fn extraction_on_windows_keeps_attributes_and_replaces_what_is_read_only() {
             assert_eq!(writable, name != "locked", "{name}");
         }
         assert_eq!((dos_attributes(&out.join("hidden")), dos_attributes(&out.join("system"))), (0x2, 0x4));
-        assert_eq!(fs::read_dir(&out).expect("the files").count(), 4, "the second run replaced those of the first");
+        assert_eq!(dos_attributes(&out.join("hidden folder")), 0x2);
+        let marked = out.join("folder").into_os_string().into_string().expect("a path");
+        assert!(run("getfattr", ["--absolute-names", "-d", &marked]).is_empty(), "a plain folder has attributes");
+        assert_eq!(fs::read_dir(&out).expect("the files").count(), 6, "the second run replaced those of the first");
         // A run of its own follows.
         for record in ["manifest.jsonl", "run.json"] {
             fs::remove_file(folder.path().join("out").join(record)).expect("what the run wrote down");

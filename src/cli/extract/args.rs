@@ -37,7 +37,8 @@ pub(crate) struct ExtractArgs {
     pub(crate) files: FilesArgs,
     #[command(flatten)]
     pub(crate) choice: ChoiceArgs,
-    /// Write named streams too, each as FILE:STREAM beside its file.
+    /// Write named streams too: on NTFS under Windows as streams of their files, elsewhere beside them as FILE:STREAM
+    /// (FILE%3ASTREAM under Windows).
     #[arg(long)]
     pub(crate) streams: bool,
     /// Make symbolic links that stay inside their volume; others are only in the manifest.

@@ -6,6 +6,8 @@ mod path_list;
 mod run_record;
 mod scan_report;
 mod several;
+#[cfg(windows)]
+mod windows_host;
 
 use std::ffi::OsString;
 use std::io::{BufWriter, Write};
@@ -88,6 +90,8 @@ impl Job<'_> {
         let sources = sources(self.args, inventory)?;
         let mut options = options(self.args, self.choice.clone());
         let sink = Sink::open(self.to)?;
+        #[cfg(windows)]
+        let sink = sink.on(Box::new(windows_host::WindowsHost));
         options.images = inventory.chain.links().iter().map(|link| link.id.clone()).collect();
         let mut record = RunRecord::begin(&sink, inventory, self.args)?;
         let work = || extract::extract(&sources, &sink, &options, progress);

@@ -10,12 +10,13 @@
 )]
 
 mod disk_file;
+mod ntfs;
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use cap_fs_ext::{DirExt, FollowSymlinks, OpenOptionsFollowExt, SystemTimeSpec};
 use cap_std::ambient_authority;
@@ -26,6 +27,7 @@ use mount_api::{Time, Times};
 use crate::error::{Error, ErrorKind, Result};
 
 pub use disk_file::{DiskFile, new_of};
+pub use ntfs::{Host, Opened, Streams};
 
 /// Where files lie until they are complete.
 const UNFINISHED: &str = ".vhdx-mount-unfinished";
@@ -39,17 +41,28 @@ pub struct Sink {
     root: Arc<Folder>,
     unfinished: Dir,
     files: AtomicU64,
+    /// What the host keeps besides, where somebody knows its calls.
+    host: Option<Box<dyn Host>>,
+    streams: Option<Box<dyn Streams>>,
+    /// Held while a stream is written: two folders of a disk whose names differ in case may be one here, and unfinished streams
+    /// have one name.
+    one_stream: Mutex<()>,
 }
 
 /// A file that is being written.
 pub struct Output<'a> {
-    sink: &'a Sink,
     file: std::fs::File,
-    name: String,
     #[cfg_attr(not(windows), expect(dead_code, reason = "only Windows has attributes"))]
     attributes: u32,
     /// Where the next byte goes without a seek.
     at: u64,
+    unfinished: Unfinished<'a>,
+}
+
+/// The name that a file has until it is complete. What still bears it in the end is removed.
+struct Unfinished<'a> {
+    sink: &'a Sink,
+    name: String,
     finished: bool,
 }
 
@@ -82,7 +95,8 @@ impl Sink {
             Ok(())
         };
         clear(&unfinished).map_err(|error| failed("what an earlier run left unfinished cannot be removed", error))?;
-        Ok(Sink { path: path.to_owned(), root: Arc::new(Folder(root)), unfinished, files: AtomicU64::new(0) })
+        let (path, root, files) = (path.to_owned(), Arc::new(Folder(root)), AtomicU64::new(0));
+        Ok(Sink { path, root, unfinished, files, host: None, streams: None, one_stream: Mutex::default() })
     }
 
     /// The folder, as the user named it.
@@ -114,7 +128,8 @@ impl Sink {
         #[cfg(windows)]
         super::windows::create_with(&mut options, attributes);
         let file = self.unfinished.open_with(&name, &options)?;
-        Ok(Output { sink: self, file: file.into_std(), name, attributes, at: 0, finished: false })
+        let unfinished = Unfinished { sink: self, name, finished: false };
+        Ok(Output { file: file.into_std(), attributes, at: 0, unfinished })
     }
 
     /// Opens a file in the folder for appending, which is made where it is not there.
@@ -154,10 +169,19 @@ impl Sink {
         output.take_place_of(name)
     }
 
-    /// Whether a file of this size stands at a place below the folder.
+    /// Whether a file of this size stands at a place below the folder, as the manifest has it; or a stream.
     #[must_use]
-    pub fn holds(&self, place: &Path, size: u64) -> bool {
-        self.root.0.symlink_metadata(place).is_ok_and(|found| found.is_file() && found.len() == size)
+    pub fn holds(&self, place: &str, size: u64) -> bool {
+        match self.split(place) {
+            Some((of, stream)) => self.holds_stream(of, stream, size),
+            None => self.root.0.symlink_metadata(place).is_ok_and(|found| found.is_file() && found.len() == size),
+        }
+    }
+
+    /// Whether a folder stands at a place below the folder.
+    #[must_use]
+    pub fn holds_folder(&self, place: &str) -> bool {
+        self.root.0.symlink_metadata(place).is_ok_and(|found| found.is_dir())
     }
 
     /// Whether something bears this name in the folder.
@@ -236,8 +260,9 @@ impl Output<'_> {
     /// # Errors
     /// As the host's.
     pub fn take_place_of(mut self, name: &str) -> io::Result<()> {
-        self.sink.unfinished.rename(&self.name, &self.sink.root.0, name)?;
-        self.finished = true;
+        let Unfinished { sink, name: own, finished } = &mut self.unfinished;
+        sink.unfinished.rename(own.as_str(), &sink.root.0, name)?;
+        *finished = true;
         Ok(())
     }
 
@@ -251,27 +276,15 @@ impl Output<'_> {
 
     /// Whether a file of this name in a folder holds the same bytes.
     pub fn stands_already(&mut self, folder: &Folder, name: &OsStr) -> bool {
-        const READ: usize = 1 << 16;
         if !folder.0.symlink_metadata(name).is_ok_and(|found| found.is_file()) {
             return false;
         }
         let mut options = OpenOptions::new();
         options.read(true).follow(FollowSymlinks::No);
-        let Ok(mut other) = folder.0.open_with(name, &options) else { return false };
-        if self.file.rewind().is_err() {
-            return false;
-        }
-        let (mut ours, mut theirs) = (vec![0; READ], vec![0; READ]);
-        loop {
-            match (fill(&mut self.file, &mut ours), fill(&mut other, &mut theirs)) {
-                (Ok(0), Ok(0)) => return true,
-                (Ok(a), Ok(b)) if a == b && ours.get(..a) == theirs.get(..b) => {}
-                _ => return false,
-            }
-        }
+        folder.0.open_with(name, &options).is_ok_and(|mut other| same_bytes(&mut self.file, &mut other))
     }
 
-    /// Gives the file its times, and its name in a folder.
+    /// Gives the file its times, and its name in a folder; what it is stays open.
     ///
     /// # Errors
     /// As the host's, with the file, so that it can be given another name; `AlreadyExists` where something bears the name
@@ -282,33 +295,50 @@ impl Output<'_> {
         name: &OsStr,
         times: &Times,
         standing: Standing,
-    ) -> std::result::Result<(), (io::Error, Self)> {
+    ) -> std::result::Result<Opened, (io::Error, Self)> {
+        let Unfinished { sink, name: own, finished } = &mut self.unfinished;
         let renamed = set_file_times(&self.file, times).and_then(|()| match standing {
             Standing::Replaced => {
                 #[cfg(windows)]
                 let _ = super::windows::allow_replacing(&folder.0, name);
-                self.sink.unfinished.rename(&self.name, &folder.0, name)
+                sink.unfinished.rename(own.as_str(), &folder.0, name)
             }
-            Standing::Stays => rename_new(&self.sink.unfinished, &self.name, &folder.0, name),
+            Standing::Stays => rename_new(&sink.unfinished, own, &folder.0, name),
         });
         match renamed {
             Ok(()) => {
-                self.finished = true;
+                *finished = true;
                 #[cfg(windows)]
                 if let Err(error) = super::windows::finish_with(&self.file, self.attributes) {
                     log::debug!("{name:?} cannot be made read-only: {error}");
                 }
-                Ok(())
+                Ok(Opened::new(self.file))
             }
             Err(error) => Err((error, self)),
         }
     }
 }
 
-impl Drop for Output<'_> {
+impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
         if !self.finished {
             let _ = self.sink.unfinished.remove_file(&self.name);
+        }
+    }
+}
+
+/// Whether two files hold the same, from their start on.
+fn same_bytes(one: &mut std::fs::File, other: &mut (impl Read + Seek)) -> bool {
+    const READ: usize = 1 << 16;
+    if one.rewind().is_err() || other.rewind().is_err() {
+        return false;
+    }
+    let (mut ours, mut theirs) = (vec![0; READ], vec![0; READ]);
+    loop {
+        match (fill(one, &mut ours), fill(other, &mut theirs)) {
+            (Ok(0), Ok(0)) => return true,
+            (Ok(a), Ok(b)) if a == b && ours.get(..a) == theirs.get(..b) => {}
+            _ => return false,
         }
     }
 }
