@@ -11,6 +11,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use fixtures::bytes::Bytes;
+use fixtures::chain::{Chain, spread};
+use fixtures::damage::{Copies, Damage, TableDamage};
+use fixtures::host_file::HostFile;
 use fixtures::ntfs;
 use fixtures::random::Rng;
 use serde_json::Value;
@@ -97,4 +100,24 @@ fn each_name_of_a_large_folder_stands_beside_its_own_attributes() {
         let expected = [(number * 1000).to_string(), format!("{number:04}")];
         assert_eq!([line[1], line[line.len() - 1]], expected);
     }
+}
+
+#[test]
+fn volumes_that_may_be_missing_are_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let images = spread(&support::small_disk::disk(), 2, 512, &mut Rng::new(5));
+    let chain = Chain::write(images, folder.path()).expect("a chain is written");
+    let mut youngest = HostFile::open(&chain.youngest).expect("the image opens");
+    Damage::RegionTable(Copies::Both, TableDamage::Zeroed).apply(&mut youngest, &chain.places[1]);
+    for args in [&["--recursive"][..], &["--json"], &["volume-1"]] {
+        let mut all: Vec<&dyn AsRef<std::ffi::OsStr>> = vec![&"ls", &chain.youngest];
+        all.extend(args.iter().map(|arg| arg as &dyn AsRef<std::ffi::OsStr>));
+        let output = run(PROGRAM, &all);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let code = if args == ["volume-1"] { 1 } else { 3 };
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");
+        assert!(said.contains("--accept-doubtful") && said.contains("doubtful"), "{args:?}: {said}");
+    }
+    let output = run(PROGRAM, &[&"ls", &"--accept-doubtful", &chain.youngest]);
+    assert!(String::from_utf8_lossy(&output.stdout).lines().any(|line| line == "volume-1"), "{output:?}");
 }

@@ -112,7 +112,9 @@ fn volumes(out: &mut impl Write, inventory: &Inventory) -> io::Result<()> {
         (Scheme::Gpt, true) => "GPT, and no partition of it can be told: disk.raw holds the disk",
         (Scheme::Mbr, _) => "MBR",
         (Scheme::None, _) => "no partition table: the whole disk is volume 1",
-        (Scheme::Unknown, _) => "cannot be told: the first sector of the disk is lost; disk.raw holds the rest",
+        (Scheme::Unknown, _) => {
+            "cannot be told: the first sector of the disk is lost or doubtful; disk.raw holds the rest"
+        }
     };
     writeln!(out, "\n{BOLD}volumes{BOLD:#}  {scheme}")?;
     if inventory.volumes.is_empty() {

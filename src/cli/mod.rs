@@ -59,7 +59,7 @@ fn dispatch(cli: &Cli) -> Result<Outcome, Failure> {
         Some(Command::Check(args)) => check::run(args, &cli.verbosity),
         Some(Command::Export(args)) => export::run(args, &cli.verbosity),
         Some(Command::Extract(args)) => extract::run(args, &cli.verbosity),
-        Some(Command::Ls(args)) => ls::run(args),
+        Some(Command::Ls(args)) => ls::run(args, &cli.verbosity),
         Some(Command::Scan(args)) => scan::run(args, &cli.verbosity),
         Some(Command::Unmount(args)) => mount::unmount(args),
         Some(Command::Mount(_)) | None => mount::run(mounts, &cli.verbosity),

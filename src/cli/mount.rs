@@ -94,6 +94,9 @@ fn tree(args: &MountArgs, image: &Path, inventory: &Inventory) -> Result<Arc<dyn
 /// The files of one volume.
 pub(crate) fn volume_tree(inventory: &Inventory, number: u32) -> Result<Arc<dyn Tree>, Failure> {
     let Some(volume) = inventory.volume(number) else {
+        if inventory.volumes.is_empty() {
+            return Err(no_volumes(inventory));
+        }
         let numbers: Vec<_> = inventory.volumes.iter().map(|volume| volume.partition.number.to_string()).collect();
         return Err(Failure::new(format!("the disk has no volume {number}; it has: {}", numbers.join(", "))));
     };
@@ -102,6 +105,17 @@ pub(crate) fn volume_tree(inventory: &Inventory, number: u32) -> Result<Arc<dyn 
         Failure::new(format!("the files of volume {number} cannot be read (file system: {name})"))
             .advise("volume-N.raw and disk.raw at the mount point hold its bytes, as does `export`")
     })
+}
+
+/// Why no volume is shown.
+fn no_volumes(inventory: &Inventory) -> Failure {
+    let why = inventory.missing_volumes().next();
+    let text = why.map_or("it has no partitions", |finding| &finding.text);
+    let failure = Failure::new(format!("no volume of the disk is known: {text}"));
+    match why.and_then(|finding| finding.advice.clone()) {
+        Some(advice) => failure.advise(advice),
+        None => failure,
+    }
 }
 
 /// The tree of the whole disk.

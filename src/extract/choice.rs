@@ -21,6 +21,8 @@ struct Set {
     globs: GlobSet,
     /// The patterns as they were given, each with whether any path fitted. Each has two globs in the set, in this order.
     given: Arc<[(String, AtomicBool)]>,
+    /// The folders that each begins with, in lower case; empty for one that may fit anywhere.
+    roots: Arc<[String]>,
 }
 
 /// Paths, each with whether it was met.
@@ -34,12 +36,13 @@ impl Patterns {
     /// When one of them is none.
     pub fn new<'a>(patterns: impl IntoIterator<Item = &'a str>) -> Result<Self> {
         let mut set = GlobSetBuilder::new();
-        let mut given = Vec::new();
+        let (mut given, mut roots) = (Vec::new(), Vec::new());
         for pattern in patterns {
             given.push((pattern.to_owned(), AtomicBool::new(false)));
             // The set compares ASCII letters without case only, so it gets lower case, as do the paths.
             let whole = pattern.trim_start_matches('/').trim_end_matches('/').to_lowercase();
             let rooted = pattern.contains('/');
+            roots.push(if rooted { root_of(&whole) } else { String::new() });
             let glob = if rooted { whole } else { format!("**/{whole}") };
             for glob in [format!("{glob}/**"), glob] {
                 let built = GlobBuilder::new(&glob).literal_separator(true).build();
@@ -47,7 +50,7 @@ impl Patterns {
             }
         }
         let globs = set.build().map_err(|error| wrong("", &error))?;
-        Ok(Patterns((!given.is_empty()).then(|| Set { globs, given: given.into() })))
+        Ok(Patterns((!given.is_empty()).then(|| Set { globs, given: given.into(), roots: roots.into() })))
     }
 
     fn fits(&self, path: &str) -> Option<bool> {
@@ -61,6 +64,12 @@ impl Patterns {
             met.store(true, Ordering::Relaxed);
         }
         Some(!fitting.is_empty())
+    }
+
+    /// Whether a path below this folder may fit.
+    fn may_fit_below(&self, folder: &str) -> Option<bool> {
+        let folder = folder.to_lowercase();
+        Some(self.0.as_ref()?.roots.iter().any(|root| is_within(root, &folder) || is_within(&folder, root)))
     }
 
     fn unmet(&self) -> impl Iterator<Item = &str> {
@@ -83,9 +92,26 @@ impl Listed {
         met.inspect(|met| met.store(true, Ordering::Relaxed)).is_some()
     }
 
+    /// Whether the list has this folder, one above it, or anything below it.
+    fn has_any_below(&self, folder: &str) -> bool {
+        self.0.keys().any(|path| is_within(path, folder) || is_within(folder, path))
+    }
+
     fn unmet(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter(|(_, met)| !met.load(Ordering::Relaxed)).map(|(path, _)| path.as_str())
     }
+}
+
+/// The folders that a pattern begins with, before the first name that is not one alone.
+fn root_of(pattern: &str) -> String {
+    let plain = |name: &&str| !name.contains(['*', '?', '[', ']', '{', '}', '\\']);
+    pattern.split('/').take_while(plain).collect::<Vec<_>>().join("/")
+}
+
+/// Whether a path is this folder, or below it. All are below the empty one.
+fn is_within(path: &str, folder: &str) -> bool {
+    let rest = path.strip_prefix(folder);
+    folder.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 fn wrong(pattern: &str, error: &globset::Error) -> Error {
@@ -119,6 +145,15 @@ impl Choice {
     pub fn wants_path(&self, path: &str) -> bool {
         let listed = self.listed.as_ref().is_none_or(|listed| listed.holds(path));
         listed && self.wanted.fits(path).unwrap_or(true) && !self.unwanted.fits(path).unwrap_or(false)
+    }
+
+    /// Whether anything in a folder may be wanted, however deep.
+    #[must_use]
+    pub fn may_want_below(&self, folder: &str) -> bool {
+        let listed = self.listed.as_ref().is_none_or(|listed| listed.has_any_below(folder));
+        // Where a folder is not wanted, nothing in it is.
+        let unwanted = !folder.is_empty() && self.unwanted.fits(folder).unwrap_or(false);
+        listed && !unwanted && self.wanted.may_fit_below(folder).unwrap_or(true)
     }
 
     /// What was wanted, pattern or listed path, and has fitted no path that was asked about so far; sorted.
@@ -181,6 +216,30 @@ mod tests {
         let choice = Choice { listed, ..Choice::default() };
         assert!(choice.wants_path("volume-1/b/c") && !choice.wants_path("volume-1/c"));
         assert_eq!(choice.unmet(), ["volume-1/a"]);
+    }
+
+    #[test]
+    fn folders_that_can_hold_nothing_wanted_are_known() {
+        let may = |wanted: &[&str], unwanted: &[&str], folder: &str| {
+            let patterns = |list: &[&str]| Patterns::new(list.iter().copied()).unwrap();
+            Choice { wanted: patterns(wanted), unwanted: patterns(unwanted), ..Choice::default() }
+                .may_want_below(folder)
+        };
+        for folder in ["", "volume-1", "volume-1/USERS", "volume-1/Users/x/y"] {
+            assert!(may(&[], &[], folder) && may(&["*.txt"], &[], folder), "{folder}");
+            assert!(may(&["/volume-1/users/"], &["*.tmp"], folder), "{folder}");
+            assert!(may(&["volume-1/us*/a"], &[], folder), "{folder}");
+            assert_eq!(may(&["/volume-2"], &[], folder), folder.is_empty(), "{folder}");
+        }
+        assert!(!may(&["volume-1/Users"], &[], "volume-1/Users2"));
+        assert!(!may(&["volume-1/Users"], &[], "volume-1/Windows"));
+        assert!(may(&["volume-1/Users", "*.txt"], &[], "volume-1/Windows"));
+        assert!(!may(&[], &["windows"], "volume-1/Windows/System32"));
+        let listed = Some(Listed::from_iter(["volume-1/a/b".to_owned()]));
+        let listed = Choice { listed, ..Choice::default() };
+        let may: Vec<bool> =
+            ["volume-1/a", "volume-1/a/b/c", "volume-1/ab", ""].map(|f| listed.may_want_below(f)).into();
+        assert_eq!(may, [true, true, false, true]);
     }
 
     #[test]

@@ -406,6 +406,6 @@ pub(super) fn unlisted(error: &Error) -> String {
 
 impl Item {
     fn row(&self, stream: Option<&Name>, verdict: Verdict) -> Row {
-        Row::new(&self.path, stream, &self.text, verdict)
+        Row::new(&self.path, stream, &self.text, self.kind, verdict)
     }
 }

@@ -54,6 +54,25 @@ pub struct Source {
     pub tree: Arc<dyn Tree>,
 }
 
+/// A volume whose files are not read.
+pub struct Unread {
+    /// The folder that would stand for it: `volume-1`.
+    pub folder: String,
+    /// [`Verdict::Skipped`] where it is of a kind that is not read, [`Verdict::Failed`] where it is damaged.
+    pub verdict: Verdict,
+    /// Why, in words.
+    pub why: String,
+}
+
+/// All that a disk has.
+#[derive(Default)]
+pub struct Sources {
+    /// What can be read.
+    pub read: Vec<Source>,
+    /// What cannot, which is told so.
+    pub unread: Vec<Unread>,
+}
+
 /// What is wanted, and how.
 pub struct Options {
     /// Which files.
@@ -108,12 +127,13 @@ pub struct Extracted {
 /// # Errors
 /// When the destination holds an earlier extraction that is not to be resumed, or takes nothing any more. What goes wrong
 /// with one file is told in its row.
-pub fn extract(sources: &[Source], sink: &Sink, options: &Options, progress: &Progress) -> Result<Extracted> {
+pub fn extract(sources: &Sources, sink: &Sink, options: &Options, progress: &Progress) -> Result<Extracted> {
     let manifest = Manifest::open(sink, options.resume)?;
     let gave_up;
     {
         let run = copy::Run::new(sink, &manifest, options, progress);
-        walk::all(sources, &run);
+        walk::tell_unread(&sources.unread, &run);
+        walk::all(&sources.read, &run);
         gave_up = run.gave_up();
         run.finish_folders();
     }
@@ -125,6 +145,6 @@ pub fn extract(sources: &[Source], sink: &Sink, options: &Options, progress: &Pr
 }
 
 /// Counts what would be extracted: files, folders and bytes, in `progress`. Nothing is written, no content is read.
-pub fn count(sources: &[Source], options: &Options, progress: &Progress) {
+pub fn count(sources: &Sources, options: &Options, progress: &Progress) {
     walk::count(sources, options, progress);
 }

@@ -118,7 +118,7 @@ enum Field {
 
 impl Row {
     /// The row of a name.
-    pub(super) fn new(path: &[Name], stream: Option<&Name>, text: &str, verdict: Verdict) -> Self {
+    pub(super) fn new(path: &[Name], stream: Option<&Name>, text: &str, kind: Kind, verdict: Verdict) -> Self {
         let mut row = Row { fields: Vec::with_capacity(USUAL_FIELDS), verdict, bytes: 0 };
         row.set("path", json!(text));
         let names = path.iter().chain(stream);
@@ -129,6 +129,7 @@ impl Row {
             row.set("stream", json!(stream.to_string_lossy()));
         }
         row.set("verdict", json!(verdict.as_str()));
+        row.set("kind", json!(word(kind, stream.is_some())));
         row
     }
 
@@ -153,13 +154,7 @@ impl Row {
 
     /// What its metadata tells.
     pub(super) fn of(mut self, attr: &Attr, is_stream: bool) -> Self {
-        let kind = match attr.kind {
-            _ if is_stream => "stream",
-            Kind::Directory => "folder",
-            Kind::File => "file",
-            Kind::Link => "link",
-        };
-        self.set("kind", json!(kind));
+        self.set("kind", json!(word(attr.kind, is_stream)));
         self.set("size", json!(attr.size));
         self.set("allocated", json!(attr.allocated));
         self.set("record", json!(attr.record));
@@ -234,6 +229,15 @@ impl Row {
         }
         line.push(b'\n');
         line
+    }
+}
+
+fn word(kind: Kind, is_stream: bool) -> &'static str {
+    match kind {
+        _ if is_stream => "stream",
+        Kind::Directory => "folder",
+        Kind::File => "file",
+        Kind::Link => "link",
     }
 }
 

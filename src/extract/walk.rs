@@ -14,7 +14,7 @@ use super::queue::Queue;
 use super::row::{Row, Verdict};
 use super::sink::{Folder, describe};
 use super::spot::Spot;
-use super::{Options, Progress, Source, names};
+use super::{Options, Progress, Source, Sources, Unread, names};
 
 /// Folders deeper than this are not descended into: NTFS itself stops far earlier.
 const MAX_DEPTH: usize = 1000;
@@ -29,6 +29,22 @@ struct Place {
     names: Vec<OsString>,
     /// Whether it is wanted itself, and not only for what is in it.
     wanted: bool,
+}
+
+impl Place {
+    fn row(&self, verdict: Verdict) -> Row {
+        Row::new(&self.path, None, &self.text, Kind::Directory, verdict)
+    }
+}
+
+/// Tells of volumes whose files are not read, where some of them may be wanted.
+pub(super) fn tell_unread(unread: &[Unread], run: &Run<'_>) {
+    for Unread { folder, verdict, why } in
+        unread.iter().filter(|unread| run.options.choice.may_want_below(&unread.folder))
+    {
+        let path = [Name::from(folder.as_str())];
+        run.tell(&Row::new(&path, None, folder, Kind::Directory, *verdict).error(why));
+    }
 }
 
 /// Copies what is wanted of all sources: what goes first, then the rest.
@@ -53,7 +69,7 @@ pub(super) fn all(sources: &[Source], run: &Run<'_>) {
         };
         let passes: &[bool] = if run.options.choice.has_first() { &[true, false] } else { &[false] };
         for first in passes {
-            for source in sources {
+            for source in sources.iter().filter(|source| run.options.choice.may_want_below(&source.folder)) {
                 let mut walk = Walk { run, hand_on, source, first: *first, folders: Vec::new() };
                 walk.source();
             }
@@ -99,6 +115,9 @@ impl Walk<'_> {
             place.wanted || place.node == NodeId::ROOT && self.run.options.choice.wants_path(&place.text);
         let unlisted = if with_streams && !self.first { self.streams(place) } else { None };
         let unnamed = listed.err().map(|error| format!("not all of its names can be told: {error}"));
+        if let Some(text) = unnamed.as_ref().filter(|_| !place.wanted && !self.first) {
+            self.run.tell(&place.row(Verdict::Failed).error(&format!("{text}; what is wanted may be among them")));
+        }
         let missing = [unnamed, unlisted].into_iter().flatten().reduce(|a, b| format!("{a}; {b}"));
         let mut host = (place.wanted && !self.first).then(|| self.make(place, missing.as_deref()));
         let mut below = Vec::new();
@@ -106,12 +125,15 @@ impl Walk<'_> {
             let text = join(&place.text, &entry.name);
             let wanted = self.run.options.choice.wants_path(&text);
             if entry.kind == Kind::Directory {
+                if !wanted && !self.run.options.choice.may_want_below(&text) {
+                    continue;
+                }
                 if place.names.len() < MAX_DEPTH && known.insert(entry.node) {
                     below.push(self.below(place, &entry, text, wanted));
                 } else if wanted && !self.first {
                     let error = "a folder that stands under another name too, or too deep to be true";
                     let path = path_of(place, &entry.name);
-                    self.run.tell(&Row::new(&path, None, &text, Verdict::Failed).error(&error));
+                    self.run.tell(&Row::new(&path, None, &text, entry.kind, Verdict::Failed).error(&error));
                 }
                 continue;
             }
@@ -121,7 +143,8 @@ impl Walk<'_> {
             let folder = match host.get_or_insert_with(|| self.run.sink.folder(&place.names)) {
                 Ok(folder) => folder,
                 Err(error) => {
-                    self.run.refuse(Row::new(&path_of(place, &entry.name), None, &text, Verdict::Failed), error);
+                    let path = path_of(place, &entry.name);
+                    self.run.refuse(Row::new(&path, None, &text, entry.kind, Verdict::Failed), error);
                     if self.run.is_over() {
                         break;
                     }
@@ -168,7 +191,7 @@ impl Walk<'_> {
     fn hand_on_folder(&mut self, place: &Place) {
         let (name, above) =
             place.names.split_last().map_or((OsString::new(), &[][..]), |(name, above)| (name.clone(), above));
-        let row = || Row::new(&place.path, None, &place.text, Verdict::Failed);
+        let row = || place.row(Verdict::Failed);
         match self.run.sink.folder(above) {
             Ok(folder) => {
                 let item = Item {
@@ -189,7 +212,7 @@ impl Walk<'_> {
 
     /// Makes a wanted folder and writes its row.
     fn make(&mut self, place: &Place, missing: Option<&str>) -> io::Result<Arc<Folder>> {
-        let row = |verdict| Row::new(&place.path, None, &place.text, verdict);
+        let row = |verdict| place.row(verdict);
         let made = self.run.sink.folder(&place.names);
         let attr = match self.source.tree.attr(place.node) {
             Ok(attr) => attr,
@@ -219,21 +242,31 @@ impl Walk<'_> {
 }
 
 /// Counts what would be copied.
-pub(super) fn count(sources: &[Source], options: &Options, progress: &Progress) {
-    for source in sources {
+pub(super) fn count(sources: &Sources, options: &Options, progress: &Progress) {
+    for unread in sources.unread.iter().filter(|unread| options.choice.may_want_below(&unread.folder)) {
+        progress.done(unread.verdict);
+    }
+    for source in sources.read.iter().filter(|source| options.choice.may_want_below(&source.folder)) {
         let mut open = vec![root(source)];
         let mut known = HashSet::from([NodeId::ROOT]);
         while let Some(place) = open.pop() {
             if progress.is_stopped() {
                 return;
             }
-            if place.wanted {
-                progress.done(Verdict::Whole);
+            let (entries, listed) = list(&*source.tree, place.node);
+            match (place.wanted, listed.is_ok()) {
+                (true, true) => progress.done(Verdict::Whole),
+                (true, false) => progress.done(Verdict::Partial),
+                (false, true) => {}
+                (false, false) => progress.done(Verdict::Failed),
             }
-            for entry in list(&*source.tree, place.node).0 {
+            for entry in entries {
                 let text = join(&place.text, &entry.name);
                 let wanted = options.choice.wants_path(&text);
                 if entry.kind == Kind::Directory {
+                    if !wanted && !options.choice.may_want_below(&text) {
+                        continue;
+                    }
                     if place.names.len() < MAX_DEPTH && known.insert(entry.node) {
                         let mut names = place.names.clone();
                         names.push(OsString::new());

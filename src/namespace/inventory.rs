@@ -83,6 +83,16 @@ impl Inventory {
         self.volumes.iter().find(|volume| volume.partition.number == number)
     }
 
+    /// Findings by which the disk may have volumes that are not known.
+    pub fn missing_volumes(&self) -> impl Iterator<Item = &Finding> {
+        let tells = |finding: &&Finding| match finding.code {
+            Code::PartitionTableUnreadable => self.volumes.is_empty(),
+            Code::PartitionBad | Code::GptPrimaryBad => finding.severity == Severity::Error,
+            _ => false,
+        };
+        self.findings.iter().filter(tells)
+    }
+
     /// Takes in what was found in the volumes while reading from them.
     pub fn look_again(&mut self) {
         for volume in &mut self.volumes {

@@ -66,8 +66,10 @@ pub fn find(disk: &dyn ReadAt, logical_sector_size: u32, findings: &mut Vec<Find
     let sector_size = u64::from(logical_sector_size);
     let boot_record = read(disk, 0, 512);
     if boot_record.is_none() {
-        let text = "the first sector of the disk is lost; only a GPT can still tell the volumes";
-        findings.push(Finding::new(Code::PartitionTableUnreadable, Severity::Error, text).at("master boot record", 0));
+        let text = "the first sector of the disk is lost or doubtful; only a GPT can still tell the volumes";
+        findings.push(Finding::new(Code::PartitionTableUnreadable, Severity::Error, text).at("master boot record", 0).advise(
+            "--accept-doubtful shows volumes that are doubtful only; disk.raw holds the rest of the disk for tools that search for partitions",
+        ));
     }
     let mbr = boot_record.as_deref().and_then(mbr::parse);
     let protective = mbr.as_ref().is_some_and(mbr::BootRecord::is_protective);

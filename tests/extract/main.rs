@@ -7,6 +7,7 @@ mod ntfs_3g;
 mod several;
 #[path = "../support/mod.rs"]
 mod support;
+mod unread;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -19,7 +19,7 @@ use fake_host::FakeHost;
 use memory_tree::{MemoryTree, TIMES};
 use mount_api::{Name, NodeId};
 use serde_json::Value;
-use vhdx_mount::extract::{Choice, HashKind, Options, Progress, Sink, Source, extract};
+use vhdx_mount::extract::{Choice, HashKind, Options, Progress, Sink, Source, Sources, extract};
 
 const READ_ONLY: u32 = 0x1;
 const HIDDEN: u32 = 0x2;
@@ -57,7 +57,7 @@ fn options() -> Options {
 fn run(tree: &Arc<MemoryTree>, to: &Path, host: &FakeHost, options: &Options) {
     let sink = Sink::open(to).expect("a folder").on(Box::new(host.clone()));
     let source = Source { folder: "v".to_owned(), tree: Arc::<MemoryTree>::clone(tree) };
-    extract(&[source], &sink, options, &Progress::default()).expect("a run");
+    extract(&Sources { read: vec![source], unread: Vec::new() }, &sink, options, &Progress::default()).expect("a run");
     sink.close();
 }
 

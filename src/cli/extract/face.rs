@@ -173,6 +173,11 @@ pub(super) fn missed(choice: &Choice, progress: &Progress) -> Result<(), Failure
         return Ok(());
     }
     let advice = "see what is there: vhdx-mount ls --recursive CHAIN; a pattern with a slash is of the whole path";
+    let unread = [Verdict::Failed, Verdict::Partial].iter().any(|verdict| progress.count(*verdict) > 0);
+    if choice.met_nothing() && unread {
+        say::tell!("{YELLOW}warning{YELLOW:#}: nothing fits what was asked for; what cannot be read may hold it");
+        return Ok(());
+    }
     if choice.met_nothing() {
         return Err(Failure::new("nothing that was asked for is there").advise(advice));
     }

@@ -17,10 +17,11 @@ use std::sync::Arc;
 use mount_api::Name;
 use vhdx_mount::extract::sink::create_new;
 use vhdx_mount::extract::{
-    self, Choice, Extracted, MANIFEST, Options, Patterns, Progress, Sink, Source, Verdict, listings,
+    self, Choice, Extracted, MANIFEST, Options, Patterns, Progress, Sink, Source, Sources, Unread, Verdict, listings,
 };
 use vhdx_mount::fs::FsOptions;
-use vhdx_mount::namespace::Inventory;
+use vhdx_mount::namespace::{Inventory, Volume};
+use vhdx_mount::report::Severity;
 
 pub(crate) use args::ExtractArgs;
 
@@ -133,25 +134,43 @@ fn choice(args: &ExtractArgs) -> Result<Choice, Failure> {
     })
 }
 
-/// The volumes whose files can be read, or the one that was asked for.
-fn sources(args: &ExtractArgs, inventory: &Inventory) -> Result<Vec<Source>, Failure> {
+/// The volumes, or the one that was asked for.
+fn sources(args: &ExtractArgs, inventory: &Inventory) -> Result<Sources, Failure> {
     if let Some(number) = args.choice.volume {
-        return Ok(vec![Source { folder: String::new(), tree: mount::volume_tree(inventory, number)? }]);
+        let tree = mount::volume_tree(inventory, number)?;
+        return Ok(Sources { read: vec![Source { folder: String::new(), tree }], unread: Vec::new() });
     }
-    let sources: Vec<Source> = inventory
-        .volumes
-        .iter()
-        .filter_map(|volume| {
-            let tree = Arc::clone(volume.tree.as_ref()?);
-            Some(Source { folder: format!("volume-{}", volume.partition.number), tree })
-        })
-        .collect();
-    if sources.is_empty() {
+    let mut sources = Sources::default();
+    for volume in &inventory.volumes {
+        let folder = format!("volume-{}", volume.partition.number);
+        match &volume.tree {
+            Some(tree) => sources.read.push(Source { folder, tree: Arc::clone(tree) }),
+            None => sources.unread.push(unread(folder, volume)),
+        }
+    }
+    if sources.read.is_empty() {
         return Err(Failure::new("no volume of this disk has files that can be read").advise(
             "`vhdx-mount info` tells what there is, and what is wrong with it; `vhdx-mount export` writes the disk for tools that search for lost partitions and files",
         ));
     }
+    // Volumes that nobody knows of may hold what is wanted.
+    sources.unread.extend(inventory.missing_volumes().map(|finding| Unread {
+        folder: "disk.raw".to_owned(),
+        verdict: Verdict::Failed,
+        why: format!("volumes may be missing: {}", finding.text),
+    }));
     Ok(sources)
+}
+
+/// Why the files of a volume are not read.
+fn unread(folder: String, volume: &Volume) -> Unread {
+    let damage = volume.findings.iter().find(|finding| finding.severity == Severity::Error);
+    let (verdict, why) = match (damage, volume.file_system) {
+        (Some(damage), _) => (Verdict::Failed, damage.text.clone()),
+        (None, Some(name)) => (Verdict::Skipped, format!("its files are not read: its file system is {name}")),
+        (None, None) => (Verdict::Skipped, "it has no file system that is known".to_owned()),
+    };
+    Unread { folder, verdict, why }
 }
 
 fn options(args: &ExtractArgs, choice: Choice) -> Options {

@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use mount_api::{DirEntry, From, Kind, NodeId, Reparse, Tree, Trust};
 use vhdx_mount::namespace::{Inventory, Shown};
 
-use super::args::LsArgs;
+use super::args::{LsArgs, Verbosity};
 use super::entry_object;
 use super::escape::escape;
 use super::outcome::{Failure, Outcome};
@@ -25,7 +25,7 @@ const MAX_DEPTH: usize = 1000;
 const AT_ONCE: usize = 1 << 16;
 
 /// Lists a path.
-pub(crate) fn run(args: &LsArgs) -> Result<Outcome, Failure> {
+pub(crate) fn run(args: &LsArgs, verbosity: &Verbosity) -> Result<Outcome, Failure> {
     let inventory = chain::take_inventory(&args.chain, &args.how, &args.files.options(&args.how))?;
     let tree = match args.volume {
         Some(number) => mount::volume_tree(&inventory, number)?,
@@ -38,7 +38,12 @@ pub(crate) fn run(args: &LsArgs) -> Result<Outcome, Failure> {
     };
     let kind = tree.attr(node)?.kind;
     let out = BufWriter::new(io::stdout().lock());
-    let mut listing = Listing { args, tree: &*tree, out, entries: 0, whole: true, listed: BTreeSet::new() };
+    // Volumes that are not known are missing from the list.
+    let all = args.volume.is_some() || node != NodeId::ROOT || inventory.missing_volumes().next().is_none();
+    if !all {
+        say::findings(inventory.missing_volumes(), verbosity);
+    }
+    let mut listing = Listing { args, tree: &*tree, out, entries: 0, whole: all, listed: BTreeSet::new() };
     match listing.all(node, kind, &path) {
         // Whoever reads the list has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Outcome::Well),

@@ -244,7 +244,9 @@ impl Ntfs {
         let units: Vec<u16> = name.encode_utf16().collect();
         let owner = format!("file record {}: index {name}", file.number);
         let root = self.value_named(file, attribute::INDEX_ROOT, &units)?;
-        let root = root.ok_or_else(|| corrupt(format!("{owner}: it has no $INDEX_ROOT")))?;
+        let lost = file.attributes.is_empty();
+        let why = if lost { "its file record cannot be read" } else { "it has no $INDEX_ROOT" };
+        let root = root.ok_or_else(|| corrupt(format!("{owner}: {why}")))?;
         let allocation = self.value_named(file, attribute::INDEX_ALLOCATION, &units)?;
         // Without the bitmap a folder that is whole can be read all the same.
         let bitmap = self.value_named(file, attribute::BITMAP, &units).unwrap_or(None);
