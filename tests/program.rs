@@ -332,7 +332,7 @@ fn a_background_mount_logs_to_its_file() {
     let mut disk = File::open(mounted.path("disk.raw")).expect("disk.raw opens");
     disk.seek(SeekFrom::Start(lost.start)).expect("a seek");
     disk.read(&mut [0; 512]).expect_err("an error");
-    let told = format!("disk.raw: bytes {}..{} are lost (block-past-end)", lost.start, lost.end);
+    let told = format!("disk.raw: bytes {}..{} are lost or doubtful (block-past-end)", lost.start, lost.end);
     wait_until("a line of log", || fs::read_to_string(&log).is_ok_and(|log| log.contains(&told)));
     disk.read(&mut [0; 512]).expect_err("an error once more");
     let log = fs::read_to_string(&log).expect("the log");

@@ -31,7 +31,7 @@ impl Losses {
                     LostReads::Fail => "reading them fails",
                     LostReads::Zeros => "they read as zeros",
                 };
-                warn!("{path}: bytes {}..{} are lost ({code}); {outcome}", range.start, range.end);
+                warn!("{path}: bytes {}..{} are lost or doubtful ({code}); {outcome}", range.start, range.end);
             }
         }
     }

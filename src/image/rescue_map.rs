@@ -3,6 +3,7 @@ use std::path::Path;
 
 use super::file::read_small;
 use super::range_set::RangeSet;
+use crate::bytes::len_u64;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The map of a GNU ddrescue run (its "mapfile"): which bytes of a copy could be copied.
@@ -48,15 +49,22 @@ impl RescueMap {
             let text = "this map tells of bytes of the disk, and none of the file that an export wrote it into";
             return Err(Error::new(ErrorKind::Usage, text).advise("leave it out: what is lost is zeros in that file"));
         }
-        let lines = (1u64..).zip(text.split(|byte| *byte == b'\n'));
+        let mut next = 0u64;
+        let lines = (1u64..).zip(text.split(|byte| *byte == b'\n')).map(|(number, line)| {
+            let at = next;
+            next = next.saturating_add(len_u64(line)).saturating_add(1);
+            ((number, at), line)
+        });
         let mut lines = lines.filter(|(_, line)| !line.trim_ascii().is_empty() && !line.starts_with(b"#"));
-        let bad = |number: u64, why: &str| {
+        let bad = |(number, at): (u64, u64), why: &str| {
             let text = format!("line {number}: {why}");
-            Error::new(ErrorKind::Corrupt, text).at(STRUCTURE, 0).advise("give the mapfile that ddrescue wrote")
+            Error::new(ErrorKind::Corrupt, text)
+                .at(STRUCTURE, at)
+                .advise("give the mapfile that ddrescue wrote, whole and unchanged")
         };
         let status = lines.next().map(|(number, line)| (number, fields(line)));
         match status {
-            None => return Err(bad(1, "there is nothing but comments")),
+            None => return Err(bad((1, 0), "there is nothing but comments")),
             Some((number, fields)) => {
                 is_status_line(&fields)
                     .then_some(())

@@ -103,7 +103,10 @@ impl<R: ReadAt + Observe> Changes for Watched<R> {
         }
         match self.inner.observe() {
             Some(seen) if seen != first => {
-                self.note_change(&format!("its size was {} bytes and is {}", first.size, seen.size));
+                self.note_change(&match first.size == seen.size {
+                    true => "its time of change is another".to_owned(),
+                    false => format!("its size was {} bytes and is {}", first.size, seen.size),
+                });
                 true
             }
             _ => false,
