@@ -121,3 +121,29 @@ fn volumes_that_may_be_missing_are_told() {
     let output = run(PROGRAM, &[&"ls", &"--accept-doubtful", &chain.youngest]);
     assert!(String::from_utf8_lossy(&output.stdout).lines().any(|line| line == "volume-1"), "{output:?}");
 }
+
+#[test]
+fn folders_are_listed_however_deep_they_stand() {
+    if !tools::have("folders_are_listed_however_deep_they_stand", &["mkntfs", "ntfs-3g"]) {
+        return;
+    }
+    // A path of a thousand names takes ntfs-3g long: pieces of it are moved below each other.
+    const PIECES: usize = 21;
+    const PIECE: usize = 50;
+    let volume = tools::Volume::new(32, &[]);
+    volume.mounted("streams_interface=windows", |root| {
+        let mut deepest = root.to_owned();
+        for _ in 0..PIECES {
+            let top = root.join("new");
+            fs::create_dir_all(top.join(["d"; PIECE - 1].join("/"))).expect("folders");
+            fs::rename(&top, deepest.join("d")).expect("a piece is moved");
+            deepest.push(["d"; PIECE].join("/"));
+        }
+        fs::write(deepest.join("leaf"), b"found").expect("a file");
+    });
+    let entries = listed(&[&"ls", &"--json", &"--recursive", &volume.image(), &"volume-1"]);
+    let deepest = entries.iter().filter_map(|entry| entry["path"].as_str()).max_by_key(|path| path.len());
+    assert_eq!(deepest, Some(format!("volume-1/{}leaf", "d/".repeat(PIECES * PIECE)).as_str()));
+    let out = tempfile::tempdir().expect("a folder");
+    expect_success(&run(PROGRAM, &[&"extract", &volume.image(), &"--to", &out.path()]));
+}

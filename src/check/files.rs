@@ -99,12 +99,20 @@ impl Touched {
     }
 }
 
-/// Holds all files of all volumes against the ranges.
-pub(super) fn touched(inventory: &Inventory, lost: &Ranges, doubtful: &Ranges, progress: &Progress) -> Touched {
+/// Holds all files of all volumes against the ranges. Where `unpack`, content that has no place of its own on the disk is read:
+/// whether what is compressed decompresses shows no otherwise.
+pub(super) fn touched(
+    inventory: &Inventory,
+    lost: &Ranges,
+    doubtful: &Ranges,
+    unpack: bool,
+    progress: &Progress,
+) -> Touched {
     let mut touched = Touched::default();
     for volume in &inventory.volumes {
         let Some(tree) = &volume.tree else { continue };
         let mut walk = Walk::new(inventory, volume, &**tree, (lost, doubtful), progress, &mut touched);
+        walk.unpack = unpack;
         walk.all();
     }
     touched
@@ -121,6 +129,8 @@ struct Walk<'a> {
     /// Any byte of the volume is lost; any is lost or doubtful.
     any_lost: bool,
     any: bool,
+    /// Whether content without places on the disk is read where nothing of the volume is lost or doubtful, too.
+    unpack: bool,
     progress: &'a Progress,
     touched: &'a mut Touched,
     buf: Vec<u8>,
@@ -154,6 +164,7 @@ impl<'a> Walk<'a> {
             doubtful,
             any_lost,
             any: any_lost || doubtful.touches(disk) || !doubtful.is_whole(),
+            unpack: false,
             progress,
             touched,
             buf: vec![0; READ],
@@ -248,6 +259,7 @@ impl<'a> Walk<'a> {
         // Stretches of which only reading tells, and how many doubtful bytes were counted for them already.
         let mut to_read: Vec<Range<u64>> = Vec::new();
         let (start, disk_size, any, any_lost) = (self.start, self.disk_size, self.any, self.any_lost);
+        let unpack = any || self.unpack;
         let (lost, doubtful) = (self.lost, self.doubtful);
         let told = self.tree.ranges(node, 0..u64::MAX, &mut |stretch| {
             let bytes = length(&stretch.range);
@@ -256,8 +268,9 @@ impl<'a> Walk<'a> {
                 RangeKind::Lost(_) => damage.lost = damage.lost.saturating_add(bytes),
                 RangeKind::Doubtful(_) if any_lost => push(&mut to_read, stretch.range),
                 RangeKind::Doubtful(_) => damage.doubtful = damage.doubtful.saturating_add(bytes),
+                RangeKind::Data { disk_offset: None } if unpack => push(&mut to_read, stretch.range),
+                RangeKind::Data { disk_offset: None } => {}
                 RangeKind::Data { .. } if !any => {}
-                RangeKind::Data { disk_offset: None } => push(&mut to_read, stretch.range),
                 RangeKind::Data { disk_offset: Some(offset) } => {
                     let from = start.saturating_add(offset);
                     let to = from.saturating_add(bytes);

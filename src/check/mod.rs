@@ -91,10 +91,11 @@ pub fn check(chain: Chain, options: &CheckOptions, progress: &Progress) -> Resul
     let chain = chain.knowing(unreadable, Vec::new());
     progress.begin(Phase::Files, 0);
     let mut inventory = Inventory::take(chain, &options_of_check());
-    let files = files::touched(&inventory, &found.lost, &found.doubtful, progress);
+    let all = options.payload && range == (0..size);
+    let files = files::touched(&inventory, &found.lost, &found.doubtful, all, progress);
     inventory.look_again();
     let stopped_at = progress.is_stopped().then(|| progress.position().clamp(range.start, range.end));
-    let whole = options.payload && range == (0..size) && stopped_at.is_none();
+    let whole = all && stopped_at.is_none();
     let told = [&found.lost, &found.doubtful, &found.hidden_lost, &found.hidden_doubtful].iter().all(|r| r.is_whole());
     Ok(Checked {
         complete: whole && told && files.is_whole(),

@@ -16,8 +16,8 @@ use super::sink::{Folder, describe};
 use super::spot::Spot;
 use super::{Options, Progress, Source, Sources, Unread, names};
 
-/// Folders deeper than this are not descended into: NTFS itself stops far earlier.
-const MAX_DEPTH: usize = 1000;
+/// Folders deeper than this are not descended into: no system opens them by a path.
+const MAX_DEPTH: usize = 4096;
 
 /// A folder of a tree.
 struct Place {

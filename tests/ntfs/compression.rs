@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
+use std::process::Command;
 
 use fixtures::random::Rng;
 use mount_api::{FaultKind, Faults, Tree};
 use rustix::fs::XattrFlags;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::forge::{DATA, Forge};
 use crate::support::hex;
+use crate::support::program::PROGRAM;
 use crate::tools::{Volume, have};
 use crate::walk::{self, find};
 
@@ -225,4 +228,34 @@ fn damage_in_units_of_16_kib() {
 #[test]
 fn damage_in_units_of_8_kib() {
     check_damage("damage_in_units_of_8_kib", 512);
+}
+
+/// Every byte of the disk can be read, and what they stand for cannot.
+#[test]
+fn check_names_compressed_files_that_do_not_decompress() {
+    let test = "check_names_compressed_files_that_do_not_decompress";
+    if !have(test, &["mkntfs", "ntfs-3g"]) {
+        return;
+    }
+    let volume = Volume::new(16, &[]);
+    let content = text(&mut Rng::new(23), 200_000);
+    volume.mounted("compression", |root| {
+        rustix::fs::setxattr(root, "system.ntfs_attrib_be", &[0, 0, 8, 0], XattrFlags::empty()).unwrap();
+        for name in ["bad", "good"] {
+            fs::write(root.join(name), &content).unwrap();
+        }
+    });
+    let check = || {
+        let output = Command::new(PROGRAM).args(["check", "--json"]).arg(volume.image()).output().unwrap();
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let files: Vec<_> = told["files"].as_array().unwrap().iter().map(|file| file["path"].clone()).collect();
+        (output.status.code(), files)
+    };
+    assert_eq!(check(), (Some(0), Vec::new()));
+    let forge = Forge { bytes: fs::read(volume.image()).unwrap() };
+    let number = crate::forge::record(&forge, "bad");
+    let place = forge.runs(number, DATA)[0];
+    let image = File::options().write(true).open(volume.image()).unwrap();
+    image.write_all_at(&[0xff; 3000], place as u64 + 4096).unwrap();
+    assert_eq!(check(), (Some(3), vec![Value::from("bad")]));
 }

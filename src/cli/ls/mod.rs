@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io::{self, BufWriter, Write};
 use std::ops::ControlFlow;
+use std::vec::IntoIter;
 
-use mount_api::{DirEntry, From, Kind, NodeId, Reparse, Tree, Trust};
+use mount_api::{DirEntry, Error, ErrorKind, From, Kind, NodeId, Reparse, Tree, Trust};
 use vhdx_mount::namespace::{Inventory, Shown};
 
 use super::args::{LsArgs, Verbosity};
@@ -18,8 +19,9 @@ use super::paths::{self, TreePath};
 use super::{chain, mount, say, units};
 use answers::{Answers, Wanted};
 
-/// Folders deeper than this are not descended into: NTFS itself stops far earlier, a damaged one may go round in circles.
-const MAX_DEPTH: usize = 1000;
+/// Folders deeper than this are not descended into: a path of Windows has 32,767 characters, and a damaged volume may go round in
+/// circles.
+const MAX_DEPTH: usize = 1 << 14;
 
 /// Entries that the tree is asked for at once: this bounds the memory.
 const AT_ONCE: usize = 1 << 16;
@@ -72,13 +74,36 @@ struct Listing<'a, W: Write> {
     listed: BTreeSet<u64>,
 }
 
+/// A folder that is being listed.
+struct Level {
+    path: TreePath,
+    /// Those that are left.
+    entries: IntoIter<DirEntry>,
+    /// What the tree said of the first of them.
+    answers: IntoIter<Option<Answers>>,
+    /// Whether these are all of them.
+    listed: Result<(), Error>,
+}
+
+impl Level {
+    /// The next entry, and what the tree says of it.
+    fn next(&mut self, tree: &dyn Tree, wanted: Option<Wanted>) -> Option<(DirEntry, Option<Answers>)> {
+        if let Some(wanted) = wanted.filter(|_| self.answers.len() == 0) {
+            let entries = self.entries.as_slice();
+            let together = entries.get(..AT_ONCE).unwrap_or(entries);
+            self.answers = answers::ask_all(tree, together, wanted).into_iter();
+        }
+        Some((self.entries.next()?, self.answers.next().flatten()))
+    }
+}
+
 impl<W: Write> Listing<'_, W> {
     fn all(&mut self, node: NodeId, kind: Kind, path: &TreePath) -> io::Result<()> {
         if self.args.json {
             write!(self.out, "{{\"schema\":1,\"entries\":[")?;
         }
         match kind {
-            Kind::Directory => self.folder(node, path, 0)?,
+            Kind::Directory => self.folder(node, path)?,
             Kind::File | Kind::Link => {
                 let answers = self.wanted().map(|wanted| answers::ask(self.tree, node, wanted));
                 self.entry(kind, path, answers)?;
@@ -90,32 +115,43 @@ impl<W: Write> Listing<'_, W> {
         self.out.flush()
     }
 
-    fn folder(&mut self, dir: NodeId, path: &TreePath, depth: usize) -> io::Result<()> {
+    /// A folder, and what is below it where that is wanted; without recursion, for a tree may be deep.
+    fn folder(&mut self, dir: NodeId, path: &TreePath) -> io::Result<()> {
+        let mut open: Vec<Level> = self.open(dir, path.clone()).into_iter().collect();
+        while let Some(level) = open.last_mut() {
+            let Some((entry, answers)) = level.next(self.tree, self.wanted()) else {
+                if let Some(Level { path, listed: Err(error), .. }) = open.pop() {
+                    self.complain(&path, &error);
+                }
+                continue;
+            };
+            let path = level.path.join(&entry.name);
+            self.entry(entry.kind, &path, answers)?;
+            if !self.args.recursive || entry.kind != Kind::Directory {
+                continue;
+            }
+            if open.len() < MAX_DEPTH {
+                open.extend(self.open(entry.node, path));
+            } else {
+                self.complain(&path, &Error::new(ErrorKind::Corrupt, "a folder that stands too deep to be true"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the names of a folder, unless it was listed already.
+    fn open(&mut self, dir: NodeId, path: TreePath) -> Option<Level> {
         if !self.listed.insert(dir.0) {
-            self.whole = false;
-            say::tell!("/{}: a folder that was listed already, under another name", escape(&path.text()));
-            return Ok(());
+            let error = Error::new(ErrorKind::Corrupt, "a folder that was listed already, under another name");
+            self.complain(&path, &error);
+            return None;
         }
         let mut entries: Vec<DirEntry> = Vec::new();
-        let complete = self.tree.read_dir(dir, From::Start, &mut |entry| {
+        let listed = self.tree.read_dir(dir, From::Start, &mut |entry| {
             entries.push(entry);
             ControlFlow::Continue(())
         });
-        for entries in entries.chunks(AT_ONCE) {
-            let mut answers =
-                self.wanted().map(|wanted| answers::ask_all(self.tree, entries, wanted)).into_iter().flatten();
-            for entry in entries {
-                let path = path.join(&entry.name);
-                self.entry(entry.kind, &path, answers.next().flatten())?;
-                if self.args.recursive && entry.kind == Kind::Directory && depth < MAX_DEPTH {
-                    self.folder(entry.node, &path, depth.saturating_add(1))?;
-                }
-            }
-        }
-        if let Err(error) = complete {
-            self.complain(path, &error);
-        }
-        Ok(())
+        Some(Level { path, entries: entries.into_iter(), answers: Vec::new().into_iter(), listed })
     }
 
     /// What is asked for of each entry beside its name.
@@ -160,7 +196,7 @@ impl<W: Write> Listing<'_, W> {
         }
     }
 
-    fn complain(&mut self, path: &TreePath, error: &mount_api::Error) {
+    fn complain(&mut self, path: &TreePath, error: &Error) {
         self.whole = false;
         say::tell!("/{}: {}", escape(&path.text()), escape(error.message()));
     }

@@ -17,11 +17,11 @@ use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use cap_fs_ext::{DirExt, FollowSymlinks, OpenOptionsFollowExt, SystemTimeSpec};
+use cap_fs_ext::{DirExt, FollowSymlinks, OpenOptionsFollowExt};
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions};
-use cap_std::time::SystemTime;
 use mount_api::{Time, Times};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -213,7 +213,7 @@ impl Folder {
         #[cfg(windows)]
         return super::windows::set_folder_times(&self.0, times);
         #[cfg(not(windows))]
-        self.0.set_times(".", Some(spec(times.accessed)), Some(spec(times.modified)))
+        set_file_times(&self.0.open(".")?.into_std(), times)
     }
 
     /// Makes a symbolic link, unless the same one stands there. The caller has seen to it that it leads nowhere else.
@@ -397,23 +397,19 @@ fn rename_new(from: &Dir, name: &str, to: &Dir, new: &OsStr) -> io::Result<()> {
 
 /// Last change and last access; on Windows the time of creation too.
 pub(super) fn set_file_times(file: &std::fs::File, times: &Times) -> io::Result<()> {
-    let time = |time| match spec(time) {
-        SystemTimeSpec::Absolute(time) => time.into_std(),
-        SystemTimeSpec::SymbolicNow => std::time::SystemTime::now(),
-    };
-    let stamps = std::fs::FileTimes::new().set_accessed(time(times.accessed)).set_modified(time(times.modified));
+    let stamps =
+        std::fs::FileTimes::new().set_accessed(system_time(times.accessed)).set_modified(system_time(times.modified));
     #[cfg(windows)]
-    let stamps = std::os::windows::fs::FileTimesExt::set_created(stamps, time(times.created));
+    let stamps = std::os::windows::fs::FileTimesExt::set_created(stamps, system_time(times.created));
     file.set_times(stamps)
 }
 
-fn spec(time: Time) -> SystemTimeSpec {
+fn system_time(time: Time) -> SystemTime {
     let (seconds, nanos) = time.to_unix();
-    let epoch = SystemTime::from_std(std::time::UNIX_EPOCH);
-    let since = std::time::Duration::from_secs(seconds.unsigned_abs());
-    let whole = if seconds < 0 { epoch.checked_sub(since) } else { epoch.checked_add(since) };
-    let exact = whole.and_then(|whole| whole.checked_add(std::time::Duration::from_nanos(nanos.into())));
-    SystemTimeSpec::Absolute(exact.unwrap_or(epoch))
+    let since = Duration::from_secs(seconds.unsigned_abs());
+    let whole = if seconds < 0 { UNIX_EPOCH.checked_sub(since) } else { UNIX_EPOCH.checked_add(since) };
+    let exact = whole.and_then(|whole| whole.checked_add(Duration::from_nanos(nanos.into())));
+    exact.unwrap_or(UNIX_EPOCH)
 }
 
 /// What went wrong at the destination, in a sentence.
@@ -448,4 +444,22 @@ pub fn holds_a_run(path: &Path) -> Error {
     Error::new(ErrorKind::Usage, "an earlier extraction was written here")
         .in_file(path)
         .advise("go on with it by --resume, or choose an empty folder")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_can_be_older_than_the_host_counts_from() {
+        let at = tempfile::tempdir().unwrap();
+        let sink = Sink::open(at.path()).unwrap();
+        let folder = sink.folder(&["old".into()]).unwrap();
+        // 1601, and a second before 1970.
+        for time in [Time(100_000_005), Time(11_644_473_599 * 10_000_000)] {
+            folder.set_times(&Times { modified: time, accessed: time, ..Times::default() }).unwrap();
+            let found = std::fs::symlink_metadata(at.path().join("old")).unwrap();
+            assert!(found.modified().unwrap() < UNIX_EPOCH, "{time:?}");
+        }
+    }
 }

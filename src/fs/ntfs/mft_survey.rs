@@ -6,6 +6,7 @@
 //! they are wanted.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mount_api::Faults;
@@ -15,7 +16,8 @@ use super::file_record::{FileRecord, FileReference, RecordState};
 use super::folder_cycles::{self, Above};
 use super::mft::{self, Mft};
 use super::record_table::{RecordFacts, RecordTable, Use};
-use super::volume::whole;
+use super::stream::Stream;
+use super::volume::{Volume, whole};
 use super::{RECORD_ROOT, to_usize};
 use crate::bytes::len_u64;
 
@@ -48,11 +50,35 @@ struct Damage {
     torn: bool,
 }
 
+/// The `$BITMAP` of the `$MFT`: which records are in use.
+pub(super) struct RecordBitmap<'a> {
+    pub(super) bits: Arc<Stream>,
+    pub(super) volume: &'a Volume,
+}
+
+impl RecordBitmap<'_> {
+    /// Whether it says that one of these records is in use; what cannot be read of it says nothing.
+    fn has_any(&self, numbers: &[u32]) -> bool {
+        let (Some(first), Some(last)) = (numbers.first(), numbers.last()) else { return false };
+        let start = first / 8;
+        let mut bytes = vec![0; to_usize(u64::from((last / 8).saturating_sub(start)).saturating_add(1))];
+        let mut faults = Faults::new();
+        if self.bits.read(self.volume, start.into(), &mut bytes, &mut faults).is_err() {
+            return false;
+        }
+        let is_set = |number: &u32| {
+            let byte = bytes.get(to_usize((number / 8).saturating_sub(start).into())).copied().unwrap_or(0);
+            byte & 1u8.rotate_left(number % 8) != 0
+        };
+        numbers.iter().any(is_set)
+    }
+}
+
 impl MftSurvey {
-    /// Reads all records.
-    pub(super) fn of(mft: &Mft) -> Self {
+    /// Reads all records. By the bitmap those are known that hold nothing and should.
+    pub(super) fn of(mft: &Mft, bitmap: Option<&RecordBitmap<'_>>) -> Self {
         let mut pass = Pass::default();
-        pass.read(mft);
+        pass.read(mft, bitmap);
         pass.finish()
     }
 
@@ -142,7 +168,7 @@ struct Pass {
 }
 
 impl Pass {
-    fn read(&mut self, mft: &Mft) {
+    fn read(&mut self, mft: &Mft, bitmap: Option<&RecordBitmap<'_>>) {
         let record_size = mft.record_size();
         let mut at = 0u64;
         let mut told = Instant::now();
@@ -161,19 +187,23 @@ impl Pass {
             let end = stretch.end.div_ceil(record_size).saturating_mul(record_size);
             let length = end.saturating_sub(start).min(PORTION).max(record_size);
             match mft.read_through(start, length) {
-                Ok((bytes, faults)) => self.portion(mft, start, &bytes, &faults),
+                Ok((bytes, faults)) => {
+                    let never_used = self.portion(mft, start, &bytes, &faults);
+                    self.damage.torn |= bitmap.is_some_and(|bitmap| bitmap.has_any(&never_used));
+                }
                 Err(_) => self.damage.unread = true,
             }
             at = start.saturating_add(length);
         }
     }
 
-    /// The records in `bytes`, which stand at byte `start` of the `$MFT`.
-    fn portion(&mut self, mft: &Mft, start: u64, bytes: &[u8], faults: &Faults) {
+    /// The records in `bytes`, which stand at byte `start` of the `$MFT`. Gives the numbers of those that hold nothing.
+    fn portion(&mut self, mft: &Mft, start: u64, bytes: &[u8], faults: &Faults) -> Vec<u32> {
         let record_size = mft.record_size();
+        let mut empty = Vec::new();
         let first = start.checked_div(record_size).unwrap_or(0);
         for (number, (index, bytes)) in (first..).zip(bytes.chunks_exact(to_usize(record_size)).enumerate()) {
-            let Ok(number) = u32::try_from(number) else { return };
+            let Ok(number) = u32::try_from(number) else { break };
             let from = len_u64(bytes).saturating_mul(super::to_u64(index));
             let trust = whole(&within(faults, from..from.saturating_add(len_u64(bytes))), String::new);
             let never_used = bytes.iter().take(4).all(|byte| *byte == 0);
@@ -183,6 +213,8 @@ impl Pass {
                 continue;
             };
             match mft.parse(bytes, number, trust) {
+                // Before the first files come some that are set aside, and in use though they hold nothing.
+                _ if never_used && number >= FIRST_WITH_NAME => empty.push(number),
                 _ if never_used => {}
                 Ok(record) => self.record(&record),
                 // One that is torn and was freed is nobody's any more.
@@ -190,6 +222,7 @@ impl Pass {
                 Err(_) => self.damage.torn |= RecordState::peek(bytes).is_none_or(|state| state.in_use),
             }
         }
+        empty
     }
 
     fn record(&mut self, record: &FileRecord) {

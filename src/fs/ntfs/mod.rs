@@ -82,6 +82,7 @@ pub(super) use open::has_backup;
 pub use open::open;
 
 /// File records of the metafiles that are needed by number.
+const RECORD_MFT: u32 = 0;
 const RECORD_LOG_FILE: u32 = 2;
 const RECORD_VOLUME: u32 = 3;
 const RECORD_ROOT: u32 = 5;

@@ -10,13 +10,13 @@ use super::file::File;
 use super::file_record::{FileRecord, FileReference};
 use super::freed_clusters::FreedClusters;
 use super::mft::Target;
-use super::mft_survey::MftSurvey;
+use super::mft_survey::{MftSurvey, RecordBitmap};
 use super::node_id;
 use super::path::MAX_DEPTH;
 use super::shelf::{self, Shelf};
 use super::stream::Stream;
 use super::volume::Volume;
-use super::{Ntfs, RECORD_BITMAP, RECORD_ROOT};
+use super::{Ntfs, RECORD_BITMAP, RECORD_MFT, RECORD_ROOT, attribute};
 use crate::report::{Code, Severity};
 
 /// The trust of a root folder of which nothing is known but that there is one.
@@ -50,7 +50,14 @@ impl Ntfs {
 
     /// The survey of the `$MFT`, made when it is first asked for.
     pub(super) fn mft_survey(&self) -> &MftSurvey {
-        self.mft_survey.get_or_init(|| MftSurvey::of(&self.mft))
+        self.mft_survey.get_or_init(|| {
+            // Without the bitmap all but the records that hold nothing is known.
+            let bitmap = self.file(RECORD_MFT).and_then(|file| self.value_named(&file, attribute::BITMAP, &[]));
+            MftSurvey::of(
+                &self.mft,
+                bitmap.ok().flatten().map(|bits| RecordBitmap { bits, volume: &self.volume }).as_ref(),
+            )
+        })
     }
 
     /// The survey of the `$MFT`, if it was made.
@@ -195,7 +202,7 @@ impl Ntfs {
         // Its attribute list may be gone with its clusters; the name mostly stands in the base record.
         let record = self.mft.freed_record(record).ok()?;
         let raws = record.attributes().ok()?;
-        let names = || raws.iter().filter_map(super::attribute::RawAttribute::file_name);
+        let names = || raws.iter().filter_map(attribute::RawAttribute::file_name);
         let name = names().find(|name| !name.is_dos()).or_else(|| names().next())?;
         Some((name.name(), name.parent()))
     }
