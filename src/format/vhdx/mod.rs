@@ -2,7 +2,8 @@
 //!
 //! Opening goes from the start of the file inwards: [`file_type_identifier`], the current [`header`], the [`log`]
 //! replayed into an overlay, and through that overlay the [`region_table`] and the [`metadata`]. The [`bat`] and the
-//! [`sector_bitmap`]s are read when a block is asked for ([`resolve`]), or as a whole to be checked ([`verify`]). What both
+//! [`sector_bitmap`]s are read when a block is asked for ([`resolve`]), or as a whole to be checked ([`verify`]). Which
+//! places its log is for, [`loggable`] says. What both
 //! copies of a region table should tell is looked for where they are gone ([`search`]), and so is what lost metadata should
 //! ([`infer`]). What a torn log lost shows in the file, too ([`lost_updates`], [`unowned`]), and so may it that the
 //! metadata are not those that the BAT was made for ([`contradiction`]).
@@ -17,6 +18,7 @@ mod file_type_identifier;
 mod header;
 mod infer;
 mod log;
+mod loggable;
 mod lost_updates;
 mod metadata;
 mod new_image;

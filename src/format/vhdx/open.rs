@@ -8,7 +8,7 @@ use super::bat::{BatShape, ENTRY_LENGTH};
 use super::file_type_identifier::{self, FileTypeIdentifier};
 use super::header::{self, Current, Header};
 use super::infer::{self, Completed};
-use super::log::{LogState, doubt_unclaimed, is_right_as_it_lies, log_region, replay};
+use super::log::{LogState, Replayed, doubt_unclaimed, is_right_as_it_lies, log_region, replay};
 use super::lost_updates;
 use super::metadata::{self, Metadata};
 use super::ownership::Ownership;
@@ -40,11 +40,11 @@ impl Vhdx {
         let creator = creator(&image, &mut findings);
         let header = current_header(&image, &mut findings);
         let mut patches = OverlayBuilder::default();
-        let log_state = match &header {
+        let Replayed { state: log_state, damaged } = match &header {
             Some(current) => replay(&image, &current.header, options.log_replay, &mut patches, &mut findings)?,
-            None => LogState::Unknown,
+            None => LogState::Unknown.into(),
         };
-        let mut log_doubt = Code::LogTorn;
+        let mut log_doubt = if damaged.is_some() { Code::LogNewestDamaged } else { Code::LogTorn };
         if let Some(current) = header.as_ref().filter(|current| current.is_alone && options.log_replay)
             && doubt_unclaimed(&image, &current.header, &mut patches, &mut findings)?
         {
@@ -52,7 +52,7 @@ impl Vhdx {
         }
         let file: File = Arc::new(patches.over(image, log_doubt));
 
-        let (regions, regions_doubt) = regions(&file, options.accept_unknown, &mut findings)?;
+        let (regions, regions_doubt) = regions(&file, log_doubt, options.accept_unknown, &mut findings)?;
         let metadata = metadata::read(&file, &regions.metadata, options.accept_unknown, &mut findings)?;
         let Completed { geometry, has_parent, doubtful_from } =
             infer::complete(&file, &regions, &metadata, &options, &mut findings)?;
@@ -84,6 +84,11 @@ impl Vhdx {
             tables: Cached::new(Arc::clone(&file), CACHED_PAGES),
             file,
         };
+        if damaged.is_some_and(|places| !vhdx.may_all_be_logged(&places, &regions.metadata))
+            && vhdx.trust == Trust::Proven
+        {
+            vhdx.trust = Trust::Doubtful(Code::LogNewestDamaged);
+        }
         if header.is_none() && regions_doubt.or(metadata_doubt).is_none() {
             vhdx.judge_without_header(first_region, &mut findings);
         }
@@ -128,7 +133,7 @@ pub fn identify(image: &Arc<dyn ReadAt>) -> Option<Identity> {
         replay(image, &current.header, true, &mut patches, &mut findings).ok()?;
     }
     let file: File = Arc::new(patches.over(Arc::clone(image), Code::LogTorn));
-    let (regions, _) = regions(&file, false, &mut findings).ok()?;
+    let (regions, _) = regions(&file, Code::LogTorn, false, &mut findings).ok()?;
     let metadata = metadata::read(&file, &regions.metadata, false, &mut findings).ok()?;
     let has_parent = metadata.has_parent.unwrap_or(metadata.parent.is_some());
     Some(identity(header.as_ref(), metadata, has_parent, creator))
@@ -277,6 +282,7 @@ fn headers_lost() -> Finding {
 /// The region table, and why it is doubtful, if it is.
 fn regions(
     file: &dyn ReadAt,
+    log_doubt: Code,
     accept_unknown: bool,
     findings: &mut Vec<Finding>,
 ) -> Result<(RegionTable, Option<Code>)> {
@@ -300,7 +306,7 @@ fn regions(
     {
         let (table, doubt) = choose(file, first, second, findings);
         let unknown = judge_unknown(&table, accept_unknown, findings)?;
-        return Ok((table, unknown.or(doubt).or(doubtful.then_some(Code::LogTorn))));
+        return Ok((table, unknown.or(doubt).or(doubtful.then_some(log_doubt))));
     }
     let [first, second] = tables;
     match first.or_else(|first| second.map_err(|_| first)) {
@@ -309,7 +315,7 @@ fn regions(
             if let Some(found) = misled(file, &table, findings) {
                 return Ok((found, Some(Code::RegionTablesLost)));
             }
-            Ok((table, unknown.or(doubtful.then_some(Code::LogTorn))))
+            Ok((table, unknown.or(doubtful.then_some(log_doubt))))
         }
         Err(broken) => {
             let damaged = bytes.iter().flatten().filter_map(|bytes| search::damaged_table(file, bytes)).collect();
