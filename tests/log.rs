@@ -141,6 +141,9 @@ fn what_a_damaged_newest_entry_was_about_to_change_is_doubtful() {
             assert_eq!(lost, [(0..8 * MIB, "log-newest-damaged")]);
             continue;
         }
+        let told = chain.findings().iter().find(|finding| finding.code.as_str() == "log-newest-damaged");
+        let text = &told.expect("a finding").text;
+        assert!(text.contains("bytes 0..2097152, 4194304..6291456 of the disk"), "{text}");
         // The entries of blocks 0 and 2 differ with and without it.
         let blocks = [0..2 * MIB, 4 * MIB..6 * MIB].map(|block| (block, "log-newest-damaged"));
         assert_eq!(lost, blocks, "{tear:?}");

@@ -89,6 +89,9 @@ impl Vhdx {
         {
             vhdx.trust = Trust::Doubtful(Code::LogNewestDamaged);
         }
+        if let Some(newest) = findings.iter_mut().find(|finding| finding.code == Code::LogNewestDamaged) {
+            newest.text = format!("{}: {}", newest.text, lost_updates::describe_doubt(&vhdx));
+        }
         if header.is_none() && regions_doubt.or(metadata_doubt).is_none() {
             vhdx.judge_without_header(first_region, &mut findings);
         }

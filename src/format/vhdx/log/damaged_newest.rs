@@ -16,6 +16,9 @@ use crate::report::{Code, Finding, Severity};
 /// Bytes of the file that are compared with what the entries say.
 const MAX_COMPARED: u64 = 64 << 20;
 
+/// Descriptors that are held in memory. A log of Windows has 1 MiB, which is 255 pages.
+const MAX_TOLD: usize = 1 << 18;
+
 /// Bytes that are compared at once: an entry of the BAT.
 const GRAIN: usize = 8;
 
@@ -39,10 +42,17 @@ impl DamagedNewest {
         let Some((offset, head)) = head else { return Ok(None) };
         let first = log.advance(offset, head.entry_length);
         let (mut at, mut number, mut entries) = (first, head.sequence_number, Vec::<WrittenEntry>::new());
-        let mut room = log.length;
+        let (mut room, mut told) = (log.length, 0usize);
         while let Some(candidate) = candidates.by_offset.get(&at).filter(|candidate| !candidate.is_known_whole()) {
             number = number.saturating_add(1);
-            let Some(entry) = WrittenEntry::look(log, at, &candidate.header, number)? else { break };
+            let Some(mut entry) = WrittenEntry::look(log, at, &candidate.header, number)? else { break };
+            told = told.saturating_add(entry.descriptors.len());
+            if told > MAX_TOLD {
+                // So much no writer logs: it is not told what they change.
+                entry.descriptors = vec![None];
+                entries.push(entry);
+                break;
+            }
             let Some(rest) = room.checked_sub(entry.length) else { break };
             (room, at) = (rest, log.advance(at, entry.length));
             entries.push(entry);
