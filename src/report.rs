@@ -201,6 +201,8 @@ codes! {
     BlocksOverlap = "blocks-overlap",
     /// Blocks stand in the file that no BAT entry owns: their entries may be lost.
     BlocksUnowned = "blocks-unowned",
+    /// BAT entries that claim nothing keep places in the file that nothing else owns: their states may be damaged.
+    BlockPlaceKept = "block-place-kept",
     /// The BAT was not made for the sizes that the metadata tell.
     BatContradictsMetadata = "bat-contradicts-metadata",
     /// A sector bitmap that is needed is not there.

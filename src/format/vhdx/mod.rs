@@ -5,7 +5,7 @@
 //! [`sector_bitmap`]s are read when a block is asked for ([`resolve`]), or as a whole to be checked ([`verify`]). Which
 //! places its log is for, [`loggable`] says. What both
 //! copies of a region table should tell is looked for where they are gone ([`search`]), and so is what lost metadata should
-//! ([`infer`]). What a torn log lost shows in the file, too ([`lost_updates`], [`unowned`]), and so may it that the
+//! ([`infer`]). What a torn log lost shows in the file, too ([`lost_updates`], [`unowned`], [`kept_places`]), and so may it that the
 //! metadata are not those that the BAT was made for ([`contradiction`]).
 //!
 //! [`new_image`] is the other way round: the bytes of a new file.
@@ -17,6 +17,7 @@ mod contradiction;
 mod file_type_identifier;
 mod header;
 mod infer;
+mod kept_places;
 mod log;
 mod loggable;
 mod lost_updates;
