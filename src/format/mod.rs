@@ -144,7 +144,14 @@ pub fn open(image: Arc<dyn ReadAt>, options: FormatOptions) -> Result<Container>
             Ok(layer) => Ok(Container { layer: Arc::new(layer), findings: Vec::new(), log: None, inferred: false }),
             // Its first MiB may be gone, and with that all that says what it is.
             Err(_) if vhdx::holds_regions(&image) => open_vhdx(image, options),
-            Err(error) => Err(foreign::refusal(&image).unwrap_or(error)),
+            Err(error) => match foreign::refusal(&image) {
+                Some(refusal) => Err(refusal),
+                None if !vhdx::holds_a_bat(&image, options.assumed.block_size) => Err(error),
+                None if options.assumed.block_size.is_some() => open_vhdx(image, options),
+                None => Err(error.advise(
+                    "what may be the BAT of a VHDX stands in it, and nothing else of one: --assume block-size=SIZE (and disk-size=SIZE) --accept-doubtful reads it so; 2M and 32M are usual",
+                )),
+            },
         },
     }
 }

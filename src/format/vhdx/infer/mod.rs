@@ -49,7 +49,7 @@ pub(super) fn complete(
         return Ok(Completed { geometry, has_parent, doubtful_from: None });
     }
     if regions.bat.start >= file.size() {
-        let text = format!("{}; nor can it be inferred, for the file ends before its BAT", why(metadata));
+        let text = format!("{}; nor can it be inferred, for the file ends before its BAT", why(metadata, regions));
         let error = Error::new(ErrorKind::Corrupt, text).at("metadata region", regions.metadata.start);
         return Err(error.advise("look for a copy of the file that was not cut"));
     }
@@ -64,12 +64,15 @@ pub(super) fn complete(
         _ => inference.complete()?,
     };
     let taken: Vec<String> = inference.told.iter().map(|(what, by)| format!("{what} ({by})")).collect();
-    let text = format!("{}; taken instead: {}", why(metadata), taken.join("; "));
-    findings.push(
-        Finding::new(Code::MetadataInferred, Severity::Error, text)
-            .at("metadata region", regions.metadata.start)
-            .advise("look for a copy of the file; --accept-doubtful serves what was inferred; --assume gives what is known better"),
-    );
+    let text = format!("{}; taken instead: {}", why(metadata, regions), taken.join("; "));
+    let finding = Finding::new(Code::MetadataInferred, Severity::Error, text);
+    let finding = match regions.metadata.is_empty() {
+        true => finding,
+        false => finding.at("metadata region", regions.metadata.start),
+    };
+    findings.push(finding.advise(
+        "look for a copy of the file; --accept-doubtful serves what was inferred; --assume gives what is known better",
+    ));
     Ok(completed)
 }
 
@@ -206,7 +209,7 @@ impl Inference<'_> {
         let first = first.map_or_else(String::new, |size| short(*size));
         let text = format!(
             "{}; what the BAT holds would make sense with blocks of {}, and nothing decides",
-            why(self.metadata),
+            why(self.metadata, self.regions),
             names.join(", ")
         );
         Error::new(ErrorKind::Corrupt, text).at("metadata region", self.regions.metadata.start).advise(format!(
@@ -269,7 +272,10 @@ fn contradiction() -> Error {
 }
 
 /// Why metadata is lost, in one line.
-fn why(metadata: &Metadata) -> String {
+fn why(metadata: &Metadata, regions: &RegionTable) -> String {
+    if regions.metadata.is_empty() {
+        return "metadata is lost, and where it stood".to_owned();
+    }
     // Without the table nothing else can be there.
     let table = metadata.lost.iter().find(|error| error.place().0 == Some(METADATA_TABLE));
     let errors: Vec<String> =
