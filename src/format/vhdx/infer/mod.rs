@@ -240,19 +240,23 @@ impl Inference<'_> {
         // A disk may end anywhere in its last block.
         let needed = last.map_or(0, |last| last.saturating_mul(block_size).saturating_add(1));
         let at_least = |size: u64| if size < needed { blocks } else { size };
-        let (told, by) = if let Some(given) = self.options.assumed.virtual_size {
-            (given, GIVEN)
+        let (told, by, may_be_larger) = if let Some(given) = self.options.assumed.virtual_size {
+            (given, GIVEN, false)
         } else if let Some(kin) = self.options.kin.virtual_size {
-            (at_least(kin), "that of its relative in the chain, or what the BAT needs")
-        } else if let Some(size) = start.and_then(|start| start.size(geometry.logical_sector_size)) {
-            // A master boot record may end before the disk does.
-            (size.max(blocks), "what its partition table covers, or what the BAT needs")
+            // One of the two may have been resized.
+            (at_least(kin), "that of its relative in the chain, or what the BAT needs", true)
+        } else if let Some(end) = start.and_then(|start| start.end(geometry.logical_sector_size)) {
+            (end.bytes.max(blocks), "what its partition table covers, or what the BAT needs", !end.is_exact)
         } else {
-            (blocks, "up to the last block that the BAT speaks of; it may be larger")
+            (blocks, "up to the last block that the BAT speaks of", true)
         };
         let whole = told.min(room).max(block_size.min(room)).checked_next_multiple_of(sector_size);
         let size = whole.unwrap_or(sector_size).clamp(sector_size, MAX_VIRTUAL_DISK_SIZE);
-        self.tell(format!("a disk of {size} bytes"), by);
+        let more = match may_be_larger {
+            true => format!("; the disk may be larger than {size} bytes, and what lies behind them is not shown"),
+            false => String::new(),
+        };
+        self.tell(format!("a disk of {size} bytes"), format!("{by}{more}"));
         size
     }
 }
