@@ -90,13 +90,8 @@ impl Vhdx {
             tables: Cached::new(Arc::clone(&file), CACHED_PAGES),
             file,
         };
-        if damaged.is_some_and(|places| !vhdx.may_all_be_logged(&places, &regions.metadata))
-            && vhdx.trust == Trust::Proven
-        {
-            vhdx.trust = Trust::Doubtful(Code::LogNewestDamaged);
-        }
-        if let Some(newest) = findings.iter_mut().find(|finding| finding.code == Code::LogNewestDamaged) {
-            newest.text = format!("{}: {}", newest.text, lost_updates::describe_doubt(&vhdx));
+        if let Some(places) = damaged {
+            vhdx.judge_newest(&places, &regions.metadata, &mut findings);
         }
         if header.is_none() && regions_doubt.or(metadata_doubt).is_none() {
             vhdx.judge_without_header(first_region, &mut findings);
@@ -111,6 +106,20 @@ impl Vhdx {
 }
 
 impl Vhdx {
+    /// The newest entries of the log do not hold, and name these places: doubts all, where no log is for one of them, and tells
+    /// what of the disk that is.
+    fn judge_newest(&mut self, places: &[Range<u64>], metadata: &Range<u64>, findings: &mut [Finding]) {
+        let misplaced = !self.may_all_be_logged(places, metadata);
+        if misplaced && self.trust == Trust::Proven {
+            self.trust = Trust::Doubtful(Code::LogNewestDamaged);
+        }
+        let finding = findings.iter_mut().find(|finding| finding.code == Code::LogNewestDamaged);
+        if let Some(newest) = finding.filter(|newest| misplaced || newest.severity == Severity::Error) {
+            newest.severity = Severity::Error;
+            newest.text = format!("{}: {}", newest.text, lost_updates::describe_doubt(self));
+        }
+    }
+
     /// Both headers are lost: proves the tables, where the file is right whatever the headers said.
     fn judge_without_header(&mut self, first_region: u64, findings: &mut [Finding]) {
         // What says where the log cannot be must be beyond doubt itself.

@@ -65,17 +65,18 @@ impl DamagedNewest {
         self.entries.iter().flat_map(|entry| entry.descriptors.iter().flatten()).map(Descriptor::file_range).collect()
     }
 
-    /// Marks as doubtful what they say otherwise than the file as `patches` leave it: all, where that cannot be told.
+    /// Marks as doubtful what they say otherwise than the file as `patches` leave it: all, where that cannot be told. Returns
+    /// whether anything is. Where nothing is, the writer had done in the file what they say before the machine stopped.
     ///
     /// # Errors
     /// When the file cannot be read at all.
-    pub(super) fn doubt(&self, log: &Log<'_>, patches: &mut OverlayBuilder) -> Result<()> {
+    pub(super) fn doubt(&self, log: &Log<'_>, patches: &mut OverlayBuilder) -> Result<bool> {
         let places = self.places();
         let length = places.iter().fold(0u64, |sum, place| sum.saturating_add(place.end.saturating_sub(place.start)));
         let all_told = self.entries.iter().all(WrittenEntry::is_legible);
         if !all_told || length > MAX_COMPARED {
             patches.doubtful(0..u64::MAX);
-            return Ok(());
+            return Ok(true);
         }
         let mut theirs = patches.clone();
         self.apply(log, &mut theirs);
@@ -87,11 +88,7 @@ impl DamagedNewest {
                 any |= doubt_page(&ours, &theirs, page, patches)?;
             }
         }
-        if !any {
-            // No writer logs what stands there already: the damage hides what they change.
-            places.into_iter().for_each(|place| patches.doubtful(place));
-        }
-        Ok(())
+        Ok(any)
     }
 
     fn apply(&self, log: &Log<'_>, patches: &mut OverlayBuilder) {
@@ -109,15 +106,27 @@ impl DamagedNewest {
         }
     }
 
-    pub(super) fn finding(&self, log: &Log<'_>) -> Finding {
+    /// Tells of them. `doubted` says that what they were about to change is doubtful.
+    pub(super) fn finding(&self, log: &Log<'_>, doubted: bool) -> Finding {
         let text = format!(
-            "the newest entries of the log were written as a whole and do not hold: {}; no power cut did that, so what is replayed lacks the last updates, and what they were about to change (places: {}) is doubtful",
-            self.entries.len(),
-            self.places().len()
+            "the newest entries of the log were written as a whole and do not hold: {}; no power cut did that",
+            self.entries.len()
         );
-        Finding::new(Code::LogNewestDamaged, Severity::Error, text)
-            .at("log entry", log.file_offset(self.first))
-            .advise("look for another copy of this image; --accept-doubtful serves what is doubtful as it was before these updates")
+        let finding = match doubted {
+            false => {
+                let text = format!("{text}; what they say stands in the file already");
+                Finding::new(Code::LogNewestDamaged, Severity::Warning, text)
+            }
+            true => {
+                let text = format!(
+                    "{text}, so what is replayed lacks the last updates, and what they were about to change (places: {}) is doubtful",
+                    self.places().len()
+                );
+                Finding::new(Code::LogNewestDamaged, Severity::Error, text)
+                    .advise("look for another copy of this image; --accept-doubtful serves what is doubtful as it was before these updates")
+            }
+        };
+        finding.at("log entry", log.file_offset(self.first))
     }
 }
 

@@ -124,8 +124,8 @@ pub(in crate::format::vhdx) fn replay(
         Some(_) => None,
     };
     if let Some(damaged) = &damaged {
-        findings.push(damaged.finding(&log));
-        damaged.doubt(&log, patches)?;
+        let doubted = damaged.doubt(&log, patches)?;
+        findings.push(damaged.finding(&log, doubted));
     }
     if candidates.may_lack_some() && may_be_followed(&log, &candidates, &sequence)? {
         // What a newer entry changes is not known, and it may be any table.
