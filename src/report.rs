@@ -171,6 +171,8 @@ codes! {
     LogUnclaimed = "log-unclaimed",
     /// Whole log entries are newer than any complete sequence, and one before them does not hold: what they change is doubtful.
     LogEntriesCutOff = "log-entries-cut-off",
+    /// The newest log entries were written as a whole and do not hold: what they change is doubtful.
+    LogNewestDamaged = "log-newest-damaged",
     /// A log entry changes what no log may change.
     LogWritesForbiddenPlace = "log-writes-forbidden-place",
     /// A part of the log cannot be read, or is the damaged header of an entry.
@@ -199,6 +201,8 @@ codes! {
     BlocksOverlap = "blocks-overlap",
     /// Blocks stand in the file that no BAT entry owns: their entries may be lost.
     BlocksUnowned = "blocks-unowned",
+    /// BAT entries that claim nothing keep places in the file that nothing else owns: their states may be damaged.
+    BlockPlaceKept = "block-place-kept",
     /// The BAT was not made for the sizes that the metadata tell.
     BatContradictsMetadata = "bat-contradicts-metadata",
     /// A sector bitmap that is needed is not there.

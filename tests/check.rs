@@ -124,7 +124,6 @@ fn a_bad_entry_costs_its_block_and_is_one_finding() {
         (Damage::PayloadEntry(0, EntryDamage::OntoBat), present("block-on-structure"), "block-on-structure"),
         (Damage::PayloadEntry(1, EntryDamage::ReservedBit(5)), block_1("block-misaligned"), "block-misaligned"),
         (Damage::PayloadEntry(1, EntryDamage::State(4)), block_1("block-state-reserved"), "block-state-reserved"),
-        (Damage::PayloadEntry(1, EntryDamage::State(5)), vec![], "block-state-old-unmapped"),
         (Damage::BitmapEntry(0, EntryDamage::Zeroed), block_0(), "bitmap-missing"),
     ];
     for (spoilt, lost, code) in cases {

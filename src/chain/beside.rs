@@ -72,6 +72,12 @@ pub(crate) fn is_named_like_an_image(path: &Path) -> bool {
     extension.is_some_and(|extension| matches!(extension.as_str(), "vhdx" | "avhdx" | "vhd" | "avhd" | "vhds"))
 }
 
+/// Whether a file is named like a VHDX.
+pub(crate) fn is_named_like_a_vhdx(path: &Path) -> bool {
+    let is_named = |name: &str| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(name));
+    is_named("vhdx") || is_named("avhdx")
+}
+
 /// The folder of the machine that a file belongs to: Hyper-V keeps disks, configuration and checkpoints in folders of
 /// well-known names below it.
 pub(crate) fn machine_folder(file: &Path) -> &Path {

@@ -1,6 +1,6 @@
 //! One link of a chain, and whether it is the parent that its child names.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::bytes::Guid;
@@ -112,10 +112,9 @@ pub(crate) fn judge(record: &ParentRecord, candidate: Guid) -> Option<LinkProof>
 }
 
 /// That a file is named like a VHDX and is read as a raw disk.
-pub(super) fn named_otherwise(link: &Link) -> Option<Finding> {
-    let is_named = |name: &str| link.path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(name));
+pub(crate) fn named_otherwise(path: &Path, kind: ContainerKind) -> Option<Finding> {
     let text = "by its name this is a VHDX, and nothing in it says so: it is read as a raw disk, byte by byte; if something wrote a disk over a VHDX, that is wrong";
-    let is_raw = link.layer.identity().kind == ContainerKind::Raw && (is_named("vhdx") || is_named("avhdx"));
+    let is_raw = kind == ContainerKind::Raw && super::beside::is_named_like_a_vhdx(path);
     is_raw.then(|| Finding::new(Code::ReadAsRaw, Severity::Warning, text).advise("look for a copy of the file"))
 }
 

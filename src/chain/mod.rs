@@ -29,5 +29,5 @@ pub use options::{ChainOptions, Missing};
 pub use refusal::Refusal;
 pub(crate) use verified::Verify;
 
-pub(crate) use link::judge;
+pub(crate) use link::{judge, named_otherwise};
 pub(crate) use locate::components;

@@ -229,7 +229,9 @@ impl<'a> Opening<'a> {
         let (layer, log) = (container.layer, container.log);
         let doubt = (proof == Some(LinkProof::Unproven)).then_some(Code::LinkUnproven);
         let link = Link { path, id, file_size, layer, changes, log, found, proof, doubt };
-        for finding in opened.findings.into_iter().chain(super::link::named_otherwise(&link)) {
+        for finding in
+            opened.findings.into_iter().chain(super::link::named_otherwise(&link.path, link.layer.identity().kind))
+        {
             self.add(finding, number, &link.path);
         }
         let first = self.findings.len();

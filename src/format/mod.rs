@@ -13,7 +13,7 @@ use crate::Faults;
 use crate::bytes::Guid;
 use crate::error::{Error, ErrorKind, Result};
 use crate::image::ReadAt;
-use crate::layer::{Identity, Layer};
+use crate::layer::{Geometry, Identity, Layer};
 use crate::report::Finding;
 
 /// What the first (and last) bytes of a file say that it is.
@@ -144,9 +144,27 @@ pub fn open(image: Arc<dyn ReadAt>, options: FormatOptions) -> Result<Container>
             Ok(layer) => Ok(Container { layer: Arc::new(layer), findings: Vec::new(), log: None, inferred: false }),
             // Its first MiB may be gone, and with that all that says what it is.
             Err(_) if vhdx::holds_regions(&image) => open_vhdx(image, options),
-            Err(error) => Err(foreign::refusal(&image).unwrap_or(error)),
+            Err(error) => match foreign::refusal(&image) {
+                Some(refusal) => Err(refusal),
+                None if vhdx::holds_a_bat(&image, options.assumed.block_size) => open_by_bat(image, options, error),
+                None => Err(error),
+            },
         },
     }
+}
+
+/// Opens a file of which nothing but what may be a BAT says that it is a VHDX, where the user says so too. `refusal` tells what it
+/// is else.
+fn open_by_bat(image: Arc<dyn ReadAt>, options: FormatOptions, refusal: Error) -> Result<Container> {
+    let opened = open_vhdx(image, options)?;
+    if options.assumed.block_size.is_some() {
+        return Ok(opened);
+    }
+    let Geometry { block_size, virtual_size, .. } = *opened.layer.geometry();
+    let block_size = block_size >> 20;
+    Err(refusal.advise(format!(
+        "what may be the BAT of a VHDX stands in it, and nothing else of one: --assume block-size={block_size}M --assume disk-size={virtual_size} --accept-doubtful reads it so, or with other sizes, where they are known"
+    )))
 }
 
 fn open_vhdx(image: Arc<dyn ReadAt>, options: FormatOptions) -> Result<Container> {

@@ -61,12 +61,25 @@ impl Scan {
             let finding = Finding::new(Code::ParentElsewhere, Severity::Information, text);
             findings.push(finding.versus(recorded.join(" or "), self.path_of(parent.image)));
         }
+        findings.extend(self.skipped(link, record, parent).map(|skipped| self.skips(parent.image, skipped)));
         if parent.proof == LinkProof::Linkage2 {
             let text =
                 "a merge of this image into its parent had begun: other children of that parent no longer fit it";
             findings.push(Finding::new(Code::ParentMidMerge, Severity::Warning, text));
         }
         findings
+    }
+
+    /// A link is left out: see [`Code::ParentSkipsLink`].
+    fn skips(&self, parent: usize, skipped: usize) -> Finding {
+        let (parent, skipped) = (self.path_of(parent), self.path_of(skipped));
+        let text = format!(
+            "its parent is {parent} by the identity that it records, and {skipped} by the paths, which is itself a child of that one: if it was left out wrongly, what it holds is missing"
+        );
+        let advice = format!(
+            "--parent {parent} says that this one is right, --parent {skipped} --allow-mismatch that the other one is"
+        );
+        Finding::new(Code::ParentSkipsLink, Severity::Error, text).advise(advice)
     }
 
     fn of_ending(&self, ending: Ending, last: usize) -> Option<Finding> {
@@ -100,18 +113,26 @@ impl Scan {
             (false, false) => format!("DataWriteGuid {}, recorded at {}", wanted.join(" or "), places.join(" or ")),
         };
         let namesakes = self.namesakes(child);
-        let found = if namesakes.is_empty() {
-            "no image of that name either".to_owned()
-        } else {
-            format!(
-                "of that name, with another identity: {}",
-                name_some(namesakes.iter().filter_map(|image| self.path(*image)))
-            )
+        let is_nameless =
+            |image: &&usize| self.images.get(**image).is_some_and(|image| image.identity.data_write_guid.is_none());
+        let (nameless, others): (Vec<&usize>, Vec<&usize>) = namesakes.iter().partition(is_nameless);
+        let named = |images: Vec<&usize>| name_some(images.into_iter().filter_map(|image| self.path(*image)));
+        let (nameless, others) = (named(nameless), named(others));
+        let found = match (nameless.is_empty(), others.is_empty()) {
+            (true, true) => "no image of that name either".to_owned(),
+            (false, _) => format!("of that name, and it has lost its identity: {nameless}"),
+            (true, false) => format!("of that name, with another identity: {others}"),
         };
-        let advice = if namesakes.is_empty() {
-            "look for it elsewhere and scan that folder too, or open with --parent-dir DIR; --missing lost shows what these images hold"
-        } else {
-            "an image of that name was written to after the child was made, or is another: look for an older copy; `info` on the child weighs what there is"
+        let advice = match (nameless.is_empty(), others.is_empty()) {
+            (true, true) => {
+                "look for it elsewhere and scan that folder too, or open with --parent-dir DIR; --missing lost shows what these images hold"
+            }
+            (false, _) => {
+                "where it is that one, opening the child with --allow-mismatch takes it; `info` on the child weighs what there is"
+            }
+            (true, false) => {
+                "an image of that name was written to after the child was made, or is another: look for an older copy; `info` on the child weighs what there is"
+            }
         };
         let text = "its parent is not among these images";
         Finding::new(Code::LinkMissing, Severity::Error, text).versus(expected, found).advise(advice)

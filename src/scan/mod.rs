@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use crate::bytes::Guid;
 pub use crate::chain::beside::{Beside, BesideKind};
-use crate::chain::{MAX_LINKS, beside};
+use crate::chain::{MAX_LINKS, beside, judge};
 use crate::error::Result;
 use crate::format::vhdx::LogState;
 use crate::image::ImageStore;
@@ -35,7 +35,7 @@ pub struct Scan {
     pub folders: Vec<PathBuf>,
     /// How many files were looked at.
     pub files: usize,
-    /// The VHDX images, by their path. Their numbers in this list are used everywhere else.
+    /// The VHDX images, and disks that are named like one, by their path. Their numbers in this list are used everywhere else.
     pub images: Vec<ScannedImage>,
     /// How each image hangs together with the others; as many as there are images.
     pub kin: Vec<Kin>,
@@ -52,7 +52,7 @@ pub struct Scan {
     machines: BTreeMap<PathBuf, Vec<usize>>,
 }
 
-/// A VHDX image.
+/// A VHDX image, or a raw disk that is named like one.
 pub struct ScannedImage {
     /// Its path.
     pub path: PathBuf,
@@ -242,8 +242,15 @@ impl Scan {
     #[must_use]
     pub fn namesakes(&self, child: usize) -> Vec<usize> {
         const MOST: usize = 16;
+        let Some(record) = self.missing_parent(child) else { return Vec::new() };
+        self.of_recorded_name(child, record).into_iter().map(|(_, number)| number).take(MOST).collect()
+    }
+
+    /// Images of a name that a child records for its parent, and how they stand to it; in the order in which opening the child
+    /// comes upon them.
+    fn of_recorded_name(&self, child: usize, record: &ParentRecord) -> Vec<(Standing, usize)> {
         const LOOKED_AT: usize = 1000;
-        let Some((record, image)) = self.missing_parent(child).zip(self.images.get(child)) else { return Vec::new() };
+        let Some(image) = self.images.get(child) else { return Vec::new() };
         let asked = places::Asked::new(&image.path, record);
         let same_name = asked.names().filter_map(|name| self.by_name.get(name)).flatten();
         let others = same_name.copied().filter(|other| *other != child).take(LOOKED_AT);
@@ -251,7 +258,19 @@ impl Scan {
             others.filter_map(|other| Some((asked.standing(&places::names(self.images.get(other)?)), other))).collect();
         found.sort();
         found.dedup();
-        found.into_iter().map(|(_, number)| number).take(MOST).collect()
+        found
+    }
+
+    /// The image that a child's paths lead to before they lead to `parent`, if that one is itself a child of the parent.
+    fn skipped(&self, child: usize, record: &ParentRecord, parent: &FoundParent) -> Option<usize> {
+        let guid = self.images.get(parent.image)?.identity.data_write_guid?;
+        let is_its_child = |other: &usize| {
+            let record = self.images.get(*other).and_then(|image| image.identity.parent.as_ref());
+            *other != parent.image && record.is_some_and(|record| judge(record, guid).is_some())
+        };
+        let named = self.of_recorded_name(child, record).into_iter();
+        let before = named.take_while(|(standing, _)| *standing < parent.standing && *standing <= Standing::Named);
+        before.map(|(_, other)| other).find(is_its_child)
     }
 
     /// The parents in a chain that opening its youngest image does not find by itself: they must be named.

@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Bearers, Beside, Scan, ScannedImage, UnreadImage, Unreadable};
 use crate::Faults;
-use crate::chain::beside;
+use crate::chain::{beside, named_otherwise};
 use crate::error::{Error, Result};
 use crate::format::{self, FormatOptions, Sniffed};
 use crate::image::{Depth, FileId, ImageStore, OpenedImage, ReadAt};
+use crate::report::Finding;
 
 /// Files that are looked at at the same time: what takes long is to wait for storage, which serves several as fast as one.
 const AT_ONCE: usize = 8;
@@ -109,11 +110,30 @@ fn look(store: &dyn ImageStore, path: &Path) -> Seen {
         Sniffed::Vhdx => look_inside(opened),
         Sniffed::Vhd => Seen::Unread("VHD"),
         Sniffed::VhdSet => Seen::Unread("VHD Set"),
+        Sniffed::Unknown if beside::is_named_like_a_vhdx(path) => look_as_named(opened),
         Sniffed::Unknown => look_outside(path, &*opened.image),
     }
 }
 
-/// Opens a VHDX; reads its headers, its log where that is dirty, its region table and metadata.
+/// A file that does not begin like a VHDX and is named like one: what opening it by its name makes of it, which may be a disk
+/// without a container, or a VHDX that has lost its first MiB.
+fn look_as_named(opened: OpenedImage) -> Seen {
+    let (path, image) = (opened.path.clone(), Arc::clone(&opened.image));
+    match look_inside(opened) {
+        Seen::Image(id, mut image) => {
+            image.findings.extend(
+                named_otherwise(&path, image.identity.kind)
+                    .map(|finding| Finding { file: Some(path.display().to_string()), ..finding }),
+            );
+            Seen::Image(id, image)
+        }
+        // Of a VHDX, opening it tells why it cannot be read.
+        unreadable if format::holds_regions(&*image) => unreadable,
+        _ => look_outside(&path, &*image),
+    }
+}
+
+/// Opens an image; of a VHDX, reads its headers, its log where that is dirty, its region table and metadata.
 fn look_inside(opened: OpenedImage) -> Seen {
     let OpenedImage { path, id, image, .. } = opened;
     let file_size = image.size();

@@ -33,13 +33,43 @@ fn lost_entries() -> Vec<Row> {
         forged.file(YOUNGEST).write_at(bat.start, &vec![0; (bat.end - bat.start) as usize]);
     })
     .model(|_| Model::of_chain(&images()[..YOUNGEST]));
-    // One bit makes zeros of a block, and the entry keeps its place.
-    let one_bit = damaged(YOUNGEST, Damage::PayloadEntry(1, EntryDamage::State(2))).model(|_| {
-        let mut images = images();
-        images[YOUNGEST].blocks.insert(1, Block::absent(PayloadState::ZERO));
-        Model::of_chain(&images)
-    });
-    [zeroed, emptied, one_bit].map(|row| row.codes(&["blocks-unowned"])).into()
+    let mut rows: Vec<Row> = [zeroed, emptied].map(|row| row.codes(&["blocks-unowned"])).into();
+    // A few bits make zeros of a block, or the older links', and the entry keeps its place.
+    for state in [PayloadState::NOT_PRESENT, PayloadState::UNDEFINED, PayloadState::ZERO, PayloadState::UNMAPPED] {
+        rows.push(
+            damaged(YOUNGEST, Damage::PayloadEntry(1, EntryDamage::State(state.0)))
+                .model(match state {
+                    PayloadState::NOT_PRESENT => |_| {
+                        let mut images = images();
+                        images[YOUNGEST].blocks.remove(&1);
+                        Model::of_chain(&images)
+                    },
+                    _ => |_| {
+                        let mut images = images();
+                        images[YOUNGEST].blocks.insert(1, Block::absent(PayloadState::ZERO));
+                        Model::of_chain(&images)
+                    },
+                })
+                .codes(&["block-place-kept"]),
+        );
+    }
+    // Of a base, and by the state of an old version.
+    rows.push(
+        damaged(BASE, Damage::PayloadEntry(4, EntryDamage::State(5)))
+            .model(|_| {
+                let mut images = images();
+                images[BASE].blocks.insert(4, Block::absent(PayloadState::ZERO));
+                Model::of_chain(&images)
+            })
+            .codes(&["block-place-kept", "block-state-old-unmapped"]),
+    );
+    // A place that another block has is only stale.
+    rows.push(row("an entry that claims nothing names the place of another block", |forged| {
+        let (places, mut file) = (&forged.chain.places[YOUNGEST], forged.file(YOUNGEST));
+        let of_block_1 = file.u64_at(places.payload_entry(1));
+        file.write_at(places.payload_entry(2), &(of_block_1 & !7 | u64::from(PayloadState::ZERO.0)).to_le_bytes());
+    }));
+    rows
 }
 
 /// A disk in blocks of 2 MiB, and a child that holds none of it.

@@ -1,12 +1,14 @@
 //! Logs: of the youngest link, whose BAT stands in the log alone. As the file lies, that link holds nothing.
 
+use std::ops::Range;
+
 use fixtures::bytes::Bytes;
 use fixtures::guid::Guid;
 use fixtures::vhdx::MIB;
 use fixtures::vhdx::header::{self, Header};
-use fixtures::vhdx::log::{DirtyLog, Rollback, Tear, Update, mend_first_entries};
+use fixtures::vhdx::log::{DirtyLog, Rollback, StaleEntry, Tear, Update, mend_first_entries};
 
-use crate::row::{Forged, MIDDLE, Row, SIZE, YOUNGEST, row};
+use crate::row::{BLOCK, Forged, MIDDLE, Row, SIZE, YOUNGEST, row};
 
 const LOG_GUID: Guid = Guid::parse("0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0");
 
@@ -20,15 +22,20 @@ fn write(forged: &Forged, change: impl Fn(&mut DirtyLog)) {
     log.write(&mut file, &places.log);
 }
 
+/// Where in the file the entries of the log stand.
+fn entries(forged: &Forged) -> Vec<u64> {
+    let (log, file) = (&forged.chain.places[YOUNGEST].log, forged.file(YOUNGEST));
+    let is_entry = |at: &u64| file.bytes_at(*at, 4) == b"loge";
+    (log.start..log.end).step_by(4096).filter(is_entry).collect()
+}
+
 /// Writes two more entries behind the one that brings the BAT back, and tells where in the file the three stand.
 fn three_entries(forged: &Forged) -> Vec<u64> {
     write(forged, |log| {
         let page = Update::page(log_page(log), &[0; 4096]);
         log.active.extend([vec![page.clone()], vec![page]]);
     });
-    let (log, file) = (&forged.chain.places[YOUNGEST].log, forged.file(YOUNGEST));
-    let is_entry = |at: &u64| file.bytes_at(*at, 4) == b"loge";
-    let entries: Vec<u64> = (log.start..log.end).step_by(4096).filter(is_entry).collect();
+    let entries = entries(forged);
     assert_eq!(entries.len(), 3);
     entries
 }
@@ -56,6 +63,71 @@ impl Row {
     fn torn(self) -> Self {
         self.shown_as_it_lies().codes(&["log-torn"]).exits(3, 0, 3, 0).doubtful(0..SIZE, "log-torn")
     }
+}
+
+/// The blocks whose entries an entry changes that writes zeros over the first page of the BAT.
+const CHANGED: Range<u64> = 0..3 * BLOCK;
+
+impl Row {
+    /// The newest entry was written as a whole and does not hold: the one before it is replayed.
+    fn newest_damaged(self, doubtful: Range<u64>) -> Self {
+        self.codes(&["log-newest-damaged", "log-replayed"]).exits(3, 0, 3, 0).doubtful(doubtful, "log-newest-damaged")
+    }
+}
+
+/// Single fields of the newest of two entries, whose checksum is not mended: its sectors tell that it was written as a whole.
+fn newest_damaged() -> Vec<Row> {
+    let newest = |name: &str, at: u64, bytes: &'static [u8], doubtful: Range<u64>| {
+        row(format!("log: the newest entry is damaged: {name}"), move |forged| {
+            write(forged, |log| log.active.push(vec![Update::page(log_page(log), &[0; 4096])]));
+            let entry = entries(forged)[1];
+            forged.file(YOUNGEST).write_at(entry + at, bytes);
+        })
+        .newest_damaged(doubtful)
+    };
+    vec![
+        newest("Checksum", 4, &[0xFF; 4], CHANGED),
+        newest("EntryLength too short", 8, &[0, 0x10, 0, 0], CHANGED),
+        newest("EntryLength too long", 8, &[0, 0x30, 0, 0], CHANGED),
+        newest("Tail", 12, &[0, 0xF0, 0, 0], CHANGED),
+        newest("SequenceNumber", 16, &[9], CHANGED),
+        newest("SequenceNumber of an older entry", 16, &[1], CHANGED),
+        newest("DescriptorCount 0", 24, &[0], CHANGED),
+        newest("DescriptorCount 2", 24, &[2], CHANGED),
+        newest("FlushedFileOffset", 48, &[0xFF; 8], CHANGED),
+        newest("LastFileOffset", 56, &[0; 8], CHANGED),
+        newest("TrailingBytes of a descriptor", 64 + 4, &[0xFF; 4], CHANGED),
+        newest("LeadingBytes of a descriptor", 64 + 8, &[0xFF; 8], CHANGED),
+        newest("FileOffset past the end of the file", 64 + 16 + 5, &[1], 0..SIZE),
+        newest("FileOffset in the file type identifier", 64 + 16, &[0; 8], 0..SIZE),
+        newest("FileOffset no multiple of 4 KiB", 64 + 16, &[1], 0..SIZE),
+        newest("SequenceNumber of a descriptor", 64 + 24, &[0xFF; 8], CHANGED),
+        newest("SequenceHigh of a data sector", 4096 + 4, &[0xFF; 4], CHANGED),
+        newest("SequenceLow of a data sector", 4096 + 4092, &[0xFF; 4], CHANGED),
+        newest("DataSignature", 4096, b"DATA", CHANGED),
+        newest("the bytes of a page", 4096 + 2000, b"damage", CHANGED),
+        // The machine stopped when what it says had been carried out in the file.
+        row("log: the newest entry is damaged, and says what the file holds already", |forged| {
+            let places = &forged.chain.places[YOUNGEST];
+            let page = forged.file(YOUNGEST).bytes_at(places.bat.start, 4096);
+            write(forged, |log| log.active.push(vec![Update::page(log_page(log), &page)]));
+            let entry = entries(forged)[1];
+            forged.file(YOUNGEST).write_at(entry + 4, &[0xFF; 4]);
+        })
+        .codes(&["log-newest-damaged", "log-replayed"]),
+        row("log: the two newest entries are damaged", |forged| {
+            let entries = three_entries(forged);
+            entries[1..].iter().for_each(|entry| forged.file(YOUNGEST).write_at(entry + 4, &[0xFF; 4]));
+        })
+        .newest_damaged(CHANGED),
+        // An entry that an earlier round of the ring left, with the LogGuid of the newest.
+        log("an older entry stands behind the newest", |log| {
+            log.first_sequence_number = 77;
+            let updates = vec![Update::page(log_page(log), &[0; 4096])];
+            log.stale = vec![StaleEntry { log_guid: LOG_GUID, sequence_number: 11, tail: None, updates }];
+        })
+        .codes(&["log-replayed"]),
+    ]
 }
 
 /// Nothing names the log any more, and it would change what the file tells.
@@ -153,13 +225,17 @@ pub(crate) fn rows() -> Vec<Row> {
         .codes(&["header-bad", "log-replayed"]),
     ];
     for tear in Tear::ALL {
-        rows.push(
-            log(&format!("the newest entry is torn: {tear:?}"), move |log| {
-                log.torn = Some((vec![Update::page(log_page(log), &[0; 4096])], tear));
-            })
-            .codes(&["log-replayed"]),
-        );
+        let row = log(&format!("the newest entry is torn: {tear:?}"), move |log| {
+            log.torn = Some((vec![Update::page(log_page(log), &[0; 4096])], tear));
+        });
+        rows.push(match tear {
+            _ if tear.is_by_power() => row.codes(&["log-replayed"]),
+            // Where it leads cannot be told.
+            Tear::DescriptorSignature => row.newest_damaged(0..SIZE),
+            _ => row.newest_damaged(CHANGED),
+        });
     }
+    rows.extend(newest_damaged());
     for (name, at, bytes) in [
         ("Signature", 0, &b"LOGE"[..]),
         ("EntryLength 0", 8, &[0; 4]),
@@ -204,10 +280,8 @@ pub(crate) fn rows() -> Vec<Row> {
     rows.push(
         row("log: the header behind the newest whole entry is damaged", |forged| {
             write(forged, |log| log.torn = Some((vec![Update::page(log_page(log), &[0; 4096])], Tear::Checksum)));
-            let (log, mut file) = (&forged.chain.places[YOUNGEST].log, forged.file(YOUNGEST));
-            let is_entry = |at: &u64| file.bytes_at(*at, 4) == b"loge";
-            let newest = (log.start..log.end).step_by(4096).filter(is_entry).last().expect("an entry");
-            file.write_at(newest, b"LOGE");
+            let newest = *entries(forged).last().expect("an entry");
+            forged.file(YOUNGEST).write_at(newest, b"LOGE");
         })
         .codes(&["log-replayed", "log-unreadable"])
         .exits(3, 0, 3, 0)

@@ -2,13 +2,14 @@
 
 use fixtures::bytes::Bytes;
 use fixtures::damage::{Copies, Damage, ItemDamage, TableDamage};
+use fixtures::fill::Fill;
 use fixtures::guid::Guid;
 use fixtures::mbr::{Entry, Mbr};
 use fixtures::random::Rng;
 use fixtures::vhdx::header::Header;
-use fixtures::vhdx::{Image, MIB, metadata, region_table};
+use fixtures::vhdx::{Block, Image, MIB, metadata, region_table};
 
-use crate::row::{MIDDLE, Row, SIZE, YOUNGEST, damaged, images, row};
+use crate::row::{BASE, BLOCK, MIDDLE, Row, SIZE, YOUNGEST, damaged, images, row};
 
 /// Each part of the table.
 pub(crate) fn rows() -> Vec<Row> {
@@ -110,8 +111,71 @@ fn region_tables_of_an_empty_child() -> Vec<Row> {
     all.into_iter().chain([reserved]).map(lost).collect()
 }
 
+/// A disk of which one block is there: whatever its size, nothing speaks against it.
+fn one_block() -> Vec<Image> {
+    let mut image = Image { block_size: BLOCK as u32, ..Image::dynamic(SIZE) };
+    image.blocks.insert(2, Block::fully_present(Fill::live(0)));
+    vec![image]
+}
+
+/// Nothing but the BAT tells where the blocks are.
+fn region_tables_and_metadata() -> Vec<Row> {
+    const NAMED: &str = "--assume block-size=";
+    const GIVEN: &[&str] = &["--assume", "block-size=1M", "--assume", "disk-size=6M"];
+    const ACCEPTED: &[&str] = &["--assume", "block-size=1M", "--assume", "disk-size=6M", "--accept-doubtful"];
+    let zeroed = |name: &str, from: u64| {
+        row(format!("region tables and metadata are gone, {name}"), move |forged| {
+            forged.apply(BASE, &Damage::RegionTable(Copies::Both, TableDamage::Zeroed));
+            let metadata = forged.chain.places[BASE].metadata.clone();
+            forged.apply(BASE, &Damage::Zeroed(metadata));
+            if from == 0 {
+                forged.apply(BASE, &Damage::Zeroed(0..MIB));
+            }
+        })
+    };
+    // Physical Sector Size and Virtual Disk ID are told of, one by one.
+    const LOST: &[&str] = &["metadata-inferred", "metadata-item-bad", "metadata-item-bad", "region-tables-lost"];
+    let lost = |row: Row| row.codes(LOST).exits(3, 0, 3, 0);
+    let doubtful = |row: Row| lost(row).doubtful(0..SIZE, "region-tables-lost");
+    let single = |name: &str| zeroed(name, 1).images(one_block);
+    let headless = |name: &str| zeroed(name, 0).images(one_block);
+    let all = |row: Row| {
+        const HEADLESS: &[&str] = &[
+            "file-type-identifier-bad",
+            "headers-lost",
+            "metadata-inferred",
+            "metadata-item-bad",
+            "metadata-item-bad",
+            "region-tables-lost",
+        ];
+        row.codes(HEADLESS).exits(3, 0, 3, 3).doubtful(0..SIZE, "headers-lost")
+    };
+    vec![
+        doubtful(
+            zeroed("and the blocks tell their size", 1)
+                .images(|| vec![Image::fixed(SIZE, BLOCK as u32, &Fill::live(0))]),
+        ),
+        single("and nothing tells the sizes").exits(1, 1, 1, 3).refused(NAMED),
+        doubtful(single("and the sizes are given").switches(GIVEN)).exits(3, 0, 3, 3),
+        doubtful(single("and the sizes are given and doubt is accepted").switches(ACCEPTED)).served().exits(3, 0, 3, 3),
+        headless("and all of the first MiB").exits(1, 1, 1, 3).refused(NAMED),
+        all(headless("and all of the first MiB, and the sizes are given").switches(GIVEN)),
+        all(headless("and all of the first MiB, and doubt is accepted").switches(ACCEPTED)).served(),
+        // The items stand where they stood, and only the tables are gone.
+        row("region tables and the metadata table are gone", |forged| {
+            forged.apply(BASE, &Damage::RegionTable(Copies::Both, TableDamage::Zeroed));
+            forged.apply(BASE, &Damage::MetadataTable(TableDamage::Zeroed));
+        })
+        .images(one_block)
+        .codes(LOST)
+        .exits(3, 0, 3, 0)
+        .doubtful(0..SIZE, "region-tables-lost"),
+    ]
+}
+
 fn region_tables() -> Vec<Row> {
     let mut rows = region_tables_of_an_empty_child();
+    rows.extend(region_tables_and_metadata());
     for damage in TableDamage::ALL {
         rows.push(damaged(YOUNGEST, Damage::RegionTable(Copies::First, damage)).codes(&["region-table-bad"]));
         rows.push(damaged(YOUNGEST, Damage::RegionTable(Copies::Second, damage)).codes(&["region-table-bad"]));
@@ -137,7 +201,7 @@ fn region_tables() -> Vec<Row> {
     rows.push(
         damaged(YOUNGEST, Damage::Zeroed(0..MIB))
             .codes(&["file-type-identifier-bad", "headers-lost", "region-tables-lost"])
-            .exits(3, 0, 3, 3)
+            .exits(3, 0, 3, 0)
             .doubtful(0..SIZE, "headers-lost"),
     );
     for copy in [1, 2] {

@@ -27,6 +27,7 @@ use unknowable::Spoilt;
 use vhdx_mount::chain::{self, ChainOptions, Doubt, Missing};
 use vhdx_mount::format::vhdx::LogState;
 use vhdx_mount::image::{HostFolders, ReadAt};
+use vhdx_mount::report::Severity;
 use vhdx_mount::{FaultKind, Faults};
 
 /// Rounds of damage that one chain is good for.
@@ -184,7 +185,13 @@ impl Case<'_> {
             everything |= (geometry.virtual_size, geometry.block_size, geometry.logical_sector_size)
                 != (spoilt.image.virtual_size, spoilt.image.block_size, spoilt.image.logical_sector_size);
             let replayed = matches!(link.log, Some(LogState::Replayed | LogState::Empty));
-            everything |= replayed && spoilt.is_log_hit() || spoilt.has_stray_sequence() || spoilt.has_false_table();
+            // Where the newest entries do not hold, what they change is marked.
+            let told = opened
+                .findings()
+                .iter()
+                .any(|finding| finding.code.as_str() == "log-newest-damaged" && finding.severity == Severity::Error);
+            everything |=
+                replayed && spoilt.is_log_hit() && !told || spoilt.has_stray_sequence() || spoilt.has_false_table();
         }
         Unknowable { ranges, everything }
     }

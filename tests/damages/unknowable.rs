@@ -8,8 +8,8 @@
 //! - a bit of a sector bitmap that counts;
 //! - a metadata item, or the line that leads to it, that gives another lawful size;
 //! - a region table that bears a checksum for the wrong places that it gives, where the other one is damaged;
-//! - an entry of a dirty log behind which an older complete sequence is left: so looks an entry that power cut off, and by
-//!   the rule of the format that one never happened.
+//! - an entry of a dirty log before which an older complete sequence is left, and of which a sector is gone: so looks an entry
+//!   that power cut off, and by the rule of the format that one never happened.
 //!
 //! Everything else must be noticed.
 

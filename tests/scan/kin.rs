@@ -38,6 +38,28 @@ fn a_chain_is_found_whatever_its_files_are_called() {
     assert_eq!(folder.role(&scan, "readme.txt"), "older");
 }
 
+/// By its paths the youngest is a child of the middle link, by its identity one of the base.
+#[test]
+fn a_parent_that_skips_a_link_is_told() {
+    let mut folder = Folder::new(22);
+    let base = folder.base("VM.vhdx");
+    let middle = folder.child(&base, "VM.vhdx", "VM_1.avhdx");
+    let youngest = folder.child(&middle, "VM_1.avhdx", "VM_2.avhdx");
+    let quiet = folder.scan(0);
+    assert_eq!(codes(&quiet["chains"][0]["findings"]), [""; 0]);
+    let locator = youngest.parent_locator.clone().expect("a locator").without("parent_linkage");
+    let linkage = format!("{{{}}}", base.data_write_guid);
+    let spoilt = Image { parent_locator: Some(locator.with("parent_linkage", &linkage)), ..youngest };
+    folder.write(&spoilt, "VM_2.avhdx");
+    let scan = folder.scan(0);
+    assert_eq!(folder.chains(&scan), [vec!["VM_1.avhdx", "VM.vhdx"], vec!["VM_2.avhdx", "VM.vhdx"]]);
+    let told = &scan["chains"][1]["findings"];
+    assert_eq!(codes(told), ["parent-elsewhere", "parent-skips-link"]);
+    let advice = string(&told[1]["advice"]);
+    assert!(advice.contains("VM.vhdx says") && advice.contains("VM_1.avhdx --allow-mismatch"), "{advice}");
+    assert_eq!(codes(&scan["chains"][0]["findings"]), [""; 0]);
+}
+
 #[test]
 fn a_chain_in_its_place_has_nothing_to_say() {
     let mut folder = Folder::new(2);

@@ -63,6 +63,43 @@ fn a_first_sector_that_is_gone_hides_no_image() {
     assert_eq!(codes(&folder.image(&scan, "base.vhdx")["findings"]), ["file-type-identifier-bad"]);
 }
 
+/// Opening it by its name reads it; by its identity nobody finds it any more.
+#[test]
+fn an_image_without_its_first_mib_is_listed_as_opening_it_tells() {
+    let mut folder = Folder::new(20);
+    let base = folder.base("base.vhdx");
+    folder.child(&base, "base.vhdx", "x_1.avhdx");
+    let mut file = HostFile::open(&folder.path("base.vhdx")).expect("the image opens");
+    Damage::Zeroed(0..1 << 20).apply(&mut file, &base.places());
+    drop(file);
+    let scan = folder.scan(0);
+    assert_eq!(folder.chains(&scan), [["base.vhdx"], ["x_1.avhdx"]]);
+    let image = folder.image(&scan, "base.vhdx");
+    assert_eq!(codes(&image["findings"]), ["file-type-identifier-bad", "headers-lost", "region-tables-lost"]);
+    assert_eq!((&image["data_write_guid"], &image["virtual_size"]), (&Value::Null, &(8 << 20).into()));
+    let missing = &scan["chains"][1]["missing"];
+    assert_eq!(missing["namesakes"], serde_json::json!([0]));
+    let told = string(&scan["chains"][1]["findings"][0]["found"]);
+    assert!(told.contains("lost its identity") && told.contains("base.vhdx"), "{told}");
+    let text = folder.text();
+    assert!(text.contains("open: vhdx-mount") && text.contains("--allow-mismatch"), "{text}");
+}
+
+#[test]
+fn a_disk_that_is_named_like_a_vhdx_is_listed_as_a_raw_one() {
+    let folder = Folder::new(21);
+    let mut disk = vec![0; 1 << 20];
+    disk[510..512].copy_from_slice(&[0x55, 0xaa]);
+    for name in ["disk.vhdx", "disk.img"] {
+        fs::write(folder.path(name), &disk).expect("a file");
+    }
+    let scan = folder.scan(0);
+    assert_eq!(folder.chains(&scan), [["disk.vhdx"]]);
+    let image = folder.image(&scan, "disk.vhdx");
+    assert_eq!((&image["format"], &image["virtual_size"]), (&"raw".into(), &(1 << 20).into()));
+    assert_eq!(codes(&image["findings"]), ["read-as-raw"]);
+}
+
 #[test]
 fn a_parent_that_stands_in_the_log_alone_is_found() {
     let mut folder = Folder::new(16);

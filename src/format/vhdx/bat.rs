@@ -108,13 +108,14 @@ impl BatEntry {
         self.0 & !(MIB.saturating_sub(1))
     }
 
-    /// Where a block that was trimmed still stands in the file, for its content does not count any more.
+    /// Whether it is of a block that was trimmed: it may keep its place in the file, though its content does not count any more.
+    pub(super) fn may_keep_place(self) -> bool {
+        matches!(self.payload_state(), PayloadState::Undefined | PayloadState::Unmapped | PayloadState::OldUnmapped)
+    }
+
+    /// Where a block that was trimmed still stands in the file.
     pub(super) fn kept_place(self) -> Option<u64> {
-        let trimmed = matches!(
-            self.payload_state(),
-            PayloadState::Undefined | PayloadState::Unmapped | PayloadState::OldUnmapped
-        );
-        Some(self.file_offset()).filter(|start| trimmed && *start > 0)
+        Some(self.file_offset()).filter(|start| self.may_keep_place() && *start > 0)
     }
 
     /// Whether the reserved bits between state and FileOffsetMB are zero, as they must be.

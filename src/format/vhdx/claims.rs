@@ -73,6 +73,11 @@ impl Claims {
         self.any_twice
     }
 
+    /// Whether any of these bytes was claimed.
+    pub(super) fn is_any_claimed(&self, place: Range<u64>) -> bool {
+        words(place).map_while(|(word, bits)| Some(self.claimed.get(word)? & bits)).any(|bits| bits != 0)
+    }
+
     /// Whether any of these bytes was claimed more than once.
     pub(super) fn is_twice(&self, place: Range<u64>) -> bool {
         words(place).map_while(|(word, bits)| Some(self.twice.get(word)? & bits)).any(|bits| bits != 0)

@@ -59,7 +59,8 @@ pub(super) fn tell(vhdx: &Vhdx, behind: u64, tell: &mut dyn FnMut(Verified) -> C
         Some(Misfit::DiskSize) => {
             let at = vhdx.bat_in_use().end.saturating_sub(ENTRY_LENGTH);
             let text = format!(
-                "entries behind the last one that the disk needs claim blocks of the file: {behind}; the disk may have been larger than its metadata say, and what stood there is not shown"
+                "entries behind the last one that the disk needs claim blocks of the file: {behind}; the disk may have been larger than the {} bytes that its metadata say, and what stood behind them is not shown",
+                geometry.virtual_size
             );
             let finding = finding(Severity::Warning, text).at("BAT", at);
             let _ = tell(Verified::Finding(

@@ -1,4 +1,4 @@
-//! What a file itself shows of the updates that a torn log lost.
+//! What a file itself shows of the updates that a torn or damaged log lost.
 //!
 //! A writer first sets blocks aside and fills them, then logs the BAT pages that name them. Where the log is torn, blocks may
 //! stand in the file that no entry owns, and the log's entries still tell which pages of the BAT were about to change.
@@ -9,10 +9,27 @@ use super::bat::ENTRY_LENGTH;
 use super::ownership::Ownership;
 use super::resolve::Vhdx;
 use super::unowned::{Look, PAGE, Unowned, named};
+use crate::layer::Trust;
 
 /// All of it in a sentence or two.
 pub(super) fn describe(vhdx: &Vhdx) -> String {
     pages(vhdx).into_iter().chain([unowned(vhdx)]).collect::<Vec<_>>().join("; ")
+}
+
+/// What of the disk is doubtful because the newest entries of the log do not hold.
+pub(super) fn describe_doubt(vhdx: &Vhdx) -> String {
+    let bat = &vhdx.bat;
+    let doubtful = vhdx.file.doubtful_ranges();
+    if vhdx.trust != Trust::Proven || doubtful.iter().any(|range| range.end == u64::MAX) {
+        return "what they change cannot be told as a whole, so all that this image tells is doubtful".to_owned();
+    }
+    let within = doubtful.iter().map(|range| range.start.max(bat.start)..range.end.min(bat.end));
+    let disk = within.filter(|range| !range.is_empty()).map(|range| vhdx.disk_of_entries(&range));
+    let disk: Vec<Range<u64>> = disk.filter(|range| !range.is_empty()).collect();
+    match disk.is_empty() {
+        true => "no entry of a payload block is among it".to_owned(),
+        false => format!("the BAT would place bytes {} of the disk otherwise", named(&disk)),
+    }
 }
 
 /// The pages of the BAT that entries of the log were about to change. `None` where all of the file is doubtful.

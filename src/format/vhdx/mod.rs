@@ -1,22 +1,26 @@
 //! VHDX: [MS-VHDX]. One file per on-disk structure, named by the format's own term.
 //!
 //! Opening goes from the start of the file inwards: [`file_type_identifier`], the current [`header`], the [`log`]
-//! replayed into an overlay, and through that overlay the [`region_table`] and the [`metadata`]. The [`bat`] and the
-//! [`sector_bitmap`]s are read when a block is asked for ([`resolve`]), or as a whole to be checked ([`verify`]). What both
-//! copies of a region table should tell is looked for where they are gone ([`search`]), and so is what lost metadata should
-//! ([`infer`]). What a torn log lost shows in the file, too ([`lost_updates`], [`unowned`]), and so may it that the
+//! replayed into an overlay, and through that overlay the [`region_table`] (which one, and what without any, [`regions`] knows) and the [`metadata`]. The [`bat`] and the
+//! [`sector_bitmap`]s are read when a block is asked for ([`resolve`]), or as a whole to be checked ([`verify`]). Which
+//! places its log is for, [`loggable`] says. What both
+//! copies of a region table should tell is looked for where they are gone ([`search`], [`bat_search`]), and so is what lost metadata should
+//! ([`infer`]). What a torn log lost shows in the file, too ([`lost_updates`], [`unowned`], [`kept_places`]), and so may it that the
 //! metadata are not those that the BAT was made for ([`contradiction`]).
 //!
 //! [`new_image`] is the other way round: the bytes of a new file.
 
 mod bat;
+mod bat_search;
 mod bat_walk;
 mod claims;
 mod contradiction;
 mod file_type_identifier;
 mod header;
 mod infer;
+mod kept_places;
 mod log;
+mod loggable;
 mod lost_updates;
 mod metadata;
 mod new_image;
@@ -24,6 +28,7 @@ mod open;
 mod overlaps;
 mod ownership;
 mod region_table;
+mod regions;
 mod resolve;
 mod search;
 mod sector_bitmap;
@@ -35,7 +40,7 @@ pub use log::LogState;
 pub use new_image::{Front, NewBat, NewImage, Piece};
 pub use open::{data_write_guid, identify, write_guids};
 pub use resolve::Vhdx;
-pub(super) use search::{has_region_table, holds_regions};
+pub(super) use search::{has_region_table, holds_a_bat, holds_regions};
 
 /// Where the two headers stand in a file.
 pub const HEADER_OFFSETS: [u64; 2] = header::OFFSETS;

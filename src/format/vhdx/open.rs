@@ -8,13 +8,12 @@ use super::bat::{BatShape, ENTRY_LENGTH};
 use super::file_type_identifier::{self, FileTypeIdentifier};
 use super::header::{self, Current, Header};
 use super::infer::{self, Completed};
-use super::log::{LogState, doubt_unclaimed, is_right_as_it_lies, log_region, replay};
+use super::log::{LogState, Replayed, doubt_unclaimed, is_right_as_it_lies, log_region, replay};
 use super::lost_updates;
 use super::metadata::{self, Metadata};
 use super::ownership::Ownership;
-use super::region_table::{self, RegionTable};
+use super::regions::{self, Known};
 use super::resolve::Vhdx;
-use super::search;
 use crate::Faults;
 use crate::bytes::Guid;
 use crate::error::{Error, ErrorKind, Result};
@@ -40,11 +39,11 @@ impl Vhdx {
         let creator = creator(&image, &mut findings);
         let header = current_header(&image, &mut findings);
         let mut patches = OverlayBuilder::default();
-        let log_state = match &header {
+        let Replayed { state: log_state, damaged } = match &header {
             Some(current) => replay(&image, &current.header, options.log_replay, &mut patches, &mut findings)?,
-            None => LogState::Unknown,
+            None => LogState::Unknown.into(),
         };
-        let mut log_doubt = Code::LogTorn;
+        let mut log_doubt = if damaged.is_some() { Code::LogNewestDamaged } else { Code::LogTorn };
         if let Some(current) = header.as_ref().filter(|current| current.is_alone && options.log_replay)
             && doubt_unclaimed(&image, &current.header, &mut patches, &mut findings)?
         {
@@ -52,7 +51,14 @@ impl Vhdx {
         }
         let file: File = Arc::new(patches.over(image, log_doubt));
 
-        let (regions, regions_doubt) = regions(&file, options.accept_unknown, &mut findings)?;
+        let log_place = header.as_ref().and_then(|current| log_region(&current.header));
+        let known = Known {
+            log_doubt,
+            accept_unknown: options.accept_unknown,
+            log: log_place.as_ref(),
+            block_size: options.assumed.block_size,
+        };
+        let (regions, regions_doubt) = regions::find(&file, &known, &mut findings)?;
         let metadata = metadata::read(&file, &regions.metadata, options.accept_unknown, &mut findings)?;
         let Completed { geometry, has_parent, doubtful_from } =
             infer::complete(&file, &regions, &metadata, &options, &mut findings)?;
@@ -70,7 +76,7 @@ impl Vhdx {
         let metadata_doubt = metadata.doubtful.then_some(log_doubt).or(contradiction);
         let doubt = headers_doubt.or(regions_doubt).or(metadata_doubt);
         let mut structures = vec![0..1 << 20, regions.bat.clone(), regions.metadata.clone()];
-        structures.extend(header.as_ref().and_then(|current| log_region(&current.header)));
+        structures.extend(log_place);
         structures.extend(regions.unknown.iter().map(|region| region.file.clone()));
         let mut vhdx = Vhdx {
             geometry,
@@ -84,6 +90,9 @@ impl Vhdx {
             tables: Cached::new(Arc::clone(&file), CACHED_PAGES),
             file,
         };
+        if let Some(places) = damaged {
+            vhdx.judge_newest(&places, &regions.metadata, &mut findings);
+        }
         if header.is_none() && regions_doubt.or(metadata_doubt).is_none() {
             vhdx.judge_without_header(first_region, &mut findings);
         }
@@ -97,6 +106,20 @@ impl Vhdx {
 }
 
 impl Vhdx {
+    /// The newest entries of the log do not hold, and name these places: doubts all, where no log is for one of them, and tells
+    /// what of the disk that is.
+    fn judge_newest(&mut self, places: &[Range<u64>], metadata: &Range<u64>, findings: &mut [Finding]) {
+        let misplaced = !self.may_all_be_logged(places, metadata);
+        if misplaced && self.trust == Trust::Proven {
+            self.trust = Trust::Doubtful(Code::LogNewestDamaged);
+        }
+        let finding = findings.iter_mut().find(|finding| finding.code == Code::LogNewestDamaged);
+        if let Some(newest) = finding.filter(|newest| misplaced || newest.severity == Severity::Error) {
+            newest.severity = Severity::Error;
+            newest.text = format!("{}: {}", newest.text, lost_updates::describe_doubt(self));
+        }
+    }
+
     /// Both headers are lost: proves the tables, where the file is right whatever the headers said.
     fn judge_without_header(&mut self, first_region: u64, findings: &mut [Finding]) {
         // What says where the log cannot be must be beyond doubt itself.
@@ -128,7 +151,8 @@ pub fn identify(image: &Arc<dyn ReadAt>) -> Option<Identity> {
         replay(image, &current.header, true, &mut patches, &mut findings).ok()?;
     }
     let file: File = Arc::new(patches.over(Arc::clone(image), Code::LogTorn));
-    let (regions, _) = regions(&file, false, &mut findings).ok()?;
+    let known = Known { log_doubt: Code::LogTorn, accept_unknown: false, log: None, block_size: None };
+    let (regions, _) = regions::find(&file, &known, &mut findings).ok()?;
     let metadata = metadata::read(&file, &regions.metadata, false, &mut findings).ok()?;
     let has_parent = metadata.has_parent.unwrap_or(metadata.parent.is_some());
     Some(identity(header.as_ref(), metadata, has_parent, creator))
@@ -166,7 +190,7 @@ fn identity(header: Option<&CurrentHeader>, metadata: Metadata, has_parent: bool
 
 /// Reads `length` bytes of a structure that stands at a fixed place. `Err` says why they cannot be had; doubt is told by
 /// the second value.
-fn structure(
+pub(super) fn structure(
     file: &dyn ReadAt,
     offset: u64,
     length: usize,
@@ -272,171 +296,6 @@ fn headers_lost() -> Finding {
     Finding::new(Code::HeadersLost, Severity::Error, text)
         .at("both headers", header::OFFSETS[0])
         .advise("look for a copy of the file; --accept-doubtful serves it as it lies")
-}
-
-/// The region table, and why it is doubtful, if it is.
-fn regions(
-    file: &dyn ReadAt,
-    accept_unknown: bool,
-    findings: &mut Vec<Finding>,
-) -> Result<(RegionTable, Option<Code>)> {
-    let mut doubtful = false;
-    let bytes = region_table::OFFSETS.map(|offset| structure(file, offset, region_table::LENGTH, &mut doubtful));
-    let tables = bytes.each_ref().map(|bytes| bytes.as_ref().map_err(Clone::clone).and_then(|b| RegionTable::parse(b)));
-    for ((table, name), offset) in tables.iter().zip(region_table::NAMES).zip(region_table::OFFSETS) {
-        if let Err(broken) = table
-            && tables.iter().any(std::result::Result::is_ok)
-        {
-            findings.push(broken.finding(
-                Code::RegionTableBad,
-                Severity::Warning,
-                (name, offset),
-                "the other region table is used",
-            ));
-        }
-    }
-    if let [Ok(first), Ok(second)] = &tables
-        && first != second
-    {
-        let (table, doubt) = choose(file, first, second, findings);
-        let unknown = judge_unknown(&table, accept_unknown, findings)?;
-        return Ok((table, unknown.or(doubt).or(doubtful.then_some(Code::LogTorn))));
-    }
-    let [first, second] = tables;
-    match first.or_else(|first| second.map_err(|_| first)) {
-        Ok(table) => {
-            let unknown = judge_unknown(&table, accept_unknown, findings)?;
-            if let Some(found) = misled(file, &table, findings) {
-                return Ok((found, Some(Code::RegionTablesLost)));
-            }
-            Ok((table, unknown.or(doubtful.then_some(Code::LogTorn))))
-        }
-        Err(broken) => {
-            let damaged = bytes.iter().flatten().filter_map(|bytes| search::damaged_table(file, bytes)).collect();
-            let table = inferred_regions(file, damaged, &broken, findings)?;
-            let unknown = judge_unknown(&table, accept_unknown, findings)?;
-            Ok((table, unknown.or(Some(Code::RegionTablesLost))))
-        }
-    }
-}
-
-/// One of two region tables that both hold and differ. Where they place BAT or metadata differently, all is doubtful.
-fn choose(
-    file: &dyn ReadAt,
-    first: &RegionTable,
-    second: &RegionTable,
-    findings: &mut Vec<Finding>,
-) -> (RegionTable, Option<Code>) {
-    let places = |table: &RegionTable| (table.bat.clone(), table.metadata.clone());
-    let starts = |table: &RegionTable| (table.bat.start, table.metadata.start);
-    let same = places(first) == places(second);
-    let inferred = (!same).then(|| search::regions(file)).flatten();
-    let (mut table, other, name) = match inferred {
-        Some(found) if starts(&found) == starts(second) => (second.clone(), first, "the second"),
-        _ => (first.clone(), second, "the first"),
-    };
-    // What either requires is required.
-    let more = other.unknown.iter().filter(|region| !table.unknown.contains(region)).cloned().collect::<Vec<_>>();
-    table.unknown.extend(more);
-    let (severity, text) = if same {
-        (
-            Severity::Warning,
-            format!("both region tables hold and differ in other regions than BAT and metadata; {name} is used"),
-        )
-    } else {
-        let text = "both region tables hold and place BAT or metadata differently: nothing proves which one is right";
-        (Severity::Error, format!("{text}; {name} is used, and all that it leads to is doubtful"))
-    };
-    let finding = Finding::new(Code::RegionTablesDiffer, severity, text)
-        .at(region_table::NAMES[0], region_table::OFFSETS[0])
-        .versus(format!("{first:?}"), format!("{second:?}"));
-    findings.push(if same {
-        finding
-    } else {
-        finding.advise("look for a copy of the file; --accept-doubtful serves what was chosen")
-    });
-    (table, (!same).then_some(Code::RegionTablesDiffer))
-}
-
-/// The regions, found by what stands in them, where the region tables hold and lead to nothing: past the end of the file, or
-/// to metadata without their signature.
-fn misled(file: &dyn ReadAt, table: &RegionTable, findings: &mut Vec<Finding>) -> Option<RegionTable> {
-    let size = file.size();
-    let outside = table.bat.start >= size || table.metadata.start >= size;
-    if !outside && search::is_metadata_at(file, table.metadata.start) {
-        return None;
-    }
-    let found = search::regions(file)?;
-    let text = format!(
-        "the region tables hold and lead to nothing; by what stands there the metadata region is at byte {} and the BAT at byte {}; all that they tell is doubtful",
-        found.metadata.start, found.bat.start
-    );
-    let told = format!("metadata at byte {}, BAT at byte {}", table.metadata.start, table.bat.start);
-    findings.push(
-        Finding::new(Code::RegionTablesLost, Severity::Error, text)
-            .at("both region tables", region_table::OFFSETS[0])
-            .versus(format!("regions within the {size} bytes of the file"), told)
-            .advise(INFERRED_REGIONS_ADVICE),
-    );
-    Some(RegionTable { unknown: table.unknown.clone(), ..found })
-}
-
-const INFERRED_REGIONS_ADVICE: &str = "look for a copy of the file; --accept-doubtful serves what was inferred";
-
-/// The regions where neither region table holds, from what comes first: two tables that agree and make sense but for their
-/// checksums; what stands in the regions; one table that makes sense; the place of a BAT that claims nothing.
-fn inferred_regions(
-    file: &dyn ReadAt,
-    damaged: Vec<RegionTable>,
-    broken: &Broken,
-    findings: &mut Vec<Finding>,
-) -> Result<RegionTable> {
-    let agree = matches!(damaged.as_slice(), [first, second] if first == second);
-    let by_content = if agree { None } else { search::regions(file) };
-    let (table, how) = if let Some(table) = by_content {
-        (table, "by what stands there")
-    } else if let Some(table) = damaged.into_iter().next() {
-        (table, "by their entries, which make sense all the same,")
-    } else if let Some(table) = search::regions_of_an_empty_disk(file) {
-        (table, "by what stands there, and because nothing in the file is a BAT that claims a block,")
-    } else {
-        let advice = "neither region table holds, and no BAT was found by its content; look for a copy of the file";
-        return Err(broken.error("both region tables", region_table::OFFSETS[0]).advise(advice));
-    };
-    let text = format!(
-        "neither region table holds ({broken}); {how} the metadata region is at byte {} and the BAT at byte {}; all that they tell is doubtful",
-        table.metadata.start, table.bat.start
-    );
-    findings.push(
-        Finding::new(Code::RegionTablesLost, Severity::Error, text)
-            .at("both region tables", region_table::OFFSETS[0])
-            .advise(INFERRED_REGIONS_ADVICE),
-    );
-    Ok(table)
-}
-
-/// Regions that are not known: why all is doubtful, where one is required and accepted all the same.
-fn judge_unknown(table: &RegionTable, accept: bool, findings: &mut Vec<Finding>) -> Result<Option<Code>> {
-    let mut doubt = None;
-    for region in &table.unknown {
-        let (id, at) = (region.id, region.file.start);
-        if region.required {
-            let text = format!(
-                "region {id} at byte {at} is required and not known to this program, which therefore cannot tell what the disk holds"
-            );
-            if !accept {
-                let advice = "--accept-doubtful reads it as if the region were not there; all is doubtful then";
-                let error = Error::new(ErrorKind::Unsupported, text).at("region table", region_table::OFFSETS[0]);
-                return Err(error.advise(advice));
-            }
-            findings.push(Finding::new(Code::RegionUnknown, Severity::Error, text).at("region", at));
-            doubt = Some(Code::RegionUnknown);
-            continue;
-        }
-        let text = format!("region {id} is not known to this program and not required; it is left alone");
-        findings.push(Finding::new(Code::RegionUnknown, Severity::Information, text).at("region", at));
-    }
-    Ok(doubt)
 }
 
 fn check_bat_length(shape: &BatShape, bat: &Range<u64>, findings: &mut Vec<Finding>) {

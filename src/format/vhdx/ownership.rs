@@ -9,7 +9,7 @@ use super::resolve::Vhdx;
 use crate::image::ReadAt;
 
 /// Entries of a BAT that are read for this: 32 MiB. An image is to be open in a moment.
-const MAX_ENTRIES: u64 = 1 << 22;
+pub(super) const MAX_ENTRIES: u64 = 1 << 22;
 
 /// See the module.
 pub(super) struct Ownership {
@@ -74,6 +74,14 @@ enum Claim {
 }
 
 impl Vhdx {
+    /// How many bytes of the file an entry claims, where it claims any.
+    pub(super) fn block_claimed_by(&self, entry: BatEntry, role: Role) -> Option<u64> {
+        match self.claim_of(entry, role) {
+            Claim::Block(length) => Some(length),
+            Claim::Nothing | Claim::Nonsense => None,
+        }
+    }
+
     fn claim_of(&self, entry: BatEntry, role: Role) -> Claim {
         match (role, entry.payload_state()) {
             (Role::Bitmap(_), _) if self.is_differencing() && entry.bitmap_present() => Claim::Block(MIB),

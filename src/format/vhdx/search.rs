@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::bat::{BatEntry, BatShape, ENTRY_LENGTH, MIB, PayloadState};
-use super::metadata;
 use super::region_table::{self, RegionTable};
+use super::{bat_search, metadata};
 use crate::Faults;
 use crate::image::ReadAt;
 
@@ -38,7 +38,7 @@ pub(super) fn regions(file: &dyn ReadAt) -> Option<RegionTable> {
 }
 
 /// The places where a region may begin.
-fn places(file: &dyn ReadAt) -> impl Iterator<Item = u64> + use<> {
+pub(super) fn places(file: &dyn ReadAt) -> impl Iterator<Item = u64> + use<> {
     (1..file.size().div_ceil(MIB).min(MAX_PLACES)).map(|place| place.saturating_mul(MIB))
 }
 
@@ -67,6 +67,21 @@ fn is_zero(file: &dyn ReadAt, place: u64, length: u64) -> bool {
     bytes.is_some_and(|bytes| bytes.iter().all(|byte| *byte == 0))
 }
 
+/// The regions where neither region tables nor a metadata table stand anywhere: the BAT by its content, the metadata region by the
+/// items in it, which may be gone as well, and then it is empty. Tells how many other places the BAT may have. `block_size` is
+/// what the user says, if anything.
+pub(super) fn regions_without_metadata(
+    file: &dyn ReadAt,
+    log: Option<&Range<u64>>,
+    block_size: Option<u32>,
+) -> Option<(RegionTable, usize)> {
+    let (found, others) = bat_search::bat(file, log, block_size)?;
+    let bat = found.region;
+    let is_metadata = |place: &u64| !bat.contains(place) && metadata::has_items_at(file, *place);
+    let metadata = places(file).find(is_metadata).map_or(0..0, |place| place..place.saturating_add(MIB));
+    Some((RegionTable { bat, metadata, unknown: Vec::new() }, others))
+}
+
 /// A region table whose signature or checksum does not hold, if its entries make sense: regions that are known, within the
 /// file, and metadata where it has them.
 pub(super) fn damaged_table(file: &dyn ReadAt, bytes: &[u8]) -> Option<RegionTable> {
@@ -81,6 +96,11 @@ pub(in crate::format) fn holds_regions(file: &dyn ReadAt) -> bool {
     regions(file).or_else(|| regions_of_an_empty_disk(file)).is_some()
 }
 
+/// Whether a file holds what can be a BAT. `block_size` is what the user says, if anything.
+pub(in crate::format) fn holds_a_bat(file: &dyn ReadAt, block_size: Option<u32>) -> bool {
+    bat_search::bat(file, None, block_size).is_some()
+}
+
 /// Whether one of the two region tables of a VHDX holds.
 pub(in crate::format) fn has_region_table(file: &dyn ReadAt) -> bool {
     let begins = |offset: &u64| read(file, *offset, 4).is_some_and(|bytes| bytes == region_table::SIGNATURE);
@@ -89,7 +109,7 @@ pub(in crate::format) fn has_region_table(file: &dyn ReadAt) -> bool {
 }
 
 /// Bytes of the file, if all of them can be read.
-fn read(file: &dyn ReadAt, place: u64, length: usize) -> Option<Vec<u8>> {
+pub(super) fn read(file: &dyn ReadAt, place: u64, length: usize) -> Option<Vec<u8>> {
     let mut bytes = vec![0; length];
     let mut faults = Faults::new();
     file.read_at(&mut bytes, place, &mut faults).ok()?;

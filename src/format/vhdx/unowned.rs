@@ -26,6 +26,12 @@ impl Look {
     pub(super) const QUICK: Look = Look { blocks: 64, bytes: 16 << 20 };
     /// While all of it is checked.
     pub(super) const THOROUGH: Look = Look { blocks: 4096, bytes: 1 << 30 };
+
+    /// Whether the block at byte `start` of the file holds anything. `None` where no more blocks are to be looked at.
+    pub(super) fn holds_anything(&mut self, vhdx: &Vhdx, start: u64) -> Option<bool> {
+        self.blocks = self.blocks.checked_sub(1)?;
+        Some(holds_anything(vhdx, start, &mut self.bytes))
+    }
 }
 
 const SAMPLES: u64 = 8;

@@ -9,6 +9,7 @@ use super::bat::{ENTRY_LENGTH, MIB, PayloadState};
 use super::bat_walk::{PAYLOAD_ENTRY, Role, Seen, Tell, entries};
 use super::claims::Claims;
 use super::contradiction;
+use super::kept_places::KeptPlaces;
 use super::log::LogState;
 use super::overlaps::name_claimants;
 use super::resolve::Vhdx;
@@ -34,6 +35,7 @@ pub(super) fn verify(vhdx: &Vhdx, disk: Range<u64>, tell: &mut Tell<'_>) {
         claims: Claims::of_file(vhdx.file.size()),
         owned: Claims::of_file(vhdx.file.size()),
         damaged: 0,
+        any_kept: false,
         empty_pages: EmptyPages::default(),
         out_of_place: 0,
         partial: Vec::new(),
@@ -72,6 +74,8 @@ struct Survey<'a> {
     owned: Claims,
     /// Entries whose damage leaves a block without an owner.
     damaged: u64,
+    /// An entry that claims nothing names a place all the same.
+    any_kept: bool,
     empty_pages: EmptyPages,
     /// Entries of sector bitmaps that claim a place in an image that has none.
     out_of_place: usize,
@@ -109,6 +113,9 @@ impl Survey<'_> {
         let behind = contradiction::claims_behind(vhdx);
         // Who asks for bitmaps of the disk wants it all.
         let look = if self.disk.is_empty() { Look::QUICK } else { Look::THOROUGH };
+        if self.any_kept {
+            KeptPlaces::of(vhdx, &self.claims, &mut self.owned, look, tell).tell(vhdx, tell);
+        }
         let unowned = Unowned::in_stretches(vhdx, look, |each| self.owned.each_unclaimed(each));
         if behind > 0 || self.out_of_place > 0 || self.claims.any_twice() || unowned.filled() > 0 {
             contradiction::tell(vhdx, behind, tell);
@@ -133,8 +140,14 @@ impl Survey<'_> {
             {
                 Some(Code::BlockMisaligned)
             }
-            PayloadState::NotPresent | PayloadState::Undefined | PayloadState::Zero | PayloadState::Unmapped => return,
-            PayloadState::OldUnmapped => Some(Code::BlockStateOldUnmapped),
+            PayloadState::NotPresent | PayloadState::Undefined | PayloadState::Zero | PayloadState::Unmapped => {
+                self.any_kept |= seen.entry.file_offset() > 0;
+                return;
+            }
+            PayloadState::OldUnmapped => {
+                self.any_kept |= seen.entry.file_offset() > 0;
+                Some(Code::BlockStateOldUnmapped)
+            }
             PayloadState::Reserved => Some(Code::BlockStateReserved),
             PayloadState::PartiallyPresent if !self.vhdx.is_differencing() => Some(Code::BlockPartialWithoutParent),
             state @ (PayloadState::FullyPresent | PayloadState::PartiallyPresent) => {

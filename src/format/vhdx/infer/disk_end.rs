@@ -15,6 +15,15 @@ const PROTECTIVE: u8 = 0xee;
 /// Offset of AlternateLBA in a GPT header.
 const ALTERNATE: usize = 32;
 
+/// Where a disk ends by its partition table.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct DiskEnd {
+    /// Bytes of the disk.
+    pub(super) bytes: u64,
+    /// It ends there; else it may be larger.
+    pub(super) is_exact: bool,
+}
+
 /// The start of a disk, as far as the image itself holds it.
 pub(super) struct DiskStart(Vec<u8>);
 
@@ -32,13 +41,15 @@ impl DiskStart {
         [512, 4096].into_iter().find(|size| self.gpt(*size).is_some())
     }
 
-    /// Bytes of the disk: up to the backup of the GPT, or else at least up to the last partition of the MBR.
-    pub(super) fn size(&self, sector_size: u32) -> Option<u64> {
-        let sectors = match self.gpt(sector_size) {
-            Some(gpt) => u64_le(gpt, ALTERNATE)?.checked_add(1)?,
-            None => self.last_of_mbr()?,
+    /// Where the disk ends: where the backup of the GPT does, or else no earlier than the last partition of the MBR.
+    pub(super) fn end(&self, sector_size: u32) -> Option<DiskEnd> {
+        let (sectors, is_exact) = match self.gpt(sector_size) {
+            Some(gpt) => (u64_le(gpt, ALTERNATE)?.checked_add(1)?, true),
+            // A master boot record may end before the disk does.
+            None => (self.last_of_mbr()?, false),
         };
-        sectors.checked_mul(u64::from(sector_size)).filter(|size| *size > 0)
+        let bytes = sectors.checked_mul(u64::from(sector_size)).filter(|bytes| *bytes > 0)?;
+        Some(DiskEnd { bytes, is_exact })
     }
 
     fn gpt(&self, sector_size: u32) -> Option<&[u8]> {

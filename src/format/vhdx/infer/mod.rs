@@ -49,7 +49,7 @@ pub(super) fn complete(
         return Ok(Completed { geometry, has_parent, doubtful_from: None });
     }
     if regions.bat.start >= file.size() {
-        let text = format!("{}; nor can it be inferred, for the file ends before its BAT", why(metadata));
+        let text = format!("{}; nor can it be inferred, for the file ends before its BAT", why(metadata, regions));
         let error = Error::new(ErrorKind::Corrupt, text).at("metadata region", regions.metadata.start);
         return Err(error.advise("look for a copy of the file that was not cut"));
     }
@@ -64,12 +64,15 @@ pub(super) fn complete(
         _ => inference.complete()?,
     };
     let taken: Vec<String> = inference.told.iter().map(|(what, by)| format!("{what} ({by})")).collect();
-    let text = format!("{}; taken instead: {}", why(metadata), taken.join("; "));
-    findings.push(
-        Finding::new(Code::MetadataInferred, Severity::Error, text)
-            .at("metadata region", regions.metadata.start)
-            .advise("look for a copy of the file; --accept-doubtful serves what was inferred; --assume gives what is known better"),
-    );
+    let text = format!("{}; taken instead: {}", why(metadata, regions), taken.join("; "));
+    let finding = Finding::new(Code::MetadataInferred, Severity::Error, text);
+    let finding = match regions.metadata.is_empty() {
+        true => finding,
+        false => finding.at("metadata region", regions.metadata.start),
+    };
+    findings.push(finding.advise(
+        "look for a copy of the file; --accept-doubtful serves what was inferred; --assume gives what is known better",
+    ));
     Ok(completed)
 }
 
@@ -206,7 +209,7 @@ impl Inference<'_> {
         let first = first.map_or_else(String::new, |size| short(*size));
         let text = format!(
             "{}; what the BAT holds would make sense with blocks of {}, and nothing decides",
-            why(self.metadata),
+            why(self.metadata, self.regions),
             names.join(", ")
         );
         Error::new(ErrorKind::Corrupt, text).at("metadata region", self.regions.metadata.start).advise(format!(
@@ -237,19 +240,23 @@ impl Inference<'_> {
         // A disk may end anywhere in its last block.
         let needed = last.map_or(0, |last| last.saturating_mul(block_size).saturating_add(1));
         let at_least = |size: u64| if size < needed { blocks } else { size };
-        let (told, by) = if let Some(given) = self.options.assumed.virtual_size {
-            (given, GIVEN)
+        let (told, by, may_be_larger) = if let Some(given) = self.options.assumed.virtual_size {
+            (given, GIVEN, false)
         } else if let Some(kin) = self.options.kin.virtual_size {
-            (at_least(kin), "that of its relative in the chain, or what the BAT needs")
-        } else if let Some(size) = start.and_then(|start| start.size(geometry.logical_sector_size)) {
-            // A master boot record may end before the disk does.
-            (size.max(blocks), "what its partition table covers, or what the BAT needs")
+            // One of the two may have been resized.
+            (at_least(kin), "that of its relative in the chain, or what the BAT needs", true)
+        } else if let Some(end) = start.and_then(|start| start.end(geometry.logical_sector_size)) {
+            (end.bytes.max(blocks), "what its partition table covers, or what the BAT needs", !end.is_exact)
         } else {
-            (blocks, "up to the last block that the BAT speaks of; it may be larger")
+            (blocks, "up to the last block that the BAT speaks of", true)
         };
         let whole = told.min(room).max(block_size.min(room)).checked_next_multiple_of(sector_size);
         let size = whole.unwrap_or(sector_size).clamp(sector_size, MAX_VIRTUAL_DISK_SIZE);
-        self.tell(format!("a disk of {size} bytes"), by);
+        let more = match may_be_larger {
+            true => format!("; the disk may be larger than {size} bytes, and what lies behind them is not shown"),
+            false => String::new(),
+        };
+        self.tell(format!("a disk of {size} bytes"), format!("{by}{more}"));
         size
     }
 }
@@ -269,7 +276,10 @@ fn contradiction() -> Error {
 }
 
 /// Why metadata is lost, in one line.
-fn why(metadata: &Metadata) -> String {
+fn why(metadata: &Metadata, regions: &RegionTable) -> String {
+    if regions.metadata.is_empty() {
+        return "metadata is lost, and where it stood".to_owned();
+    }
     // Without the table nothing else can be there.
     let table = metadata.lost.iter().find(|error| error.place().0 == Some(METADATA_TABLE));
     let errors: Vec<String> =

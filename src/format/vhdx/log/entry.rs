@@ -5,7 +5,7 @@ use crate::bytes::{Guid, array, u32_le, u64_le};
 /// Log entries, descriptor sectors and data sectors are multiples of this.
 pub(super) const SECTOR: u32 = 4096;
 
-const HEADER_LENGTH: u32 = 64;
+pub(super) const HEADER_LENGTH: u32 = 64;
 const DESCRIPTOR_LENGTH: u32 = 32;
 
 /// Whether a sector bears `log_guid` where the header of an entry does. Nothing else in a log does: of one that is no header
@@ -64,6 +64,32 @@ pub(super) fn prepare_for_checksum(bytes: &mut [u8], with: Option<Guid>) {
     }
     if let Some(guid) = with {
         set_guid(bytes, guid);
+    }
+}
+
+/// Gives the first sector of an entry the lengths of `header`, and `sequence_number`.
+pub(super) fn mend_header(sector: &mut [u8], header: &EntryHeader, sequence_number: u64) {
+    put(sector, 8, &header.entry_length.to_le_bytes());
+    put(sector, 16, &sequence_number.to_le_bytes());
+    put(sector, 24, &header.descriptor_count.to_le_bytes());
+}
+
+/// Gives a data sector its signature and both halves of `sequence_number`, if no more than one of the three is wrong.
+pub(super) fn mend_data_sector(sector: &mut [u8], sequence_number: u64) -> bool {
+    let number = sequence_number.to_le_bytes();
+    let (low, high) = number.split_at(4);
+    let fields: [(usize, &[u8]); 3] = [(0, b"data"), (4, high), (4092, low)];
+    let wrong = |(at, field): &(usize, &[u8])| sector.get(*at..at.saturating_add(4)) != Some(*field);
+    let mendable = fields.iter().filter(|field| wrong(field)).count() <= 1;
+    if mendable {
+        fields.iter().for_each(|(at, field)| put(sector, *at, field));
+    }
+    mendable
+}
+
+fn put(sector: &mut [u8], at: usize, bytes: &[u8]) {
+    if let Some(place) = sector.get_mut(at..at.saturating_add(bytes.len())) {
+        place.copy_from_slice(bytes);
     }
 }
 
@@ -153,6 +179,11 @@ impl Descriptor {
         }
     }
 
+    /// Parses 32 bytes, whichever sequence number they bear.
+    pub(super) fn parse_any(bytes: &[u8]) -> Option<Self> {
+        Self::parse(bytes, u64_le(bytes, 24)?)
+    }
+
     /// The bytes of the file that it changes.
     pub(super) fn file_range(&self) -> std::ops::Range<u64> {
         match *self {
@@ -165,9 +196,13 @@ impl Descriptor {
 /// The descriptors in some of an entry's descriptor sectors: `None` stands for one that does not hold. `first` says that
 /// `bytes` begins at the entry's header.
 pub(super) fn descriptors(bytes: &[u8], first: bool, sequence_number: u64) -> impl Iterator<Item = Option<Descriptor>> {
+    descriptor_slots(bytes, first).map(move |slot| Descriptor::parse(slot, sequence_number))
+}
+
+/// Where descriptors stand in some of an entry's descriptor sectors. `first` as above.
+pub(super) fn descriptor_slots(bytes: &[u8], first: bool) -> impl Iterator<Item = &[u8; 32]> {
     // The header takes the place of the first two descriptors.
-    let places = bytes.as_chunks::<32>().0.iter().skip(if first { 2 } else { 0 });
-    places.map(move |place| Descriptor::parse(place, sequence_number))
+    bytes.as_chunks::<32>().0.iter().skip(if first { 2 } else { 0 })
 }
 
 /// Whether a data sector is whole and belongs to the entry: both halves of its SequenceNumber are the entry's.
@@ -175,6 +210,15 @@ pub(super) fn data_sector_holds(sector: &[u8], sequence_number: u64) -> bool {
     let halves = || Some((u32_le(sector, 4)?, u32_le(sector, 4092)?));
     let Some((high, low)) = halves() else { return false };
     array(sector, 0) == Some(*b"data") && (u64::from(high) << 32 | u64::from(low)) == sequence_number
+}
+
+/// Whether a data sector reached the storage with the entry. Its last bytes are those that no older sector has; of the first
+/// ones half are enough, for they stand in one piece of the storage.
+pub(super) fn data_sector_written(sector: &[u8], sequence_number: u64) -> bool {
+    let number = sequence_number.to_le_bytes();
+    let (low, high) = number.split_at(4);
+    let first = array(sector, 0) == Some(*b"data") || sector.get(4..8) == Some(high);
+    first && sector.get(4092..4096) == Some(low)
 }
 
 #[cfg(test)]

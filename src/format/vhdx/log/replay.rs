@@ -3,6 +3,7 @@
 use std::ops::{ControlFlow, Range};
 
 use super::cut_off::CutOff;
+use super::damaged_newest::DamagedNewest;
 use super::entry::{Descriptor, SECTOR};
 use super::forbidden_place::ForbiddenPlace;
 use super::sequence::{Candidate, Candidates, Log};
@@ -37,6 +38,19 @@ pub enum LogState {
     Unknown,
 }
 
+/// What became of the log of a file.
+pub(in crate::format::vhdx) struct Replayed {
+    pub(in crate::format::vhdx) state: LogState,
+    /// The places of the file that the newest entries were about to change, where these were written and do not hold.
+    pub(in crate::format::vhdx) damaged: Option<Vec<Range<u64>>>,
+}
+
+impl From<LogState> for Replayed {
+    fn from(state: LogState) -> Self {
+        Replayed { state, damaged: None }
+    }
+}
+
 /// The log region as the header gives it. `None` where there is none, or at a place that cannot be.
 pub(in crate::format::vhdx) fn log_region(header: &Header) -> Option<Range<u64>> {
     let end = header.log_offset.saturating_add(u64::from(header.log_length));
@@ -54,9 +68,9 @@ pub(in crate::format::vhdx) fn replay(
     wanted: bool,
     patches: &mut OverlayBuilder,
     findings: &mut Vec<Finding>,
-) -> Result<LogState> {
+) -> Result<Replayed> {
     if header.log_guid.is_zero() {
-        return Ok(LogState::Clean);
+        return Ok(LogState::Clean.into());
     }
     if let Err(broken) = check_version(header).and_then(|()| check_place(header)) {
         if wanted {
@@ -69,7 +83,7 @@ pub(in crate::format::vhdx) fn replay(
         );
         findings
             .push(Finding::new(Code::LogReplayDeclined, Severity::Warning, text).at(LOG_STRUCTURE, header.log_offset));
-        return Ok(LogState::Declined);
+        return Ok(LogState::Declined.into());
     }
     let log = Log { file, offset: header.log_offset, length: header.log_length, guid: header.log_guid };
     let candidates = log.candidates()?;
@@ -79,17 +93,17 @@ pub(in crate::format::vhdx) fn replay(
     }
     let sequence = log.active_sequence(&candidates)?;
     if sequence.is_empty() {
-        return no_sequence(&log, &candidates, wanted, patches, findings);
+        return Ok(no_sequence(&log, &candidates, wanted, patches, findings)?.into());
     }
     if !wanted {
         findings.push(declined(&log, header.log_guid, sequence.len()));
-        return Ok(LogState::Declined);
+        return Ok(LogState::Declined.into());
     }
     let cut_off = CutOff::look(&log, &candidates, &sequence);
     if let Some(cut_off) = &cut_off {
         findings.push(cut_off.finding(&log));
         if !cut_off.goes_on {
-            return no_sequence(&log, &candidates, wanted, patches, findings);
+            return Ok(no_sequence(&log, &candidates, wanted, patches, findings)?.into());
         }
     }
     extend(file.size(), &log, &candidates, &sequence, patches, findings);
@@ -105,6 +119,14 @@ pub(in crate::format::vhdx) fn replay(
     if let Some(cut_off) = &cut_off {
         cut_off.doubt(&log, &candidates, patches)?;
     }
+    let damaged = match cut_off {
+        None => DamagedNewest::look(&log, &candidates, &sequence)?,
+        Some(_) => None,
+    };
+    if let Some(damaged) = &damaged {
+        let doubted = damaged.doubt(&log, patches)?;
+        findings.push(damaged.finding(&log, doubted));
+    }
     if candidates.may_lack_some() && may_be_followed(&log, &candidates, &sequence)? {
         // What a newer entry changes is not known, and it may be any table.
         patches.doubtful(0..u64::MAX);
@@ -118,7 +140,7 @@ pub(in crate::format::vhdx) fn replay(
         patches.len()
     );
     findings.push(Finding::new(Code::LogReplayed, Severity::Information, text).at(LOG_STRUCTURE, log.offset));
-    Ok(LogState::Replayed)
+    Ok(Replayed { state: LogState::Replayed, damaged: damaged.map(|damaged| damaged.places()) })
 }
 
 /// Whether a newer entry than the sequence's head may be there, of which a part cannot be read. It could only stand right
@@ -217,8 +239,7 @@ pub(super) fn apply(
         match descriptor {
             Descriptor::Zero { .. } => patches.zero(range),
             Descriptor::Data { file_offset, leading, trailing } => {
-                // The body stands behind the data sector's signature and SequenceHigh.
-                patches.log_page(file_offset, leading, log.file_offset(data_sector).saturating_add(8), trailing);
+                patches.log_page(file_offset, leading, log.data_sector_body(data_sector), trailing);
                 data_sector = log.advance(data_sector, SECTOR);
             }
         }

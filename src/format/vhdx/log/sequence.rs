@@ -109,6 +109,12 @@ impl Log<'_> {
         self.offset.saturating_add(u64::from(offset))
     }
 
+    /// Byte offset in the file of the bytes of a page that stand in the data sector at an offset of the log: behind its signature
+    /// and SequenceHigh.
+    pub(super) fn data_sector_body(&self, data_sector: u32) -> u64 {
+        self.file_offset(data_sector).saturating_add(8)
+    }
+
     /// Looks at each sector of the log for the header of an entry that bears the log's GUID.
     pub(super) fn candidates(&self) -> Result<Candidates> {
         let mut found = Candidates::default();
@@ -242,7 +248,7 @@ impl Log<'_> {
     /// The checksum that an entry should bear, if it bore the GUID `with`. It is read in pieces of whole sectors: it may be as
     /// long as the log, and a log may have 4 GiB. `None` where a piece cannot be read, or where `holds` says no to one; it is
     /// told where in the entry the piece begins.
-    fn checksum(
+    pub(super) fn checksum(
         &self,
         offset: u32,
         header: &EntryHeader,

@@ -199,6 +199,16 @@ impl Metadata {
     }
 }
 
+/// Whether the items that every image has stand where writers put them in a metadata region at `place`, whatever became of its
+/// table.
+pub(in crate::format::vhdx) fn has_items_at(file: &dyn ReadAt, place: u64) -> bool {
+    let region = place..place.saturating_add(MIB);
+    let mut reader = Reader { file, region: &region, doubtful: false };
+    let table_length = u64::try_from(table::LENGTH).unwrap_or(0);
+    let items = reader.bytes(table_length, loose::LENGTH, "metadata region");
+    items.is_ok_and(|items| loose::items(&items).is_some())
+}
+
 /// Makes a finding of the error of an item that the disk can be read without.
 fn tell<T>(findings: &mut Vec<Finding>, error: &Error, instead: T, so: &str) -> T {
     let mut finding = Finding::new(Code::MetadataItemBad, Severity::Warning, format!("{}; {so}", error.message()));

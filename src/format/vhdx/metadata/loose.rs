@@ -34,6 +34,9 @@ type ItemLength = (Kind, usize);
 const KINDS: [ItemLength; 5] =
     [(Kind::Parameters, 8), (Kind::Size, 8), (Kind::Id, 16), (Kind::Logical, 4), (Kind::Physical, 4)];
 
+/// Bytes of all five together.
+pub(super) const LENGTH: usize = 40;
+
 /// The five items at the start of `bytes`, which are those behind the table. `None` where no order of them keeps all rules,
 /// or where several do that say different things.
 pub(super) fn items(bytes: &[u8]) -> Option<Items> {

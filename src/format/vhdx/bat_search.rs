@@ -1,0 +1,106 @@
+//! Looking for the BAT where region tables and metadata are gone together.
+//!
+//! Nothing tells how long it is, nor how large its blocks are. But every entry must have a state that exists and a place within
+//! the file, at a multiple of 1 MiB, that no other entry has: what else stands in a file hardly ever looks so.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use super::bat::{BatEntry, MIB, PayloadState};
+use super::search::{places, read};
+use crate::image::ReadAt;
+
+/// Bytes that are looked at before all of a MiB is.
+const FIRST_LOOK: usize = 4096;
+
+/// A BAT by its content.
+pub(super) struct FoundBat {
+    /// Where it stands in the file: whole MiB.
+    pub(super) region: Range<u64>,
+    /// The places that its entries claim.
+    claims: BTreeSet<u64>,
+}
+
+/// The BAT that claims the most of those that a file may hold, and how many others there are. `block_size` is what the user
+/// says, if anything.
+pub(super) fn bat(file: &dyn ReadAt, log: Option<&Range<u64>>, block_size: Option<u32>) -> Option<(FoundBat, usize)> {
+    let block_size = block_size.map_or(MIB, u64::from);
+    let mut found = runs(file);
+    found.retain_mut(|bat| bat.settle(log, block_size));
+    // A block may hold an image of its own, and that a BAT: the outer one claims the block that the inner one lies in.
+    let covers = |start: &u64, place: u64| (*start..start.saturating_add(block_size)).contains(&place);
+    let is_inner = |one: &FoundBat| {
+        let place = one.region.start;
+        found.iter().any(|bat| bat.region.start != place && bat.claims.iter().any(|start| covers(start, place)))
+    };
+    let inner: BTreeSet<u64> = found.iter().filter(|bat| is_inner(bat)).map(|bat| bat.region.start).collect();
+    found.retain(|bat| !inner.contains(&bat.region.start));
+    let others = found.len().saturating_sub(1);
+    // Of several that claim as many, the first.
+    found.into_iter().rev().max_by_key(|bat| bat.claims.len()).map(|bat| (bat, others))
+}
+
+/// Every stretch of MiB that hold nothing but entries of a BAT, and claims in the first one.
+fn runs(file: &dyn ReadAt) -> Vec<FoundBat> {
+    let mut runs: Vec<FoundBat> = Vec::new();
+    let mut open = false;
+    for place in places(file) {
+        let Some(claims) = claims_at(file, place) else {
+            open = false;
+            continue;
+        };
+        let end = place.saturating_add(MIB);
+        match runs.last_mut().filter(|run| open && run.claims.is_disjoint(&claims)) {
+            Some(run) => {
+                run.region.end = end;
+                run.claims.extend(claims);
+            }
+            None if !claims.is_empty() => {
+                runs.push(FoundBat { region: place..end, claims });
+                open = true;
+            }
+            None => {}
+        }
+    }
+    runs
+}
+
+/// The places that a MiB of the file claims, if it holds nothing but entries of a BAT.
+fn claims_at(file: &dyn ReadAt, place: u64) -> Option<BTreeSet<u64>> {
+    let mut claims = BTreeSet::new();
+    add_claims(&read(file, place, FIRST_LOOK)?, file.size(), &mut claims)?;
+    let length = file.size().saturating_sub(place).min(MIB) & !7;
+    claims.clear();
+    add_claims(&read(file, place, usize::try_from(length).ok()?)?, file.size(), &mut claims)?;
+    Some(claims)
+}
+
+fn add_claims(bytes: &[u8], file_size: u64, claims: &mut BTreeSet<u64>) -> Option<()> {
+    for entry in bytes.as_chunks::<8>().0 {
+        let entry = BatEntry(u64::from_le_bytes(*entry));
+        let claims_block = match entry.payload_state() {
+            PayloadState::Reserved => return None,
+            PayloadState::FullyPresent | PayloadState::PartiallyPresent => true,
+            _ => false,
+        };
+        let start = entry.file_offset();
+        let fits = entry.is_aligned() && (!claims_block || (MIB..file_size).contains(&start) && claims.insert(start));
+        if !fits {
+            return None;
+        }
+    }
+    Some(())
+}
+
+impl FoundBat {
+    /// Ends it where the first block behind it begins. Returns whether it can be a BAT then.
+    fn settle(&mut self, log: Option<&Range<u64>>, block_size: u64) -> bool {
+        let start = self.region.start;
+        let next = self.claims.range(start..).next().copied();
+        self.region.end = self.region.end.min(next.unwrap_or(u64::MAX));
+        let meets =
+            |place: &Range<u64>, claim: &u64| *claim < place.end && place.start < claim.saturating_add(block_size);
+        let is_free = |place: &Range<u64>| !self.claims.iter().any(|claim| meets(place, claim));
+        !self.region.is_empty() && is_free(&self.region) && log.is_none_or(is_free)
+    }
+}
