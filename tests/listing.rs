@@ -147,3 +147,23 @@ fn folders_are_listed_however_deep_they_stand() {
     let out = tempfile::tempdir().expect("a folder");
     expect_success(&run(PROGRAM, &[&"extract", &volume.image(), &"--to", &out.path()]));
 }
+
+/// What stands at the start stands once more at the end.
+#[test]
+fn a_bare_image_without_its_start_is_known_by_its_end() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let volume = image(folder.path());
+    let names = |entries: &[Value]| entries.iter().map(|entry| entry["path"].clone()).collect::<Vec<_>>();
+    let before = names(&listed(&[&"ls", &"--json", &volume, &"volume-1"]));
+    let mut bytes = fs::read(&volume).expect("the image");
+    bytes[..512].fill(0);
+    fs::write(&volume, bytes).expect("an image is written");
+    assert_eq!(names(&listed(&[&"ls", &"--json", &volume, &"volume-1"])), before);
+
+    let disk = support::small_disk::disk();
+    let mut bytes = disk.bytes_at(0, disk.size() as usize);
+    bytes[..64 << 10].fill(0);
+    let path = folder.path().join("disk.raw");
+    fs::write(&path, bytes).expect("an image is written");
+    assert_eq!(names(&listed(&[&"ls", &"--json", &path, &"volume-1"])), before);
+}

@@ -40,6 +40,17 @@ pub struct Faults {
     list: Vec<Fault>,
 }
 
+impl Fault {
+    /// The same bytes as lost ones. Zeros stand for them in `buf`, which holds the bytes from `offset` on.
+    #[must_use]
+    pub fn refused(self, offset: u64, buf: &mut [u8]) -> Self {
+        let within = |at: u64| usize::try_from(at.saturating_sub(offset)).unwrap_or(usize::MAX).min(buf.len());
+        let place = within(self.range.start)..within(self.range.end);
+        buf.get_mut(place).unwrap_or_default().fill(0);
+        Fault { kind: FaultKind::Lost, ..self }
+    }
+}
+
 impl Faults {
     /// No faults. Does not allocate.
     #[must_use]

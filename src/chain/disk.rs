@@ -178,18 +178,11 @@ impl Disk {
             below.lost(extent.disk.clone(), Code::HostReadError.as_str());
         }
         for fault in &below {
-            let mut fault = Fault { link: Some(u32::from(link)), ..fault.clone() };
-            if fault.kind == FaultKind::Doubtful && self.doubt == Doubt::Refuse {
-                fault.kind = FaultKind::Lost;
-                let from = fault.range.start.saturating_sub(extent.disk.start);
-                let to = fault.range.end.saturating_sub(extent.disk.start);
-                if let (Ok(from), Ok(to)) = (usize::try_from(from), usize::try_from(to))
-                    && let Some(refused) = buf.get_mut(from..to)
-                {
-                    refused.fill(0);
-                }
-            }
-            faults.push(fault);
+            let fault = Fault { link: Some(u32::from(link)), ..fault.clone() };
+            faults.push(match fault.kind {
+                FaultKind::Doubtful if self.doubt == Doubt::Refuse => fault.refused(extent.disk.start, buf),
+                _ => fault,
+            });
         }
     }
 }

@@ -113,7 +113,13 @@ pub fn check(chain: Chain, options: &CheckOptions, progress: &Progress) -> Resul
 
 /// NTFS's own files count in a check, and so do those that no folder has.
 fn options_of_check() -> FsOptions {
-    FsOptions { metafiles: true, raw_encrypted: true, look_for_orphans: true, ..FsOptions::default() }
+    FsOptions {
+        metafiles: true,
+        raw_encrypted: true,
+        look_for_orphans: true,
+        accept_doubtful: true,
+        ..FsOptions::default()
+    }
 }
 
 impl Checked {

@@ -97,6 +97,11 @@ fn names(path: &OsStr) -> Vec<Name> {
     components.map(Name::from).collect()
 }
 
+/// The text of a path that is spelled as at the mount point: as patterns see it.
+pub(crate) fn text_of_spelled(path: &OsStr) -> String {
+    TreePath(names(path)).text()
+}
+
 /// The node that a typed path leads to, and the path as it was typed: names are taken as they are, or without
 /// regard to case where there is no such name.
 pub(crate) fn find(tree: &dyn Tree, path: &OsStr) -> Result<(NodeId, TreePath), Failure> {

@@ -164,6 +164,12 @@ impl Choice {
         unmet
     }
 
+    /// Whether a listed path has fitted none so far: a list is of what is there, a pattern of what may be.
+    #[must_use]
+    pub fn misses_listed(&self) -> bool {
+        self.listed.as_ref().is_some_and(|listed| listed.unmet().next().is_some())
+    }
+
     /// Whether anything was asked for by pattern or path, and nothing of it has fitted so far.
     #[must_use]
     pub fn met_nothing(&self) -> bool {

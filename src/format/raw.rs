@@ -18,8 +18,8 @@ pub struct Raw {
 }
 
 impl Raw {
-    /// Takes the file as the disk, if its size is that of a disk and it bears a boot signature or a GPT: else any file
-    /// that was named by mistake would be shown as a disk.
+    /// Takes the file as the disk, if its size is that of a disk and it bears a boot signature or a GPT, or the copy of one at
+    /// its end: else any file that was named by mistake would be shown as a disk.
     ///
     /// # Errors
     /// When it does not look like a disk.
@@ -30,8 +30,8 @@ impl Raw {
         image.read_at(&mut start, 0, &mut faults)?;
         let boot_signature = start.get(510..512) == Some(&[0x55, 0xaa]);
         let gpt = [512usize, 4096].iter().any(|at| start.get(*at..).is_some_and(|b| b.starts_with(b"EFI PART")));
-        if size < SECTOR || !(boot_signature || gpt) {
-            let text = "neither a VHDX (no \"vhdxfile\" at byte 0, no header at byte 65536 or 131072) nor a raw disk (no boot signature, no GPT)";
+        if size < SECTOR || !(boot_signature || gpt || bears_a_copy(&image)) {
+            let text = "neither a VHDX (no \"vhdxfile\" at byte 0, no header at byte 65536 or 131072) nor a raw disk (no boot signature, no GPT, and no copy of either at its end)";
             return Err(Error::new(ErrorKind::Unsupported, text).advise("give the path of a .vhdx or .avhdx file"));
         }
         Ok(Raw {
@@ -53,6 +53,20 @@ impl Raw {
             },
         })
     }
+}
+
+/// Whether the file ends as a disk with a GPT does, or a volume of NTFS: with the copy of what stands at its start.
+fn bears_a_copy(image: &dyn ReadAt) -> bool {
+    let last = |sector: u64| {
+        let mut buf = vec![0; 512];
+        let mut faults = Faults::new();
+        let offset = image.size().checked_sub(sector)?;
+        (image.read_at(&mut buf, offset, &mut faults).is_ok() && !faults.any_lost()).then_some(buf)
+    };
+    let ends_in = |sector: u64, what: &dyn Fn(&[u8]) -> bool| last(sector).is_some_and(|buf| what(&buf));
+    let boot_sector = |buf: &[u8]| buf.get(3..11) == Some(b"NTFS    ") && buf.get(510..512) == Some(&[0x55, 0xaa]);
+    let gpt = |buf: &[u8]| buf.starts_with(b"EFI PART");
+    [512, 4096].iter().any(|sector| ends_in(*sector, &boot_sector) || ends_in(*sector, &gpt))
 }
 
 impl Layer for Raw {

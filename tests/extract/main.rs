@@ -170,7 +170,11 @@ fn what_is_not_there_is_told() {
     let list = tempfile::NamedTempFile::new().expect("a file");
     fs::write(list.path(), "volume-1/long.txt\nvolume-1/nix\n").expect("a list");
     let from_file = ["--from-file", list.path().to_str().expect("a path")];
-    assert!(said(&from_file, 0).contains("warning: nothing fits volume-1/nix"));
+    // A list is of what is there, and a script reads the exit code.
+    assert!(said(&from_file, 3).contains("warning: nothing fits volume-1/nix"));
+    // Spelled as at the mount point, by `ls --null`.
+    fs::write(list.path(), "volume-1/long.txt\0").expect("a list");
+    assert!(!said(&from_file, 0).contains("nothing fits"));
     assert!(!said(&["long.txt"], 0).contains("nothing fits"));
 }
 

@@ -16,6 +16,7 @@ use crate::support::hex;
 use crate::support::program::PROGRAM;
 use crate::tools::{Volume, have};
 use crate::walk::{self, find};
+use vhdx_mount::fs::ntfs::Options;
 
 /// Text of few words: it compresses well, and with repeats at all distances.
 fn text(rng: &mut Rng, length: usize) -> Vec<u8> {
@@ -228,6 +229,38 @@ fn damage_in_units_of_16_kib() {
 #[test]
 fn damage_in_units_of_8_kib() {
     check_damage("damage_in_units_of_8_kib", 512);
+}
+
+/// Zeros in place of compressed data: what they seem to stand for fails, unless doubtful bytes were asked for.
+#[test]
+fn zeros_in_place_of_compressed_data_are_never_served_unasked() {
+    let test = "zeros_in_place_of_compressed_data_are_never_served_unasked";
+    if !have(test, &["mkntfs", "ntfs-3g"]) {
+        return;
+    }
+    let volume = Volume::new(16, &[]);
+    let content = text(&mut Rng::new(29), 60_000);
+    volume.mounted("compression", |root| {
+        rustix::fs::setxattr(root, "system.ntfs_attrib_be", &[0, 0, 8, 0], XattrFlags::empty()).unwrap();
+        fs::write(root.join("file"), &content).unwrap();
+    });
+    let forge = Forge { bytes: fs::read(volume.image()).unwrap() };
+    let clusters = forge.runs(crate::forge::record(&forge, "file"), DATA);
+    let image = File::options().write(true).open(volume.image()).unwrap();
+    image.write_all_at(&[0; 4096], *clusters.last().unwrap() as u64).unwrap();
+    let met = [FaultKind::Lost, FaultKind::Doubtful].map(|kind| {
+        let accept_doubtful = kind == FaultKind::Doubtful;
+        let ntfs = volume.open_with(Options { accept_doubtful, ..Options::default() });
+        let (mut buf, mut faults) = (vec![1; content.len()], Faults::new());
+        ntfs.read_at(find(&ntfs, "file"), 0, &mut buf, &mut faults).unwrap();
+        let mut wrong = buf.iter().zip(&content).enumerate().filter(|(_, (a, b))| a != b);
+        let named = |at: usize| faults.iter().any(|fault| fault.range.contains(&(at as u64)));
+        assert!(wrong.all(|(at, _)| named(at)), "{faults:?}");
+        assert!(faults.iter().all(|fault| fault.kind == kind), "{faults:?}");
+        faults.iter().map(|fault| fault.range.clone()).collect::<Vec<_>>()
+    });
+    assert!(!met[0].is_empty());
+    assert_eq!(met[0], met[1]);
 }
 
 /// Every byte of the disk can be read, and what they stand for cannot.

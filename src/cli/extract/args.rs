@@ -94,7 +94,8 @@ pub(crate) struct ChoiceArgs {
     /// Only files of at most so many bytes: 4096, 100M, 2G.
     #[arg(long, value_name = "BYTES", value_parser = bytes)]
     pub(crate) max_size: Option<u64>,
-    /// Only the paths in this file, one a line or each ended by a zero byte, as `ls` and `ls -0` print them.
+    /// Only the paths in this file, one a line, or each ended by a zero byte as `ls -0` prints them. Names that no line of text can
+    /// hold need the latter. Exit code 3 where one is not there.
     #[arg(long, value_name = "LIST")]
     pub(crate) from_file: Option<PathBuf>,
 }

@@ -164,19 +164,18 @@ pub(super) fn counted(progress: &Progress) -> Result<Outcome, Failure> {
 /// How many patterns and paths that fitted nothing are named.
 const NAMED: usize = 10;
 
-/// What was asked for and is not there: a slip of the pen must not pass for success.
+/// What was asked for and is not there: a slip of the pen must not pass for success. `so_far` is how the run went.
 ///
 /// # Errors
 /// When nothing of it is there.
-pub(super) fn missed(choice: &Choice, progress: &Progress) -> Result<(), Failure> {
+pub(super) fn missed(choice: &Choice, progress: &Progress, so_far: Outcome) -> Result<Outcome, Failure> {
     if progress.is_stopped() {
-        return Ok(());
+        return Ok(so_far);
     }
     let advice = "see what is there: vhdx-mount ls --recursive CHAIN; a pattern with a slash is of the whole path";
-    let unread = [Verdict::Failed, Verdict::Partial].iter().any(|verdict| progress.count(*verdict) > 0);
-    if choice.met_nothing() && unread {
+    if choice.met_nothing() && so_far == Outcome::NotWhole {
         say::tell!("{YELLOW}warning{YELLOW:#}: nothing fits what was asked for; what cannot be read may hold it");
-        return Ok(());
+        return Ok(so_far);
     }
     if choice.met_nothing() {
         return Err(Failure::new("nothing that was asked for is there").advise(advice));
@@ -188,7 +187,7 @@ pub(super) fn missed(choice: &Choice, progress: &Progress) -> Result<(), Failure
     if unmet.len() > NAMED {
         say::tell!("{YELLOW}warning{YELLOW:#}: and {} more", unmet.len() - NAMED);
     }
-    Ok(())
+    Ok(if choice.misses_listed() && so_far == Outcome::Well { Outcome::NotWhole } else { so_far })
 }
 
 /// What it came to, in one look.

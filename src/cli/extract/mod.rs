@@ -46,15 +46,15 @@ pub(crate) fn run(args: &ExtractArgs, verbosity: &Verbosity) -> Result<Outcome, 
     let inventory = job.take_inventory()?;
     if args.dry_run {
         job.count(&inventory, &progress)?;
-        face::missed(&choice, &progress)?;
-        return face::counted(&progress);
+        let so_far = face::counted(&progress)?;
+        return face::missed(&choice, &progress, so_far);
     }
     refuse_lists_in_the_way(args)?;
     let extracted = job.copy_out(&inventory, &progress)?;
     // The program ends: to free what is known of a hundred thousand files piece by piece would take as long as a tenth of them.
     std::mem::forget(inventory);
-    face::missed(&choice, &progress)?;
-    Ok(asked.exit_code().filter(|_| extracted.stopped).map_or_else(|| outcome(&progress), Outcome::Stopped))
+    let so_far = asked.exit_code().filter(|_| extracted.stopped).map_or_else(|| outcome(&progress), Outcome::Stopped);
+    face::missed(&choice, &progress, so_far)
 }
 
 /// One chain, and where it goes.

@@ -1,11 +1,14 @@
 //! A list of paths that somebody wrote, or `vhdx-mount ls`.
 
 use std::collections::HashSet;
+use std::ffi::OsString;
 use std::path::Path;
 
 use crate::cli::outcome::Failure;
+use crate::cli::paths;
 
-/// The paths in a file: each ended by a zero byte where there is one, else one a line.
+/// The paths in a file: one a line, as people write them; or, where there is a zero byte, each ended by one and spelled as at
+/// the mount point, which `ls --null` does.
 #[expect(clippy::disallowed_methods, reason = "a list of paths that the user wrote, no image")]
 pub(super) fn read(file: &Path) -> Result<HashSet<String>, Failure> {
     let content = std::fs::read(file).map_err(|error| Failure::new(format!("{}: {error}", file.display())))?;
@@ -13,10 +16,23 @@ pub(super) fn read(file: &Path) -> Result<HashSet<String>, Failure> {
 }
 
 fn paths(content: &[u8]) -> HashSet<String> {
-    let end = if content.contains(&0) { 0 } else { b'\n' };
-    let lines = content.split(|byte| *byte == end).map(|line| String::from_utf8_lossy(line).into_owned());
-    let paths = lines.map(|line| line.trim_end_matches('\r').trim_matches('/').to_owned());
+    let spelled = content.contains(&0);
+    let lines = content.split(|byte| *byte == if spelled { 0 } else { b'\n' });
+    let paths = lines.map(|line| match spelled {
+        true => paths::text_of_spelled(&host_text(line)),
+        false => String::from_utf8_lossy(line).trim_end_matches('\r').trim_matches('/').to_owned(),
+    });
     paths.filter(|path| !path.is_empty()).collect()
+}
+
+#[cfg(unix)]
+fn host_text(bytes: &[u8]) -> OsString {
+    std::os::unix::ffi::OsStringExt::from_vec(bytes.to_vec())
+}
+
+#[cfg(not(unix))]
+fn host_text(bytes: &[u8]) -> OsString {
+    String::from_utf8_lossy(bytes).into_owned().into()
 }
 
 #[cfg(test)]
@@ -28,5 +44,8 @@ mod tests {
         let list = |names: &[&str]| names.iter().map(ToString::to_string).collect::<HashSet<_>>();
         assert_eq!(paths(b"a/b\r\n/c/\n\n"), list(&["a/b", "c"]));
         assert_eq!(paths(b"a\nb\0c\0"), list(&["a\nb", "c"]));
+        // Zero bytes: as at the mount point, where a name that no host spells is escaped.
+        assert_eq!(paths(b"x/a%2Fb\0c\0"), list(&["x/a/b", "c"]));
+        assert_eq!(paths(b"x/a%2Fb\n"), list(&["x/a%2Fb"]));
     }
 }

@@ -58,12 +58,11 @@ pub(super) fn run(scan: &Path, args: &ExtractArgs, verbosity: &Verbosity) -> Res
         sink.close();
     }
     summary(&ends, verbosity);
-    let outcome = worst(&ends, asked.exit_code())?;
-    face::missed(&choice, &all)?;
+    let so_far = worst(&ends, asked.exit_code())?;
     if args.dry_run {
         face::counted(&all)?;
     }
-    Ok(outcome)
+    face::missed(&choice, &all, so_far)
 }
 
 /// What all chains have in common.

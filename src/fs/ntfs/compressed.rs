@@ -183,8 +183,8 @@ impl Compressed {
 
 /// Decompresses a unit of `length` bytes, of which `written` were ever written. Chunks before the first lost byte are right, and what comes after it is
 /// lost, for nobody knows where the next chunk begins. A chunk that is broken in itself is lost alone. One doubtful
-/// byte makes the whole unit doubtful. Who compresses fills each chunk up to the end of what was written: zeros for less
-/// than that are doubtful.
+/// byte makes the whole unit doubtful. Who compresses fills each chunk up to the end of what was written: a
+/// chunk of less than that is doubtful, and so is the last one before data that end too early.
 fn unpack(data: &[u8], input: &Faults, length: usize, written: usize) -> Unit {
     let lost = input.iter().filter(|fault| fault.kind == FaultKind::Lost).min_by_key(|fault| fault.range.start);
     let readable = lost.map_or(data.len(), |fault| to_usize(fault.range.start).min(data.len()));
@@ -199,20 +199,22 @@ fn unpack(data: &[u8], input: &Faults, length: usize, written: usize) -> Unit {
             Ok(Some(chunk)) => {
                 at = chunk.end;
                 let decoded = chunk.decode(&mut bytes);
-                let short = bytes.len()..end.min(written);
+                let short = bytes.len() < end.min(written);
                 if decoded.is_err() {
                     bytes.truncate(start);
                     faults.lost(as_range(start, end), Code::NtfsCompressionBad.as_str());
-                } else if !short.is_empty() {
-                    faults.doubtful(as_range(short.start, short.end), Code::NtfsCompressionBad.as_str());
+                } else if short {
+                    faults.doubtful(as_range(start, end.min(written)), Code::NtfsCompressionBad.as_str());
                 }
                 // A chunk that holds less stands for zeros in the rest.
                 bytes.resize(end, 0);
             }
             // The end of the data, if it is the end and not the first lost byte.
             Ok(None) if lost.is_none() || known.get(at..).is_some_and(|rest| rest.len() >= 2) => {
+                // Zeros in place of data end the chunk that they begin in as if it had held zeros, and end the unit then.
                 if start < written {
-                    faults.doubtful(as_range(start, written), Code::NtfsCompressionBad.as_str());
+                    let unproven = start.saturating_sub(CHUNK);
+                    faults.doubtful(as_range(unproven, written), Code::NtfsCompressionBad.as_str());
                 }
                 break;
             }
@@ -287,12 +289,12 @@ mod tests {
         let mut data = packed();
         data.resize(512, 0);
         let unit = unpack(&data, &Faults::new(), 16384, 12289);
-        assert_eq!(ranges(&unit), [(12288..12289, FaultKind::Doubtful)]);
+        assert_eq!(ranges(&unit), [(8192..12289, FaultKind::Doubtful)]);
         // The second chunk stands for "y" and 3 times "y" only.
         data[10] = 0;
         data[11] = 0;
         let unit = unpack(&data, &Faults::new(), 16384, 12288);
-        assert_eq!(ranges(&unit), [(4100..8192, FaultKind::Doubtful)]);
+        assert_eq!(ranges(&unit), [(4096..8192, FaultKind::Doubtful)]);
         assert!(unit.bytes[8192..12288].iter().all(|byte| *byte == b'z'));
     }
 

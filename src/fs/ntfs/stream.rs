@@ -96,6 +96,11 @@ impl Stream {
         }
     }
 
+    /// The bytes at its end that were never written, and read as zeros.
+    pub(super) fn unwritten(&self) -> Range<u64> {
+        self.initialized..self.size
+    }
+
     /// The least trust of the records that it was put together from.
     pub(super) fn trust(&self) -> Trust {
         self.trust

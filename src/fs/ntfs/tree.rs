@@ -4,8 +4,8 @@ use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use mount_api::{
-    Attr, Case, Details, DirEntry, Error, ErrorKind, Faults, From, Kind, LinkPath, Name, NodeId, NodePath, NodeRange,
-    Reparse, StreamEntry, Tree, TreeInfo, Trust,
+    Attr, Case, Details, DirEntry, Error, ErrorKind, Fault, FaultKind, Faults, From, Kind, LinkPath, Name, NodeId,
+    NodePath, NodeRange, Reparse, StreamEntry, Tree, TreeInfo, Trust,
 };
 
 use super::file::{ATTRIBUTE_REPARSE_POINT, Attribute, File, Value};
@@ -208,7 +208,12 @@ impl Tree for Ntfs {
             let text = format!("File record {}: compressed data do not decompress and are lost", node.file.number);
             self.note(Code::NtfsCompressionBad, Severity::Error, text);
         }
-        faults.append_moved(met, 0, 0);
+        // What the disk gave though it is doubtful, the user has accepted there.
+        let is_own = |fault: &Fault| fault.kind == FaultKind::Doubtful && fault.code.starts_with("ntfs-");
+        for fault in met.iter().cloned() {
+            let refused = is_own(&fault) && !self.options.accept_doubtful;
+            faults.push(if refused { fault.refused(offset, buf) } else { fault });
+        }
         Ok(read)
     }
 

@@ -145,7 +145,15 @@ impl<'a> Reading<'a> {
         self.input = vec![0; to_usize(range.end.saturating_sub(range.start))];
         self.input_faults = Faults::new();
         match self.wof.packed.read(self.volume, range.start, &mut self.input, &mut self.input_faults) {
-            Ok(_) => self.answered = true,
+            Ok(_) => {
+                self.answered = true;
+                // Who packs writes all of it: zeros that nobody wrote are no part of a chunk.
+                let unwritten = self.wof.packed.unwritten();
+                let unwritten = unwritten.start.max(range.start)..unwritten.end.min(range.end);
+                if !unwritten.is_empty() {
+                    self.input_faults.lost(unwritten, Code::NtfsCompressionBad.as_str());
+                }
+            }
             Err(error) => {
                 self.refused.get_or_insert(error);
                 self.input_faults = Faults::new();
