@@ -9,12 +9,13 @@ use crate::format::Facts;
 use crate::image::{FileId, ImageStore};
 
 /// See the module.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Assumed {
     all: Vec<(Whose, Facts)>,
 }
 
 /// Which image the user speaks of.
+#[derive(Clone)]
 enum Whose {
     File(FileId),
     /// No file is at hand under that name: the link that is called so.

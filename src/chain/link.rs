@@ -44,6 +44,8 @@ pub enum Found {
     ByName,
     /// Only its identity told.
     ByIdentity,
+    /// In a folder that was searched, and its identity is not the one that is wanted.
+    InFolder,
 }
 
 impl Found {
@@ -58,6 +60,7 @@ impl Found {
             Found::Recorded(PlaceKind::Absolute) => "recorded absolute path",
             Found::ByName => "recorded name, another folder",
             Found::ByIdentity => "its identity",
+            Found::InFolder => "in a folder that was searched",
         }
     }
 }
@@ -129,7 +132,10 @@ pub(super) fn compare(child: &Link, parent: &Link) -> Vec<Finding> {
     }
     if !matches!(parent.found, Found::Recorded(_)) {
         let (place, how) = (parent.path.display(), parent.found.describe());
-        let text = format!("the parent was not where its child says; it was found at {place}, by: {how}");
+        let text = match parent.found {
+            Found::InFolder => format!("the parent was not where its child says; this one was found at {place}, {how}"),
+            _ => format!("the parent was not where its child says; it was found at {place}, by: {how}"),
+        };
         note(Code::ParentElsewhere, Severity::Information, text);
     }
     if parent.proof == Some(LinkProof::Linkage2) {

@@ -114,14 +114,14 @@ impl<'a> Locator<'a> {
 impl Candidate {
     /// Whether more than its identity speaks for it.
     pub(super) fn is_named(&self) -> bool {
-        self.found != Found::ByIdentity
+        !matches!(self.found, Found::ByIdentity | Found::InFolder)
     }
 
     /// Opens the file: what the user gave as what was named, everything else as what was found.
     pub(super) fn open(&self, store: &dyn ImageStore) -> Result<OpenedImage> {
         match self.found {
             Found::Given | Found::Opened => store.open_named(&self.path),
-            Found::Recorded(_) | Found::ByName | Found::ByIdentity => store.open_found(&self.path),
+            Found::Recorded(_) | Found::ByName | Found::ByIdentity | Found::InFolder => store.open_found(&self.path),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::evidence::Evidence;
-use super::link::Link;
+use super::link::{Found, Link};
 use crate::error::{Error, ErrorKind};
 use crate::image::leads_to_server;
 use crate::image::native_path::{self, Native};
@@ -117,13 +117,13 @@ pub(super) fn no_parent(
     }
     // The proven ones first, as they were found first.
     if let Some(switch) = refused.iter().find_map(Refused::advice) {
-        error.advise(format!("{switch}. Else {}", advice(evidence)))
+        error.advise(format!("{switch}. Else {}", advice(record, evidence)))
     } else if images.is_empty() && refused.is_empty() {
-        error.advise(advice(evidence))
+        error.advise(advice(record, evidence))
     } else {
         error.advise(format!(
             "make the images that cannot be read readable, for one of them may be it. Else {}",
-            advice(evidence)
+            advice(record, evidence)
         ))
     }
 }
@@ -147,21 +147,29 @@ fn why_not_tried(place: &ParentPlace, child: &Path) -> String {
     }
 }
 
-fn advice(evidence: &[Evidence]) -> String {
+/// What to try, by what there is.
+fn advice(record: &ParentRecord, evidence: &[Evidence]) -> String {
     let look = "say where to look with --parent-dir DIR, or name the parent with --parent FILE";
     let lost = "--missing lost shows what the images at hand hold, and nothing older";
-    match evidence.iter().find(|one| one.excluded.is_none()) {
-        None => format!("{look}; {lost}"),
-        Some(best) => {
-            let why = match best.data_write_guid {
-                Some(_) => "are not the recorded parent: it was moved, or written to since",
-                None => "are not proven to be the recorded parent",
-            };
-            format!(
-                "{look}. The images named above {why}. Most speaks for {}: --allow-mismatch takes it, and all that comes from \
-                 it is marked doubtful; {lost}",
-                best.path.display()
-            )
-        }
+    let Some(best) = evidence.iter().find(|one| one.excluded.is_none()) else { return format!("{look}; {lost}") };
+    let path = best.path.display();
+    if !best.speaks() {
+        return format!(
+            "{look}. Nothing speaks for the images named above: none is advised. If one of them is the parent all the same, \
+             --parent FILE --allow-mismatch takes it, and all that comes from it is marked doubtful; {lost}"
+        );
     }
+    let why = match best.data_write_guid.and(record.linkage) {
+        Some(_) => "The images named above are not the recorded parent: it was moved, or written to since",
+        None => "None of the images named above is proven to be the parent",
+    };
+    let mut text = format!(
+        "{look}. {why}. Most speaks for {path}: --allow-mismatch takes it, and all that comes from it is marked doubtful"
+    );
+    if best.found == Found::InFolder && !record.places.is_empty() {
+        text.push_str(
+            " (it bears another name than the recorded parent: it may be an older link, and what the parent itself held is missing then)",
+        );
+    }
+    format!("{text}; {lost}")
 }

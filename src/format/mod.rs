@@ -83,6 +83,8 @@ pub struct Container {
     pub findings: Vec<Finding>,
     /// What state its log is in; `None` for formats without one.
     pub log: Option<vhdx::LogState>,
+    /// What its own metadata tell of its shape; the rest was inferred. Of a raw disk, its size.
+    pub told: Facts,
     /// Metadata was inferred: to know its relatives ([`FormatOptions::kin`]) may help.
     pub inferred: bool,
 }
@@ -141,7 +143,10 @@ pub fn open(image: Arc<dyn ReadAt>, options: FormatOptions) -> Result<Container>
             Err(Error::new(ErrorKind::Corrupt, "the file is empty").advise("look for a copy of it"))
         }
         Sniffed::Unknown => match raw::Raw::open(Arc::clone(&image)) {
-            Ok(layer) => Ok(Container { layer: Arc::new(layer), findings: Vec::new(), log: None, inferred: false }),
+            Ok(layer) => {
+                let told = Facts { virtual_size: Some(image.size()), ..Facts::default() };
+                Ok(Container { layer: Arc::new(layer), findings: Vec::new(), log: None, told, inferred: false })
+            }
             // Its first MiB may be gone, and with that all that says what it is.
             Err(_) if vhdx::holds_regions(&image) => open_vhdx(image, options),
             Err(error) => match foreign::refusal(&image) {
@@ -169,8 +174,8 @@ fn open_by_bat(image: Arc<dyn ReadAt>, options: FormatOptions, refusal: Error) -
 
 fn open_vhdx(image: Arc<dyn ReadAt>, options: FormatOptions) -> Result<Container> {
     let (layer, findings) = vhdx::Vhdx::open(image, options)?;
-    let (log, inferred) = (Some(layer.log_state()), layer.is_inferred());
-    Ok(Container { log, inferred, layer: Arc::new(layer), findings })
+    let (log, told, inferred) = (Some(layer.log_state()), layer.told(), layer.is_inferred());
+    Ok(Container { log, told, inferred, layer: Arc::new(layer), findings })
 }
 
 /// Who a VHDX is and who its parent is; `None` where the file is none or does not say.

@@ -63,6 +63,11 @@ fn candidate_object(candidate: &Evidence) -> Value {
         "sectors_equal": candidate.sectors_equal,
         "structures_looked_at": candidate.disk.as_ref().map(|disk| disk.looked_at),
         "structures_holding": candidate.disk.as_ref().map(|disk| disk.holding),
+        "is_raw": candidate.is_raw,
+        "parent_of": candidate.parent_of.as_ref().map(|path| path.display().to_string()),
+        "merged_from": candidate.merged_from.as_ref().map(|path| path.display().to_string()),
+        "speaks": candidate.speaks(),
+        "structures_holding_alone": candidate.disk.as_ref().map(|_| candidate.holding_alone),
         "excluded": candidate.excluded,
     })
 }
