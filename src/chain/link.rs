@@ -149,7 +149,9 @@ pub(super) fn compare(child: &Link, parent: &Link) -> Vec<Finding> {
         );
         note(Code::ParentSizeDiffers, Severity::Information, text);
     }
-    if ours.logical_sector_size != theirs.logical_sector_size {
+    let is_raw = parent.layer.identity().kind == ContainerKind::Raw;
+    // A raw disk does not say how large its sectors are.
+    if ours.logical_sector_size != theirs.logical_sector_size && !is_raw {
         let (a, b) = (ours.logical_sector_size, theirs.logical_sector_size);
         let text = format!("the child has logical sectors of {a} bytes, this image of {b}, which the format forbids");
         note(Code::ParentSectorSizeDiffers, Severity::Warning, text);

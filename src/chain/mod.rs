@@ -16,6 +16,7 @@ mod map;
 mod open;
 mod options;
 mod parent;
+mod passed_over;
 mod refusal;
 mod verified;
 mod weigh;
@@ -27,6 +28,7 @@ pub use link::{Found, Link, LinkProof};
 pub use map::{MergedExtent, MergedSource};
 pub use open::{Chain, MAX_LINKS, open, open_judged};
 pub use options::{ChainOptions, Missing};
+pub use passed_over::PassedOver;
 pub use refusal::Refusal;
 pub(crate) use verified::Verify;
 

@@ -13,6 +13,7 @@ use super::link::{Found, Link, LinkProof};
 use super::locate::Locator;
 use super::options::ChainOptions;
 use super::parent::Parent;
+use super::passed_over::PassedOver;
 use super::refusal::{self, Refusal};
 use super::verified::Verify;
 use crate::error::Result;
@@ -129,7 +130,7 @@ pub(super) struct Opening<'a> {
     inferred: Option<Inferred>,
     /// What was looked at for the parent that was not found.
     pub(super) candidates: Vec<Evidence>,
-    pub(super) unreadable: Vec<(PathBuf, String)>,
+    pub(super) unreadable: Vec<PassedOver>,
 }
 
 /// A link whose metadata was inferred.

@@ -9,6 +9,7 @@ use super::link::{Found, LinkProof, judge};
 use super::locate::Candidate;
 use super::open::Opening;
 use super::options::Missing;
+use super::passed_over::PassedOver;
 use super::refusal::{self, Refused};
 use crate::error::Result;
 use crate::format;
@@ -66,7 +67,8 @@ impl Opening<'_> {
             Missing::Lost => Ok(None),
             Missing::Error => {
                 let error = refusal::no_parent(child, record, &rejected.unreadable, &rejected.refused, &evidence);
-                let refused = rejected.refused.iter().map(|one| (one.path.clone(), one.describe()));
+                let refused =
+                    rejected.refused.iter().map(|one| PassedOver::unopened(&one.path, one.describe(), &one.error));
                 (self.candidates, self.unreadable) = (evidence, refused.chain(rejected.unreadable).collect());
                 Err(error)
             }
@@ -141,7 +143,7 @@ impl Opening<'_> {
             let guid = match self.locator.data_write_guid(&candidate) {
                 Ok(guid) => guid,
                 Err(why) => {
-                    rejected.unreadable.push((candidate.path, why));
+                    rejected.unreadable.push(why);
                     continue;
                 }
             };
@@ -176,7 +178,7 @@ struct Rejected {
     /// Images of another identity.
     other: Vec<Candidate>,
     /// What is no image, or cannot be read, and why.
-    unreadable: Vec<(PathBuf, String)>,
+    unreadable: Vec<PassedOver>,
     /// Images that could not be opened as they are.
     refused: Vec<Refused>,
     /// One that bears the wanted identity and is damaged: taken if no other does.

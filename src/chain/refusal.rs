@@ -2,8 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use super::beside::file_name;
 use super::evidence::Evidence;
 use super::link::{Found, Link};
+use super::locate::components;
+use super::passed_over::PassedOver;
 use crate::error::{Error, ErrorKind};
 use crate::image::leads_to_server;
 use crate::image::native_path::{self, Native};
@@ -22,7 +25,7 @@ pub struct Refusal {
     /// first.
     pub candidates: Vec<Evidence>,
     /// Files that were looked at and could not be read as an image, and why.
-    pub unreadable: Vec<(PathBuf, String)>,
+    pub unreadable: Vec<PassedOver>,
 }
 
 impl std::fmt::Debug for Refusal {
@@ -33,9 +36,6 @@ impl std::fmt::Debug for Refusal {
 
 /// Files that a refusal lists.
 const MAX_LISTED: usize = 20;
-
-/// Why a file that is no image at all is not the parent.
-pub(super) const NO_IMAGE: &str = "no readable VHDX";
 
 /// An image that could not be opened as it is; its error may name a switch by which it can.
 pub(super) struct Refused {
@@ -79,7 +79,7 @@ pub(super) fn too_deep(child: &Path, max_links: usize) -> Error {
 pub(super) fn no_parent(
     child: &Path,
     record: &ParentRecord,
-    unreadable: &[(PathBuf, String)],
+    unreadable: &[PassedOver],
     refused: &[Refused],
     evidence: &[Evidence],
 ) -> Error {
@@ -100,32 +100,45 @@ pub(super) fn no_parent(
             error = error.detail(format!("  it cannot be the parent: {why}"));
         }
     }
-    let (no_images, images): (Vec<_>, Vec<_>) = unreadable.iter().partition(|(_, why)| why == NO_IMAGE);
+    let (strangers, images): (Vec<_>, Vec<_>) =
+        unreadable.iter().partition(|one| one.is_stranger && !is_named_after(&one.path, record));
+    // What stands in the parent's place is seen to first.
+    let placed = images.iter().find(|one| one.is_placed).filter(|one| one.advice.is_some());
     for one in refused.iter().take(MAX_LISTED) {
         error = error.detail(format!("looked at {}: {}", one.path.display(), one.describe()));
     }
-    for (path, why) in images.iter().take(MAX_LISTED) {
-        error = error.detail(format!("looked at {}: {why}", path.display()));
+    for one in images.iter().take(MAX_LISTED) {
+        error = error.detail(format!("looked at {}: {}", one.path.display(), one.reason));
+        let told_below = placed.is_some_and(|placed| placed.path == one.path);
+        if let Some(advice) = one.advice.as_ref().filter(|_| !told_below) {
+            error = error.detail(format!("  {advice}"));
+        }
     }
     let more = [evidence.len(), refused.len(), images.len()].map(|count| count.saturating_sub(MAX_LISTED));
     let more = more.into_iter().fold(0usize, usize::saturating_add);
     if more > 0 {
         error = error.detail(format!("and at {more} more images"));
     }
-    if !no_images.is_empty() {
-        error = error.detail(format!("and at {} files that are no VHDX images", no_images.len()));
+    if !strangers.is_empty() {
+        error = error.detail(format!("other files in the folders that were searched, no images: {}", strangers.len()));
     }
     // The proven ones first, as they were found first.
-    if let Some(switch) = refused.iter().find_map(Refused::advice) {
-        error.advise(format!("{switch}. Else {}", advice(record, evidence)))
-    } else if images.is_empty() && refused.is_empty() {
-        error.advise(advice(record, evidence))
-    } else {
-        error.advise(format!(
-            "make the images that cannot be read readable, for one of them may be it. Else {}",
-            advice(record, evidence)
-        ))
+    let switch = refused.iter().find_map(Refused::advice);
+    let placed = placed.and_then(|one| Some(format!("see to {} first: {}", one.path.display(), one.advice.as_ref()?)));
+    let may_be_it = images.iter().any(|one| one.kind == ErrorKind::Io) || !refused.is_empty();
+    let unread =
+        may_be_it.then(|| "make the images that cannot be read readable, for one of them may be it".to_owned());
+    match switch.or(placed).or(unread) {
+        Some(first) => error.advise(format!("{first}. Else {}", advice(record, evidence))),
+        None => error.advise(advice(record, evidence)),
     }
+}
+
+/// Whether a file is named after a recorded place: `VM.vhdx.gz` after `VM.vhdx`.
+fn is_named_after(file: &Path, record: &ParentRecord) -> bool {
+    let file = file_name(file);
+    let names = record.places.iter().filter_map(|place| components(&place.path).last().map(|name| name.to_lowercase()));
+    names.into_iter().any(|name| file.starts_with(&name))
 }
 
 /// Why Windows was not asked for a recorded place; empty where it was.

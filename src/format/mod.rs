@@ -133,16 +133,7 @@ pub(crate) fn holds_regions(image: &dyn ReadAt) -> bool {
 pub fn open(image: Arc<dyn ReadAt>, options: FormatOptions) -> Result<Container> {
     match sniff(&image) {
         Sniffed::Vhdx => open_vhdx(image, options),
-        Sniffed::Vhd => Err(unsupported("a VHD image; this version reads VHDX").advise(
-            "a fixed or dynamic one: convert a copy with `qemu-img convert -O vhdx COPY.vhd NEW.vhdx`; a differencing one not \
-             with qemu-img, which ignores its parent without a word",
-        )),
-        Sniffed::VhdSet => Err(unsupported("a VHD Set, which holds no data itself")
-            .advise("open the .avhdx file that belongs to it, in the same folder")),
-        Sniffed::Unknown if image.size() == 0 => {
-            Err(Error::new(ErrorKind::Corrupt, "the file is empty").advise("look for a copy of it"))
-        }
-        Sniffed::Unknown => match raw::Raw::open(Arc::clone(&image)) {
+        Sniffed::Unknown if image.size() > 0 => match raw::Raw::open(Arc::clone(&image)) {
             Ok(layer) => {
                 let told = Facts { virtual_size: Some(image.size()), ..Facts::default() };
                 Ok(Container { layer: Arc::new(layer), findings: Vec::new(), log: None, told, inferred: false })
@@ -152,9 +143,10 @@ pub fn open(image: Arc<dyn ReadAt>, options: FormatOptions) -> Result<Container>
             Err(error) => match foreign::refusal(&image) {
                 Some(refusal) => Err(refusal),
                 None if vhdx::holds_a_bat(&image, options.assumed.block_size) => open_by_bat(image, options, error),
-                None => Err(error),
+                None => Err(foreign::unread(&image).unwrap_or(error)),
             },
         },
+        sniffed => Err(refusal(&image, sniffed).unwrap_or_else(|| unsupported("not an image"))),
     }
 }
 
@@ -170,6 +162,47 @@ fn open_by_bat(image: Arc<dyn ReadAt>, options: FormatOptions, refusal: Error) -
     Err(refusal.advise(format!(
         "what may be the BAT of a VHDX stands in it, and nothing else of one: --assume block-size={block_size}M --assume disk-size={virtual_size} --accept-doubtful reads it so, or with other sizes, where they are known"
     )))
+}
+
+/// Why a file that is no VHDX, and no raw disk, is not opened, where more is known of it than that.
+fn refusal(image: &dyn ReadAt, sniffed: Sniffed) -> Option<Error> {
+    match sniffed {
+        Sniffed::Vhdx => None,
+        Sniffed::Vhd => Some(unsupported("a VHD image; this version reads VHDX").advise(
+            "a fixed or dynamic one: convert a copy with `qemu-img convert -O vhdx COPY.vhd NEW.vhdx`; a differencing one not \
+             with qemu-img, which ignores its parent without a word",
+        )),
+        Sniffed::VhdSet => Some(
+            unsupported("a VHD Set, which holds no data itself")
+                .advise("open the .avhdx file that belongs to it, in the same folder"),
+        ),
+        Sniffed::Unknown if image.size() == 0 => {
+            Some(Error::new(ErrorKind::Corrupt, "the file is empty").advise("look for a copy of it"))
+        }
+        Sniffed::Unknown => foreign::refusal(image).or_else(|| foreign::unread(image)),
+    }
+}
+
+/// What a file is that is no VHDX: a raw disk, which bears no identity, or why it is not opened. `None` for a VHDX.
+/// Unlike [`open`] it looks at the file's start and end alone.
+pub(crate) fn other_than_vhdx(image: &Arc<dyn ReadAt>) -> Option<Other> {
+    let sniffed = sniff(image);
+    match (sniffed, raw::Raw::open(Arc::clone(image))) {
+        (Sniffed::Vhdx, _) => None,
+        (Sniffed::Unknown, Ok(_)) => Some(Other::Raw),
+        (Sniffed::Unknown, Err(error)) if refusal(image, sniffed).is_none() => Some(Other::Nothing(error)),
+        _ => refusal(image, sniffed).map(Other::Refused),
+    }
+}
+
+/// What a file is that is no VHDX.
+pub(crate) enum Other {
+    /// The disk itself, by its boot signature or GPT.
+    Raw,
+    /// Something that is not read, or cannot be.
+    Refused(Error),
+    /// Nothing in it tells.
+    Nothing(Error),
 }
 
 fn open_vhdx(image: Arc<dyn ReadAt>, options: FormatOptions) -> Result<Container> {

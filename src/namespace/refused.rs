@@ -44,9 +44,11 @@ fn error_object(error: &Error, refusal: &Refusal) -> Value {
         "causes": causes,
         "advice": error.advice(),
         "candidates": refusal.candidates.iter().map(candidate_object).collect::<Vec<_>>(),
-        "unreadable": refusal.unreadable.iter().map(|(path, reason)| json!({
-            "path": path.display().to_string(),
-            "reason": reason,
+        "unreadable": refusal.unreadable.iter().map(|one| json!({
+            "path": one.path.display().to_string(),
+            "kind": one.kind.as_str(),
+            "reason": one.reason,
+            "advice": one.advice,
         })).collect::<Vec<_>>(),
     })
 }
