@@ -2,14 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use super::beside::file_name;
 use super::evidence::Evidence;
 use super::link::{Found, Link};
 use super::locate::components;
 use super::passed_over::PassedOver;
 use crate::error::{Error, ErrorKind};
-use crate::image::leads_to_server;
 use crate::image::native_path::{self, Native};
+use crate::image::{file_name, leads_to_server};
 use crate::layer::{ParentPlace, ParentRecord, PlaceKind};
 use crate::report::Finding;
 

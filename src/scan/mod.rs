@@ -20,7 +20,7 @@ pub use crate::chain::beside::{Beside, BesideKind};
 use crate::chain::{MAX_LINKS, beside, judge};
 use crate::error::Result;
 use crate::format::vhdx::LogState;
-use crate::image::ImageStore;
+use crate::image::{ImageStore, file_name};
 use crate::layer::{Geometry, Identity, ParentRecord};
 use crate::report::Finding;
 
@@ -121,7 +121,7 @@ pub fn scan(store: &dyn ImageStore, folders: &[PathBuf]) -> Result<Scan> {
     scan.bearers = family::bearers(&scan.images);
     scan.kin = family::find(&scan.images, &scan.bearers);
     for (number, image) in scan.images.iter().enumerate() {
-        scan.by_name.entry(beside::file_name(&image.path)).or_default().push(number);
+        scan.by_name.entry(file_name(&image.path)).or_default().push(number);
     }
     for (number, one) in scan.beside.iter().enumerate() {
         scan.machines.entry(beside::machine_folder(&one.path).to_owned()).or_default().push(number);
