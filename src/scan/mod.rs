@@ -273,6 +273,17 @@ impl Scan {
         before.map(|(_, other)| other).find(is_its_child)
     }
 
+    /// Files that could not be read and bear the name that a child records of its parent; at most 4.
+    pub fn unreadable_namesakes(&self, child: usize) -> impl Iterator<Item = &Unreadable> {
+        let asked = self.missing_parent(child).zip(self.images.get(child));
+        let asked = asked.map(|(record, image)| places::Asked::new(&image.path, record));
+        let is_named = move |one: &&Unreadable| {
+            let name = file_name(&one.path);
+            asked.as_ref().is_some_and(|asked| asked.names().any(|wanted| wanted == name))
+        };
+        self.unreadable.iter().filter(is_named).take(4)
+    }
+
     /// The parents in a chain that opening its youngest image does not find by itself: they must be named.
     #[must_use]
     pub fn parents_to_name(&self, chain: &ScannedChain) -> Vec<&Path> {
