@@ -39,7 +39,7 @@ const STRANGERS: [(&str, &str, Make); 7] = [
     ("a gzip file", "unpack it", |at| fs::write(at, b"\x1f\x8b\x08 and more").expect("a file")),
     ("a QCOW image", "qemu-img convert", |at| fs::write(at, b"QFI\xfb\0\0\0\x03").expect("a file")),
     ("the file is empty", "look for a copy", |at| fs::write(at, b"").expect("a file")),
-    ("neither a VHDX", "", |at| fs::write(at, vec![b'x'; 70_000]).expect("a file")),
+    ("neither a VHDX", "look for a copy", |at| fs::write(at, vec![b'x'; 70_000]).expect("a file")),
     ("a folder", "give the path", |at| fs::create_dir(at).expect("a folder")),
     ("a pipe", "give the path", |at| {
         assert!(std::process::Command::new("mkfifo").arg(at).status().expect("mkfifo runs").success());
@@ -60,7 +60,10 @@ fn what_stands_in_the_parents_place_is_told_as_when_it_is_opened() {
         let refusal = open(&forged.youngest, &ChainOptions::default()).err().expect("a refusal");
         let [one] = refusal.unreadable.as_slice() else { panic!("{what}: {:?}", refusal.unreadable) };
         assert_eq!((&one.path, one.kind, one.is_placed), (&forged.files[0], directly.kind(), true), "{what}");
-        assert_eq!((one.reason.as_str(), one.advice.as_deref()), (directly.message(), directly.advice()), "{what}");
+        assert_eq!(one.reason, directly.message(), "{what}");
+        // Opening it directly knows the child beside it, too.
+        let (advice, of_it) = (one.advice.as_deref().unwrap_or("none"), directly.advice().unwrap_or_default());
+        assert!(of_it.starts_with(advice), "{what}: {advice}; {of_it}");
         let json = &refused(&refusal)["error"]["unreadable"][0];
         assert!(json["reason"].as_str().is_some_and(|reason| reason.starts_with(what)), "{json}");
         let text = format!("{}\n{:?}", refusal.error.details().join("\n"), refusal.error.advice());
@@ -104,4 +107,22 @@ fn a_raw_disk_is_a_parent_only_where_the_user_names_it() {
         drop(untouched);
         fs::remove_file(&raw).expect("the raw disk goes");
     }
+}
+
+#[test]
+fn an_image_of_which_too_little_is_left_names_the_states_beside_it() {
+    let (_folder, forged, _) = chain_of_two();
+    let size = fs::metadata(&forged.youngest).expect("metadata").len() as usize;
+    for rest in [vec![0; size], Vec::new()] {
+        fs::write(&forged.youngest, rest).expect("the image is overwritten");
+        let error = open(&forged.youngest, &ChainOptions::default()).err().expect("nothing is left").error;
+        let advice = error.advice().expect("advice");
+        let base = forged.files[0].display().to_string();
+        assert!(advice.contains("look for a copy") && advice.contains(&base), "{advice}");
+    }
+    // What is of another kind, or was named by mistake, has its own answer.
+    let text = forged.youngest.with_extension("txt");
+    fs::write(&text, "no image").expect("a file");
+    let error = open(&text, &ChainOptions::default()).err().expect("no image").error;
+    assert_eq!(error.advice(), Some("give the path of a .vhdx or .avhdx file"));
 }

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::beside::is_named_like_an_image;
 use super::link::Found;
 use super::options::ChainOptions;
+use super::other_states::too_little;
 use super::passed_over::PassedOver;
 use crate::bytes::Guid;
 use crate::error::Result;
@@ -138,6 +140,9 @@ fn data_write_guid(store: &dyn ImageStore, candidate: &Candidate) -> std::result
         Some(Other::Raw) => Err(PassedOver::raw(candidate)),
         // It may have lost all that says what it is. Every MiB is looked at for that, so only in files that are named.
         _ if candidate.is_named() && format::holds_regions(&opened.image) => Ok(None),
+        Some(Other::Nothing(error)) if is_named_like_an_image(&candidate.path) => {
+            Err(PassedOver::refused(candidate, &too_little(error)))
+        }
         Some(Other::Refused(error) | Other::Nothing(error)) => Err(PassedOver::refused(candidate, &error)),
         None => Ok(None),
     }

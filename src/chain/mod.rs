@@ -15,6 +15,7 @@ mod locate;
 mod map;
 mod open;
 mod options;
+mod other_states;
 mod parent;
 mod passed_over;
 mod refusal;

@@ -12,6 +12,7 @@ use super::evidence::{DiskJudge, Evidence, Side};
 use super::link::{Found, Link, LinkProof};
 use super::locate::Locator;
 use super::options::ChainOptions;
+use super::other_states;
 use super::parent::Parent;
 use super::passed_over::PassedOver;
 use super::refusal::{self, Refusal};
@@ -164,7 +165,9 @@ impl<'a> Opening<'a> {
         // Absolute, so that messages and reports name the file wherever they are read.
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         self.assumed = Assumed::find(self.store, &self.options.assumed_of)?;
-        self.push(self.store.open_named(&path)?, Found::Opened, None)?;
+        let opened = self.store.open_named(&path)?;
+        self.push(opened.clone(), Found::Opened, None)
+            .map_err(|error| other_states::advise(self.store, &opened, error))?;
         self.follow()?;
         self.assumed.check_names(&self.links)?;
         self.note_beside();

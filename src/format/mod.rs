@@ -183,6 +183,11 @@ fn refusal(image: &dyn ReadAt, sniffed: Sniffed) -> Option<Error> {
     }
 }
 
+/// Whether nothing in a file tells what it is.
+pub(crate) fn says_nothing(image: &Arc<dyn ReadAt>) -> bool {
+    matches!(other_than_vhdx(image), Some(Other::Nothing(_)))
+}
+
 /// What a file is that is no VHDX: a raw disk, which bears no identity, or why it is not opened. `None` for a VHDX.
 /// Unlike [`open`] it looks at the file's start and end alone.
 pub(crate) fn other_than_vhdx(image: &Arc<dyn ReadAt>) -> Option<Other> {
