@@ -8,6 +8,8 @@
 
 mod support;
 
+use std::fs;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use fixtures::bytes::Bytes;
@@ -82,24 +84,26 @@ fn a_doubtful_image_in_the_recorded_place_goes_before_the_grandparent() {
 
 #[test]
 fn a_child_that_lost_its_metadata_is_weighed_as_its_parent_makes_it() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let (forged, disk) = chain_of_three(folder.path());
-    let items = forged.places[2].metadata.start + (64 << 10);
-    let mut file = HostFile::open(&forged.youngest).expect("the youngest link opens");
-    Damage::Zeroed(items..items + (64 << 10)).apply(&mut file, &forged.places[2]);
-    let refusal = refused(&forged.youngest, &ChainOptions::default());
-    let best = &refusal.candidates[0];
-    assert_eq!(best.path, forged.files[1]);
-    let (holding, looked_at) = structures(best);
-    assert!(looked_at > 10 && holding == looked_at, "{holding} of {looked_at}");
-    // What is inferred from the candidate, or zeros, is no evidence.
-    assert_eq!((best.same_size, best.same_sector_size, best.same_disk_id), (None, None, None));
-    assert!(!refusal.error.details().join("\n").contains("another disk"), "{:?}", refusal.error.details());
-    let opened = open(&forged.youngest, &mismatch()).expect("a chain");
-    assert_eq!((&opened.links()[1].path, opened.links()[1].found), (&forged.files[1], Found::InFolder));
-    assert_eq!(opened.links()[1].proof, Some(LinkProof::Unproven));
-    assert!(opened.findings().iter().all(|finding| !finding.text.contains("its identity")));
-    assert!(whole(&opened) == disk);
+    for rest in [0, 0xff] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (forged, disk) = chain_of_three(folder.path());
+        let items = forged.places[2].metadata.start + (64 << 10);
+        let file = fs::OpenOptions::new().write(true).open(&forged.youngest).expect("the youngest link opens");
+        file.write_all_at(&[rest; 64 << 10], items).expect("its items are overwritten");
+        let refusal = refused(&forged.youngest, &ChainOptions::default());
+        let best = &refusal.candidates[0];
+        assert_eq!(best.path, forged.files[1]);
+        let (holding, looked_at) = structures(best);
+        assert!(looked_at > 10 && holding == looked_at, "{holding} of {looked_at}");
+        // What is inferred from the candidate, or zeros, is no evidence.
+        assert_eq!((best.same_size, best.same_sector_size, best.same_disk_id), (None, None, None));
+        assert!(!refusal.error.details().join("\n").contains("another disk"), "{:?}", refusal.error.details());
+        let opened = open(&forged.youngest, &mismatch()).expect("a chain");
+        assert_eq!((&opened.links()[1].path, opened.links()[1].found), (&forged.files[1], Found::InFolder));
+        assert_eq!(opened.links()[1].proof, Some(LinkProof::Unproven));
+        assert!(opened.findings().iter().all(|finding| !finding.text.contains("its identity")));
+        assert!(whole(&opened) == disk);
+    }
 }
 
 #[test]

@@ -80,7 +80,9 @@ impl Evidence {
             is_raw: theirs.identity().kind == ContainerKind::Raw,
             same_size: same(child.told.virtual_size, candidate.told.virtual_size),
             same_sector_size,
-            same_disk_id: same_disk_id(ours.identity(), theirs.identity()),
+            // An id beside items that are lost may be as damaged as these: that it differs says nothing then.
+            same_disk_id: same_disk_id(ours.identity(), theirs.identity())
+                .filter(|same| *same || (child.told.virtual_size.is_some() && candidate.told.virtual_size.is_some())),
             sectors_compared,
             sectors_equal,
             parent_of: None,
@@ -177,7 +179,8 @@ fn same<T: PartialEq>(child: Option<T>, candidate: Option<T>) -> Option<bool> {
     Some(child? == candidate?)
 }
 
-fn same_disk_id(child: &Identity, candidate: &Identity) -> Option<bool> {
+/// Whether two images carry one virtual disk id; `None` where one of them has none, or zeros in its place.
+pub(super) fn same_disk_id(child: &Identity, candidate: &Identity) -> Option<bool> {
     let id = |identity: &Identity| identity.disk_id.filter(|id| !id.is_zero());
     same(id(child), id(candidate))
 }

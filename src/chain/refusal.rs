@@ -167,8 +167,8 @@ fn advice(record: &ParentRecord, evidence: &[Evidence]) -> String {
     let path = best.path.display();
     if !best.speaks() {
         return format!(
-            "{look}. Nothing speaks for the images named above: none is advised. If one of them is the parent all the same, \
-             --parent FILE --allow-mismatch takes it, and all that comes from it is marked doubtful; {lost}"
+            "{look}. Nothing speaks for the images named above: none is advised. If {path} is the parent all the same, \
+             --parent \"{path}\" --allow-mismatch takes it, and all that comes from it is marked doubtful; {lost}"
         );
     }
     let why = match best.data_write_guid.and(record.linkage) {
