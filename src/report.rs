@@ -219,7 +219,8 @@ codes! {
     ParentElsewhere = "parent-elsewhere",
     /// The parent is the one by its identity, and in the recorded place stands a child of it: one of the two is left out wrongly.
     ParentSkipsLink = "parent-skips-link",
-    /// The parent fits only the GUID that a merge was about to give it.
+    /// The parent fits only the GUID that a merge was about to give it, or is not proven and bears the one that the merge of another
+    /// child gave it.
     ParentMidMerge = "parent-mid-merge",
     /// The parent has another size than its child.
     ParentSizeDiffers = "parent-size-differs",

@@ -2,45 +2,21 @@
 
 use std::path::{Path, PathBuf};
 
-use super::beside::file_name;
 use super::link::Link;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::Facts;
-use crate::image::{FileId, ImageStore};
+use crate::image::{FileId, ImageStore, Whose};
 
 /// See the module.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Assumed {
     all: Vec<(Whose, Facts)>,
-}
-
-/// Which image the user speaks of.
-enum Whose {
-    File(FileId),
-    /// No file is at hand under that name: the link that is called so.
-    Name(PathBuf),
-}
-
-impl Whose {
-    fn is(&self, path: &Path, id: &FileId) -> bool {
-        match self {
-            Whose::File(file) => file == id,
-            Whose::Name(name) => file_name(name) == file_name(path),
-        }
-    }
 }
 
 impl Assumed {
     /// Finds the images that the user names.
     pub(super) fn find(store: &dyn ImageStore, named: &[(PathBuf, Facts)]) -> Result<Self> {
-        let whose = |path: &PathBuf| match store.open_named(path) {
-            Ok(opened) => Ok(Whose::File(opened.id)),
-            Err(error) if error.kind() == ErrorKind::NotFound && path.components().count() == 1 => {
-                Ok(Whose::Name(path.clone()))
-            }
-            Err(error) => Err(error),
-        };
-        let all = named.iter().map(|(path, facts)| Ok((whose(path)?, *facts)));
+        let all = named.iter().map(|(path, facts)| Ok((Whose::find(store, path)?, *facts)));
         Ok(Assumed { all: all.collect::<Result<_>>()? })
     }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::link::{Found, Link, judge};
 use crate::bytes::Guid;
 use crate::format;
-use crate::image::{Depth, ImageStore, leads_to_server};
+use crate::image::{Depth, ImageStore, file_name, leads_to_server};
 use crate::report::{Code, Finding, Severity};
 
 /// Files that one finding names.
@@ -94,11 +94,6 @@ pub(crate) fn machine_folder(file: &Path) -> &Path {
 
 fn is_guid(name: &std::ffi::OsStr) -> bool {
     name.to_str().is_some_and(|name| Guid::parse(name).is_some())
-}
-
-/// A file's name in lower case, as Windows compares names.
-pub(crate) fn file_name(path: &Path) -> String {
-    path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default()
 }
 
 /// That an image is a backup's leftover, if its name says so.

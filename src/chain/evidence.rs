@@ -10,7 +10,8 @@ use super::disk::Disk;
 use super::link::Found;
 use crate::Faults;
 use crate::bytes::Guid;
-use crate::layer::{Extent, Identity, Layer, Source};
+use crate::format::Facts;
+use crate::layer::{ContainerKind, Extent, Identity, Layer, Source};
 
 /// What speaks for and against a candidate.
 #[derive(Debug, Clone)]
@@ -21,18 +22,26 @@ pub struct Evidence {
     pub found: Found,
     /// Who it is.
     pub data_write_guid: Option<Guid>,
-    /// Whether its disk is as large as the child's.
-    pub same_size: bool,
-    /// Whether its logical sectors are as large as the child's; where not, it cannot be the parent.
-    pub same_sector_size: bool,
+    /// Whether its file is the disk itself, which bears no identity.
+    pub is_raw: bool,
+    /// Whether its disk is as large as the child's; `None` where one of them does not say any more.
+    pub same_size: Option<bool>,
+    /// Whether its logical sectors are as large as the child's; where not, it cannot be the parent. `None` as above.
+    pub same_sector_size: Option<bool>,
     /// Whether it carries the child's virtual disk id; `None` where one of them has none.
     pub same_disk_id: Option<bool>,
     /// Of the child's own sectors, how many were looked at in the candidate.
     pub sectors_compared: u32,
     /// How many of those stand in the candidate too.
     pub sectors_equal: u32,
+    /// Another candidate whose parent it is by its identity: this one is older.
+    pub parent_of: Option<PathBuf>,
+    /// An image beside it of which a merge into it had begun: its DataWriteGuid is the one that the merge gave it.
+    pub merged_from: Option<PathBuf>,
     /// What the merged disk looks like with this candidate, where somebody judged it.
     pub disk: Option<DiskEvidence>,
+    /// Structures that hold with no parent at all.
+    pub holding_alone: u64,
     /// Why it cannot be taken, whatever else speaks for it.
     pub excluded: Option<String>,
 }
@@ -59,77 +68,135 @@ const SAMPLES: usize = 256;
 
 impl Evidence {
     /// Compares a candidate with the child.
-    pub(super) fn gather(path: PathBuf, found: Found, child: &dyn Layer, candidate: &dyn Layer) -> Self {
-        let (ours, theirs) = (child.geometry(), candidate.geometry());
-        let same_sector_size = ours.logical_sector_size == theirs.logical_sector_size;
-        let (sectors_compared, sectors_equal) = if same_sector_size { compare(child, candidate) } else { (0, 0) };
+    pub(super) fn gather(path: PathBuf, found: Found, child: &Side, candidate: &Side) -> Self {
+        let same_sector_size = same(child.told.logical_sector_size, candidate.told.logical_sector_size);
+        let (ours, theirs) = (&*child.layer, &*candidate.layer);
+        let (sectors_compared, sectors_equal) =
+            if same_sector_size == Some(false) { (0, 0) } else { compare(ours, theirs) };
         Evidence {
             path,
             found,
-            data_write_guid: candidate.identity().data_write_guid,
-            same_size: ours.virtual_size == theirs.virtual_size,
+            data_write_guid: theirs.identity().data_write_guid,
+            is_raw: theirs.identity().kind == ContainerKind::Raw,
+            same_size: same(child.told.virtual_size, candidate.told.virtual_size),
             same_sector_size,
-            same_disk_id: same_disk_id(child.identity(), candidate.identity()),
+            // An id beside items that are lost may be as damaged as these: that it differs says nothing then.
+            same_disk_id: same_disk_id(ours.identity(), theirs.identity())
+                .filter(|same| *same || (child.told.virtual_size.is_some() && candidate.told.virtual_size.is_some())),
             sectors_compared,
             sectors_equal,
+            parent_of: None,
+            merged_from: None,
             disk: None,
-            excluded: (!same_sector_size).then(|| "its logical sectors have another size".to_owned()),
+            holding_alone: 0,
+            excluded: (same_sector_size == Some(false)).then(|| "its logical sectors have another size".to_owned()),
         }
     }
 
     /// Orders candidates: the higher, the more speaks for it.
+    ///
+    /// The recorded place goes before what the disk looks like, for an older state of a disk holds together as well as the right
+    /// one, and the right one may be damaged. Of an image and its parent, both of which do as well, the parent is the older state.
     pub(super) fn weight(&self) -> impl Ord + use<> {
-        let disk = self.disk.clone().unwrap_or_default();
-        // A disk that holds together in 9 of 10 places is better than one that does in 5 of 5 only if the share is.
-        let share = disk.holding.saturating_mul(1000).checked_div(disk.looked_at).unwrap_or(0);
         let given = self.found == Found::Given;
-        let recorded = matches!(self.found, Found::Recorded(_) | Found::ByName);
-        (self.excluded.is_none(), given, share, self.same_disk_id == Some(true), self.same_size, recorded)
+        let is_right_disk = self.same_disk_id != Some(false);
+        let (placed, youngest) = (self.is_placed() && is_right_disk, self.parent_of.is_none());
+        let ids = (self.same_disk_id == Some(true), self.same_size == Some(true), self.is_placed());
+        (self.excluded.is_none(), given, placed, self.share(), youngest, ids)
+    }
+
+    /// Whether it stands where the parent was, or bears its name.
+    pub(super) fn is_placed(&self) -> bool {
+        matches!(self.found, Found::Recorded(_) | Found::ByName)
+    }
+
+    /// Structures that hold, of a thousand; 0 where none was looked at.
+    fn share(&self) -> u64 {
+        let disk = self.disk.as_ref();
+        // A disk that holds together in 9 of 10 places is better than one that does in 5 of 5 only if the share is.
+        disk.and_then(|disk| disk.holding.saturating_mul(1000).checked_div(disk.looked_at)).unwrap_or(0)
+    }
+
+    /// Whether anything does that another image would not show as well. A place alone does where nothing contradicts it.
+    #[must_use]
+    pub fn speaks(&self) -> bool {
+        let by_place = self.is_placed() && self.same_disk_id.is_none() && self.same_size != Some(false);
+        // What the child holds itself holds with any parent.
+        let adds = self.disk.as_ref().is_some_and(|disk| disk.holding > self.holding_alone);
+        let by_content = (adds && self.share() >= 500) || self.sectors_equal > 0;
+        self.found == Found::Given || self.same_disk_id == Some(true) || by_place || by_content
     }
 
     /// The evidence in one line.
     #[must_use]
     pub fn describe(&self) -> String {
-        // It was looked at for its identity, which is not the one that is wanted: that found nothing.
+        let compared = |same: Option<bool>, what: &str| match same {
+            Some(true) => format!("same {what}"),
+            Some(false) => format!("another {what}"),
+            None => format!("no {what} to compare"),
+        };
         let mut words = vec![match self.found {
-            Found::ByIdentity => "found in a folder that was searched".to_owned(),
+            Found::InFolder => format!("found {}", self.found.describe()),
             found => format!("found by: {}", found.describe()),
         }];
         words.push(match self.data_write_guid {
             Some(guid) => format!("DataWriteGuid {guid}"),
+            None if self.is_raw => "a raw disk, which bears no identity".to_owned(),
             None => "it does not say its DataWriteGuid any more".to_owned(),
         });
-        words.push(if self.same_size { "same disk size" } else { "another disk size" }.to_owned());
-        words.push(if self.same_sector_size { "same sector size" } else { "another sector size" }.to_owned());
-        words.push(match self.same_disk_id {
-            Some(true) => "same disk id".to_owned(),
-            Some(false) => "another disk id".to_owned(),
-            None => "no disk id to compare".to_owned(),
-        });
+        words.push(compared(self.same_size, "disk size"));
+        words.push(compared(self.same_sector_size, "sector size"));
+        words.push(compared(self.same_disk_id, "disk id"));
         if self.sectors_compared > 0 {
             let (equal, compared) = (self.sectors_equal, self.sectors_compared);
             words.push(format!("{equal} of {compared} sectors of the child stand in it too"));
         }
         if let Some(disk) = &self.disk {
-            words.push(format!("with it, {} of {} structures hold ({})", disk.holding, disk.looked_at, disk.text));
+            let (holding, looked_at, alone) = (disk.holding, disk.looked_at, self.holding_alone);
+            words.push(format!(
+                "with it, {holding} of {looked_at} structures hold ({}), without a parent {alone}",
+                disk.text
+            ));
+        }
+        if let Some(child) = &self.merged_from {
+            words.push(format!("a merge into it had begun, and had changed it: see {}", child.display()));
+        }
+        if let Some(child) = &self.parent_of {
+            words.push(format!("it is the parent of {}", child.display()));
         }
         words.join("; ")
     }
 }
 
-fn same_disk_id(child: &Identity, candidate: &Identity) -> Option<bool> {
-    Some(child.disk_id? == candidate.disk_id?)
+/// One of the two images that are compared.
+pub(super) struct Side {
+    pub(super) layer: Arc<dyn Layer>,
+    /// What it tells itself: what was inferred of one from the other speaks for nothing.
+    pub(super) told: Facts,
+}
+
+fn same<T: PartialEq>(child: Option<T>, candidate: Option<T>) -> Option<bool> {
+    Some(child? == candidate?)
+}
+
+/// Whether two images carry one virtual disk id; `None` where one of them has none, or zeros in its place.
+pub(super) fn same_disk_id(child: &Identity, candidate: &Identity) -> Option<bool> {
+    let id = |identity: &Identity| identity.disk_id.filter(|id| !id.is_zero());
+    same(id(child), id(candidate))
 }
 
 /// Compares sectors that the child holds with what the candidate itself holds in their place. Sectors that the candidate
-/// leaves to a parent of its own are not counted.
+/// leaves to a parent of its own are not counted, nor are those of one byte all over: they stand everywhere. What is doubtful is
+/// read: it is evidence all the same.
 fn compare(child: &dyn Layer, candidate: &dyn Layer) -> (u32, u32) {
     let sector_size = u64::from(child.geometry().logical_sector_size);
     let end = child.geometry().virtual_size.min(candidate.geometry().virtual_size);
     let (mut compared, mut equal) = (0u32, 0u32);
     for sector in held_sectors(child, end, sector_size) {
         let theirs = one_sector(candidate, sector, sector_size);
-        if let (Some(ours), Some(theirs)) = (one_sector(child, sector, sector_size), theirs) {
+        if let (Some(ours), Some(theirs)) = (one_sector(child, sector, sector_size), theirs)
+            && ours.iter().any(|byte| Some(byte) != ours.first())
+        {
             compared = compared.saturating_add(1);
             equal = equal.saturating_add(u32::from(ours == theirs));
         }
@@ -168,7 +235,7 @@ fn one_sector(layer: &dyn Layer, at: u64, sector_size: u64) -> Option<Vec<u8>> {
         Source::Data { .. } => {
             let mut faults = Faults::new();
             layer.read_data(extent, &mut buf, &mut faults).ok()?;
-            faults.is_empty().then_some(buf)
+            (!faults.any_lost()).then_some(buf)
         }
         Source::Parent | Source::Lost(_) => None,
     }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::evidence::same_disk_id;
 use crate::bytes::Guid;
 use crate::format::vhdx::LogState;
 use crate::image::{Changes, FileId};
@@ -44,6 +45,8 @@ pub enum Found {
     ByName,
     /// Only its identity told.
     ByIdentity,
+    /// In a folder that was searched, and its identity is not the one that is wanted.
+    InFolder,
 }
 
 impl Found {
@@ -58,6 +61,7 @@ impl Found {
             Found::Recorded(PlaceKind::Absolute) => "recorded absolute path",
             Found::ByName => "recorded name, another folder",
             Found::ByIdentity => "its identity",
+            Found::InFolder => "in a folder that was searched",
         }
     }
 }
@@ -129,7 +133,10 @@ pub(super) fn compare(child: &Link, parent: &Link) -> Vec<Finding> {
     }
     if !matches!(parent.found, Found::Recorded(_)) {
         let (place, how) = (parent.path.display(), parent.found.describe());
-        let text = format!("the parent was not where its child says; it was found at {place}, by: {how}");
+        let text = match parent.found {
+            Found::InFolder => format!("the parent was not where its child says; this one was found at {place}, {how}"),
+            _ => format!("the parent was not where its child says; it was found at {place}, by: {how}"),
+        };
         note(Code::ParentElsewhere, Severity::Information, text);
     }
     if parent.proof == Some(LinkProof::Linkage2) {
@@ -143,13 +150,14 @@ pub(super) fn compare(child: &Link, parent: &Link) -> Vec<Finding> {
         );
         note(Code::ParentSizeDiffers, Severity::Information, text);
     }
-    if ours.logical_sector_size != theirs.logical_sector_size {
+    let is_raw = parent.layer.identity().kind == ContainerKind::Raw;
+    // A raw disk does not say how large its sectors are.
+    if ours.logical_sector_size != theirs.logical_sector_size && !is_raw {
         let (a, b) = (ours.logical_sector_size, theirs.logical_sector_size);
         let text = format!("the child has logical sectors of {a} bytes, this image of {b}, which the format forbids");
         note(Code::ParentSectorSizeDiffers, Severity::Warning, text);
     }
-    let (a, b) = (child.layer.identity().disk_id, parent.layer.identity().disk_id);
-    if a.is_some() && b.is_some() && a != b {
+    if same_disk_id(child.layer.identity(), parent.layer.identity()) == Some(false) {
         let text = "the virtual disk id differs from the child's";
         note(Code::DiskIdDiffers, Severity::Information, text.to_owned());
     }

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::beside::is_named_like_an_image;
 use super::link::Found;
 use super::options::ChainOptions;
-use super::refusal::NO_IMAGE;
+use super::other_states::too_little;
+use super::passed_over::PassedOver;
 use crate::bytes::Guid;
 use crate::error::Result;
-use crate::format;
+use crate::format::{self, Other};
 use crate::image::native_path::{self, Native};
 use crate::image::{Depth, ImageStore, Listing, OpenedImage, leads_to_server};
 use crate::layer::{ParentPlace, ParentRecord, PlaceKind};
@@ -28,7 +30,7 @@ pub(super) struct Locator<'a> {
     store: &'a dyn ImageStore,
     options: &'a ChainOptions,
     /// By path, and by whether something names the file.
-    identities: BTreeMap<(PathBuf, bool), std::result::Result<Option<Guid>, String>>,
+    identities: BTreeMap<(PathBuf, bool), std::result::Result<Option<Guid>, PassedOver>>,
     listings: BTreeMap<PathBuf, Vec<PathBuf>>,
 }
 
@@ -40,7 +42,8 @@ impl<'a> Locator<'a> {
     /// Candidates that cost little to name: what the user gave, what the child records, the recorded names elsewhere.
     pub(super) fn named(&self, child: &Path, record: &ParentRecord) -> Vec<Candidate> {
         let homes = folders_of(child);
-        let given = self.options.parents.iter().map(|path| (path.clone(), Found::Given));
+        let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        let given = self.options.parents.iter().map(|path| (absolute(path), Found::Given));
         let recorded = record.places.iter().flat_map(|place| {
             let paths = homes.iter().flat_map(|folder| self.recorded(folder, place));
             paths.map(|path| (path, Found::Recorded(place.kind))).collect::<Vec<_>>()
@@ -81,8 +84,8 @@ impl<'a> Locator<'a> {
         candidates
     }
 
-    /// The DataWriteGuid of an image, if it says, or why a file is no image.
-    pub(super) fn data_write_guid(&mut self, candidate: &Candidate) -> std::result::Result<Option<Guid>, String> {
+    /// The DataWriteGuid of an image, if it says, or why a file is none that may be a parent.
+    pub(super) fn data_write_guid(&mut self, candidate: &Candidate) -> std::result::Result<Option<Guid>, PassedOver> {
         let store = self.store;
         let key = (candidate.path.clone(), candidate.is_named());
         self.identities.entry(key).or_insert_with(|| data_write_guid(store, candidate)).clone()
@@ -114,28 +117,34 @@ impl<'a> Locator<'a> {
 impl Candidate {
     /// Whether more than its identity speaks for it.
     pub(super) fn is_named(&self) -> bool {
-        self.found != Found::ByIdentity
+        !matches!(self.found, Found::ByIdentity | Found::InFolder)
     }
 
     /// Opens the file: what the user gave as what was named, everything else as what was found.
     pub(super) fn open(&self, store: &dyn ImageStore) -> Result<OpenedImage> {
         match self.found {
             Found::Given | Found::Opened => store.open_named(&self.path),
-            Found::Recorded(_) | Found::ByName | Found::ByIdentity => store.open_found(&self.path),
+            Found::Recorded(_) | Found::ByName | Found::ByIdentity | Found::InFolder => store.open_found(&self.path),
         }
     }
 }
 
-fn data_write_guid(store: &dyn ImageStore, candidate: &Candidate) -> std::result::Result<Option<Guid>, String> {
-    let opened = candidate.open(store).map_err(|error| {
-        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
-        format!("{}{}", error.message(), cause.unwrap_or_default())
-    })?;
-    match format::data_write_guid(&opened.image) {
-        Some(guid) => Ok(guid),
+fn data_write_guid(store: &dyn ImageStore, candidate: &Candidate) -> std::result::Result<Option<Guid>, PassedOver> {
+    let opened = candidate.open(store).map_err(|error| PassedOver::refused(candidate, &error))?;
+    if let Some(guid) = format::data_write_guid(&opened.image) {
+        return Ok(guid);
+    }
+    match format::other_than_vhdx(&opened.image) {
+        // It says nothing of itself, and the user does.
+        Some(Other::Raw) if candidate.found == Found::Given => Ok(None),
+        Some(Other::Raw) => Err(PassedOver::raw(candidate)),
         // It may have lost all that says what it is. Every MiB is looked at for that, so only in files that are named.
-        None if candidate.is_named() && format::holds_regions(&opened.image) => Ok(None),
-        None => Err(NO_IMAGE.to_owned()),
+        _ if candidate.is_named() && format::holds_regions(&opened.image) => Ok(None),
+        Some(Other::Nothing(error)) if is_named_like_an_image(&candidate.path) => {
+            Err(PassedOver::refused(candidate, &too_little(error)))
+        }
+        Some(Other::Refused(error) | Other::Nothing(error)) => Err(PassedOver::refused(candidate, &error)),
+        None => Ok(None),
     }
 }
 

@@ -8,17 +8,19 @@ use super::assumed::Assumed;
 use super::beside;
 use super::disk::{Disk, DiskLink};
 use super::doubted::DoubtedLayer;
-use super::evidence::{DiskJudge, Evidence};
+use super::evidence::{DiskJudge, Evidence, Side};
 use super::link::{Found, Link, LinkProof};
 use super::locate::Locator;
 use super::options::ChainOptions;
+use super::other_states;
 use super::parent::Parent;
+use super::passed_over::PassedOver;
 use super::refusal::{self, Refusal};
 use super::verified::Verify;
 use crate::error::Result;
-use crate::format::{self, Facts, FormatOptions};
+use crate::format::{self, Container, Facts, FormatOptions};
 use crate::image::{FileId, ImageStore, OpenedImage, ReadAt};
-use crate::layer::{MapDoubt, ParentRecord};
+use crate::layer::{Geometry, MapDoubt, ParentRecord};
 use crate::report::{Code, Finding, Severity};
 
 /// A chain of more links than this is refused. Hyper-V itself stops at 50 checkpoints.
@@ -124,12 +126,22 @@ pub(super) struct Opening<'a> {
     pub(super) links: Vec<Link>,
     findings: Vec<Finding>,
     /// The chain ends before its base.
-    cut: bool,
-    /// The last link's file and where its findings stand, where its metadata was inferred: its parent may know better.
-    inferred: Option<(Arc<dyn ReadAt>, Range<usize>)>,
+    pub(super) cut: bool,
+    /// Of the last link, where its metadata was inferred: its parent may know better.
+    inferred: Option<Inferred>,
     /// What was looked at for the parent that was not found.
     pub(super) candidates: Vec<Evidence>,
-    pub(super) unreadable: Vec<(PathBuf, String)>,
+    pub(super) unreadable: Vec<PassedOver>,
+}
+
+/// A link whose metadata was inferred.
+#[derive(Clone)]
+struct Inferred {
+    image: Arc<dyn ReadAt>,
+    /// Where its findings stand among those of the chain.
+    findings: Range<usize>,
+    /// What it tells itself.
+    told: Facts,
 }
 
 impl<'a> Opening<'a> {
@@ -153,7 +165,9 @@ impl<'a> Opening<'a> {
         // Absolute, so that messages and reports name the file wherever they are read.
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         self.assumed = Assumed::find(self.store, &self.options.assumed_of)?;
-        self.push(self.store.open_named(&path)?, Found::Opened, None)?;
+        let opened = self.store.open_named(&path)?;
+        self.push(opened.clone(), Found::Opened, None)
+            .map_err(|error| other_states::advise(self.store, &opened, error))?;
         self.follow()?;
         self.assumed.check_names(&self.links)?;
         self.note_beside();
@@ -171,11 +185,7 @@ impl<'a> Opening<'a> {
                 self.note_missing(&child, &record);
                 return Ok(());
             };
-            let child = self.inferred.take();
-            self.push(opened, candidate.found, Some(proof))?;
-            if let Some((image, findings)) = child {
-                self.settle_child(image, findings);
-            }
+            self.push_parent(opened, candidate.found, proof)?;
             self.compare_with_child();
             if let Some(skipped) = skipped {
                 self.doubt_skipping(&skipped);
@@ -238,7 +248,8 @@ impl<'a> Opening<'a> {
         for finding in container.findings {
             self.add(finding, number, &link.path);
         }
-        self.inferred = container.inferred.then_some((image, first..self.findings.len()));
+        let findings = first..self.findings.len();
+        self.inferred = container.inferred.then_some(Inferred { image, findings, told: container.told });
         self.links.push(link);
         Ok(())
     }
@@ -261,25 +272,71 @@ impl<'a> Opening<'a> {
         self.assumed.of(path, id).or(self.options.format.assumed)
     }
 
+    /// Adds an open image as the parent of the last link, which learns from it what it lost.
+    pub(super) fn push_parent(&mut self, opened: OpenedImage, found: Found, proof: LinkProof) -> Result<()> {
+        let child = self.inferred.take();
+        self.push(opened, found, Some(proof))?;
+        if let Some(child) = child {
+            self.settle_child(&child);
+        }
+        Ok(())
+    }
+
     /// Opens the image above the last link once more, whose metadata was inferred: its parent is known now.
-    fn settle_child(&mut self, image: Arc<dyn ReadAt>, findings: Range<usize>) {
+    fn settle_child(&mut self, inferred: &Inferred) {
         let number = self.links.len().saturating_sub(2);
         let Some(parent) = self.links.last().filter(|_| self.inferred.is_none()) else { return };
         let parent = *parent.layer.geometry();
-        let Some(assumed) = self.links.get(number).map(|child| self.assumed(&child.path, &child.id)) else { return };
+        // What was inferred before stands, where this fails.
+        let Some(container) = self.links.get(number).and_then(|child| self.inferred_from(child, inferred, &parent))
+        else {
+            return;
+        };
         let Some(child) = self.links.get_mut(number) else { return };
+        child.layer = container.layer;
+        let (link, file) = (u32::try_from(number).ok(), Some(child.path.display().to_string()));
+        let told = container.findings.into_iter().map(|finding| Finding { link, file: file.clone(), ..finding });
+        self.findings.splice(inferred.findings.clone(), told);
+    }
+
+    /// An image whose metadata was inferred, as it is where its parent has this geometry.
+    fn inferred_from(&self, child: &Link, inferred: &Inferred, parent: &Geometry) -> Option<Container> {
         let kin = Facts {
             block_size: None,
             virtual_size: Some(parent.virtual_size),
             logical_sector_size: Some(parent.logical_sector_size),
             has_parent: Some(true),
         };
-        // What was inferred before stands, where this fails.
-        let Ok(container) = format::open(image, FormatOptions { kin, assumed, ..self.options.format }) else { return };
-        child.layer = container.layer;
-        let (link, file) = (u32::try_from(number).ok(), Some(child.path.display().to_string()));
-        let told = container.findings.into_iter().map(|finding| Finding { link, file: file.clone(), ..finding });
-        self.findings.splice(findings, told);
+        let assumed = self.assumed(&child.path, &child.id);
+        format::open(Arc::clone(&inferred.image), FormatOptions { kin, assumed, ..self.options.format }).ok()
+    }
+
+    /// The last link as it is with a parent of this geometry, to be compared with it.
+    pub(super) fn child_of(&self, parent: &Geometry) -> Option<Side> {
+        let child = self.links.last()?;
+        let layer = Arc::clone(&child.layer);
+        let Some(inferred) = &self.inferred else {
+            let geometry = layer.geometry();
+            let (virtual_size, sector) = (Some(geometry.virtual_size), Some(geometry.logical_sector_size));
+            let told = Facts { virtual_size, logical_sector_size: sector, ..Facts::default() };
+            return Some(Side { layer, told });
+        };
+        let settled = self.inferred_from(child, inferred, parent).map(|container| container.layer);
+        Some(Side { layer: settled.unwrap_or(layer), told: inferred.told })
+    }
+
+    /// The same, as far as it got, to be tried with other options.
+    pub(super) fn again<'b>(&self, options: &'b ChainOptions) -> Opening<'b>
+    where
+        'a: 'b,
+    {
+        Opening {
+            assumed: self.assumed.clone(),
+            links: self.links.iter().map(Link::again).collect(),
+            findings: self.findings.clone(),
+            inferred: self.inferred.clone(),
+            ..Opening::new(self.store, options, None)
+        }
     }
 
     pub(super) fn add(&mut self, finding: Finding, link: u32, file: &Path) {

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::disk::Disk;
 use super::evidence::Evidence;
-use super::link::{Found, Link, LinkProof, judge};
+use super::link::{Found, LinkProof, judge};
 use super::locate::Candidate;
 use super::open::Opening;
-use super::options::{ChainOptions, Missing};
+use super::options::Missing;
+use super::passed_over::PassedOver;
 use super::refusal::{self, Refused};
 use crate::error::Result;
 use crate::format;
@@ -17,11 +17,8 @@ use crate::image::OpenedImage;
 use crate::layer::ParentRecord;
 use crate::report::{Code, Finding, Severity};
 
-/// Candidates that are held against the child: those that were named first. Of the ones that most speaks for, so many are
-/// told, and so many tried as parents.
-const MAX_WEIGHED: usize = 256;
+/// Other files of one identity that are told.
 const MAX_TOLD: usize = 16;
-const MAX_TRIED: usize = 4;
 
 /// A parent that was found.
 pub(super) struct Parent {
@@ -59,8 +56,9 @@ impl Opening<'_> {
         }
         let evidence = self.weigh(&rejected.other, record, &mut rejected.refused);
         if self.options.allow_mismatch
-            && let Some(best) = evidence.iter().find(|one| one.excluded.is_none())
+            && let Some(best) = evidence.iter().find(|one| one.excluded.is_none()).filter(|best| best.speaks())
         {
+            self.tell_merge(best);
             let candidate = Candidate { path: best.path.clone(), found: best.found };
             let opened = candidate.open(self.store)?;
             return Ok(Some(Parent { candidate, opened, proof: LinkProof::Unproven, skipped: None }));
@@ -69,7 +67,8 @@ impl Opening<'_> {
             Missing::Lost => Ok(None),
             Missing::Error => {
                 let error = refusal::no_parent(child, record, &rejected.unreadable, &rejected.refused, &evidence);
-                let refused = rejected.refused.iter().map(|one| (one.path.clone(), one.describe()));
+                let refused =
+                    rejected.refused.iter().map(|one| PassedOver::unopened(&one.path, one.describe(), &one.error));
                 (self.candidates, self.unreadable) = (evidence, refused.chain(rejected.unreadable).collect());
                 Err(error)
             }
@@ -120,6 +119,17 @@ impl Opening<'_> {
         }
     }
 
+    /// That an image, which is taken as the next link, is not what it was for its other children.
+    fn tell_merge(&mut self, taken: &Evidence) {
+        let Some(child) = &taken.merged_from else { return };
+        let text = format!(
+            "a merge of {} into this image had begun, which gave it its DataWriteGuid: what that merge has written stands in it",
+            child.display()
+        );
+        let link = u32::try_from(self.links.len()).unwrap_or(u32::MAX);
+        self.add(Finding::new(Code::ParentMidMerge, Severity::Warning, text), link, &taken.path);
+    }
+
     fn first_proven(
         &mut self,
         candidates: Vec<Candidate>,
@@ -133,7 +143,7 @@ impl Opening<'_> {
             let guid = match self.locator.data_write_guid(&candidate) {
                 Ok(guid) => guid,
                 Err(why) => {
-                    rejected.unreadable.push((candidate.path, why));
+                    rejected.unreadable.push(why);
                     continue;
                 }
             };
@@ -158,58 +168,6 @@ impl Opening<'_> {
         }
         Ok(None)
     }
-
-    /// Holds images that are not proven against the child; the one that most speaks for comes first.
-    fn weigh(&self, candidates: &[Candidate], record: &ParentRecord, refused: &mut Vec<Refused>) -> Vec<Evidence> {
-        let mut weighed = Vec::new();
-        for one in candidates.iter().take(MAX_WEIGHED) {
-            match self.weigh_one(one, record) {
-                Ok(evidence) => weighed.extend(evidence),
-                Err(error) => refused.push(Refused { path: one.path.clone(), is_proven: false, error }),
-            }
-        }
-        weighed.sort_by_key(|one| std::cmp::Reverse(one.weight()));
-        weighed.truncate(MAX_TOLD);
-        if let Some(disks) = self.disks {
-            for one in weighed.iter_mut().filter(|one| one.excluded.is_none()).take(MAX_TRIED) {
-                one.disk = self.try_parent(one).map(|disk| disks.judge(&Arc::new(disk)));
-            }
-            weighed.sort_by_key(|one| std::cmp::Reverse(one.weight()));
-        }
-        weighed
-    }
-
-    fn weigh_one(&self, candidate: &Candidate, record: &ParentRecord) -> Result<Option<Evidence>> {
-        let opened = candidate.open(self.store)?;
-        if self.holds(&opened.id) {
-            return Ok(None);
-        }
-        let container = format::open(opened.image, self.format_options(&candidate.path, &opened.id))?;
-        let Some(child) = self.links.last() else { return Ok(None) };
-        let mut evidence = Evidence::gather(candidate.path.clone(), candidate.found, &*child.layer, &*container.layer);
-        if let Some(own) = &container.layer.identity().parent {
-            let is_parent =
-                |link: &&Link| link.layer.identity().data_write_guid.is_some_and(|guid| judge(own, guid).is_some());
-            if let Some(elder) = self.links.iter().find(is_parent) {
-                evidence.excluded = Some(format!("it is a child of {}, not a parent", elder.path.display()));
-            } else if own.linkage.is_some() && own.linkage == record.linkage {
-                evidence.excluded = Some("it is another child of the same parent".to_owned());
-            }
-        }
-        Ok(Some(evidence))
-    }
-
-    /// The merged disk with a candidate as the parent, if the links below it are whole.
-    fn try_parent(&self, candidate: &Evidence) -> Option<Disk> {
-        let options = ChainOptions { missing: Missing::Error, allow_mismatch: false, ..self.options.clone() };
-        let mut trial = Opening::new(self.store, &options, None);
-        let candidate = Candidate { path: candidate.path.clone(), found: candidate.found };
-        let opened = candidate.open(self.store).ok()?;
-        trial.links = self.links.iter().map(Link::again).collect();
-        trial.push(opened, candidate.found, Some(LinkProof::Unproven)).ok()?;
-        trial.follow().ok()?;
-        trial.disk().ok()
-    }
 }
 
 /// Files that are not the parent.
@@ -220,7 +178,7 @@ struct Rejected {
     /// Images of another identity.
     other: Vec<Candidate>,
     /// What is no image, or cannot be read, and why.
-    unreadable: Vec<(PathBuf, String)>,
+    unreadable: Vec<PassedOver>,
     /// Images that could not be opened as they are.
     refused: Vec<Refused>,
     /// One that bears the wanted identity and is damaged: taken if no other does.

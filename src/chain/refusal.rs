@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use super::evidence::Evidence;
-use super::link::Link;
+use super::link::{Found, Link};
+use super::locate::components;
+use super::passed_over::PassedOver;
 use crate::error::{Error, ErrorKind};
-use crate::image::leads_to_server;
 use crate::image::native_path::{self, Native};
+use crate::image::{file_name, leads_to_server};
 use crate::layer::{ParentPlace, ParentRecord, PlaceKind};
 use crate::report::Finding;
 
@@ -22,7 +24,7 @@ pub struct Refusal {
     /// first.
     pub candidates: Vec<Evidence>,
     /// Files that were looked at and could not be read as an image, and why.
-    pub unreadable: Vec<(PathBuf, String)>,
+    pub unreadable: Vec<PassedOver>,
 }
 
 impl std::fmt::Debug for Refusal {
@@ -33,9 +35,6 @@ impl std::fmt::Debug for Refusal {
 
 /// Files that a refusal lists.
 const MAX_LISTED: usize = 20;
-
-/// Why a file that is no image at all is not the parent.
-pub(super) const NO_IMAGE: &str = "no readable VHDX";
 
 /// An image that could not be opened as it is; its error may name a switch by which it can.
 pub(super) struct Refused {
@@ -79,7 +78,7 @@ pub(super) fn too_deep(child: &Path, max_links: usize) -> Error {
 pub(super) fn no_parent(
     child: &Path,
     record: &ParentRecord,
-    unreadable: &[(PathBuf, String)],
+    unreadable: &[PassedOver],
     refused: &[Refused],
     evidence: &[Evidence],
 ) -> Error {
@@ -100,32 +99,45 @@ pub(super) fn no_parent(
             error = error.detail(format!("  it cannot be the parent: {why}"));
         }
     }
-    let (no_images, images): (Vec<_>, Vec<_>) = unreadable.iter().partition(|(_, why)| why == NO_IMAGE);
+    let (strangers, images): (Vec<_>, Vec<_>) =
+        unreadable.iter().partition(|one| one.is_stranger && !is_named_after(&one.path, record));
+    // What stands in the parent's place is seen to first.
+    let placed = images.iter().find(|one| one.is_placed).filter(|one| one.advice.is_some());
     for one in refused.iter().take(MAX_LISTED) {
         error = error.detail(format!("looked at {}: {}", one.path.display(), one.describe()));
     }
-    for (path, why) in images.iter().take(MAX_LISTED) {
-        error = error.detail(format!("looked at {}: {why}", path.display()));
+    for one in images.iter().take(MAX_LISTED) {
+        error = error.detail(format!("looked at {}: {}", one.path.display(), one.reason));
+        let told_below = placed.is_some_and(|placed| placed.path == one.path);
+        if let Some(advice) = one.advice.as_ref().filter(|_| !told_below) {
+            error = error.detail(format!("  {advice}"));
+        }
     }
     let more = [evidence.len(), refused.len(), images.len()].map(|count| count.saturating_sub(MAX_LISTED));
     let more = more.into_iter().fold(0usize, usize::saturating_add);
     if more > 0 {
         error = error.detail(format!("and at {more} more images"));
     }
-    if !no_images.is_empty() {
-        error = error.detail(format!("and at {} files that are no VHDX images", no_images.len()));
+    if !strangers.is_empty() {
+        error = error.detail(format!("other files in the folders that were searched, no images: {}", strangers.len()));
     }
     // The proven ones first, as they were found first.
-    if let Some(switch) = refused.iter().find_map(Refused::advice) {
-        error.advise(format!("{switch}. Else {}", advice(evidence)))
-    } else if images.is_empty() && refused.is_empty() {
-        error.advise(advice(evidence))
-    } else {
-        error.advise(format!(
-            "make the images that cannot be read readable, for one of them may be it. Else {}",
-            advice(evidence)
-        ))
+    let switch = refused.iter().find_map(Refused::advice);
+    let placed = placed.and_then(|one| Some(format!("see to {} first: {}", one.path.display(), one.advice.as_ref()?)));
+    let may_be_it = images.iter().any(|one| one.kind == ErrorKind::Io) || !refused.is_empty();
+    let unread =
+        may_be_it.then(|| "make the images that cannot be read readable, for one of them may be it".to_owned());
+    match switch.or(placed).or(unread) {
+        Some(first) => error.advise(format!("{first}. Else {}", advice(record, evidence))),
+        None => error.advise(advice(record, evidence)),
     }
+}
+
+/// Whether a file is named after a recorded place: `VM.vhdx.gz` after `VM.vhdx`.
+fn is_named_after(file: &Path, record: &ParentRecord) -> bool {
+    let file = file_name(file);
+    let names = record.places.iter().filter_map(|place| components(&place.path).last().map(|name| name.to_lowercase()));
+    names.into_iter().any(|name| file.starts_with(&name))
 }
 
 /// Why Windows was not asked for a recorded place; empty where it was.
@@ -147,21 +159,29 @@ fn why_not_tried(place: &ParentPlace, child: &Path) -> String {
     }
 }
 
-fn advice(evidence: &[Evidence]) -> String {
+/// What to try, by what there is.
+fn advice(record: &ParentRecord, evidence: &[Evidence]) -> String {
     let look = "say where to look with --parent-dir DIR, or name the parent with --parent FILE";
     let lost = "--missing lost shows what the images at hand hold, and nothing older";
-    match evidence.iter().find(|one| one.excluded.is_none()) {
-        None => format!("{look}; {lost}"),
-        Some(best) => {
-            let why = match best.data_write_guid {
-                Some(_) => "are not the recorded parent: it was moved, or written to since",
-                None => "are not proven to be the recorded parent",
-            };
-            format!(
-                "{look}. The images named above {why}. Most speaks for {}: --allow-mismatch takes it, and all that comes from \
-                 it is marked doubtful; {lost}",
-                best.path.display()
-            )
-        }
+    let Some(best) = evidence.iter().find(|one| one.excluded.is_none()) else { return format!("{look}; {lost}") };
+    let path = best.path.display();
+    if !best.speaks() {
+        return format!(
+            "{look}. Nothing speaks for the images named above: none is advised. If {path} is the parent all the same, \
+             --parent \"{path}\" --allow-mismatch takes it, and all that comes from it is marked doubtful; {lost}"
+        );
     }
+    let why = match best.data_write_guid.and(record.linkage) {
+        Some(_) => "The images named above are not the recorded parent: it was moved, or written to since",
+        None => "None of the images named above is proven to be the parent",
+    };
+    let mut text = format!(
+        "{look}. {why}. Most speaks for {path}: --allow-mismatch takes it, and all that comes from it is marked doubtful"
+    );
+    if best.found == Found::InFolder && !record.places.is_empty() {
+        text.push_str(
+            " (it bears another name than the recorded parent: it may be an older link, and what the parent itself held is missing then)",
+        );
+    }
+    format!("{text}; {lost}")
 }

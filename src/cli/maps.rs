@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use vhdx_mount::chain::Chain;
-use vhdx_mount::image::{FileId, ImageStore, RescueMap, RescuedImages};
+use vhdx_mount::image::{ImageStore, RescueMap, RescuedImages};
 use vhdx_mount::report::Code;
 
 use super::outcome::Failure;
@@ -19,29 +19,41 @@ pub(crate) fn images<'a>(store: &'a dyn ImageStore, arguments: &[OsString]) -> R
 }
 
 /// Refuses a map of a file that is no link of the chain: it was meant to hold, and does not. Where a link is missing or another
-/// file than the recorded one, that file may be the one, of which the map leaves too little.
+/// file than the recorded one, that file may be the one, of which the map leaves too little. Refuses a mere name that several
+/// links bear, too: which of them is meant is not known.
 pub(crate) fn check_all_used(images: &RescuedImages<'_>, chain: &Chain) -> Result<(), Failure> {
-    let links: Vec<FileId> = chain.links().iter().map(|link| link.id.clone()).collect();
-    let Some(unused) = images.not_among(&links).next() else { return Ok(()) };
+    let links: Vec<_> = chain.links().iter().map(|link| (link.path.as_path(), &link.id)).collect();
+    let Some((file, count)) = images.counted(&links).find(|(_, count)| *count != 1) else { return Ok(()) };
     let passed_over = [Code::LinkMissing, Code::ParentElsewhere];
-    if chain.findings().iter().any(|finding| passed_over.contains(&finding.code)) {
-        log::warn!("--map {}: this file is no link of the chain; perhaps too little of it is left", unused.display());
+    if count == 0 && chain.findings().iter().any(|finding| passed_over.contains(&finding.code)) {
+        log::warn!("--map {}: this file is no link of the chain; perhaps too little of it is left", file.display());
         return Ok(());
     }
-    let mut failure = Failure::usage(format!("--map {}: this file is no link of the chain", unused.display()))
-        .advise("give the path of one of these, or leave the map out");
+    let (what, advice) = match count {
+        0 => ("this file is no link of the chain", "give the path of one of these, or leave the map out"),
+        _ => ("several links bear this name", "give the path of the one that is meant"),
+    };
+    let mut failure = Failure::usage(format!("--map {}: {what}", file.display())).advise(advice);
     failure.details = chain.links().iter().map(|link| format!("link: {}", link.path.display())).collect();
     Err(failure)
 }
 
-/// The image and its map. Both names may hold a `=`: the image is what exists before one of them.
+/// The image and its map. Both names may hold a `=`: the image is what exists before one of them, or else the mere name of a
+/// link, before a map that exists.
 fn split(argument: &OsStr) -> Result<(PathBuf, PathBuf), Failure> {
     let splits = splits(argument);
-    let found = splits.iter().find(|(image, _)| image.exists()).cloned();
+    let is_link = |(image, map): &&(PathBuf, PathBuf)| image.components().count() == 1 && map.exists();
+    let found = splits.iter().find(|(image, _)| image.exists()).or_else(|| splits.iter().find(is_link)).cloned();
     found.ok_or_else(|| {
         let told = argument.to_string_lossy();
         match splits.first() {
-            Some((image, _)) => Failure::usage(format!("--map {told}: there is no image {}", image.display())),
+            Some((image, _)) if image.components().count() > 1 => {
+                Failure::usage(format!("--map {told}: there is no image {}", image.display()))
+            }
+            Some((image, map)) => {
+                let (image, map) = (image.display(), map.display());
+                Failure::usage(format!("--map {told}: there is neither an image {image} nor a map {map}"))
+            }
             None => Failure::usage(format!("--map {told}: an image, a = and the map that ddrescue wrote are needed")),
         }
     })

@@ -1,8 +1,10 @@
 //! Files that are no disk image of a kind that this program reads, and that people give it all the same.
 
-use crate::Faults;
+use super::{raw, vhdx};
 use crate::error::{Error, ErrorKind};
 use crate::image::ReadAt;
+use crate::report::Code;
+use crate::{FaultKind, Faults};
 
 const UNPACK: &str = "unpack it onto a disk with enough room, with the folder around it, and open what was in it";
 const CONVERT: &str = "convert a copy with `qemu-img convert -O raw COPY NEW.raw`, and open that; checkpoints of other programs are not merged by it";
@@ -25,9 +27,30 @@ const KINDS: [(&[u8], &str, &str); 10] = [
     ),
 ];
 
+/// Refuses a file of which nothing can be told, for the storage does not read where it would say what it is.
+pub(super) fn unread(image: &dyn ReadAt) -> Option<Error> {
+    let lost = |offset: u64, length: u64| {
+        let length = image.size().saturating_sub(offset).min(length);
+        let mut bytes = vec![0; usize::try_from(length).ok()?];
+        let mut faults = Faults::new();
+        match image.read_at(&mut bytes, offset, &mut faults) {
+            Ok(()) => faults.iter().find(|fault| fault.kind == FaultKind::Lost).map(|fault| fault.code),
+            Err(_) => Some(Code::HostReadError.as_str()),
+        }
+    };
+    let places = [(0, raw::START)].into_iter().chain(vhdx::HEADER_OFFSETS.iter().map(|offset| (*offset, 4096)));
+    let (offset, code) = places.into_iter().find_map(|(offset, length)| Some((offset, lost(offset, length)?)))?;
+    let text = format!("what it is cannot be told: the bytes that would say it cannot be read ({code})");
+    let advice = match Code::named(code) {
+        Some(Code::NotRescued) => "run ddrescue again with the same map: later passes may copy more",
+        _ => "copy the file with ddrescue, and open the copy with its map: --map COPY=MAPFILE",
+    };
+    Some(Error::new(ErrorKind::Io, text).at("image file", offset).advise(advice))
+}
+
 /// Refuses a file by the name of what it is, where that is known.
 pub(super) fn refusal(image: &dyn ReadAt) -> Option<Error> {
-    let mut first = [0; 32];
+    let mut first = vec![0; usize::try_from(image.size().min(32)).ok()?];
     let mut faults = Faults::new();
     image.read_at(&mut first, 0, &mut faults).ok().filter(|()| !faults.any_lost())?;
     let (_, what, advice) = KINDS.iter().find(|(signature, _, _)| first.starts_with(signature))?;

@@ -83,6 +83,8 @@ pub struct Container {
     pub findings: Vec<Finding>,
     /// What state its log is in; `None` for formats without one.
     pub log: Option<vhdx::LogState>,
+    /// What its own metadata tell of its shape; the rest was inferred. Of a raw disk, its size.
+    pub told: Facts,
     /// Metadata was inferred: to know its relatives ([`FormatOptions::kin`]) may help.
     pub inferred: bool,
 }
@@ -131,25 +133,20 @@ pub(crate) fn holds_regions(image: &dyn ReadAt) -> bool {
 pub fn open(image: Arc<dyn ReadAt>, options: FormatOptions) -> Result<Container> {
     match sniff(&image) {
         Sniffed::Vhdx => open_vhdx(image, options),
-        Sniffed::Vhd => Err(unsupported("a VHD image; this version reads VHDX").advise(
-            "a fixed or dynamic one: convert a copy with `qemu-img convert -O vhdx COPY.vhd NEW.vhdx`; a differencing one not \
-             with qemu-img, which ignores its parent without a word",
-        )),
-        Sniffed::VhdSet => Err(unsupported("a VHD Set, which holds no data itself")
-            .advise("open the .avhdx file that belongs to it, in the same folder")),
-        Sniffed::Unknown if image.size() == 0 => {
-            Err(Error::new(ErrorKind::Corrupt, "the file is empty").advise("look for a copy of it"))
-        }
-        Sniffed::Unknown => match raw::Raw::open(Arc::clone(&image)) {
-            Ok(layer) => Ok(Container { layer: Arc::new(layer), findings: Vec::new(), log: None, inferred: false }),
+        Sniffed::Unknown if image.size() > 0 => match raw::Raw::open(Arc::clone(&image)) {
+            Ok(layer) => {
+                let told = Facts { virtual_size: Some(image.size()), ..Facts::default() };
+                Ok(Container { layer: Arc::new(layer), findings: Vec::new(), log: None, told, inferred: false })
+            }
             // Its first MiB may be gone, and with that all that says what it is.
             Err(_) if vhdx::holds_regions(&image) => open_vhdx(image, options),
             Err(error) => match foreign::refusal(&image) {
                 Some(refusal) => Err(refusal),
                 None if vhdx::holds_a_bat(&image, options.assumed.block_size) => open_by_bat(image, options, error),
-                None => Err(error),
+                None => Err(foreign::unread(&image).unwrap_or(error)),
             },
         },
+        sniffed => Err(refusal(&image, sniffed).unwrap_or_else(|| unsupported("not an image"))),
     }
 }
 
@@ -167,10 +164,56 @@ fn open_by_bat(image: Arc<dyn ReadAt>, options: FormatOptions, refusal: Error) -
     )))
 }
 
+/// Why a file that is no VHDX, and no raw disk, is not opened, where more is known of it than that.
+fn refusal(image: &dyn ReadAt, sniffed: Sniffed) -> Option<Error> {
+    match sniffed {
+        Sniffed::Vhdx => None,
+        Sniffed::Vhd => Some(unsupported("a VHD image; this version reads VHDX").advise(
+            "a fixed or dynamic one: convert a copy with `qemu-img convert -O vhdx COPY.vhd NEW.vhdx`; a differencing one not \
+             with qemu-img, which ignores its parent without a word",
+        )),
+        Sniffed::VhdSet => Some(
+            unsupported("a VHD Set, which holds no data itself")
+                .advise("open the .avhdx file that belongs to it, in the same folder"),
+        ),
+        Sniffed::Unknown if image.size() == 0 => {
+            Some(Error::new(ErrorKind::Corrupt, "the file is empty").advise("look for a copy of it"))
+        }
+        Sniffed::Unknown => foreign::refusal(image).or_else(|| foreign::unread(image)),
+    }
+}
+
+/// Whether nothing in a file tells what it is.
+pub(crate) fn says_nothing(image: &Arc<dyn ReadAt>) -> bool {
+    matches!(other_than_vhdx(image), Some(Other::Nothing(_)))
+}
+
+/// What a file is that is no VHDX: a raw disk, which bears no identity, or why it is not opened. `None` for a VHDX.
+/// Unlike [`open`] it looks at the file's start and end alone.
+pub(crate) fn other_than_vhdx(image: &Arc<dyn ReadAt>) -> Option<Other> {
+    let sniffed = sniff(image);
+    match (sniffed, raw::Raw::open(Arc::clone(image))) {
+        (Sniffed::Vhdx, _) => None,
+        (Sniffed::Unknown, Ok(_)) => Some(Other::Raw),
+        (Sniffed::Unknown, Err(error)) if refusal(image, sniffed).is_none() => Some(Other::Nothing(error)),
+        _ => refusal(image, sniffed).map(Other::Refused),
+    }
+}
+
+/// What a file is that is no VHDX.
+pub(crate) enum Other {
+    /// The disk itself, by its boot signature or GPT.
+    Raw,
+    /// Something that is not read, or cannot be.
+    Refused(Error),
+    /// Nothing in it tells.
+    Nothing(Error),
+}
+
 fn open_vhdx(image: Arc<dyn ReadAt>, options: FormatOptions) -> Result<Container> {
     let (layer, findings) = vhdx::Vhdx::open(image, options)?;
-    let (log, inferred) = (Some(layer.log_state()), layer.is_inferred());
-    Ok(Container { log, inferred, layer: Arc::new(layer), findings })
+    let (log, told, inferred) = (Some(layer.log_state()), layer.told(), layer.is_inferred());
+    Ok(Container { log, told, inferred, layer: Arc::new(layer), findings })
 }
 
 /// Who a VHDX is and who its parent is; `None` where the file is none or does not say.

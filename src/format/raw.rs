@@ -10,6 +10,9 @@ use crate::layer::{ContainerKind, Extent, Geometry, Identity, Layer, Source, Tru
 
 const SECTOR: u64 = 512;
 
+/// Bytes that say whether a file is a disk.
+pub(super) const START: u64 = 8192;
+
 /// A raw disk image.
 pub struct Raw {
     image: Arc<dyn ReadAt>,
@@ -25,7 +28,7 @@ impl Raw {
     /// When it does not look like a disk.
     pub fn open(image: Arc<dyn ReadAt>) -> Result<Self> {
         let size = image.size();
-        let mut start = vec![0; 8192];
+        let mut start = vec![0; usize::try_from(START).unwrap_or(0)];
         let mut faults = Faults::new();
         image.read_at(&mut start, 0, &mut faults)?;
         let boot_signature = start.get(510..512) == Some(&[0x55, 0xaa]);

@@ -51,8 +51,9 @@ impl ImageFile {
 
     fn open_beside(path: &Path, devices: Devices, writers: Writers) -> Result<Self> {
         let cannot_open = |source| cannot_open(source).in_file(path);
+        let not_there = |source| leads_nowhere(path, &source).unwrap_or_else(|| cannot_open(source));
         // Looked at before it is opened, for opening alone can wake a device or block on a pipe …
-        check_type(path, &std::fs::metadata(path).map_err(cannot_open)?, devices)?;
+        check_type(path, &std::fs::metadata(path).map_err(not_there)?, devices)?;
         let file = open_read_only(path, writers).map_err(cannot_open)?;
         // … and once more after it, for another file may have taken the name.
         let metadata = file.metadata().map_err(cannot_open)?;
@@ -113,6 +114,13 @@ enum Writers {
     Denied,
     /// They may.
     Allowed,
+}
+
+/// That a link leads to nothing, where it does.
+fn leads_nowhere(path: &Path, error: &std::io::Error) -> Option<Error> {
+    let target = std::fs::read_link(path).ok().filter(|_| error.kind() == std::io::ErrorKind::NotFound)?;
+    let text = format!("a link to {}, which is not there", target.display());
+    Some(Error::new(ErrorKind::NotFound, text).in_file(path).advise("give the path of the file itself"))
 }
 
 fn cannot_open(source: std::io::Error) -> Error {

@@ -1,4 +1,5 @@
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::ReadAt;
@@ -25,7 +26,15 @@ pub struct Isolating<R> {
     inner: R,
     patience: Patience,
     places: BadPlaces,
+    /// How long reads that failed have taken in all, in milliseconds.
+    waited: AtomicU64,
 }
+
+/// After this long in all, in milliseconds, it is told that the storage fails, and that this takes time.
+const LONG: u64 = 1000;
+
+/// `waited` where that was told: more than any waiting takes.
+const TOLD: u64 = 1 << 60;
 
 /// How long is waited for storage that fails.
 #[derive(Debug, Clone, Copy)]
@@ -82,7 +91,7 @@ impl<R: ReadAt> Isolating<R> {
 
     /// The same, with more or less patience.
     pub fn with_patience(inner: R, patience: Patience) -> Self {
-        Isolating { inner, patience, places: BadPlaces::default() }
+        Isolating { inner, patience, places: BadPlaces::default(), waited: AtomicU64::new(0) }
     }
 
     fn attempt(&self, buf: &mut [u8], offset: u64, faults: &mut Faults) -> std::result::Result<(), Failure> {
@@ -96,7 +105,19 @@ impl<R: ReadAt> Isolating<R> {
             Err(error) => error,
         };
         log::debug!("{error}");
+        self.tell_waiting(began.elapsed(), &error);
         Err(Failure { slow: began.elapsed() >= self.patience.slow, of_a_place: is_of_a_place(&error) })
+    }
+
+    /// Says once that the storage fails, where that has cost seconds.
+    fn tell_waiting(&self, took: Duration, error: &Error) {
+        let waited = self.waited.fetch_add(millis(took), Ordering::Relaxed);
+        let now = waited.saturating_add(millis(took));
+        if now >= LONG && self.waited.fetch_max(TOLD, Ordering::Relaxed) < TOLD {
+            log::warn!(
+                "{error}: the storage fails; what cannot be read is tried again and then left out, which takes time"
+            );
+        }
     }
 
     /// Reads a stretch in which nothing is known to be bad.
@@ -111,6 +132,7 @@ impl<R: ReadAt> Isolating<R> {
         {
             effort.pauses = effort.pauses.saturating_add(1);
             std::thread::sleep(*pause);
+            self.waited.fetch_add(millis(*pause), Ordering::Relaxed);
             outcome = self.attempt(buf, offset, faults);
         }
         match outcome {
@@ -194,6 +216,10 @@ impl<R: ReadAt> Isolating<R> {
         }
         lose(buf, at, Code::HostReadSkipped, faults);
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The last multiple of 4 KiB.

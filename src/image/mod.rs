@@ -15,6 +15,7 @@ mod server_link;
 mod slice;
 mod store;
 mod watched;
+mod whose;
 
 use std::sync::Arc;
 
@@ -32,6 +33,7 @@ pub(crate) use server_link::leads_to_server;
 pub use slice::Slice;
 pub use store::{Depth, FileId, HostFolders, ImageStore, Listing, LiveFolders, OpenedImage};
 pub use watched::{Changes, Observe, Observed, Watched};
+pub(crate) use whose::{Whose, file_name};
 
 /// Positioned reads, from any number of threads.
 pub trait ReadAt: Send + Sync {

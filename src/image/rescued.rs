@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::range_set::cut;
-use super::{Depth, FileId, ImageStore, Listing, OpenedImage, ReadAt, RescueMap};
+use super::{Depth, FileId, ImageStore, Listing, OpenedImage, ReadAt, RescueMap, Whose};
 use crate::Faults;
 use crate::bytes::len_u64;
 use crate::error::Result;
@@ -73,31 +73,33 @@ pub struct RescuedImages<'a> {
 
 struct Copy {
     path: PathBuf,
-    id: FileId,
+    whose: Whose,
     map: Arc<RescueMap>,
 }
 
 impl<'a> RescuedImages<'a> {
-    /// The images of `store`; each file of `maps`, under whatever name it is opened, is seen through its map.
+    /// The images of `store`; each file of `maps`, under whatever name it is opened, is seen through its map. A mere
+    /// file name that is not at hand is that of any image that is called so.
     ///
     /// # Errors
     /// When one of the files cannot be opened.
     pub fn new(store: &'a dyn ImageStore, maps: Vec<(PathBuf, RescueMap)>) -> Result<Self> {
         let copy = |(path, map): (PathBuf, RescueMap)| {
-            let id = store.open_named(&path)?.id;
-            Ok(Copy { path, id, map: Arc::new(map) })
+            Ok(Copy { whose: Whose::find(store, &path)?, path, map: Arc::new(map) })
         };
         Ok(RescuedImages { store, copies: maps.into_iter().map(copy).collect::<Result<_>>()? })
     }
 
-    /// The files that have a map and are none of these.
-    pub fn not_among<'b>(&'b self, ids: &'b [FileId]) -> impl Iterator<Item = &'b Path> {
-        self.copies.iter().filter(|copy| !ids.contains(&copy.id)).map(|copy| copy.path.as_path())
+    /// The files that have a map, and how many of these images each of them is: more than one where several bear a name that was
+    /// given without a path.
+    pub fn counted<'b>(&'b self, images: &'b [(&Path, &FileId)]) -> impl Iterator<Item = (&'b Path, usize)> {
+        let count = |copy: &Copy| images.iter().filter(|(path, id)| copy.whose.is(path, id)).count();
+        self.copies.iter().map(move |copy| (copy.path.as_path(), count(copy)))
     }
 
     fn seen(&self, mut opened: OpenedImage) -> OpenedImage {
         // Two maps of one image: what either of them misses is lost.
-        for copy in self.copies.iter().filter(|copy| copy.id == opened.id) {
+        for copy in self.copies.iter().filter(|copy| copy.whose.is(&opened.path, &opened.id)) {
             let rescued = Rescued::new(opened.image, Arc::clone(&copy.map));
             opened.findings.push(rescued.finding());
             opened.image = Arc::new(rescued);

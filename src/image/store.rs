@@ -20,7 +20,7 @@ pub trait ImageStore: Send + Sync {
     /// As [`ImageFile::open`]; block devices are refused.
     fn open_found(&self, path: &Path) -> Result<OpenedImage>;
 
-    /// The path that `components` lead to from `folder`, or `None` where there is no such file. Names are compared
+    /// The path that `components` lead to from `folder`, or `None` where nothing stands there. Names are compared
     /// exactly first and then without case, for the paths that images record are those of Windows.
     fn find(&self, folder: &Path, components: &[&str]) -> Option<PathBuf>;
 
@@ -174,7 +174,8 @@ impl ImageStore for HostFolders {
                 }
             };
         }
-        path.is_file().then_some(path)
+        // A folder, a pipe or a link that leads nowhere too: opening it says what it is.
+        (path != folder && std::fs::symlink_metadata(&path).is_ok()).then_some(path)
     }
 
     fn list(&self, folder: &Path, depth: Depth, limit: usize) -> Result<Listing> {

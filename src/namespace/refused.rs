@@ -44,9 +44,11 @@ fn error_object(error: &Error, refusal: &Refusal) -> Value {
         "causes": causes,
         "advice": error.advice(),
         "candidates": refusal.candidates.iter().map(candidate_object).collect::<Vec<_>>(),
-        "unreadable": refusal.unreadable.iter().map(|(path, reason)| json!({
-            "path": path.display().to_string(),
-            "reason": reason,
+        "unreadable": refusal.unreadable.iter().map(|one| json!({
+            "path": one.path.display().to_string(),
+            "kind": one.kind.as_str(),
+            "reason": one.reason,
+            "advice": one.advice,
         })).collect::<Vec<_>>(),
     })
 }
@@ -63,6 +65,11 @@ fn candidate_object(candidate: &Evidence) -> Value {
         "sectors_equal": candidate.sectors_equal,
         "structures_looked_at": candidate.disk.as_ref().map(|disk| disk.looked_at),
         "structures_holding": candidate.disk.as_ref().map(|disk| disk.holding),
+        "is_raw": candidate.is_raw,
+        "parent_of": candidate.parent_of.as_ref().map(|path| path.display().to_string()),
+        "merged_from": candidate.merged_from.as_ref().map(|path| path.display().to_string()),
+        "speaks": candidate.speaks(),
+        "structures_holding_alone": candidate.disk.as_ref().map(|_| candidate.holding_alone),
         "excluded": candidate.excluded,
     })
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Beside, Ending, Role, Scan, ScannedChain};
+use super::{Beside, Ending, Role, Scan, ScannedChain, Unreadable};
 use crate::chain::beside::{self, name_some};
 use crate::chain::{Found, LinkProof, MAX_LINKS};
 use crate::report::{Code, Finding, Severity};
@@ -113,27 +113,29 @@ impl Scan {
             (false, false) => format!("DataWriteGuid {}, recorded at {}", wanted.join(" or "), places.join(" or ")),
         };
         let namesakes = self.namesakes(child);
-        let is_nameless =
-            |image: &&usize| self.images.get(**image).is_some_and(|image| image.identity.data_write_guid.is_none());
-        let (nameless, others): (Vec<&usize>, Vec<&usize>) = namesakes.iter().partition(is_nameless);
-        let named = |images: Vec<&usize>| name_some(images.into_iter().filter_map(|image| self.path(*image)));
-        let (nameless, others) = (named(nameless), named(others));
-        let found = match (nameless.is_empty(), others.is_empty()) {
-            (true, true) => "no image of that name either".to_owned(),
-            (false, _) => format!("of that name, and it has lost its identity: {nameless}"),
-            (true, false) => format!("of that name, with another identity: {others}"),
+        let says =
+            |image: &usize| self.images.get(*image).is_some_and(|image| image.identity.data_write_guid.is_some());
+        let (others, silent): (Vec<_>, Vec<_>) = namesakes.into_iter().partition(says);
+        let named = |images: &[usize]| name_some(images.iter().filter_map(|image| self.path(*image)));
+        let unreadable: Vec<&Unreadable> = self.unreadable_namesakes(child).collect();
+        let mut found = Vec::new();
+        if !silent.is_empty() {
+            found.push(format!("of that name, and it has lost its identity: {}", named(&silent)));
+        }
+        if !others.is_empty() {
+            found.push(format!("of that name, with another identity: {}", named(&others)));
+        }
+        found.extend(unreadable.iter().map(|one| format!("of that name, {}: {}", one.path.display(), one.reason)));
+        let advice = if !silent.is_empty() {
+            "where it is that one, opening the child with --allow-mismatch takes it; `info` on the child weighs what there is"
+        } else if !unreadable.is_empty() {
+            "see to that file first: `info` on it says what to do"
+        } else if !others.is_empty() {
+            "an image of that name was written to after the child was made, or is another: look for an older copy; `info` on the child weighs what there is"
+        } else {
+            "look for it elsewhere and scan that folder too, or open with --parent-dir DIR; --missing lost shows what these images hold"
         };
-        let advice = match (nameless.is_empty(), others.is_empty()) {
-            (true, true) => {
-                "look for it elsewhere and scan that folder too, or open with --parent-dir DIR; --missing lost shows what these images hold"
-            }
-            (false, _) => {
-                "where it is that one, opening the child with --allow-mismatch takes it; `info` on the child weighs what there is"
-            }
-            (true, false) => {
-                "an image of that name was written to after the child was made, or is another: look for an older copy; `info` on the child weighs what there is"
-            }
-        };
+        let found = if found.is_empty() { "no image of that name either".to_owned() } else { found.join("; ") };
         let text = "its parent is not among these images";
         Finding::new(Code::LinkMissing, Severity::Error, text).versus(expected, found).advise(advice)
     }

@@ -20,7 +20,7 @@ pub use crate::chain::beside::{Beside, BesideKind};
 use crate::chain::{MAX_LINKS, beside, judge};
 use crate::error::Result;
 use crate::format::vhdx::LogState;
-use crate::image::ImageStore;
+use crate::image::{ImageStore, file_name};
 use crate::layer::{Geometry, Identity, ParentRecord};
 use crate::report::Finding;
 
@@ -121,7 +121,7 @@ pub fn scan(store: &dyn ImageStore, folders: &[PathBuf]) -> Result<Scan> {
     scan.bearers = family::bearers(&scan.images);
     scan.kin = family::find(&scan.images, &scan.bearers);
     for (number, image) in scan.images.iter().enumerate() {
-        scan.by_name.entry(beside::file_name(&image.path)).or_default().push(number);
+        scan.by_name.entry(file_name(&image.path)).or_default().push(number);
     }
     for (number, one) in scan.beside.iter().enumerate() {
         scan.machines.entry(beside::machine_folder(&one.path).to_owned()).or_default().push(number);
@@ -271,6 +271,17 @@ impl Scan {
         let named = self.of_recorded_name(child, record).into_iter();
         let before = named.take_while(|(standing, _)| *standing < parent.standing && *standing <= Standing::Named);
         before.map(|(_, other)| other).find(is_its_child)
+    }
+
+    /// Files that could not be read and bear the name that a child records of its parent; at most 4.
+    pub fn unreadable_namesakes(&self, child: usize) -> impl Iterator<Item = &Unreadable> {
+        let asked = self.missing_parent(child).zip(self.images.get(child));
+        let asked = asked.map(|(record, image)| places::Asked::new(&image.path, record));
+        let is_named = move |one: &&Unreadable| {
+            let name = file_name(&one.path);
+            asked.as_ref().is_some_and(|asked| asked.names().any(|wanted| wanted == name))
+        };
+        self.unreadable.iter().filter(is_named).take(4)
     }
 
     /// The parents in a chain that opening its youngest image does not find by itself: they must be named.

@@ -11,7 +11,6 @@ use crate::chain::{beside, named_otherwise};
 use crate::error::{Error, Result};
 use crate::format::{self, FormatOptions, Sniffed};
 use crate::image::{Depth, FileId, ImageStore, OpenedImage, ReadAt};
-use crate::report::Finding;
 
 /// Files that are looked at at the same time: what takes long is to wait for storage, which serves several as fast as one.
 const AT_ONCE: usize = 8;
@@ -110,30 +109,12 @@ fn look(store: &dyn ImageStore, path: &Path) -> Seen {
         Sniffed::Vhdx => look_inside(opened),
         Sniffed::Vhd => Seen::Unread("VHD"),
         Sniffed::VhdSet => Seen::Unread("VHD Set"),
-        Sniffed::Unknown if beside::is_named_like_a_vhdx(path) => look_as_named(opened),
-        Sniffed::Unknown => look_outside(path, &*opened.image),
+        Sniffed::Unknown if beside::is_named_like_an_image(path) => look_inside(opened),
+        Sniffed::Unknown => look_outside(&*opened.image),
     }
 }
 
-/// A file that does not begin like a VHDX and is named like one: what opening it by its name makes of it, which may be a disk
-/// without a container, or a VHDX that has lost its first MiB.
-fn look_as_named(opened: OpenedImage) -> Seen {
-    let (path, image) = (opened.path.clone(), Arc::clone(&opened.image));
-    match look_inside(opened) {
-        Seen::Image(id, mut image) => {
-            image.findings.extend(
-                named_otherwise(&path, image.identity.kind)
-                    .map(|finding| Finding { file: Some(path.display().to_string()), ..finding }),
-            );
-            Seen::Image(id, image)
-        }
-        // Of a VHDX, opening it tells why it cannot be read.
-        unreadable if format::holds_regions(&*image) => unreadable,
-        _ => look_outside(&path, &*image),
-    }
-}
-
-/// Opens an image; of a VHDX, reads its headers, its log where that is dirty, its region table and metadata.
+/// Opens a VHDX, or what is named like one: reads its headers, its log where that is dirty, its region table and metadata.
 fn look_inside(opened: OpenedImage) -> Seen {
     let OpenedImage { path, id, image, .. } = opened;
     let file_size = image.size();
@@ -149,12 +130,13 @@ fn look_inside(opened: OpenedImage) -> Seen {
     };
     let scanned = match format::open(Arc::clone(&image), FormatOptions::default()) {
         Ok(container) => {
+            let identity = container.layer.identity().clone();
             let mut findings = container.findings;
+            findings.extend(named_otherwise(&path, identity.kind));
             for finding in &mut findings {
                 finding.file = Some(path.display().to_string());
             }
             let geometry = Some(*container.layer.geometry());
-            let identity = container.layer.identity().clone();
             ScannedImage { geometry, log: container.log, findings, ..unfinished(identity) }
         }
         // It may still say who it is, which its children need.
@@ -166,23 +148,17 @@ fn look_inside(opened: OpenedImage) -> Seen {
     Seen::Image(id, Box::new(scanned))
 }
 
-/// A file that says nothing of itself: whether that is worth telling.
-fn look_outside(path: &Path, image: &dyn ReadAt) -> Seen {
-    let named = beside::is_named_like_an_image(path);
+/// A file that says nothing of itself, and is not named like an image: whether it could be read.
+fn look_outside(image: &dyn ReadAt) -> Seen {
     let mut first = [0; 8];
     let mut faults = Faults::new();
     let looked = image.read_at(&mut first, 0, &mut faults);
-    let short = image.size() < 8;
-    match (image.size(), looked) {
-        (0, _) if named => Seen::Unreadable("the file is empty".to_owned()),
-        (_, Err(error)) => Seen::Unreadable(reason(&error)),
-        (_, Ok(())) if faults.any_lost() && !short => {
+    match looked {
+        Err(error) => Seen::Unreadable(reason(&error)),
+        Ok(()) if faults.any_lost() && image.size() >= 8 => {
             Seen::Unreadable("its first bytes cannot be read, so what it is cannot be told".to_owned())
         }
-        (_, Ok(())) if named => {
-            Seen::Unreadable("named like a disk image, but nothing in it says that it is one".to_owned())
-        }
-        (_, Ok(())) => Seen::Nothing,
+        Ok(()) => Seen::Nothing,
     }
 }
 

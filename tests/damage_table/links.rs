@@ -94,7 +94,7 @@ pub(crate) fn rows() -> Vec<Row> {
     rows.push(
         row("the base is an empty file", |forged| forged.file(BASE).set_size(0))
             .exits(1, 1, 1, 3)
-            .refused("its parent was not found"),
+            .refused("the file is empty"),
     );
     rows.push(
         row("the base is overwritten by a copy of the middle link", |forged| {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use fixtures::damage::{Copies, Damage, TableDamage};
 use fixtures::guid::Guid;
 use fixtures::host_file::HostFile;
+use fixtures::vhdx::MIB;
 use fixtures::vhdx::log::{DirtyLog, Rollback};
 use serde_json::Value;
 use vhdx_mount::Faults;
@@ -118,6 +119,49 @@ fn a_parent_that_stands_in_the_log_alone_is_found() {
     assert_eq!(folder.chains(&scan), [["x_1.avhdx", "base.vhdx"]]);
     assert_eq!(folder.image(&scan, "x_1.avhdx")["log"], "replayed");
     assert!(folder.text().contains("log replayed in memory"));
+}
+
+#[test]
+fn what_is_said_of_a_file_is_what_opening_it_says() {
+    let mut folder = Folder::new(20);
+    let base = folder.base("base.vhdx");
+    folder.child(&base, "base.vhdx", "x_1.avhdx");
+    let path = folder.path("base.vhdx");
+    let info = || -> Value {
+        let output = run(PROGRAM, &[&"info", &"--json", &path]);
+        serde_json::from_slice(&output.stdout).expect("JSON")
+    };
+    // Nothing at its start says what it is, and it is read all the same.
+    let mut file = HostFile::open(&path).expect("the image opens");
+    Damage::Zeroed(0..MIB).apply(&mut file, &base.places());
+    drop(file);
+    let (scan, info_of_it) = (folder.scan(0), info());
+    let image = folder.image(&scan, "base.vhdx");
+    assert_eq!((string(&image["format"]), string(&image["log"])), ("VHDX".to_owned(), "unknown".to_owned()));
+    // `info` says what stands beside it, too.
+    let told = codes(&image["findings"]);
+    assert!(told.contains(&"region-tables-lost".to_owned()), "{told:?}");
+    assert_eq!(codes(&info_of_it["findings"])[..told.len()], told);
+    assert!(folder.text().contains("it has lost its identity"), "{}", folder.text());
+    // A raw disk under the name of a VHDX.
+    let mut boot = vec![0; 512];
+    boot[510..].copy_from_slice(&[0x55, 0xaa]);
+    fs::write(&path, boot).expect("a raw disk");
+    let scan = folder.scan(0);
+    let image = folder.image(&scan, "base.vhdx");
+    assert_eq!(
+        (string(&image["format"]), codes(&image["findings"])),
+        ("raw".to_owned(), vec!["read-as-raw".to_owned()])
+    );
+    // No image at all: the words are the same.
+    for content in [&b"\x1f\x8b and more"[..], b"", b"some text that is longer than eight bytes"] {
+        fs::write(&path, content).expect("a file");
+        let (scan, error) = (folder.scan(3), string(&info()["error"]["text"]));
+        let told: Vec<_> = list(&scan["unreadable"]).iter().map(|one| string(&one["reason"])).collect();
+        assert_eq!(told, [error.as_str()]);
+        let missing = string(&scan["chains"][0]["findings"][0]["found"]);
+        assert!(missing.contains(&error), "{missing}");
+    }
 }
 
 #[test]

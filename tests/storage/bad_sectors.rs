@@ -233,3 +233,24 @@ fn readers_stuck_on_one_image_leave_others_to_the_rest() {
         stuck.into_iter().for_each(|reader| reader.join().expect("a reader").expect("the server goes on"));
     });
 }
+
+#[test]
+fn an_image_of_which_nothing_can_be_read_is_not_called_no_image() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let base = Image::fixed(8 * MIB, 2 * MIB as u32, &Fill::live(0));
+    let child = Image::child_of(&base, "base.vhdx");
+    let forged = Chain::write(vec![base, child], folder.path()).expect("a chain is written");
+    let _untouched = Untouched::watch(&forged.files);
+    let bad = vec![(forged.files[0].clone(), vec![0..64 << 20])];
+    let storage = FailingStorage { bad, ..FailingStorage::default() };
+    let error = chain::open(&storage, &forged.files[0], &ChainOptions::default()).err().expect("nothing can be read");
+    assert_eq!(error.kind(), ErrorKind::Io, "{error}");
+    assert!(
+        error.message().contains("host-read-error") && error.advice().is_some_and(|text| text.contains("ddrescue"))
+    );
+    let failures = storage.failures.load(Ordering::SeqCst);
+    assert!(failures < 60, "each costs a pause: {failures}");
+    let error = chain::open(&storage, &forged.youngest, &ChainOptions::default()).err().expect("a refusal");
+    let told = format!("{:?} {:?}", error.details(), error.advice());
+    assert!(told.contains("host-read-error") && told.contains("ddrescue") && !told.contains("no images"), "{told}");
+}

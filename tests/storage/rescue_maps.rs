@@ -79,8 +79,15 @@ fn a_map_reaches_structures_and_parents_and_must_belong_to_a_link() {
     let expected = ["not-rescued", "header-bad"].map(|code| (serde_json::json!(code), serde_json::json!(1)));
     assert_eq!(codes, expected.each_ref().map(|(code, link)| (code, link)));
 
+    // No such file stands where the test runs: it is the link of that name.
+    let told = info(Path::new("BASE.vhdx"), &map);
+    let told: serde_json::Value = serde_json::from_slice(&told.stdout).expect("JSON");
+    assert_eq!((&told["findings"][0]["code"], &told["findings"][0]["link"]), (&"not-rescued".into(), &1.into()));
+
     fs::write(folder.path().join("no map"), "vhdxfile").expect("a file");
-    let cases: [(&Path, &Path, i32, &str); 4] = [
+    let cases: [(&Path, &Path, i32, &str); 6] = [
+        (Path::new("bse.vhdx"), &map, 2, "no link of the chain"),
+        (Path::new("base.vhdx"), &folder.path().join("none"), 2, "neither an image"),
         (&stranger, &map, 2, "no link of the chain"),
         (&folder.path().join("none"), &map, 2, "there is no image"),
         (&other_name, &folder.path().join("none"), 1, "none"),

@@ -17,8 +17,8 @@ use super::resolve::Vhdx;
 use crate::Faults;
 use crate::bytes::Guid;
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::FormatOptions;
 use crate::format::broken::Broken;
+use crate::format::{Facts, FormatOptions};
 use crate::image::{Cached, Overlay, OverlayBuilder, ReadAt};
 use crate::layer::{ContainerKind, Identity, Trust};
 use crate::report::{Code, Finding, Severity};
@@ -66,6 +66,7 @@ impl Vhdx {
         let shape = BatShape::of(&geometry).ok_or_else(impossible)?;
         check_bat_length(&shape, &regions.bat, &mut findings);
 
+        let told = told(&metadata);
         let first_region = regions.bat.start.min(regions.metadata.start);
         let headers_doubt = match &header {
             None => Some(Code::HeadersLost),
@@ -86,6 +87,7 @@ impl Vhdx {
             structures,
             trust: doubt.map_or(Trust::Proven, Trust::Doubtful),
             inferred_from: doubtful_from,
+            told,
             log_state,
             tables: Cached::new(Arc::clone(&file), CACHED_PAGES),
             file,
@@ -169,6 +171,16 @@ pub fn data_write_guid(image: &dyn ReadAt) -> Option<Guid> {
 pub fn write_guids(image: &dyn ReadAt) -> Option<(Guid, Guid)> {
     let current = current_header(image, &mut Vec::new())?;
     Some((current.data_write_guid()?, current.header.file_write_guid))
+}
+
+/// What the metadata themselves tell.
+fn told(metadata: &Metadata) -> Facts {
+    Facts {
+        block_size: metadata.block_size,
+        virtual_size: metadata.virtual_size,
+        logical_sector_size: metadata.logical_sector_size,
+        has_parent: metadata.has_parent,
+    }
 }
 
 fn identity(header: Option<&CurrentHeader>, metadata: Metadata, has_parent: bool, creator: Option<String>) -> Identity {

@@ -8,6 +8,7 @@ use super::log::LogState;
 use super::{sector_bitmap, verify};
 use crate::Faults;
 use crate::error::{Error, ErrorKind, Result};
+use crate::format::Facts;
 use crate::image::{Cached, Overlay, ReadAt};
 use crate::layer::{ContainerKind, Extent, Geometry, Identity, Layer, Source, Trust, Verified, read_plain};
 use crate::report::Code;
@@ -25,6 +26,8 @@ pub struct Vhdx {
     pub(super) trust: Trust,
     /// Metadata was inferred: from this byte of the disk on, the map depends on it.
     pub(super) inferred_from: Option<u64>,
+    /// What its metadata tell themselves.
+    pub(super) told: Facts,
     pub(super) log_state: LogState,
     /// The file as a replayed log leaves it.
     pub(super) file: Arc<Overlay<Arc<dyn ReadAt>>>,
@@ -49,6 +52,12 @@ impl Vhdx {
     #[must_use]
     pub fn is_inferred(&self) -> bool {
         self.inferred_from.is_some()
+    }
+
+    /// What its metadata tell themselves; the rest was inferred.
+    #[must_use]
+    pub fn told(&self) -> Facts {
+        self.told
     }
 
     /// A BAT entry and whether it is proven, or why it cannot be had.

@@ -93,12 +93,19 @@ pub(super) fn damaged_table(file: &dyn ReadAt, bytes: &[u8]) -> Option<RegionTab
 
 /// Whether a file of which nothing else says that it is a VHDX holds the regions of one.
 pub(in crate::format) fn holds_regions(file: &dyn ReadAt) -> bool {
-    regions(file).or_else(|| regions_of_an_empty_disk(file)).is_some()
+    can_be_searched(file) && regions(file).or_else(|| regions_of_an_empty_disk(file)).is_some()
 }
 
 /// Whether a file holds what can be a BAT. `block_size` is what the user says, if anything.
 pub(in crate::format) fn holds_a_bat(file: &dyn ReadAt, block_size: Option<u32>) -> bool {
-    bat_search::bat(file, None, block_size).is_some()
+    can_be_searched(file) && bat_search::bat(file, None, block_size).is_some()
+}
+
+/// Whether one of the first places can be read. Where storage fails each of them takes long, and where it fails all over there is
+/// nothing to be found.
+fn can_be_searched(file: &dyn ReadAt) -> bool {
+    const FIRST: usize = 3;
+    places(file).take(FIRST).any(|place| read(file, place, 8).is_some())
 }
 
 /// Whether one of the two region tables of a VHDX holds.

@@ -234,3 +234,19 @@ fn a_slow_read_keeps_nobody_waiting() {
         assert_eq!(slow.join().unwrap(), only("host-read-error", &[0..4096]));
     });
 }
+
+#[test]
+fn storage_that_costs_seconds_is_told_once() {
+    let storage = Failing::at([0..4096, 8192..12_288]);
+    let patience = Patience { pauses: [Duration::from_millis(LONG / 2 + 1); 2], ..Patience::default() };
+    let isolating = Isolating::with_patience(storage, patience);
+    let told = || isolating.waited.load(Ordering::Relaxed) >= TOLD;
+    let read = |offset| isolating.read_at(&mut [0; 512], offset, &mut Faults::new());
+    read(4096).expect("a good place");
+    assert!(!told());
+    read(0).expect("a bad place, after two pauses");
+    assert!(told());
+    let waited = isolating.waited.load(Ordering::Relaxed);
+    read(0).expect("a bad place that is remembered");
+    assert_eq!(isolating.waited.load(Ordering::Relaxed), waited);
+}

@@ -1,0 +1,167 @@
+//! Images that are not proven to be a parent: which one is advised, what is said of each, and when none is.
+#![cfg(unix)]
+#![expect(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "arranges forged images in folders of its own"
+)]
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use fixtures::bytes::Bytes;
+use fixtures::chain::{Chain as Forged, spread};
+use fixtures::damage::Damage;
+use fixtures::fill::Fill;
+use fixtures::guid::Guid;
+use fixtures::host_file::HostFile;
+use fixtures::random::Rng;
+use fixtures::vhdx::{Block, Image, MIB};
+use support::small_disk;
+use vhdx_mount::chain::{self, Chain, ChainOptions, Doubt, Evidence, Found, LinkProof, Refusal};
+use vhdx_mount::image::{HostFolders, ReadAt};
+use vhdx_mount::namespace::VolumeJudge;
+use vhdx_mount::{FaultKind, Faults};
+
+/// A disk with a file system, spread over three links.
+fn chain_of_three(folder: &Path) -> (Forged, Vec<u8>) {
+    let disk = small_disk::disk();
+    let images = spread(&disk, 3, 512, &mut Rng::new(5));
+    (Forged::write(images, folder).expect("a chain is written"), disk.bytes_at(0, disk.size() as usize))
+}
+
+fn open(path: &Path, options: &ChainOptions) -> Result<Chain, Box<Refusal>> {
+    chain::open_judged(&HostFolders, path, options, &VolumeJudge)
+}
+
+fn refused(path: &Path, options: &ChainOptions) -> Refusal {
+    *open(path, options).err().expect("a refusal")
+}
+
+fn advice(refusal: &Refusal) -> &str {
+    refusal.error.advice().expect("advice")
+}
+
+/// Doubtful bytes are served, and an image that is not proven is taken.
+fn mismatch() -> ChainOptions {
+    ChainOptions { allow_mismatch: true, doubt: Doubt::Accept, ..ChainOptions::default() }
+}
+
+/// All of the disk, nothing of which is lost.
+fn whole(chain: &Chain) -> Vec<u8> {
+    let mut bytes = vec![0; chain.disk().size() as usize];
+    let mut faults = Faults::new();
+    chain.disk().read_at(&mut bytes, 0, &mut faults).expect("a read");
+    assert!(faults.iter().all(|fault| fault.kind == FaultKind::Doubtful), "{faults:?}");
+    bytes
+}
+
+fn structures(one: &Evidence) -> (u64, u64) {
+    one.disk.as_ref().map(|disk| (disk.holding, disk.looked_at)).expect("it was tried")
+}
+
+#[test]
+fn a_doubtful_image_in_the_recorded_place_goes_before_the_grandparent() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (forged, disk) = chain_of_three(folder.path());
+    let mut file = HostFile::open(&forged.files[1]).expect("the middle link opens");
+    Damage::Zeroed(0..MIB).apply(&mut file, &forged.places[1]);
+    let refusal = refused(&forged.youngest, &ChainOptions::default());
+    let [best, other] = refusal.candidates.as_slice() else { panic!("two candidates: {:?}", refusal.candidates) };
+    assert_eq!((&best.path, &other.path), (&forged.files[1], &forged.files[0]));
+    // It is doubtful, and read for that: with it everything holds.
+    let (holding, looked_at) = structures(best);
+    assert!(looked_at > 10 && holding == looked_at, "{holding} of {looked_at}");
+    assert_eq!(other.parent_of.as_ref(), Some(&forged.files[1]));
+    assert!(advice(&refusal).contains(&format!("speaks for {}", forged.files[1].display())), "{}", advice(&refusal));
+    let opened = open(&forged.youngest, &mismatch()).expect("a chain");
+    assert_eq!(opened.links()[1].path, forged.files[1]);
+    assert!(whole(&opened) == disk);
+}
+
+#[test]
+fn a_child_that_lost_its_metadata_is_weighed_as_its_parent_makes_it() {
+    for rest in [0, 0xff] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (forged, disk) = chain_of_three(folder.path());
+        let items = forged.places[2].metadata.start + (64 << 10);
+        let file = fs::OpenOptions::new().write(true).open(&forged.youngest).expect("the youngest link opens");
+        file.write_all_at(&[rest; 64 << 10], items).expect("its items are overwritten");
+        let refusal = refused(&forged.youngest, &ChainOptions::default());
+        let best = &refusal.candidates[0];
+        assert_eq!(best.path, forged.files[1]);
+        let (holding, looked_at) = structures(best);
+        assert!(looked_at > 10 && holding == looked_at, "{holding} of {looked_at}");
+        // What is inferred from the candidate, or zeros, is no evidence.
+        assert_eq!((best.same_size, best.same_sector_size, best.same_disk_id), (None, None, None));
+        assert!(!refusal.error.details().join("\n").contains("another disk"), "{:?}", refusal.error.details());
+        let opened = open(&forged.youngest, &mismatch()).expect("a chain");
+        assert_eq!((&opened.links()[1].path, opened.links()[1].found), (&forged.files[1], Found::InFolder));
+        assert_eq!(opened.links()[1].proof, Some(LinkProof::Unproven));
+        assert!(opened.findings().iter().all(|finding| !finding.text.contains("its identity")));
+        assert!(whole(&opened) == disk);
+    }
+}
+
+#[test]
+fn of_a_parent_and_its_child_that_do_as_well_the_child_goes_first() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let base = Image::fixed(8 * MIB, 2 * MIB as u32, &Fill::live(0));
+    let mut middle = Image::child_of(&base, "base.vhdx");
+    middle.blocks.insert(1, Block::fully_present(Fill::live(1)));
+    let mut youngest = Image::child_of(&middle, "gone.avhdx");
+    youngest.blocks.insert(2, Block::fully_present(Fill::live(2)));
+    let locator = youngest.parent_locator.take().expect("a locator").without("parent_linkage");
+    youngest.parent_locator = Some(locator.with("parent_linkage", &format!("{{{}}}", Rng::new(1).guid())));
+    let forged = Forged::write(vec![base, middle, youngest], folder.path()).expect("a chain is written");
+    let refusal = refused(&forged.youngest, &ChainOptions::default());
+    let paths: Vec<_> = refusal.candidates.iter().map(|one| &one.path).collect();
+    assert_eq!(paths, [&forged.files[1], &forged.files[0]]);
+    assert!(advice(&refusal).contains("bears another name"), "{}", advice(&refusal));
+}
+
+#[test]
+fn where_nothing_speaks_for_an_image_none_is_advised_or_taken() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (forged, _) = chain_of_three(folder.path());
+    // A disk of another machine, under the name of the base.
+    let mut foreign = Image::fixed(forged.images[0].virtual_size, 2 * MIB as u32, &Fill::live(9));
+    foreign.data_write_guid = Rng::new(2).guid();
+    foreign.disk_id = Guid::parse("11111111-2222-3333-4444-555555555555");
+    foreign.write_to(&forged.files[0]).expect("an image is written");
+    let refusal = refused(&forged.youngest, &ChainOptions::default());
+    assert!(!refusal.candidates[0].speaks(), "{:?}", refusal.candidates[0]);
+    let told = advice(&refusal);
+    assert!(told.contains("Nothing speaks") && !told.contains("Most speaks"), "{told}");
+    refused(&forged.youngest, &mismatch());
+    // Who names it has reasons.
+    let given = ChainOptions { parents: vec![forged.files[0].clone()], ..mismatch() };
+    let opened = open(&forged.youngest, &given).expect("a chain");
+    assert_eq!(opened.links()[2].proof, Some(LinkProof::Unproven));
+}
+
+#[test]
+fn a_merge_into_the_parent_from_another_child_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut base = Image::fixed(8 * MIB, 2 * MIB as u32, &Fill::live(0));
+    let merged = Rng::new(7).guid();
+    let mut merging = Image::child_of(&base, "base.vhdx");
+    let locator = merging.parent_locator.take().expect("a locator").without("parent_linkage2");
+    merging.parent_locator = Some(locator.with("parent_linkage2", &format!("{{{merged}}}")));
+    let merging_path = folder.path().join("merging.avhdx");
+    merging.write_to(&merging_path).expect("an image is written");
+    let sibling = Image::child_of(&base, "base.vhdx");
+    base.data_write_guid = merged;
+    let forged = Forged::write(vec![base, sibling], folder.path()).expect("a chain is written");
+    let refusal = refused(&forged.youngest, &ChainOptions::default());
+    let best = &refusal.candidates[0];
+    assert_eq!((&best.path, best.merged_from.as_ref()), (&forged.files[0], Some(&merging_path)));
+    let details = refusal.error.details().join("\n");
+    assert!(details.contains("a merge into it had begun") && details.contains("see "), "{details}");
+    let opened = open(&forged.youngest, &mismatch()).expect("a chain");
+    let told = opened.findings().iter().find(|finding| finding.code.as_str() == "parent-mid-merge");
+    assert!(told.is_some_and(|told| told.text.contains("merging.avhdx")), "{:?}", opened.findings());
+}
