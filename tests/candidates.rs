@@ -22,6 +22,7 @@ use fixtures::random::Rng;
 use fixtures::vhdx::{Block, Image, MIB};
 use support::small_disk;
 use vhdx_mount::chain::{self, Chain, ChainOptions, Doubt, Evidence, Found, LinkProof, Refusal};
+use vhdx_mount::format::Facts;
 use vhdx_mount::image::{HostFolders, ReadAt};
 use vhdx_mount::namespace::VolumeJudge;
 use vhdx_mount::{FaultKind, Faults};
@@ -124,23 +125,28 @@ fn of_a_parent_and_its_child_that_do_as_well_the_child_goes_first() {
 }
 
 #[test]
-fn where_nothing_speaks_for_an_image_none_is_advised_or_taken() {
+fn where_nothing_speaks_for_an_image_none_is_advised_and_one_must_be_named() {
     let folder = tempfile::tempdir().expect("a folder");
     let (forged, _) = chain_of_three(folder.path());
-    // A disk of another machine, under the name of the base.
+    // A disk of another machine, under the name of the base, and under another name.
     let mut foreign = Image::fixed(forged.images[0].virtual_size, 2 * MIB as u32, &Fill::live(9));
     foreign.data_write_guid = Rng::new(2).guid();
     foreign.disk_id = Guid::parse("11111111-2222-3333-4444-555555555555");
-    foreign.write_to(&forged.files[0]).expect("an image is written");
-    let refusal = refused(&forged.youngest, &ChainOptions::default());
-    assert!(!refusal.candidates[0].speaks(), "{:?}", refusal.candidates[0]);
-    let told = advice(&refusal);
-    assert!(told.contains("Nothing speaks") && !told.contains("Most speaks"), "{told}");
-    refused(&forged.youngest, &mismatch());
-    // Who names it has reasons.
-    let given = ChainOptions { parents: vec![forged.files[0].clone()], ..mismatch() };
-    let opened = open(&forged.youngest, &given).expect("a chain");
-    assert_eq!(opened.links()[2].proof, Some(LinkProof::Unproven));
+    fs::remove_file(&forged.files[0]).expect("the base goes");
+    for (path, is_taken) in [(folder.path().join("foreign.vhdx"), false), (forged.files[0].clone(), true)] {
+        foreign.write_to(&path).expect("an image is written");
+        let refusal = refused(&forged.youngest, &ChainOptions::default());
+        assert!(!refusal.candidates[0].speaks(), "{:?}", refusal.candidates[0]);
+        let told = advice(&refusal);
+        assert!(told.contains("Nothing speaks") && !told.contains("Most speaks"), "{told}");
+        // Where the child says that its parent is, the word of the user's is enough.
+        assert_eq!(open(&forged.youngest, &mismatch()).is_ok(), is_taken);
+        assert_eq!(told.contains(&format!("--parent \"{}\" --allow-mismatch", path.display())), !is_taken, "{told}");
+        let given = ChainOptions { parents: vec![path.clone()], ..mismatch() };
+        let opened = open(&forged.youngest, &given).expect("a chain");
+        assert_eq!((&opened.links()[2].path, opened.links()[2].proof), (&path, Some(LinkProof::Unproven)));
+        fs::remove_file(&path).expect("it goes");
+    }
 }
 
 #[test]
@@ -164,4 +170,24 @@ fn a_merge_into_the_parent_from_another_child_is_told() {
     let opened = open(&forged.youngest, &mismatch()).expect("a chain");
     let told = opened.findings().iter().find(|finding| finding.code.as_str() == "parent-mid-merge");
     assert!(told.is_some_and(|told| told.text.contains("merging.avhdx")), "{:?}", opened.findings());
+}
+
+#[test]
+fn a_parent_of_which_the_bat_alone_is_left_is_read_with_the_switches_that_the_refusal_names() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (forged, disk) = chain_of_three(folder.path());
+    let (places, image) = (&forged.places[0], &forged.images[0]);
+    let mut file = HostFile::open(&forged.files[0]).expect("the base opens");
+    for gone in [0..MIB, places.log.clone(), places.metadata.clone()] {
+        Damage::Zeroed(gone).apply(&mut file, places);
+    }
+    let refusal = refused(&forged.youngest, &ChainOptions::default());
+    let told = advice(&refusal);
+    assert!(told.contains("may be the parent, and can be read") && told.contains("--assume block-size="), "{told}");
+    let facts =
+        Facts { block_size: Some(image.block_size), virtual_size: Some(image.virtual_size), ..Facts::default() };
+    let assumed_of = vec![(forged.files[0].clone(), facts)];
+    let opened = open(&forged.youngest, &ChainOptions { assumed_of, ..mismatch() }).expect("a chain");
+    assert_eq!(opened.links()[2].proof, Some(LinkProof::Unproven));
+    assert!(whole(&opened) == disk);
 }

@@ -117,6 +117,12 @@ impl Evidence {
         disk.and_then(|disk| disk.holding.saturating_mul(1000).checked_div(disk.looked_at)).unwrap_or(0)
     }
 
+    /// Whether it is taken where the user allows what is not proven: something speaks for it, or it stands where the parent was,
+    /// which the user was told. Any other image must be named.
+    pub(super) fn may_be_taken(&self) -> bool {
+        self.speaks() || self.is_placed()
+    }
+
     /// Whether anything does that another image would not show as well. A place alone does where nothing contradicts it.
     #[must_use]
     pub fn speaks(&self) -> bool {
@@ -180,7 +186,7 @@ fn same<T: PartialEq>(child: Option<T>, candidate: Option<T>) -> Option<bool> {
 }
 
 /// Whether two images carry one virtual disk id; `None` where one of them has none, or zeros in its place.
-pub(super) fn same_disk_id(child: &Identity, candidate: &Identity) -> Option<bool> {
+fn same_disk_id(child: &Identity, candidate: &Identity) -> Option<bool> {
     let id = |identity: &Identity| identity.disk_id.filter(|id| !id.is_zero());
     same(id(child), id(candidate))
 }

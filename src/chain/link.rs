@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::evidence::same_disk_id;
 use crate::bytes::Guid;
 use crate::format::vhdx::LogState;
 use crate::image::{Changes, FileId};
@@ -157,7 +156,8 @@ pub(super) fn compare(child: &Link, parent: &Link) -> Vec<Finding> {
         let text = format!("the child has logical sectors of {a} bytes, this image of {b}, which the format forbids");
         note(Code::ParentSectorSizeDiffers, Severity::Warning, text);
     }
-    if same_disk_id(child.layer.identity(), parent.layer.identity()) == Some(false) {
+    let (a, b) = (child.layer.identity().disk_id, parent.layer.identity().disk_id);
+    if a.is_some() && b.is_some() && a != b {
         let text = "the virtual disk id differs from the child's";
         note(Code::DiskIdDiffers, Severity::Information, text.to_owned());
     }

@@ -140,6 +140,8 @@ fn data_write_guid(store: &dyn ImageStore, candidate: &Candidate) -> std::result
         Some(Other::Raw) => Err(PassedOver::raw(candidate)),
         // It may have lost all that says what it is. Every MiB is looked at for that, so only in files that are named.
         _ if candidate.is_named() && format::holds_regions(&opened.image) => Ok(None),
+        // So may what has a BAT left, with switches: what it is refused for names them.
+        Some(Other::Nothing(_)) if candidate.is_named() && format::holds_a_bat(&opened.image) => Ok(None),
         Some(Other::Nothing(error)) if is_named_like_an_image(&candidate.path) => {
             Err(PassedOver::refused(candidate, &too_little(error)))
         }

@@ -22,7 +22,7 @@ pub(super) fn advise(store: &dyn ImageStore, opened: &OpenedImage, error: Error)
         return error;
     }
     let error = too_little(error);
-    let mut advice = error.advice().unwrap_or_default().to_owned();
+    let mut advice = error.advice().unwrap_or("look for a copy of it").to_owned();
     let youngest = youngest_beside(store, &opened.path);
     if !youngest.is_empty() {
         let named = name_some(youngest.iter().map(PathBuf::as_path));
@@ -33,7 +33,9 @@ pub(super) fn advise(store: &dyn ImageStore, opened: &OpenedImage, error: Error)
 
 /// The error of a file that is named like an image, and of which too little is left.
 pub(super) fn too_little(error: Error) -> Error {
-    if error.kind() != ErrorKind::Unsupported {
+    // What may be its BAT can be read with switches, which the advice names.
+    let can_be_read = error.advice().is_some_and(|advice| advice.contains("--"));
+    if error.kind() != ErrorKind::Unsupported || can_be_read {
         return error;
     }
     error.advise(

@@ -56,7 +56,7 @@ impl Opening<'_> {
         }
         let evidence = self.weigh(&rejected.other, record, &mut rejected.refused);
         if self.options.allow_mismatch
-            && let Some(best) = evidence.iter().find(|one| one.excluded.is_none()).filter(|best| best.speaks())
+            && let Some(best) = evidence.iter().find(|one| one.excluded.is_none()).filter(|best| best.may_be_taken())
         {
             self.tell_merge(best);
             let candidate = Candidate { path: best.path.clone(), found: best.found };

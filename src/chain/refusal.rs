@@ -166,9 +166,10 @@ fn advice(record: &ParentRecord, evidence: &[Evidence]) -> String {
     let Some(best) = evidence.iter().find(|one| one.excluded.is_none()) else { return format!("{look}; {lost}") };
     let path = best.path.display();
     if !best.speaks() {
+        let name = if best.may_be_taken() { String::new() } else { format!("--parent \"{path}\" ") };
         return format!(
             "{look}. Nothing speaks for the images named above: none is advised. If {path} is the parent all the same, \
-             --parent \"{path}\" --allow-mismatch takes it, and all that comes from it is marked doubtful; {lost}"
+             {name}--allow-mismatch takes it, and all that comes from it is marked doubtful; {lost}"
         );
     }
     let why = match best.data_write_guid.and(record.linkage) {

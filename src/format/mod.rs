@@ -183,6 +183,13 @@ fn refusal(image: &dyn ReadAt, sniffed: Sniffed) -> Option<Error> {
     }
 }
 
+/// Whether a file of which nothing else says that it is a VHDX holds what may be the BAT of one, so that it can be read where the
+/// user says more of it.
+#[must_use]
+pub(crate) fn holds_a_bat(image: &dyn ReadAt) -> bool {
+    vhdx::holds_a_bat(image, None)
+}
+
 /// Whether nothing in a file tells what it is.
 pub(crate) fn says_nothing(image: &Arc<dyn ReadAt>) -> bool {
     matches!(other_than_vhdx(image), Some(Other::Nothing(_)))
