@@ -166,11 +166,14 @@ impl Run<'_> {
 
     /// Writes down that this run writes here; whether it is the first time.
     fn write_down(&self, spot: &Spot) -> bool {
-        let text = spot.text();
         // Names that differ in case alone are one on Windows.
-        let text = if cfg!(windows) || self.sink.takes_streams() { text.to_lowercase() } else { text };
+        let folds = cfg!(windows) || self.sink.takes_streams();
+        let name = match spot.exact() {
+            Some(text) if folds => text.to_lowercase().into_bytes(),
+            _ => spot.bytes(),
+        };
         let mut hasher = DefaultHasher::new();
-        text.hash(&mut hasher);
+        name.hash(&mut hasher);
         self.written.lock().unwrap_or_else(PoisonError::into_inner).insert(hasher.finish())
     }
 }

@@ -180,6 +180,9 @@ impl Row {
     /// Where it was written, below the destination.
     pub(super) fn written(mut self, spot: &Spot) -> Self {
         self.set("written", json!(spot.text()));
+        if spot.exact().is_none() {
+            self.set("written_bytes", json!(spot.bytes()));
+        }
         self
     }
 

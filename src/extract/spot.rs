@@ -35,6 +35,16 @@ impl Spot {
         text
     }
 
+    /// The bytes of its names, which no two places share.
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        let mut bytes = self.path.iter().map(OsStr::as_encoded_bytes).collect::<Vec<_>>().join(&b'/');
+        if let Some(stream) = &self.stream {
+            bytes.push(b':');
+            bytes.extend(stream.as_encoded_bytes());
+        }
+        bytes
+    }
+
     /// As the manifest tells it, where that is the place itself: text holds no lone surrogate, and so two places may read
     /// alike.
     pub(super) fn exact(&self) -> Option<String> {

@@ -356,3 +356,32 @@ fn where_there_are_no_streams_they_stand_beside_without_a_word() {
     assert_eq!((&row["verdict"], &row["written"], row.get("beside")), (&"whole".into(), &place.into(), None));
     assert_eq!(fs::read(to.path().join(place)).expect("the stream"), b"beside");
 }
+
+/// Names that are no text may read alike in the manifest, and are two all the same.
+#[cfg(unix)]
+#[test]
+fn names_that_read_alike_stay_two() {
+    use std::os::unix::ffi::OsStringExt;
+
+    let spell = |name: &Name| match name.units() {
+        // A byte that no text holds, and one that tells them apart.
+        [unit @ 0xd800..0xe000] => OsString::from_vec(vec![0xff, *unit as u8]),
+        _ => name.to_string_lossy().into(),
+    };
+    let mut tree = MemoryTree::new();
+    tree.file(NodeId::ROOT, Name::from_units([0xd811u16]), b"first");
+    tree.file(NodeId::ROOT, Name::from_units([0xd822u16]), b"second");
+    let (tree, to, host) = (Arc::new(tree), tempfile::tempdir().expect("a folder"), FakeHost::new(false, ""));
+    let content = |byte| fs::read(to.path().join("v").join(OsString::from_vec(vec![0xff, byte]))).expect("a file");
+    for resume in [false, true] {
+        run(&tree, to.path(), &host, &Options { spell, resume, ..options() });
+        assert_eq!((content(0x11), content(0x22)), (b"first".to_vec(), b"second".to_vec()));
+        assert_eq!(fs::read_dir(to.path().join("v")).expect("a folder").count(), 2);
+    }
+    let manifest = fs::read_to_string(to.path().join("manifest.jsonl")).expect("a manifest");
+    let bytes = |line: &str| serde_json::from_str::<Value>(line).expect("a row")["written_bytes"].clone();
+    let told: Vec<Value> = manifest.lines().map(bytes).collect();
+    for byte in [0x11, 0x22] {
+        assert!(told.contains(&Value::from(vec![b'v', b'/', 0xff, byte])), "{told:?}");
+    }
+}

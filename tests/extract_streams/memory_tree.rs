@@ -51,7 +51,7 @@ impl MemoryTree {
         id
     }
 
-    pub(crate) fn file(&mut self, above: NodeId, name: &str, content: &[u8]) -> NodeId {
+    pub(crate) fn file(&mut self, above: NodeId, name: impl Into<Name>, content: &[u8]) -> NodeId {
         let id = self.put(Node::of(Kind::File, content));
         self.node(above).entries.push((name.into(), id));
         id
