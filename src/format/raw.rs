@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::Faults;
+use crate::bytes::u64_le;
 use crate::error::{Error, ErrorKind, Result};
 use crate::image::ReadAt;
 use crate::layer::{ContainerKind, Extent, Geometry, Identity, Layer, Source, Trust, read_plain};
@@ -58,18 +59,22 @@ impl Raw {
     }
 }
 
-/// Whether the file ends as a disk with a GPT does, or a volume of NTFS: with the copy of what stands at its start.
+/// Whether the file ends as a disk with a GPT does, or a volume of NTFS: with the copy of what stands at its start, which also
+/// tells where it stands. In a container that has lost its own start such a copy stands somewhere else.
 fn bears_a_copy(image: &dyn ReadAt) -> bool {
     let last = |sector: u64| {
         let mut buf = vec![0; 512];
         let mut faults = Faults::new();
         let offset = image.size().checked_sub(sector)?;
-        (image.read_at(&mut buf, offset, &mut faults).is_ok() && !faults.any_lost()).then_some(buf)
+        let read = image.read_at(&mut buf, offset, &mut faults).is_ok() && !faults.any_lost();
+        read.then_some((buf, offset.checked_div(sector)?))
     };
-    let ends_in = |sector: u64, what: &dyn Fn(&[u8]) -> bool| last(sector).is_some_and(|buf| what(&buf));
-    let boot_sector = |buf: &[u8]| buf.get(3..11) == Some(b"NTFS    ") && buf.get(510..512) == Some(&[0x55, 0xaa]);
-    let gpt = |buf: &[u8]| buf.starts_with(b"EFI PART");
-    [512, 4096].iter().any(|sector| ends_in(*sector, &boot_sector) || ends_in(*sector, &gpt))
+    // UEFI 5.3.2: MyLBA. NTFS counts its sectors without the one of the copy.
+    let is_gpt = |buf: &[u8], at: u64| buf.starts_with(b"EFI PART") && u64_le(buf, 24) == Some(at);
+    let is_boot_sector = |buf: &[u8], at: u64| {
+        buf.get(3..11) == Some(b"NTFS    ") && buf.get(510..512) == Some(&[0x55, 0xaa]) && u64_le(buf, 40) == Some(at)
+    };
+    [512, 4096].into_iter().filter_map(last).any(|(buf, at)| is_gpt(&buf, at) || is_boot_sector(&buf, at))
 }
 
 impl Layer for Raw {
