@@ -243,3 +243,23 @@ fn random_images_without_headers_never_show_a_wrong_byte_as_proven() {
     }
     assert!(proven > 20 && dirty > 50, "{proven} proven, {dirty} dirty");
 }
+
+/// The last block of a fixed disk ends as the disk does, with the copy of its GPT. The file is a container all the same.
+#[test]
+fn an_image_without_its_start_that_ends_like_a_disk_is_an_image() {
+    let disk = support::small_disk::disk();
+    let data = Fill::Disk(std::sync::Arc::new(support::small_disk::clone_of(&disk)));
+    let image = Image::fixed(disk.size(), MIB as u32, &data);
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("disk.vhdx");
+    image.write_to(&path).expect("an image is written");
+    let mut file = HostFile::open(&path).expect("the image opens");
+    assert!(file.bytes_at(file.size() - 512, 8) == b"EFI PART", "it ends like a disk");
+    file.write_at(0, &vec![0; MIB as usize]);
+    let how = ChainOptions { doubt: Doubt::Accept, ..ChainOptions::default() };
+    let chain = chain::open(&HostFolders, &path, &how).expect("a chain");
+    assert_eq!(chain.links()[0].layer.identity().format, "VHDX");
+    let mut buf = vec![0; disk.size() as usize];
+    chain.disk().read_at(&mut buf, 0, &mut Faults::new()).expect("a read");
+    assert!(buf == disk.bytes_at(0, disk.size() as usize));
+}
