@@ -173,7 +173,7 @@ pub trait Layer: Send + Sync {
 pub enum Verified {
     /// One kind of damage, however often it is there.
     Finding(Finding),
-    /// A part of the map that is doubtful, which [`Layer::resolve`] alone cannot know. In order of the disk.
+    /// A part of the map that is doubtful, which [`Layer::resolve`] alone cannot know. In any order.
     Doubt(MapDoubt),
     /// Bytes of tables that were read since this was told last: for progress.
     Read(u64),

@@ -62,7 +62,7 @@ impl Chain {
                 let text = "more blocks than can be told apart overlap: blocks between them count as doubtful too";
                 findings.push(Finding::new(Code::BlocksOverlap, Severity::Error, text).in_link(number, &link.path));
             }
-            doubts.push(of_link.list);
+            doubts.push(of_link.in_order());
         }
         // What was told when the chain was opened is not told again.
         findings.retain(|finding| !self.findings().contains(finding));
@@ -79,8 +79,8 @@ struct Doubts {
 impl Doubts {
     fn add(&mut self, doubt: MapDoubt) {
         match self.list.last_mut() {
-            Some(last) if self.too_many || last.disk.end > doubt.disk.start => {
-                last.disk.end = last.disk.end.max(doubt.disk.end);
+            Some(last) if self.too_many => {
+                last.disk = last.disk.start.min(doubt.disk.start)..last.disk.end.max(doubt.disk.end);
                 if doubt.what == Doubted::Everything {
                     last.what = Doubted::Everything;
                 }
@@ -88,5 +88,23 @@ impl Doubts {
             _ => self.list.push(doubt),
         }
         self.too_many |= self.list.len() >= MAX_DOUBTS;
+    }
+
+    /// All of them in order of the disk, those that overlap made one: several things may be told of one block.
+    fn in_order(mut self) -> Vec<MapDoubt> {
+        self.list.sort_by_key(|doubt| doubt.disk.start);
+        let mut list: Vec<MapDoubt> = Vec::with_capacity(self.list.len());
+        for doubt in self.list {
+            match list.last_mut() {
+                Some(last) if last.disk.end > doubt.disk.start => {
+                    last.disk.end = last.disk.end.max(doubt.disk.end);
+                    if doubt.what == Doubted::Everything {
+                        last.what = Doubted::Everything;
+                    }
+                }
+                _ => list.push(doubt),
+            }
+        }
+        list
     }
 }

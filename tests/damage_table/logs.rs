@@ -193,6 +193,27 @@ pub(crate) fn rows() -> Vec<Row> {
         .codes(&["log-entries-cut-off", "log-replayed"])
         .exits(3, 0, 3, 0)
         .doubtful(0..SIZE, "log-torn"),
+        // However long the hole is, and whatever stands in it.
+        row("log: many entries before the newest ones are gone", |forged| {
+            write(forged, |log| {
+                let page = Update::page(log_page(log), &[0; 4096]);
+                log.active.extend(vec![vec![page]; 19]);
+            });
+            let entries = entries(forged);
+            assert_eq!(entries.len(), 20);
+            forged.file(YOUNGEST).write_at(entries[1], &vec![0xFF; (entries[15] - entries[1]) as usize]);
+        })
+        .codes(&["log-entries-cut-off", "log-replayed"])
+        .exits(3, 0, 3, 0)
+        .doubtful(0..SIZE, "log-torn"),
+        log("the newest entry bears a number further on than the next", |log| {
+            log.first_sequence_number = 77;
+            let updates = vec![Update::page(log_page(log), &[0; 4096])];
+            log.stale = vec![StaleEntry { log_guid: LOG_GUID, sequence_number: 79, tail: Some(0), updates }];
+        })
+        .codes(&["log-entries-cut-off", "log-replayed"])
+        .exits(3, 0, 3, 0)
+        .doubtful(0..SIZE, "log-torn"),
         // The first entry was done with: what the last two write is newer than what it would bring back.
         row("log: the first entry of the sequence is damaged, and an older one is whole", |forged| {
             let entries = three_entries(forged);
@@ -277,6 +298,15 @@ pub(crate) fn rows() -> Vec<Row> {
     ] {
         rows.push(spoilt(name, at, bytes).torn());
     }
+    rows.push(
+        row("log: noise stands right behind the newest whole entry", |forged| {
+            let entries = three_entries(forged);
+            forged.file(YOUNGEST).write_at(entries[1], &[0xA5; 4 * 4096]);
+        })
+        .codes(&["log-replayed", "log-unreadable"])
+        .exits(3, 0, 3, 0)
+        .doubtful(0..SIZE, "log-torn"),
+    );
     rows.push(
         row("log: the header behind the newest whole entry is damaged", |forged| {
             write(forged, |log| log.torn = Some((vec![Update::page(log_page(log), &[0; 4096])], Tear::Checksum)));

@@ -6,13 +6,14 @@
 //! places its log is for, [`loggable`] says. What both
 //! copies of a region table should tell is looked for where they are gone ([`search`], [`bat_search`]), and so is what lost metadata should
 //! ([`infer`]). What a torn log lost shows in the file, too ([`lost_updates`], [`unowned`], [`kept_places`]), and so may it that the
-//! metadata are not those that the BAT was made for ([`contradiction`]).
+//! metadata are not those that the BAT was made for ([`contradiction`]), and a sector bitmap that was written over ([`bitmap_doubt`]).
 //!
 //! [`new_image`] is the other way round: the bytes of a new file.
 
 mod bat;
 mod bat_search;
 mod bat_walk;
+mod bitmap_doubt;
 mod claims;
 mod contradiction;
 mod file_type_identifier;

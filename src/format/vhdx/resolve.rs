@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::bat::{BatEntry, BatShape, ENTRY_LENGTH, MIB, PayloadState, SECTORS_PER_CHUNK};
 use super::log::LogState;
+use super::unowned::PAGE;
 use super::{sector_bitmap, verify};
 use crate::Faults;
 use crate::error::{Error, ErrorKind, Result};
@@ -157,12 +158,17 @@ impl Vhdx {
         let sector = |at: u64| at.saturating_sub(chunk_start).checked_div(sector_size).unwrap_or(0);
         let disk_at = |sector: u64| chunk_start.saturating_add(sector.saturating_mul(sector_size));
 
+        // Whether the block has no bit at all is asked where those at hand tell nothing.
+        let mut is_without = None;
+        let last_page = self.last_page(self.shape.chunk(block));
         let mut at = disk.start;
         while at < disk.end {
             let first = sector(at);
             let first_byte = first >> 3;
             let last = disk.end.saturating_sub(chunk_start).div_ceil(sector_size);
-            let stop = last.min(first_byte.saturating_add(BITMAP_PIECE).saturating_mul(8));
+            let page = first_byte.checked_div(PAGE).unwrap_or(0);
+            let page_end = page.saturating_add(1).saturating_mul(PAGE);
+            let stop = last.min(first_byte.saturating_add(BITMAP_PIECE).min(page_end).saturating_mul(8));
             let mut buf = vec![0; usize::try_from(stop.div_ceil(8).saturating_sub(first_byte)).unwrap_or(0)];
             let bits_at = bitmap.0.saturating_add(first_byte);
             let piece = at..disk_at(stop).min(disk.end);
@@ -172,6 +178,16 @@ impl Vhdx {
                 continue;
             };
             let trust = worse(worse(trust, bitmap.1), bits_trust);
+            let trust = match last_page == Some(page) && self.stray_page(self.shape.chunk(block), bitmap.0).is_some() {
+                true => worse(trust, Trust::Doubtful(Code::BitmapBitsStray)),
+                false => trust,
+            };
+            let trust = match buf.iter().all(|byte| *byte == 0)
+                && *is_without.get_or_insert_with(|| self.is_without_sectors(block, bitmap.0))
+            {
+                true => worse(trust, Trust::Doubtful(Code::BitmapEmpty)),
+                false => trust,
+            };
             for (sectors, here) in sector_bitmap::runs(&buf, first_byte.saturating_mul(8), first..stop) {
                 let run = disk_at(sectors.start).max(piece.start)..disk_at(sectors.end).min(piece.end);
                 match data {
@@ -181,21 +197,6 @@ impl Vhdx {
                 }
             }
         }
-    }
-
-    /// Whether all bits of a partly present block are zeros, in a sector bitmap at byte `bitmap` of the file. Of bits that
-    /// cannot be read that is not said.
-    pub(super) fn is_without_sectors(&self, block: u64, bitmap: u64) -> bool {
-        let length = self.bitmap_length();
-        let within = block.checked_rem(self.shape.chunk_ratio).unwrap_or(0);
-        let mut bits = vec![0; usize::try_from(length).unwrap_or(0)];
-        let at = bitmap.saturating_add(within.saturating_mul(length));
-        self.table_bytes(&mut bits, at).is_some() && bits.iter().all(|byte| *byte == 0)
-    }
-
-    /// Bytes of a sector bitmap that describe one block: at most 64 KiB.
-    fn bitmap_length(&self) -> u64 {
-        self.shape.block_size.checked_div(self.shape.logical_sector_size).unwrap_or(0).div_ceil(8)
     }
 
     /// Where the sector bitmap of a block's chunk stands in the file, and whether that is proven.

@@ -116,12 +116,6 @@ fn words(code: Code) -> (Severity, &'static str, &'static str, &'static str) {
             "sector bitmaps are not there, and partially present blocks need them",
             "those blocks are lost",
         ),
-        Code::BitmapEmpty => (
-            Severity::Warning,
-            "is partially present, and the bitmap of its chunk holds no sector at all",
-            "blocks are partially present, and the bitmaps of their chunks hold no sector at all",
-            "it may have been wiped: what older links hold is shown",
-        ),
         Code::BitmapUnreadable => (
             Severity::Error,
             "cannot be read as a whole, and partially present blocks need it",

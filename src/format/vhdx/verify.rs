@@ -7,6 +7,7 @@ use std::ops::{ControlFlow, Range};
 
 use super::bat::{ENTRY_LENGTH, MIB, PayloadState};
 use super::bat_walk::{PAYLOAD_ENTRY, Role, Seen, Tell, entries};
+use super::bitmap_doubt::BitmapSurvey;
 use super::claims::Claims;
 use super::contradiction;
 use super::kept_places::KeptPlaces;
@@ -40,6 +41,7 @@ pub(super) fn verify(vhdx: &Vhdx, disk: Range<u64>, tell: &mut Tell<'_>) {
         out_of_place: 0,
         partial: Vec::new(),
         bitmaps_left: if whole { u64::MAX } else { MAX_BITMAPS },
+        bitmaps: BitmapSurvey::default(),
         buf: vec![0; usize::try_from(MIB).unwrap_or(0)],
     };
     let mut unread = Vec::new();
@@ -54,11 +56,11 @@ pub(super) fn verify(vhdx: &Vhdx, disk: Range<u64>, tell: &mut Tell<'_>) {
     if all_read {
         survey.compare_with_file(tell);
     }
-    let Survey { mut tally, claims, .. } = survey;
+    let Survey { mut tally, claims, bitmaps, .. } = survey;
     if read.is_continue() && claims.any_twice() {
         name_claimants(vhdx, &claims, &mut tally, tell);
     }
-    for finding in tally.findings(vhdx.file.size()) {
+    for finding in tally.findings(vhdx.file.size()).chain(bitmaps.findings()) {
         let _ = tell(Verified::Finding(finding));
     }
 }
@@ -83,6 +85,7 @@ struct Survey<'a> {
     partial: Vec<u64>,
     /// Of so many more partially present blocks the bitmaps are looked at.
     bitmaps_left: u64,
+    bitmaps: BitmapSurvey,
     buf: Vec<u8>,
 }
 
@@ -206,7 +209,9 @@ impl Survey<'_> {
             }
             return ControlFlow::Continue(());
         }
-        self.count_empty(seen, partial);
+        let looked_at = partial.get(..usize::try_from(self.bitmaps_left).unwrap_or(usize::MAX)).unwrap_or(partial);
+        self.bitmaps_left = self.bitmaps_left.saturating_sub(u64::try_from(looked_at.len()).unwrap_or(u64::MAX));
+        self.bitmaps.look_at(self.vhdx, chunk, seen.entry.file_offset(), looked_at, &mut |doubt| drop(tell(doubt)));
         if described.start >= self.disk.end || self.disk.start >= described.end {
             return ControlFlow::Continue(());
         }
@@ -217,22 +222,6 @@ impl Survey<'_> {
             self.tally.count(code, ("sector bitmap", seen.entry.file_offset()), || seen.role.describe());
         }
         tell(Verified::Read(MIB))
-    }
-
-    /// Partially present blocks where the bitmap holds no sector of any of them. Of a single one the format allows that.
-    fn count_empty(&mut self, seen: &Seen, partial: &[u64]) {
-        let bitmap = seen.entry.file_offset();
-        for block in partial {
-            let Some(left) = self.bitmaps_left.checked_sub(1) else { return };
-            self.bitmaps_left = left;
-            if !self.vhdx.is_without_sectors(*block, bitmap) {
-                return;
-            }
-        }
-        for block in partial {
-            let name = || Role::Payload(*block).describe();
-            self.tally.count(Code::BitmapEmpty, ("sector bitmap", bitmap), name);
-        }
     }
 
     /// A BAT that ends before the last bitmap's entry. That blocks have no entry is told when the image is opened.

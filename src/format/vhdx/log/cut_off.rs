@@ -3,15 +3,13 @@
 //! The format leaves them out. After a power cut that is right, where the storage wrote them in another order. But as often an
 //! entry that was whole is damaged, and then the sequence that holds is too old.
 
-use super::entry::SECTOR;
+use std::collections::BTreeSet;
+
 use super::replay::doubt_pages;
 use super::sequence::{Candidate, Candidates, Log};
 use crate::error::Result;
 use crate::image::OverlayBuilder;
 use crate::report::{Code, Finding, Severity};
-
-/// So many entries in a row may be gone altogether, headers and all, for what stands behind them still to belong to them.
-const MAX_GONE: u64 = 2;
 
 /// See the module.
 pub(super) struct CutOff {
@@ -29,34 +27,15 @@ pub(super) struct CutOff {
 
 impl CutOff {
     /// Looks for whole entries that are newer than the head of `sequence`.
-    pub(super) fn look(log: &Log<'_>, candidates: &Candidates, sequence: &[u32]) -> Option<Self> {
-        let head_offset = *sequence.last()?;
-        let head_entry = &candidates.by_offset.get(&head_offset)?.header;
-        let (head, next) = (head_entry.sequence_number, log.advance(head_offset, head_entry.entry_length));
+    pub(super) fn look(candidates: &Candidates, sequence: &[u32]) -> Option<Self> {
+        let head = candidates.by_offset.get(sequence.last()?)?.header.sequence_number;
+        // Within a LogGuid numbers only grow, whatever the hole before an entry: one of an older round bears a lower number.
         let newer = || candidates.by_offset.iter().filter(|(_, entry)| entry.header.sequence_number > head);
-        // The entries that are there between the head and a newer one, one behind the other.
-        let (mut at, mut number) = (next, head.saturating_add(1));
-        let mut chained = Vec::new();
-        while let Some(entry) = candidates.by_offset.get(&at).filter(|entry| entry.header.sequence_number == number) {
-            chained.push(at);
-            (at, number) = (log.advance(at, entry.header.entry_length), number.saturating_add(1));
-            if chained.len() > candidates.by_offset.len() {
-                return None;
-            }
-        }
-        // Behind them entries may be gone, for which there must be room. Else it was never one of this sequence.
-        let follows = |offset: u32, of: u64| {
-            let gone = of.saturating_sub(number);
-            let room = u64::from(log.distance(at, offset));
-            chained.contains(&offset)
-                || (1..=MAX_GONE).contains(&gone) && room >= gone.saturating_mul(u64::from(SECTOR))
-        };
-        let whole = || {
-            newer().filter(|(offset, entry)| entry.is_known_whole() && follows(**offset, entry.header.sequence_number))
-        };
+        let whole = || newer().filter(|(_, entry)| entry.is_known_whole());
         let (first, _) = whole().next()?;
         let newest = whole().map(|(_, entry)| entry.header.sequence_number).max()?;
-        let there = newer().filter(|(_, entry)| entry.header.sequence_number <= newest).count();
+        let numbers = newer().map(|(_, entry)| entry.header.sequence_number).filter(|number| *number <= newest);
+        let there = numbers.collect::<BTreeSet<u64>>().len();
         Some(CutOff {
             first: *first,
             count: whole().count(),
@@ -82,7 +61,7 @@ impl CutOff {
                 "what stands before them is replayed, and the pages that they were about to change are doubtful"
             }
             (true, true) => {
-                "what stands before them is replayed, and all is doubtful, for what the missing one changes is not known"
+                "what stands before them is replayed, and all is doubtful, for what missing ones change is not known"
             }
             (false, _) => "what would be complete is older than what they go on from, so nothing is replayed",
         };

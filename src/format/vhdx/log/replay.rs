@@ -4,7 +4,7 @@ use std::ops::{ControlFlow, Range};
 
 use super::cut_off::CutOff;
 use super::damaged_newest::DamagedNewest;
-use super::entry::{Descriptor, SECTOR};
+use super::entry::{Descriptor, SECTOR, SectorKind};
 use super::forbidden_place::ForbiddenPlace;
 use super::sequence::{Candidate, Candidates, Log};
 use crate::bytes::Guid;
@@ -99,7 +99,7 @@ pub(in crate::format::vhdx) fn replay(
         findings.push(declined(&log, header.log_guid, sequence.len()));
         return Ok(LogState::Declined.into());
     }
-    let cut_off = CutOff::look(&log, &candidates, &sequence);
+    let cut_off = CutOff::look(&candidates, &sequence);
     if let Some(cut_off) = &cut_off {
         findings.push(cut_off.finding(&log));
         if !cut_off.goes_on {
@@ -127,7 +127,8 @@ pub(in crate::format::vhdx) fn replay(
         let doubted = damaged.doubt(&log, patches)?;
         findings.push(damaged.finding(&log, doubted));
     }
-    if candidates.may_lack_some() && may_be_followed(&log, &candidates, &sequence)? {
+    let is_unclear = candidates.may_lack_some() || candidates.foreign > 0 && cut_off.is_none();
+    if is_unclear && may_be_followed(&log, &candidates, &sequence)? {
         // What a newer entry changes is not known, and it may be any table.
         patches.doubtful(0..u64::MAX);
         let text =
@@ -154,7 +155,9 @@ fn may_be_followed(log: &Log<'_>, candidates: &Candidates, sequence: &[u32]) -> 
         return Ok(true);
     }
     let mut sector = [0; 4096];
-    Ok(!log.read(&mut sector, next)? || candidates.by_offset.values().any(is_newer))
+    // What no writer puts into a log was no old sector either that a torn entry left.
+    let is_known = log.read(&mut sector, next)? && SectorKind::of(&sector) != SectorKind::Foreign;
+    Ok(!is_known || candidates.may_lack_some() && candidates.by_offset.values().any(is_newer))
 }
 
 fn check_version(header: &Header) -> std::result::Result<(), Broken> {

@@ -99,11 +99,6 @@ impl Log<'_> {
         u32::try_from(within).unwrap_or(0)
     }
 
-    /// How far behind `from` an offset of the log lies, round its end; in bytes.
-    pub(super) fn distance(&self, from: u32, to: u32) -> u32 {
-        to.checked_sub(from).unwrap_or_else(|| self.length.saturating_sub(from).saturating_add(to))
-    }
-
     /// Byte offset in the file of an offset in the log.
     pub(super) fn file_offset(&self, offset: u32) -> u64 {
         self.offset.saturating_add(u64::from(offset))
