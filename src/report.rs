@@ -163,7 +163,7 @@ codes! {
     LogReplayed = "log-replayed",
     /// The log was dirty and was not replayed, as asked for.
     LogReplayDeclined = "log-replay-declined",
-    /// A LogGuid is set, yet no entry bears it: the machine stopped before the first one.
+    /// A LogGuid is set, yet no entry bears it: the machine stopped before the first one, or the log was lost.
     LogEmpty = "log-empty",
     /// A LogGuid is set, and no complete sequence bears it: what its entries were about to change is doubtful.
     LogTorn = "log-torn",
@@ -199,7 +199,7 @@ codes! {
     BlockStateOldUnmapped = "block-state-old-unmapped",
     /// Two blocks claim one place in the file: nothing tells which of them is right.
     BlocksOverlap = "blocks-overlap",
-    /// Blocks stand in the file that no BAT entry owns: their entries may be lost.
+    /// Blocks stand in the file that no BAT entry owns: their entries may be lost, and what they placed is doubtful.
     BlocksUnowned = "blocks-unowned",
     /// BAT entries that claim nothing keep places in the file that nothing else owns: their states may be damaged.
     BlockPlaceKept = "block-place-kept",

@@ -33,6 +33,7 @@ fn lost_entries() -> Vec<Row> {
         forged.file(YOUNGEST).write_at(bat.start, &vec![0; (bat.end - bat.start) as usize]);
     })
     .model(|_| Model::of_chain(&images()[..YOUNGEST]));
+    let emptied = emptied.exits(3, 0, 3, 0).doubtful(0..SIZE, "blocks-unowned");
     let mut rows: Vec<Row> = [zeroed, emptied].map(|row| row.codes(&["blocks-unowned"])).into();
     // A few bits make zeros of a block, or the older links', and the entry keeps its place.
     for state in [PayloadState::NOT_PRESENT, PayloadState::UNDEFINED, PayloadState::ZERO, PayloadState::UNMAPPED] {

@@ -59,6 +59,11 @@ impl Row {
         self.model(|chain| chain.model_at(MIDDLE))
     }
 
+    /// Nothing owns the blocks of the youngest link, and its BAT holds nothing.
+    fn unowned(self) -> Self {
+        self.shown_as_it_lies().exits(3, 0, 3, 0).doubtful(0..SIZE, "blocks-unowned")
+    }
+
     /// Both pages of the BAT that hold entries are doubtful, and so is all that is found through them.
     fn torn(self) -> Self {
         self.shown_as_it_lies().codes(&["log-torn"]).exits(3, 0, 3, 0).doubtful(0..SIZE, "log-torn")
@@ -151,8 +156,8 @@ pub(crate) fn rows() -> Vec<Row> {
             // The block that the log would place.
             .codes(&["blocks-unowned", "log-replay-declined"])
             .shown_as_it_lies(),
-        log("no entry", |log| log.active.clear()).codes(&["blocks-unowned", "log-empty"]).shown_as_it_lies(),
-        log("no LogGuid", |log| log.log_guid = Guid::NIL).codes(&["blocks-unowned"]).shown_as_it_lies(),
+        log("no entry", |log| log.active.clear()).codes(&["blocks-unowned", "log-empty"]).unowned(),
+        log("no LogGuid", |log| log.log_guid = Guid::NIL).codes(&["blocks-unowned"]).unowned(),
         log("FlushedFileOffset past the end", |log| {
             log.flushed_file_offset += MIB;
             log.last_file_offset += MIB;
@@ -274,7 +279,7 @@ pub(crate) fn rows() -> Vec<Row> {
     rows.push(
         spoilt("the first sector of the entry is gone", 0, &[0; 4096])
             .codes(&["blocks-unowned", "log-empty"])
-            .shown_as_it_lies(),
+            .unowned(),
     );
     rows.push(
         row("log: noise", |forged| {

@@ -120,8 +120,7 @@ impl BitmapSurvey {
         let stray = vhdx.stray_page(chunk, bitmap);
         let mut ones = (u64::MAX, false);
         for block in partial {
-            let start = block.saturating_mul(vhdx.shape.block_size);
-            let disk = start..start.saturating_add(vhdx.bytes_of(*block));
+            let disk = vhdx.disk_of(*block);
             // Of an entry with reserved bits set it is not proven that the block is partly present.
             let is_proven = || vhdx.entry(vhdx.shape.payload_entry(*block)).is_ok_and(|(entry, _)| entry.is_aligned());
             if vhdx.is_without_sectors(*block, bitmap) && is_proven() {

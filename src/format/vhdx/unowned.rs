@@ -30,7 +30,7 @@ impl Look {
     /// Whether the block at byte `start` of the file holds anything. `None` where no more blocks are to be looked at.
     pub(super) fn holds_anything(&mut self, vhdx: &Vhdx, start: u64) -> Option<bool> {
         self.blocks = self.blocks.checked_sub(1)?;
-        Some(holds_anything(vhdx, start, &mut self.bytes))
+        Some(content(vhdx, start, &mut self.bytes) != Content::Nothing)
     }
 }
 
@@ -55,7 +55,36 @@ pub(super) struct Unowned {
     sampled: u64,
     /// Blocks of these that hold something.
     filled: u64,
+    /// Those that no machine leaves which stops between growing the file and telling the BAT.
+    inner: Inner,
 }
+
+/// Blocks without an owner that are not merely the last ones of the file.
+#[derive(Debug, Default)]
+struct Inner {
+    count: u64,
+    sampled: u64,
+    /// Of those looked at: they hold as much as a block that was in use, and no mere remains at a border of free room.
+    in_use: u64,
+}
+
+impl Inner {
+    /// How many of all of them were in use, by those that were looked at. None where most were not: lost blocks were, and free room
+    /// between others holds remains at most.
+    fn estimate(&self) -> u64 {
+        if self.in_use.saturating_mul(2) < self.sampled {
+            return 0;
+        }
+        self.count.saturating_mul(self.in_use).checked_div(self.sampled).unwrap_or(0)
+    }
+}
+
+/// Of so many blocks with an owner one may stand in free room and still hold what it once held: a file that is in use has
+/// some, for blocks are given up, and the room is taken again before the file grows.
+const OWNED_TO_GIVEN_UP: u64 = 64;
+
+/// So many blocks at the end of a file may wait for their entries when a machine stops.
+const MAX_WAITING: u64 = 2;
 
 impl Unowned {
     /// Looks at the stretches of the file that belong to nothing, which `stretches` tells in order.
@@ -83,8 +112,21 @@ impl Unowned {
         look.blocks = look.blocks.saturating_sub(looked_at);
         self.sampled = self.sampled.saturating_add(looked_at);
         let starts = (0..looked_at).map(|block| stretch.start.saturating_add(block.saturating_mul(block_size)));
-        let filled = starts.filter(|start| holds_anything(vhdx, *start, &mut look.bytes)).count();
-        self.filled = self.filled.saturating_add(u64::try_from(filled).unwrap_or(u64::MAX));
+        let (mut filled, mut in_use) = (0u64, 0u64);
+        for start in starts {
+            let content = content(vhdx, start, &mut look.bytes);
+            filled = filled.saturating_add(u64::from(content != Content::Nothing));
+            in_use = in_use.saturating_add(u64::from(content == Content::Much));
+        }
+        self.filled = self.filled.saturating_add(filled);
+        if stretch.end < vhdx.file.size() || blocks > MAX_WAITING {
+            let Inner { count, sampled, in_use: before } = self.inner;
+            self.inner = Inner {
+                count: count.saturating_add(blocks),
+                sampled: sampled.saturating_add(looked_at),
+                in_use: before.saturating_add(in_use),
+            };
+        }
     }
 
     /// How many of the blocks that were looked at hold something.
@@ -106,88 +148,175 @@ impl Unowned {
         }
     }
 
-    /// What it may mean that there are some, where `empty` are the pages of the BAT that hold nothing: bytes of the file.
-    pub(super) fn finding(&self, vhdx: &Vhdx, empty: &[Range<u64>]) -> Finding {
-        let mut text = self.describe(vhdx);
-        // Free room may hold anything. It takes a sign that entries were lost to make it a warning.
-        let mut severity = Severity::Information;
-        if !empty.is_empty() {
-            severity = Severity::Warning;
-            let disk: Vec<Range<u64>> = empty.iter().map(|page| vhdx.disk_of_entries(page)).collect();
-            let older = if vhdx.is_differencing() { "what older links hold" } else { "zeros" };
-            text = format!(
-                "{text}; pages of the BAT that hold nothing at all place bytes {} of the disk, which read as {older}",
-                named(&disk)
-            );
+    /// What of the disk is doubtful because of them, in order: where entries that would own them were lost beyond the `explained` ones. So
+    /// many blocks are `owned`.
+    pub(super) fn doubted(
+        &self,
+        vhdx: &Vhdx,
+        unused: &mut UnusedEntries,
+        explained: u64,
+        owned: u64,
+    ) -> Vec<Range<u64>> {
+        let given_up = owned.checked_div(OWNED_TO_GIVEN_UP).unwrap_or(0);
+        if self.inner.estimate() <= explained.saturating_add(given_up) {
+            return Vec::new();
         }
-        if vhdx.log_state() != LogState::Clean {
-            severity = Severity::Warning;
+        match vhdx.log_state() {
+            // The user was told that it is out of date, and wants to see it so.
+            LogState::Declined => Vec::new(),
+            // What the log was to write where is not known: it may have been any table.
+            LogState::Empty => vec![0..vhdx.geometry.virtual_size],
+            _ => unused.empty_pages(),
         }
-        Finding::new(Code::BlocksUnowned, severity, text).at("BAT", vhdx.bat.start).advise(
-            "if files are missing or older than they should be, look for another copy of this image; free room in a file may hold anything, and then nothing is wrong",
-        )
+    }
+
+    /// What it may mean that there are some, where these bytes of the disk are doubtful.
+    pub(super) fn finding(&self, vhdx: &Vhdx, unused: &mut UnusedEntries, doubted: &[Range<u64>]) -> Finding {
+        let text = self.describe(vhdx);
+        let is_clean = vhdx.log_state() == LogState::Clean;
+        let older = if vhdx.is_differencing() { "what older links hold" } else { "zeros" };
+        let whose = match vhdx.log_state() {
+            LogState::Empty => {
+                "the log that was to name them holds no entry, so what it would have changed is missing, and it may be anything:"
+            }
+            _ => "pages of the BAT that hold nothing at all place",
+        };
+        // Free room may hold anything. It takes a sign that entries were lost to make it more than an information.
+        let (severity, text) = match (doubted, unused.empty_pages().as_slice()) {
+            ([], []) if is_clean => (Severity::Information, text),
+            ([], []) => (Severity::Warning, text),
+            ([], pages) => {
+                let disk = named(pages);
+                let text = format!(
+                    "{text}; pages of the BAT that hold nothing at all place bytes {disk} of the disk, which read as {older}"
+                );
+                (Severity::Warning, text)
+            }
+            (doubted, _) => {
+                (Severity::Error, format!("{text}; {whose} bytes {} of the disk: these are doubtful", named(doubted)))
+            }
+        };
+        let advice = match severity {
+            Severity::Error => format!(
+                "look for another copy of this image; --accept-doubtful serves {older} there, which is right if the blocks in the file were given up"
+            ),
+            _ => "if files are missing or older than they should be, look for another copy of this image; free room in a file may hold anything, and then nothing is wrong".to_owned(),
+        };
+        Finding::new(Code::BlocksUnowned, severity, text).at("BAT", vhdx.bat.start).advise(advice)
     }
 }
 
-/// Finds the pages of a BAT of which all entries that the disk needs are zeros.
+/// The blocks of the disk whose entries are zeros, as they are before a block is first set aside.
 #[derive(Debug, Default)]
-pub(super) struct EmptyPages {
-    /// Byte offset in the file of the page whose entries come in now, and whether all of them were zeros.
-    now: Option<(u64, bool)>,
-    /// The first of them; pages that touch are one.
-    found: Vec<Range<u64>>,
+pub(super) struct UnusedEntries {
+    /// Where in the file the page stands whose entries come in now, which blocks these are, and whether all entries are zeros.
+    now: Option<(u64, Range<u64>, bool)>,
+    /// Bytes of the disk whose blocks stand in pages of the BAT of which all entries that the disk needs are zeros.
+    pages: Vec<Range<u64>>,
 }
 
-impl EmptyPages {
-    /// Takes the next entry, which stands at byte `at` of the file.
-    pub(super) fn look_at(&mut self, at: u64, entry: BatEntry) {
+/// Ranges that are kept apart; what follows is one with the last.
+const MAX_APART: usize = 1 << 16;
+
+impl UnusedEntries {
+    /// Takes the next entry, which stands at byte `at` of the file. `disk` is what of the disk it places: nothing where it is not
+    /// of a block.
+    pub(super) fn look_at(&mut self, at: u64, entry: BatEntry, disk: Range<u64>) {
         let page = at & !PAGE.saturating_sub(1);
-        let empty = entry.0 == 0;
+        let unused = entry.0 == 0;
         match &mut self.now {
-            Some((now, all)) if *now == page => *all &= empty,
+            Some((now, placed, all)) if *now == page => {
+                *all &= unused;
+                if placed.is_empty() {
+                    *placed = disk;
+                } else if !disk.is_empty() {
+                    placed.end = disk.end;
+                }
+            }
             _ => {
                 self.finish();
-                self.now = Some((page, empty));
+                self.now = Some((page, disk, unused));
             }
         }
     }
 
     fn finish(&mut self) {
-        let Some((page, true)) = self.now.take() else { return };
-        let end = page.saturating_add(PAGE);
-        if let Some(last) = self.found.last_mut().filter(|last| last.end == page) {
-            last.end = end;
-        } else if self.found.len() <= NAMED {
-            self.found.push(page..end);
+        if let Some((_, disk, true)) = self.now.take() {
+            add(&mut self.pages, disk);
         }
     }
 
-    /// All that were found, as bytes of the file: the first ones.
-    pub(super) fn ranges(mut self) -> Vec<Range<u64>> {
+    fn empty_pages(&mut self) -> Vec<Range<u64>> {
         self.finish();
-        self.found
+        self.pages.clone()
     }
 }
 
-/// Whether a block is not all zeros, or samples of it where there are not as many `bytes` left to read as it has.
-fn holds_anything(vhdx: &Vhdx, start: u64, bytes: &mut u64) -> bool {
+fn add(ranges: &mut Vec<Range<u64>>, disk: Range<u64>) {
+    let is_full = ranges.len() >= MAX_APART;
+    match ranges.last_mut() {
+        _ if disk.is_empty() => {}
+        Some(last) if last.end == disk.start || is_full => last.end = disk.end,
+        _ => ranges.push(disk),
+    }
+}
+
+/// What a block of the file holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Content {
+    /// Zeros.
+    Nothing,
+    /// A page or a few.
+    Little,
+    /// More.
+    Much,
+}
+
+/// So many pages of 4 KiB with something in them are much, of all pages of a block and of its samples.
+const MUCH: usize = 8;
+const MUCH_OF_SAMPLES: usize = 2;
+
+/// What a block holds, or samples of it where there are not as many `bytes` left to read as it has.
+fn content(vhdx: &Vhdx, start: u64, bytes: &mut u64) -> Content {
     let block_size = vhdx.shape.block_size;
     let Some(left) = bytes.checked_sub(block_size) else {
         let step = block_size.checked_div(SAMPLES).unwrap_or(0);
         let mut buf = [0; SAMPLE];
         let at = |sample: u64| start.saturating_add(sample.saturating_mul(step));
-        return (0..SAMPLES).any(|sample| is_filled(vhdx, &mut buf, at(sample)));
+        let filled = (0..SAMPLES).map(|sample| pages_filled(vhdx, &mut buf, at(sample))).sum();
+        return Content::of(filled, MUCH_OF_SAMPLES);
     };
     *bytes = left;
     let mut buf = vec![0; usize::try_from(PIECE.min(block_size)).unwrap_or(0)];
     let pieces = block_size.checked_div(PIECE).unwrap_or(0);
-    (0..pieces).any(|piece| is_filled(vhdx, &mut buf, start.saturating_add(piece.saturating_mul(PIECE))))
+    let mut filled = 0usize;
+    for piece in 0..pieces {
+        let at = start.saturating_add(piece.saturating_mul(PIECE));
+        filled = filled.saturating_add(pages_filled(vhdx, &mut buf, at));
+        if filled >= MUCH {
+            break;
+        }
+    }
+    Content::of(filled, MUCH)
 }
 
-/// Whether bytes of the file are not all zeros. What cannot be read may be anything.
-fn is_filled(vhdx: &Vhdx, buf: &mut [u8], at: u64) -> bool {
+impl Content {
+    fn of(filled: usize, much: usize) -> Self {
+        match filled {
+            0 => Content::Nothing,
+            _ if filled < much => Content::Little,
+            _ => Content::Much,
+        }
+    }
+}
+
+/// How many pages of 4 KiB of the file are not all zeros, [`MUCH`] at most. What cannot be read may be anything, and counts as one.
+fn pages_filled(vhdx: &Vhdx, buf: &mut [u8], at: u64) -> usize {
     let mut faults = Faults::new();
-    vhdx.file.read_at(buf, at, &mut faults).is_err() || faults.any_lost() || buf.iter().any(|byte| *byte != 0)
+    if vhdx.file.read_at(buf, at, &mut faults).is_err() || faults.any_lost() {
+        return 1;
+    }
+    buf.chunks(SAMPLE).filter(|page| page.iter().any(|byte| *byte != 0)).take(MUCH).count()
 }
 
 /// The first of some ranges, in words.

@@ -15,10 +15,10 @@ use super::log::LogState;
 use super::overlaps::name_claimants;
 use super::resolve::Vhdx;
 use super::tally::Tally;
-use super::unowned::{EmptyPages, Look, Unowned};
+use super::unowned::{Look, Unowned, UnusedEntries};
 use crate::Faults;
 use crate::image::ReadAt;
-use crate::layer::{ContainerKind, Verified};
+use crate::layer::{ContainerKind, Doubted, MapDoubt, Verified};
 use crate::report::Code;
 
 /// Partially present blocks of which the bitmaps are looked at while an image is opened.
@@ -35,9 +35,10 @@ pub(super) fn verify(vhdx: &Vhdx, disk: Range<u64>, tell: &mut Tell<'_>) {
         tally: Tally::default(),
         claims: Claims::of_file(vhdx.file.size()),
         owned: Claims::of_file(vhdx.file.size()),
+        placed: 0,
         damaged: 0,
         any_kept: false,
-        empty_pages: EmptyPages::default(),
+        unused: UnusedEntries::default(),
         out_of_place: 0,
         partial: Vec::new(),
         bitmaps_left: if whole { u64::MAX } else { MAX_BITMAPS },
@@ -74,11 +75,13 @@ struct Survey<'a> {
     claims: Claims,
     /// Places that belong to something: structures, blocks, and blocks that were trimmed and kept their place.
     owned: Claims,
+    /// Payload blocks that have a place in the file.
+    placed: u64,
     /// Entries whose damage leaves a block without an owner.
     damaged: u64,
     /// An entry that claims nothing names a place all the same.
     any_kept: bool,
-    empty_pages: EmptyPages,
+    unused: UnusedEntries,
     /// Entries of sector bitmaps that claim a place in an image that has none.
     out_of_place: usize,
     /// Blocks of the present chunk that are partially present, so that its bitmap is needed.
@@ -91,7 +94,11 @@ struct Survey<'a> {
 
 impl Survey<'_> {
     fn look_at(&mut self, seen: &Seen, tell: &mut Tell<'_>) -> ControlFlow<()> {
-        self.empty_pages.look_at(seen.at, seen.entry);
+        let disk = match seen.role {
+            Role::Payload(block) => self.vhdx.disk_of(block),
+            Role::Bitmap(_) => 0..0,
+        };
+        self.unused.look_at(seen.at, seen.entry, disk);
         match seen.role {
             Role::Payload(block) if block < self.vhdx.shape.payload_blocks => self.payload(block, seen),
             Role::Payload(_) => {}
@@ -123,9 +130,14 @@ impl Survey<'_> {
         if behind > 0 || self.out_of_place > 0 || self.claims.any_twice() || unowned.filled() > 0 {
             contradiction::tell(vhdx, behind, tell);
         }
-        if unowned.filled() > self.damaged.saturating_add(behind) && vhdx.log_state() != LogState::Torn {
-            let pages = std::mem::take(&mut self.empty_pages).ranges();
-            let _ = tell(Verified::Finding(unowned.finding(vhdx, &pages)));
+        let explained = self.damaged.saturating_add(behind);
+        if unowned.filled() > explained && vhdx.log_state() != LogState::Torn {
+            let doubted = unowned.doubted(vhdx, &mut self.unused, explained, self.placed);
+            let _ = tell(Verified::Finding(unowned.finding(vhdx, &mut self.unused, &doubted)));
+            for disk in doubted {
+                let doubt = MapDoubt { disk, what: Doubted::Everything, code: Code::BlocksUnowned };
+                let _ = tell(Verified::Doubt(doubt));
+            }
         }
     }
 
@@ -157,6 +169,7 @@ impl Survey<'_> {
                 if state == PayloadState::PartiallyPresent {
                     self.partial.push(block);
                 }
+                self.placed = self.placed.saturating_add(1);
                 self.look_for_log_pages(seen);
                 self.claim(seen, self.vhdx.shape.block_size, self.vhdx.bytes_of(block))
             }
@@ -211,7 +224,9 @@ impl Survey<'_> {
         }
         let looked_at = partial.get(..usize::try_from(self.bitmaps_left).unwrap_or(usize::MAX)).unwrap_or(partial);
         self.bitmaps_left = self.bitmaps_left.saturating_sub(u64::try_from(looked_at.len()).unwrap_or(u64::MAX));
-        self.bitmaps.look_at(self.vhdx, chunk, seen.entry.file_offset(), looked_at, &mut |doubt| drop(tell(doubt)));
+        self.bitmaps.look_at(self.vhdx, chunk, seen.entry.file_offset(), looked_at, &mut |doubt| {
+            let _ = tell(doubt);
+        });
         if described.start >= self.disk.end || self.disk.start >= described.end {
             return ControlFlow::Continue(());
         }
@@ -258,6 +273,12 @@ impl Vhdx {
     pub(super) fn bytes_of(&self, block: u64) -> u64 {
         let start = block.saturating_mul(self.shape.block_size);
         self.geometry.virtual_size.saturating_sub(start).min(self.shape.block_size)
+    }
+
+    /// The bytes of the disk that a block holds; none where the disk has no such block.
+    pub(super) fn disk_of(&self, block: u64) -> Range<u64> {
+        let start = block.saturating_mul(self.shape.block_size);
+        start..start.saturating_add(self.bytes_of(block))
     }
 
     /// Bytes of a sector bitmap that describe so many bytes of the disk.

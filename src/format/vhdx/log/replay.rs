@@ -264,8 +264,7 @@ pub(super) fn apply(
 
 /// A LogGuid that no entry bears.
 fn empty(log: &Log<'_>, orphaned: usize) -> Finding {
-    let text =
-        "the file was open when the machine stopped, before its first log entry was written; it is read as it lies";
+    let text = "the file was not closed, and its log holds no entry of this opening: none was written yet when the machine stopped, or they were lost; the file is read as it lies";
     let finding = match orphaned {
         0 => Finding::new(Code::LogEmpty, Severity::Information, text),
         _ => Finding::new(
