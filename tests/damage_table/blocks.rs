@@ -234,33 +234,7 @@ fn bitmap_entries() -> Vec<Row> {
             Model::of_chain(&images)
         }),
     );
-    rows.push(
-        row("the sector bitmap has bits behind the end of the disk", |forged| {
-            let bitmap = forged.chain.places[YOUNGEST].bitmaps[&0].clone();
-            forged.file(YOUNGEST).write_at(bitmap.start + 3000, &[0x10]);
-        })
-        .codes(&["bitmap-bits-stray"])
-        .exits(3, 0, 3, 0)
-        .doubtful(0..BLOCK, "bitmap-bits-stray"),
-    );
-    rows.push(
-        row("a page of the sector bitmap is ones, and most of its blocks were never set aside", |forged| {
-            let bitmap = forged.chain.places[YOUNGEST].bitmaps[&0].clone();
-            forged.file(YOUNGEST).write_at(bitmap.start, &[0xFF; 4096]);
-        })
-        .images(a_page_of_blocks)
-        .codes(&["bitmap-bits-stray"])
-        .exits(3, 0, 3, 0)
-        .doubtful(0..BLOCK, "bitmap-bits-stray"),
-    );
     rows
-}
-
-/// The same chain on a disk whose sectors fill a page of a sector bitmap.
-fn a_page_of_blocks() -> Vec<Image> {
-    let mut images = images();
-    images.iter_mut().for_each(|image| image.virtual_size = 16 * BLOCK);
-    images
 }
 
 /// The same chain, and the bitmap of the youngest link stands last in its file.

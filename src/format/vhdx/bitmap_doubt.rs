@@ -1,22 +1,16 @@
 //! Sector bitmaps that were written over: what their bits alone show.
 //!
 //! A bitmap bears no checksum. But a block is partially present because something was written to it, so one without a single
-//! bit contradicts itself; no sector stands behind the end of the disk; and a page of nothing but ones says of blocks that were never
-//! set aside that they are whole.
+//! bit contradicts itself. Bits behind the end of the disk tell nothing: Windows sets them up to the end of their page.
 
 use std::ops::Range;
 
-use super::bat::{PayloadState, SECTORS_PER_CHUNK};
 use super::resolve::Vhdx;
 use super::sector_bitmap;
-use super::unowned::{PAGE, named};
+use super::unowned::named;
 use crate::Faults;
 use crate::image::ReadAt;
-use crate::layer::{Doubted, MapDoubt, Verified};
 use crate::report::{Code, Finding, Severity};
-
-/// Sectors that a page of a bitmap describes.
-const PAGE_SECTORS: u64 = PAGE * 8;
 
 impl Vhdx {
     /// Whether none of the bits of a partly present block that lie within the disk is set, in a sector bitmap at byte `bitmap`
@@ -28,34 +22,6 @@ impl Vhdx {
         let mut bits = vec![0; usize::try_from(on_disk.div_ceil(8)).unwrap_or(0)];
         let at = bitmap.saturating_add(within.saturating_mul(per_block) >> 3);
         self.bits(&mut bits, at) && sector_bitmap::runs(&bits, 0, 0..on_disk).all(|(_, set)| !set)
-    }
-
-    /// The page of a chunk's bitmap, which stands at byte `bitmap` of the file, that has bits set behind the end of the disk: its number
-    /// in the bitmap. Bits of a last block that is not partly present may be anything.
-    pub(super) fn stray_page(&self, chunk: u64, bitmap: u64) -> Option<u64> {
-        let (from, page) = self.behind_end(chunk)?;
-        let mut bits = [0; 4096];
-        let first = page.saturating_mul(PAGE_SECTORS);
-        let readable = self.bits(&mut bits, bitmap.saturating_add(page.saturating_mul(PAGE)));
-        let mut runs = sector_bitmap::runs(&bits, first, from..first.saturating_add(PAGE_SECTORS));
-        (readable && runs.any(|(_, set)| set)).then_some(page)
-    }
-
-    /// The page of a chunk's bitmap in which the disk ends.
-    pub(super) fn last_page(&self, chunk: u64) -> Option<u64> {
-        self.behind_end(chunk).map(|(_, page)| page)
-    }
-
-    /// The first bit of a chunk's bitmap that no sector can have set, and the page that it stands in. `None` where it begins a page.
-    fn behind_end(&self, chunk: u64) -> Option<(u64, u64)> {
-        let last = self.shape.payload_blocks.checked_sub(1).filter(|last| self.shape.chunk(*last) == chunk)?;
-        let is_partial = |entry: super::bat::BatEntry| entry.payload_state() == PayloadState::PartiallyPresent;
-        let partial = self.entry(self.shape.payload_entry(last)).is_ok_and(|(entry, _)| is_partial(entry));
-        let within = last.checked_rem(self.shape.chunk_ratio)?.checked_mul(self.sectors(self.shape.block_size))?;
-        let used = if partial { self.bytes_of(last) } else { self.shape.block_size };
-        let from = within.saturating_add(self.sectors(used));
-        let in_page = from < SECTORS_PER_CHUNK && !from.is_multiple_of(PAGE_SECTORS);
-        in_page.then(|| (from, from.checked_div(PAGE_SECTORS).unwrap_or(0)))
     }
 
     fn sectors(&self, bytes: u64) -> u64 {
@@ -73,7 +39,6 @@ impl Vhdx {
 #[derive(Debug, Default)]
 pub(super) struct BitmapSurvey {
     empty: Found,
-    stray: Found,
 }
 
 /// Bytes of the disk that something was found of.
@@ -107,82 +72,25 @@ impl Found {
 }
 
 impl BitmapSurvey {
-    /// Looks at the bitmap of a chunk, which stands at byte `bitmap` of the file. `partial` are those of its blocks that are partly present, in
-    /// order. What resolving a block cannot know is told as a doubt.
-    pub(super) fn look_at(
-        &mut self,
-        vhdx: &Vhdx,
-        chunk: u64,
-        bitmap: u64,
-        partial: &[u64],
-        tell: &mut dyn FnMut(Verified),
-    ) {
-        let stray = vhdx.stray_page(chunk, bitmap);
-        let mut ones = (u64::MAX, false);
+    /// Looks at the bitmap of a chunk, which stands at byte `bitmap` of the file. `partial` are those of its blocks that are partly
+    /// present, in order.
+    pub(super) fn look_at(&mut self, vhdx: &Vhdx, bitmap: u64, partial: &[u64]) {
         for block in partial {
-            let disk = vhdx.disk_of(*block);
             // Of an entry with reserved bits set it is not proven that the block is partly present.
             let is_proven = || vhdx.entry(vhdx.shape.payload_entry(*block)).is_ok_and(|(entry, _)| entry.is_aligned());
             if vhdx.is_without_sectors(*block, bitmap) && is_proven() {
-                self.empty.add(disk.clone(), bitmap);
-            }
-            if let Some(page) = stray {
-                let described = vhdx.described(chunk, page);
-                self.stray.add(disk.start.max(described.start)..disk.end.min(described.end), bitmap);
-            }
-            let page = vhdx.page_of(*block);
-            if ones.0 != page {
-                ones = (page, vhdx.claims_blocks_never_set_aside(chunk, page, bitmap));
-            }
-            // Such a page holds the bits of several blocks, so all bits of each.
-            if ones.1 && stray != Some(page) {
-                self.stray.add(disk.clone(), bitmap);
-                tell(Verified::Doubt(MapDoubt { disk, what: Doubted::Everything, code: Code::BitmapBitsStray }));
+                self.empty.add(vhdx.disk_of(*block), bitmap);
             }
         }
     }
 
-    pub(super) fn findings(&self) -> impl Iterator<Item = Finding> {
-        let finding = |found: &Found, code, text: &str| {
-            let text = format!("{text}: {}; bytes {} of the disk are doubtful", found.count, named(&found.ranges));
-            let finding = Finding::new(code, Severity::Error, text).at("sector bitmap", found.first);
-            (found.count > 0).then(|| finding.advise("look for another copy of this image: a backup, a replica, a shadow copy; --accept-doubtful serves them as the bitmap says"))
-        };
-        let empty = "blocks are partially present, and their sector bitmap holds not one sector of them, so it may have been wiped";
-        let stray = "a page of a sector bitmap has bits set where no sector can be, so something else was written over it; partially present blocks in it";
-        [finding(&self.empty, Code::BitmapEmpty, empty), finding(&self.stray, Code::BitmapBitsStray, stray)]
-            .into_iter()
-            .flatten()
-    }
-}
-
-impl Vhdx {
-    /// The page of its chunk's bitmap in which the first bit of a block stands.
-    fn page_of(&self, block: u64) -> u64 {
-        let within = block.checked_rem(self.shape.chunk_ratio).unwrap_or(0);
-        within.saturating_mul(self.sectors(self.shape.block_size)).checked_div(PAGE_SECTORS).unwrap_or(0)
-    }
-
-    /// The bytes of the disk that a page of a chunk's bitmap describes.
-    fn described(&self, chunk: u64, page: u64) -> Range<u64> {
-        let chunk_start = chunk.saturating_mul(SECTORS_PER_CHUNK).saturating_mul(self.shape.logical_sector_size);
-        let length = PAGE_SECTORS.saturating_mul(self.shape.logical_sector_size);
-        let start = chunk_start.saturating_add(page.saturating_mul(length));
-        start..start.saturating_add(length).min(self.geometry.virtual_size)
-    }
-
-    /// Whether a page of a bitmap holds nothing but ones, though the entry of a block in it was never used.
-    fn claims_blocks_never_set_aside(&self, chunk: u64, page: u64, bitmap: u64) -> bool {
-        let mut bits = [0; 4096];
-        if !self.bits(&mut bits, bitmap.saturating_add(page.saturating_mul(PAGE)))
-            || bits.iter().any(|byte| *byte != 0xff)
-        {
-            return false;
-        }
-        let disk = self.described(chunk, page);
-        let block = |at: u64| at.checked_div(self.shape.block_size).unwrap_or(0);
-        let blocks = block(disk.start)..block(disk.end.saturating_sub(1)).saturating_add(1);
-        let never_used = |block| self.entry(self.shape.payload_entry(block)).is_ok_and(|(entry, _)| entry.0 == 0);
-        blocks.into_iter().any(never_used)
+    pub(super) fn finding(&self) -> Option<Finding> {
+        let Found { count, ranges, first } = &self.empty;
+        let text = format!(
+            "blocks are partially present, and their sector bitmap holds not one sector of them, so it may have been wiped: {count}; bytes {} of the disk are doubtful",
+            named(ranges)
+        );
+        let finding = Finding::new(Code::BitmapEmpty, Severity::Error, text).at("sector bitmap", *first);
+        (*count > 0).then(|| finding.advise("look for another copy of this image: a backup, a replica, a shadow copy; --accept-doubtful serves them as the bitmap says"))
     }
 }

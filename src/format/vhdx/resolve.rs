@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use super::bat::{BatEntry, BatShape, ENTRY_LENGTH, MIB, PayloadState, SECTORS_PER_CHUNK};
 use super::log::LogState;
-use super::unowned::PAGE;
 use super::{sector_bitmap, verify};
 use crate::Faults;
 use crate::error::{Error, ErrorKind, Result};
@@ -160,15 +159,12 @@ impl Vhdx {
 
         // Whether the block has no bit at all is asked where those at hand tell nothing.
         let mut is_without = None;
-        let last_page = self.last_page(self.shape.chunk(block));
         let mut at = disk.start;
         while at < disk.end {
             let first = sector(at);
             let first_byte = first >> 3;
             let last = disk.end.saturating_sub(chunk_start).div_ceil(sector_size);
-            let page = first_byte.checked_div(PAGE).unwrap_or(0);
-            let page_end = page.saturating_add(1).saturating_mul(PAGE);
-            let stop = last.min(first_byte.saturating_add(BITMAP_PIECE).min(page_end).saturating_mul(8));
+            let stop = last.min(first_byte.saturating_add(BITMAP_PIECE).saturating_mul(8));
             let mut buf = vec![0; usize::try_from(stop.div_ceil(8).saturating_sub(first_byte)).unwrap_or(0)];
             let bits_at = bitmap.0.saturating_add(first_byte);
             let piece = at..disk_at(stop).min(disk.end);
@@ -178,10 +174,6 @@ impl Vhdx {
                 continue;
             };
             let trust = worse(worse(trust, bitmap.1), bits_trust);
-            let trust = match last_page == Some(page) && self.stray_page(self.shape.chunk(block), bitmap.0).is_some() {
-                true => worse(trust, Trust::Doubtful(Code::BitmapBitsStray)),
-                false => trust,
-            };
             let trust = match buf.iter().all(|byte| *byte == 0)
                 && *is_without.get_or_insert_with(|| self.is_without_sectors(block, bitmap.0))
             {

@@ -61,7 +61,7 @@ pub(super) fn verify(vhdx: &Vhdx, disk: Range<u64>, tell: &mut Tell<'_>) {
     if read.is_continue() && claims.any_twice() {
         name_claimants(vhdx, &claims, &mut tally, tell);
     }
-    for finding in tally.findings(vhdx.file.size()).chain(bitmaps.findings()) {
+    for finding in tally.findings(vhdx.file.size()).chain(bitmaps.finding()) {
         let _ = tell(Verified::Finding(finding));
     }
 }
@@ -224,9 +224,7 @@ impl Survey<'_> {
         }
         let looked_at = partial.get(..usize::try_from(self.bitmaps_left).unwrap_or(usize::MAX)).unwrap_or(partial);
         self.bitmaps_left = self.bitmaps_left.saturating_sub(u64::try_from(looked_at.len()).unwrap_or(u64::MAX));
-        self.bitmaps.look_at(self.vhdx, chunk, seen.entry.file_offset(), looked_at, &mut |doubt| {
-            let _ = tell(doubt);
-        });
+        self.bitmaps.look_at(self.vhdx, seen.entry.file_offset(), looked_at);
         if described.start >= self.disk.end || self.disk.start >= described.end {
             return ControlFlow::Continue(());
         }
