@@ -209,7 +209,7 @@ codes! {
     BitmapMissing = "bitmap-missing",
     /// A sector bitmap holds no sector of a partially present block: it may have been wiped, and the block is doubtful.
     BitmapEmpty = "bitmap-empty",
-    /// A page of a sector bitmap has bits set where no sector can be: partially present blocks in it are doubtful.
+    /// A page of a sector bitmap has bits that no writer sets: partially present blocks in it are doubtful.
     BitmapBitsStray = "bitmap-bits-stray",
     /// A sector bitmap that is needed cannot be read.
     BitmapUnreadable = "bitmap-unreadable",

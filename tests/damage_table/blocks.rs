@@ -235,7 +235,7 @@ fn bitmap_entries() -> Vec<Row> {
         }),
     );
     rows.push(
-        row("the sector bitmap has bits behind the end of the disk", |forged| {
+        row("the sector bitmap has bits behind the last block of the disk", |forged| {
             let bitmap = forged.chain.places[YOUNGEST].bitmaps[&0].clone();
             forged.file(YOUNGEST).write_at(bitmap.start + 3000, &[0x10]);
         })

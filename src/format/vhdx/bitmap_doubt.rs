@@ -1,12 +1,12 @@
 //! Sector bitmaps that were written over: what their bits alone show.
 //!
 //! A bitmap bears no checksum. But a block is partially present because something was written to it, so one without a single
-//! bit contradicts itself; no sector stands behind the end of the disk; and a page of nothing but ones says of blocks that were never
+//! bit contradicts itself; the bits behind the last block of the disk are all alike; and a page of nothing but ones says of blocks that were never
 //! set aside that they are whole.
 
 use std::ops::Range;
 
-use super::bat::{PayloadState, SECTORS_PER_CHUNK};
+use super::bat::SECTORS_PER_CHUNK;
 use super::resolve::Vhdx;
 use super::sector_bitmap;
 use super::unowned::{PAGE, named};
@@ -30,18 +30,18 @@ impl Vhdx {
         self.bits(&mut bits, at) && sector_bitmap::runs(&bits, 0, 0..on_disk).all(|(_, set)| !set)
     }
 
-    /// The page of a chunk's bitmap, which stands at byte `bitmap` of the file, that has bits set behind the end of the disk: its number
-    /// in the bitmap. Bits of a last block that is not partly present may be anything.
+    /// The page of a chunk's bitmap, which stands at byte `bitmap` of the file, whose bits behind the last block of the disk are not all alike: its number
+    /// in the bitmap. Windows sets all of them, others none.
     pub(super) fn stray_page(&self, chunk: u64, bitmap: u64) -> Option<u64> {
         let (from, page) = self.behind_end(chunk)?;
         let mut bits = [0; 4096];
         let first = page.saturating_mul(PAGE_SECTORS);
         let readable = self.bits(&mut bits, bitmap.saturating_add(page.saturating_mul(PAGE)));
         let mut runs = sector_bitmap::runs(&bits, first, from..first.saturating_add(PAGE_SECTORS));
-        (readable && runs.any(|(_, set)| set)).then_some(page)
+        (readable && runs.nth(1).is_some()).then_some(page)
     }
 
-    /// The page of a chunk's bitmap in which the disk ends.
+    /// The page of a chunk's bitmap in which the bits of the disk's last block end.
     pub(super) fn last_page(&self, chunk: u64) -> Option<u64> {
         self.behind_end(chunk).map(|(_, page)| page)
     }
@@ -49,11 +49,8 @@ impl Vhdx {
     /// The first bit of a chunk's bitmap that no sector can have set, and the page that it stands in. `None` where it begins a page.
     fn behind_end(&self, chunk: u64) -> Option<(u64, u64)> {
         let last = self.shape.payload_blocks.checked_sub(1).filter(|last| self.shape.chunk(*last) == chunk)?;
-        let is_partial = |entry: super::bat::BatEntry| entry.payload_state() == PayloadState::PartiallyPresent;
-        let partial = self.entry(self.shape.payload_entry(last)).is_ok_and(|(entry, _)| is_partial(entry));
         let within = last.checked_rem(self.shape.chunk_ratio)?.checked_mul(self.sectors(self.shape.block_size))?;
-        let used = if partial { self.bytes_of(last) } else { self.shape.block_size };
-        let from = within.saturating_add(self.sectors(used));
+        let from = within.saturating_add(self.sectors(self.shape.block_size));
         let in_page = from < SECTORS_PER_CHUNK && !from.is_multiple_of(PAGE_SECTORS);
         in_page.then(|| (from, from.checked_div(PAGE_SECTORS).unwrap_or(0)))
     }
@@ -149,7 +146,7 @@ impl BitmapSurvey {
             (found.count > 0).then(|| finding.advise("look for another copy of this image: a backup, a replica, a shadow copy; --accept-doubtful serves them as the bitmap says"))
         };
         let empty = "blocks are partially present, and their sector bitmap holds not one sector of them, so it may have been wiped";
-        let stray = "a page of a sector bitmap has bits set where no sector can be, so something else was written over it; partially present blocks in it";
+        let stray = "a page of a sector bitmap has bits that no writer sets, behind the last block or of blocks that were never set aside, so something else was written over it; partially present blocks in it";
         [finding(&self.empty, Code::BitmapEmpty, empty), finding(&self.stray, Code::BitmapBitsStray, stray)]
             .into_iter()
             .flatten()
