@@ -58,6 +58,20 @@ impl Chain {
         &self.disk
     }
 
+    /// The same chain, where every byte of the disk was read and none is lost or doubtful. What is wrong with an image then costs
+    /// nothing, where that shows in ranges of the disk alone: it is a warning.
+    #[must_use]
+    pub(crate) fn without_loss(mut self) -> Self {
+        let shows_in_ranges =
+            |code: Code| matches!(code, Code::NotRescued | Code::FileTruncated | Code::BitmapUnreadable);
+        let costless = |finding: &&mut Finding| finding.severity == Severity::Error && shows_in_ranges(finding.code);
+        for finding in self.findings.iter_mut().filter(costless) {
+            finding.severity = Severity::Warning;
+            finding.text = format!("{}; no byte of the disk is lost by it", finding.text);
+        }
+        self
+    }
+
     /// The same chain, and what is known of it now: findings, and parts of the maps of its links that are doubtful. There
     /// is one list of doubts for each link, in order of the disk, without overlaps; links without a list have none.
     #[must_use]

@@ -89,9 +89,12 @@ pub fn check(chain: Chain, options: &CheckOptions, progress: &Progress) -> Resul
     let found = payload::read(&chain, &options, progress)?;
     let unreadable = found.host_findings(&chain);
     let chain = chain.knowing(unreadable, Vec::new());
+    let all = options.payload && range == (0..size);
+    let ranges = [&found.lost, &found.doubtful, &found.hidden_lost, &found.hidden_doubtful];
+    let is_without_loss = all && !progress.is_stopped() && ranges.iter().all(|ranges| ranges.bytes() == 0);
+    let chain = if is_without_loss { chain.without_loss() } else { chain };
     progress.begin(Phase::Files, 0);
     let mut inventory = Inventory::take(chain, &options_of_check());
-    let all = options.payload && range == (0..size);
     let files = files::touched(&inventory, &found.lost, &found.doubtful, all, progress);
     inventory.look_again();
     let stopped_at = progress.is_stopped().then(|| progress.position().clamp(range.start, range.end));
@@ -131,6 +134,12 @@ impl Checked {
         }
         let ranges = [&self.lost, &self.doubtful, &self.hidden_lost, &self.hidden_doubtful];
         ranges.iter().all(|ranges| ranges.bytes() == 0) && self.files.count() == 0
+    }
+
+    /// Whether anything was found that may cost something all the same.
+    #[must_use]
+    pub fn has_warnings(&self) -> bool {
+        self.inventory.all_findings().any(|finding| finding.severity == Severity::Warning)
     }
 
     /// All findings, those that matter most first; of one weight, in the order in which they have to be mended.

@@ -167,6 +167,9 @@ fn verdict(out: &mut impl Write, checked: &Checked) -> io::Result<()> {
         return writeln!(out, "{what} {DIM}({} of tables and payload read){DIM:#}", size(checked.bytes_read));
     }
     let what = match (checked.complete, checked.is_well()) {
+        (true, true) if checked.has_warnings() => format!(
+            "{YELLOW}Every byte of the disk was read{YELLOW:#}, and none is known to be lost or doubtful; mind the warnings."
+        ),
         (true, true) => format!("{GREEN}All is well{GREEN:#}: every byte of the disk was read."),
         (true, false) => {
             let files = match checked.files.looked_at() {
