@@ -397,10 +397,19 @@ fn rename_new(from: &Dir, name: &str, to: &Dir, new: &OsStr) -> io::Result<()> {
 
 /// Last change and last access; on Windows the time of creation too.
 pub(super) fn set_file_times(file: &std::fs::File, times: &Times) -> io::Result<()> {
-    let stamps =
-        std::fs::FileTimes::new().set_accessed(system_time(times.accessed)).set_modified(system_time(times.modified));
+    // A FILETIME of zero stands for none, and Windows refuses to set it.
+    let time = |time: Time| (cfg!(not(windows)) || time != Time(0)).then(|| system_time(time));
+    let mut stamps = std::fs::FileTimes::new();
+    if let Some(accessed) = time(times.accessed) {
+        stamps = stamps.set_accessed(accessed);
+    }
+    if let Some(modified) = time(times.modified) {
+        stamps = stamps.set_modified(modified);
+    }
     #[cfg(windows)]
-    let stamps = std::os::windows::fs::FileTimesExt::set_created(stamps, system_time(times.created));
+    if let Some(created) = time(times.created) {
+        stamps = std::os::windows::fs::FileTimesExt::set_created(stamps, created);
+    }
     file.set_times(stamps)
 }
 
