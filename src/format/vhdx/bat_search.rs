@@ -13,6 +13,12 @@ use crate::image::ReadAt;
 /// Bytes that are looked at before all of a MiB is.
 const FIRST_LOOK: usize = 4096;
 
+/// Stretches that look like a BAT. In a file that holds more of them none is the BAT, as far as can be told.
+const MAX_FOUND: usize = 64;
+
+/// Claims that are kept of all of them together, which bounds the memory: those of a BAT for 8 TiB in blocks of 2 MiB.
+const MAX_CLAIMS: usize = 4 << 20;
+
 /// A BAT by its content.
 pub(super) struct FoundBat {
     /// Where it stands in the file: whole MiB.
@@ -25,7 +31,7 @@ pub(super) struct FoundBat {
 /// says, if anything.
 pub(super) fn bat(file: &dyn ReadAt, log: Option<&Range<u64>>, block_size: Option<u32>) -> Option<(FoundBat, usize)> {
     let block_size = block_size.map_or(MIB, u64::from);
-    let mut found = runs(file);
+    let mut found = runs(file)?;
     found.retain_mut(|bat| bat.settle(log, block_size));
     // A block may hold an image of its own, and that a BAT: the outer one claims the block that the inner one lies in.
     let covers = |start: &u64, place: u64| (*start..start.saturating_add(block_size)).contains(&place);
@@ -40,15 +46,20 @@ pub(super) fn bat(file: &dyn ReadAt, log: Option<&Range<u64>>, block_size: Optio
     found.into_iter().rev().max_by_key(|bat| bat.claims.len()).map(|bat| (bat, others))
 }
 
-/// Every stretch of MiB that hold nothing but entries of a BAT, and claims in the first one.
-fn runs(file: &dyn ReadAt) -> Vec<FoundBat> {
+/// Every stretch of MiB that hold nothing but entries of a BAT, and claims in the first one. `None` where there are too many.
+fn runs(file: &dyn ReadAt) -> Option<Vec<FoundBat>> {
     let mut runs: Vec<FoundBat> = Vec::new();
     let mut open = false;
+    let mut claimed = 0usize;
     for place in places(file) {
         let Some(claims) = claims_at(file, place) else {
             open = false;
             continue;
         };
+        claimed = claimed.saturating_add(claims.len());
+        if runs.len() > MAX_FOUND || claimed > MAX_CLAIMS {
+            return None;
+        }
         let end = place.saturating_add(MIB);
         match runs.last_mut().filter(|run| open && run.claims.is_disjoint(&claims)) {
             Some(run) => {
@@ -62,7 +73,7 @@ fn runs(file: &dyn ReadAt) -> Vec<FoundBat> {
             None => {}
         }
     }
-    runs
+    Some(runs)
 }
 
 /// The places that a MiB of the file claims, if it holds nothing but entries of a BAT.
@@ -102,5 +113,38 @@ impl FoundBat {
             |place: &Range<u64>, claim: &u64| *claim < place.end && place.start < claim.saturating_add(block_size);
         let is_free = |place: &Range<u64>| !self.claims.iter().any(|claim| meets(place, claim));
         !self.region.is_empty() && is_free(&self.region) && log.is_none_or(is_free)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Faults;
+    use crate::error::Result;
+
+    /// A file of which every MiB claims all of the file.
+    struct Hostile {
+        mebibytes: u64,
+    }
+
+    impl ReadAt for Hostile {
+        fn size(&self) -> u64 {
+            self.mebibytes * MIB
+        }
+
+        fn read_at(&self, buf: &mut [u8], offset: u64, _: &mut Faults) -> Result<()> {
+            const FULLY_PRESENT: u64 = 6;
+            for (at, bytes) in (offset..).step_by(8).zip(buf.as_chunks_mut::<8>().0) {
+                let number = at % MIB / 8 + 1;
+                *bytes = if number < self.mebibytes { (number * MIB) | FULLY_PRESENT } else { 0 }.to_le_bytes();
+            }
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_file_full_of_tables_ends_the_search() {
+        // Without a bound: thousands of sets of 8,000 claims, each held against all others.
+        assert!(bat(&Hostile { mebibytes: 8000 }, None, None).is_none());
     }
 }
