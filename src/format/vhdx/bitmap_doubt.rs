@@ -3,11 +3,9 @@
 //! A bitmap bears no checksum. But a block is partially present because something was written to it, so one without a single
 //! bit contradicts itself. Bits behind the end of the disk tell nothing: Windows sets them up to the end of their page.
 
-use std::ops::Range;
-
 use super::resolve::Vhdx;
 use super::sector_bitmap;
-use super::unowned::named;
+use super::told_blocks::ToldBlocks;
 use crate::Faults;
 use crate::image::ReadAt;
 use crate::report::{Code, Finding, Severity};
@@ -35,43 +33,11 @@ impl Vhdx {
     }
 }
 
-/// Collects what the bitmaps of an image show.
+/// Partly present blocks without a sector.
 #[derive(Debug, Default)]
-pub(super) struct BitmapSurvey {
-    empty: Found,
-}
+pub(super) struct BlocksWithoutSectors(ToldBlocks);
 
-/// Bytes of the disk that something was found of.
-#[derive(Debug, Default)]
-struct Found {
-    /// Blocks.
-    count: u64,
-    /// The first ranges; those that touch are one.
-    ranges: Vec<Range<u64>>,
-    /// Byte offset in the file of the first bitmap.
-    first: u64,
-}
-
-impl Found {
-    fn add(&mut self, disk: Range<u64>, bitmap: u64) {
-        if disk.is_empty() {
-            return;
-        }
-        if self.count == 0 {
-            self.first = bitmap;
-        }
-        self.count = self.count.saturating_add(1);
-        // One more than is named says that there are more.
-        let has_room = self.ranges.len() < 5;
-        match self.ranges.last_mut() {
-            Some(last) if last.end == disk.start => last.end = disk.end,
-            _ if has_room => self.ranges.push(disk),
-            _ => {}
-        }
-    }
-}
-
-impl BitmapSurvey {
+impl BlocksWithoutSectors {
     /// Looks at the bitmap of a chunk, which stands at byte `bitmap` of the file. `partial` are those of its blocks that are partly
     /// present, in order.
     pub(super) fn look_at(&mut self, vhdx: &Vhdx, bitmap: u64, partial: &[u64]) {
@@ -79,18 +45,19 @@ impl BitmapSurvey {
             // Of an entry with reserved bits set it is not proven that the block is partly present.
             let is_proven = || vhdx.entry(vhdx.shape.payload_entry(*block)).is_ok_and(|(entry, _)| entry.is_aligned());
             if vhdx.is_without_sectors(*block, bitmap) && is_proven() {
-                self.empty.add(vhdx.disk_of(*block), bitmap);
+                self.0.add(bitmap, vhdx.disk_of(*block));
             }
         }
     }
 
+    /// Tells of them, if there are any.
     pub(super) fn finding(&self) -> Option<Finding> {
-        let Found { count, ranges, first } = &self.empty;
         let text = format!(
-            "blocks are partially present, and their sector bitmap holds not one sector of them, so it may have been wiped: {count}; bytes {} of the disk are doubtful",
-            named(ranges)
+            "blocks are partially present, and their sector bitmap holds not one sector of them, so it may have been wiped: {}; bytes {} of the disk are doubtful",
+            self.0.count,
+            self.0.named()
         );
-        let finding = Finding::new(Code::BitmapEmpty, Severity::Error, text).at("sector bitmap", *first);
-        (*count > 0).then(|| finding.advise("look for another copy of this image: a backup, a replica, a shadow copy; --accept-doubtful serves them as the bitmap says"))
+        let finding = Finding::new(Code::BitmapEmpty, Severity::Error, text).at("sector bitmap", self.0.first);
+        (self.0.count > 0).then(|| finding.advise("look for another copy of this image: a backup, a replica, a shadow copy; --accept-doubtful serves them as the bitmap says"))
     }
 }

@@ -8,35 +8,23 @@ use super::bat::PayloadState;
 use super::bat_walk::{PAYLOAD_ENTRY, Role, Seen, Tell, entries};
 use super::claims::Claims;
 use super::resolve::Vhdx;
-use super::unowned::{Look, named};
+use super::told_blocks::ToldBlocks;
+use super::unowned::Look;
 use crate::image::ReadAt;
 use crate::layer::Verified;
 use crate::report::{Code, Finding, Severity};
-
-/// Ranges of the disk that are kept to be named.
-const KEPT: usize = 5;
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct KeptPlaces {
     /// Of states that may keep a place.
-    trimmed: Kept,
+    trimmed: ToldBlocks,
     /// Of states that have none, by the format: NOT_PRESENT and ZERO.
-    misplaced: Kept,
+    misplaced: ToldBlocks,
     /// Blocks of the latter that were looked at.
     sampled: u64,
     /// Blocks of these that hold something.
     filled: u64,
-}
-
-/// Some blocks of the disk.
-#[derive(Debug, Default)]
-struct Kept {
-    count: u64,
-    /// Byte offset in the file of the first one's entry.
-    first: u64,
-    /// The first ranges of the disk, in bytes.
-    disk: Vec<Range<u64>>,
 }
 
 impl KeptPlaces {
@@ -77,43 +65,29 @@ impl KeptPlaces {
             let text = format!(
                 "blocks that were given up by their entries and keep their places in the file: {} (bytes {} of the disk); they read as zeros, and nothing is wrong if they were trimmed",
                 self.trimmed.count,
-                named(&self.trimmed.disk)
+                self.trimmed.named()
             );
-            self.trimmed.tell(Severity::Information, text, tell);
+            let _ = tell(finding(&self.trimmed, Severity::Information, text));
         }
         if self.misplaced.count > 0 {
             let instead = if vhdx.is_differencing() { "zeros, or as older links have them" } else { "zeros" };
             let text = format!(
                 "blocks that are not there by their entries, which name places in the file all the same: {} (bytes {} of the disk); of {} looked at, {} hold something. Their states may be damaged; they read as {instead}",
                 self.misplaced.count,
-                named(&self.misplaced.disk),
+                self.misplaced.named(),
                 self.sampled,
                 self.filled
             );
             let severity = if self.filled > 0 { Severity::Warning } else { Severity::Information };
-            self.misplaced.tell(severity, text, tell);
+            let _ = tell(finding(&self.misplaced, severity, text));
         }
     }
 }
 
-impl Kept {
-    fn add(&mut self, at: u64, disk: Range<u64>) {
-        if self.count == 0 {
-            self.first = at;
-        }
-        self.count = self.count.saturating_add(1);
-        if let Some(last) = self.disk.last_mut().filter(|last| last.end == disk.start) {
-            last.end = disk.end;
-        } else if self.disk.len() < KEPT {
-            self.disk.push(disk);
-        }
-    }
-
-    fn tell(&self, severity: Severity, text: String, tell: &mut Tell<'_>) {
-        let finding = Finding::new(Code::BlockPlaceKept, severity, text).at(PAYLOAD_ENTRY, self.first);
-        let advice = "if files are missing or older than they should be, look for another copy of this image";
-        let _ = tell(Verified::Finding(finding.advise(advice)));
-    }
+fn finding(blocks: &ToldBlocks, severity: Severity, text: String) -> Verified {
+    let advice = "if files are missing or older than they should be, look for another copy of this image";
+    let finding = Finding::new(Code::BlockPlaceKept, severity, text).at(PAYLOAD_ENTRY, blocks.first);
+    Verified::Finding(finding.advise(advice))
 }
 
 /// The place in the file that an entry which claims none keeps, if all of it is there and belongs to nothing.

@@ -8,7 +8,8 @@ use std::ops::Range;
 use super::bat::ENTRY_LENGTH;
 use super::ownership::Ownership;
 use super::resolve::Vhdx;
-use super::unowned::{Look, PAGE, Unowned, named};
+use super::told_blocks::named;
+use super::unowned::{Look, PAGE, Unowned};
 use crate::layer::Trust;
 
 /// All of it in a sentence or two.

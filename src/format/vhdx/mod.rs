@@ -34,6 +34,7 @@ mod resolve;
 mod search;
 mod sector_bitmap;
 mod tally;
+mod told_blocks;
 mod unowned;
 mod verify;
 

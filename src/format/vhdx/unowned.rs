@@ -8,6 +8,7 @@ use std::ops::Range;
 use super::bat::BatEntry;
 use super::log::LogState;
 use super::resolve::Vhdx;
+use super::told_blocks::{NAMED, named};
 use crate::Faults;
 use crate::image::ReadAt;
 use crate::report::{Code, Finding, Severity};
@@ -40,9 +41,6 @@ const PIECE: u64 = 1 << 20;
 
 /// Bytes of a page of the BAT, as the log writes it.
 pub(super) const PAGE: u64 = 4096;
-
-/// Ranges that are named one by one.
-const NAMED: usize = 4;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -317,11 +315,4 @@ fn pages_filled(vhdx: &Vhdx, buf: &mut [u8], at: u64) -> usize {
         return 1;
     }
     buf.chunks(SAMPLE).filter(|page| page.iter().any(|byte| *byte != 0)).take(MUCH).count()
-}
-
-/// The first of some ranges, in words.
-pub(super) fn named(ranges: &[Range<u64>]) -> String {
-    let first: Vec<String> = ranges.iter().take(NAMED).map(|range| format!("{}..{}", range.start, range.end)).collect();
-    let more = if ranges.len() > NAMED { " and more" } else { "" };
-    format!("{}{more}", first.join(", "))
 }

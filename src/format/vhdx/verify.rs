@@ -7,7 +7,7 @@ use std::ops::{ControlFlow, Range};
 
 use super::bat::{ENTRY_LENGTH, MIB, PayloadState};
 use super::bat_walk::{PAYLOAD_ENTRY, Role, Seen, Tell, entries};
-use super::bitmap_doubt::BitmapSurvey;
+use super::bitmap_doubt::BlocksWithoutSectors;
 use super::claims::Claims;
 use super::contradiction;
 use super::kept_places::KeptPlaces;
@@ -42,7 +42,7 @@ pub(super) fn verify(vhdx: &Vhdx, disk: Range<u64>, tell: &mut Tell<'_>) {
         out_of_place: 0,
         partial: Vec::new(),
         bitmaps_left: if whole { u64::MAX } else { MAX_BITMAPS },
-        bitmaps: BitmapSurvey::default(),
+        bitmaps: BlocksWithoutSectors::default(),
         buf: vec![0; usize::try_from(MIB).unwrap_or(0)],
     };
     let mut unread = Vec::new();
@@ -88,7 +88,7 @@ struct Survey<'a> {
     partial: Vec<u64>,
     /// Of so many more partially present blocks the bitmaps are looked at.
     bitmaps_left: u64,
-    bitmaps: BitmapSurvey,
+    bitmaps: BlocksWithoutSectors,
     buf: Vec<u8>,
 }
 
