@@ -39,6 +39,18 @@ pub struct Finding {
     pub advice: Option<String>,
 }
 
+/// What stands for the name of the image in the switches of an advice, until [`Finding::in_link`] knows it.
+pub(crate) const THE_IMAGE: &str = "IMAGE";
+
+/// The advice with the name of the image in its switches, where a shell takes it as it is.
+fn name_image(advice: String, file: &std::path::Path) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_.".contains(c);
+    match file.file_name().and_then(std::ffi::OsStr::to_str).filter(|name| name.chars().all(plain)) {
+        Some(name) => advice.replace(THE_IMAGE, name),
+        None => advice,
+    }
+}
+
 impl Finding {
     /// A finding with a plain sentence.
     pub fn new(code: Code, severity: Severity, text: impl Into<String>) -> Self {
@@ -69,6 +81,7 @@ impl Finding {
     pub fn in_link(mut self, link: u32, file: &std::path::Path) -> Self {
         self.link = Some(link);
         self.file = Some(file.display().to_string());
+        self.advice = self.advice.map(|advice| name_image(advice, file));
         self
     }
 
@@ -246,6 +259,8 @@ codes! {
     GptBackupBad = "gpt-backup-bad",
     /// A GPT that holds, and a master boot record that has partitions of its own and announces none: the latter are shown.
     GptUnprotected = "gpt-unprotected",
+    /// A GPT that was made for other sectors than those that the metadata of the image tell.
+    GptSectorSize = "gpt-sector-size",
     /// A partition table entry breaks its rules, or two claim the same bytes.
     PartitionBad = "partition-bad",
     /// A part of a partition table could not be read.

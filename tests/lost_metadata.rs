@@ -7,6 +7,7 @@ mod support;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use fixtures::bytes::Bytes;
 use fixtures::chain::{Chain as Forged, Model};
 use fixtures::damage::{Damage, ItemDamage, TableDamage};
 use fixtures::fill::Fill;
@@ -319,7 +320,6 @@ fn what_the_user_says_counts_where_the_image_says_nothing() {
 
 #[test]
 fn the_gpt_tells_where_the_disk_ends() {
-    use fixtures::bytes::Bytes;
     let mut start = vec![0; 2 << 20];
     let mut disk = vec![0; 40 << 20];
     fixtures::gpt::Gpt::new(512).with(2048, 1000).write(&mut disk);
@@ -466,7 +466,6 @@ fn random_chains_that_lost_metadata_never_show_a_wrong_byte_as_proven() {
 
 #[test]
 fn the_largest_disk_and_a_bat_full_of_noise_are_judged_in_seconds() {
-    use fixtures::bytes::Bytes;
     use fixtures::random::Rng;
     use std::time::{Duration, Instant};
     let mut image = Image { block_size: MIB as u32, ..Image::dynamic(64 << 40) };

@@ -278,12 +278,14 @@ impl<'a> Opening<'a> {
             logical_sector_size: child.map(|child| child.logical_sector_size),
             has_parent: is_checkpoint.then_some(true),
         };
-        FormatOptions { kin, assumed: self.assumed(path, id), ..self.options.format }
+        self.with_told(kin, path, id)
     }
 
-    /// What the user says of an image.
-    fn assumed(&self, path: &Path, id: &FileId) -> Facts {
-        self.assumed.of(path, id).or(self.options.format.assumed)
+    /// How an image is to be opened of which relatives tell `kin`: with what the user says of it.
+    fn with_told(&self, kin: Facts, path: &Path, id: &FileId) -> FormatOptions {
+        let overruling = self.assumed.of(path, id);
+        let assumed = overruling.or(self.options.format.assumed);
+        FormatOptions { kin, assumed, overruling, ..self.options.format }
     }
 
     /// Adds an open image as the parent of the last link, which learns from it what it lost.
@@ -321,8 +323,7 @@ impl<'a> Opening<'a> {
             logical_sector_size: Some(parent.logical_sector_size),
             has_parent: Some(true),
         };
-        let assumed = self.assumed(&child.path, &child.id);
-        format::open(Arc::clone(&inferred.image), FormatOptions { kin, assumed, ..self.options.format }).ok()
+        format::open(Arc::clone(&inferred.image), self.with_told(kin, &child.path, &child.id)).ok()
     }
 
     /// The last link as it is with a parent of this geometry, to be compared with it.

@@ -36,6 +36,9 @@ pub struct FormatOptions {
     pub log_replay: bool,
     /// What the user says of an image. Counts only where the image's own metadata is lost.
     pub assumed: Facts,
+    /// What the user says of this very image. Counts where its own metadata says otherwise, too; all that depends on it is
+    /// doubtful then.
+    pub overruling: Facts,
     /// What the image's name and its relatives in the chain suggest. Counts only where its own metadata is lost and the user
     /// says nothing.
     pub kin: Facts,
@@ -45,7 +48,8 @@ pub struct FormatOptions {
 
 impl Default for FormatOptions {
     fn default() -> Self {
-        FormatOptions { log_replay: true, assumed: Facts::default(), kin: Facts::default(), accept_unknown: false }
+        let (assumed, overruling, kin) = (Facts::default(), Facts::default(), Facts::default());
+        FormatOptions { log_replay: true, assumed, overruling, kin, accept_unknown: false }
     }
 }
 

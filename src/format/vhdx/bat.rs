@@ -43,6 +43,13 @@ impl BatShape {
         block.saturating_add(block.checked_div(self.chunk_ratio).unwrap_or(0))
     }
 
+    /// The payload block that the BAT entry of this number places; `None` where it is a chunk's sector bitmap.
+    pub(super) fn payload_block(&self, entry: u64) -> Option<u64> {
+        let a_chunk = self.chunk_ratio.saturating_add(1);
+        let chunk = entry.checked_div(a_chunk)?;
+        (entry != self.bitmap_entry(chunk)).then(|| entry.saturating_sub(chunk))
+    }
+
     /// The chunk that holds a payload block.
     pub(super) fn chunk(&self, block: u64) -> u64 {
         block.checked_div(self.chunk_ratio).unwrap_or(0)

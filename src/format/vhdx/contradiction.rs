@@ -11,7 +11,7 @@ use super::resolve::Vhdx;
 use crate::Faults;
 use crate::image::ReadAt;
 use crate::layer::{Doubted, MapDoubt, Verified};
-use crate::report::{Code, Finding, Severity};
+use crate::report::{Code, Finding, Severity, THE_IMAGE};
 
 /// Bytes behind the entries that the disk needs of which entries are looked at.
 const MAX_BEHIND: u64 = 1 << 20;
@@ -56,18 +56,18 @@ pub(super) fn tell(vhdx: &Vhdx, behind: u64, tell: &mut dyn FnMut(Verified) -> C
     };
     match infer::misfit(vhdx) {
         None => {}
-        Some(Misfit::DiskSize) => {
+        Some(Misfit::DiskSize { at_least }) => {
             let at = vhdx.bat_in_use().end.saturating_sub(ENTRY_LENGTH);
             let text = format!(
                 "entries behind the last one that the disk needs claim blocks of the file: {behind}; the disk may have been larger than the {} bytes that its metadata say, and what stood behind them is not shown",
                 geometry.virtual_size
             );
             let finding = finding(Severity::Warning, text).at("BAT", at);
-            let _ = tell(Verified::Finding(
-                finding.advise("if the disk was never made smaller, look for a copy of this image with whole metadata"),
-            ));
+            let _ = tell(Verified::Finding(finding.advise(format!(
+                "if the disk was never made smaller, look for a copy of this image with whole metadata; --assume {THE_IMAGE}:disk-size={at_least} shows all that the entries claim"
+            ))));
         }
-        Some(Misfit::Sizes { fitting, only_sectors }) => {
+        Some(Misfit::Sizes { fitting, best, only_sectors }) => {
             let disk = match only_sectors && !vhdx.is_differencing() {
                 true => FIRST_CHUNK.min(geometry.virtual_size)..geometry.virtual_size,
                 false => 0..geometry.virtual_size,
@@ -76,7 +76,16 @@ pub(super) fn tell(vhdx: &Vhdx, behind: u64, tell: &mut dyn FnMut(Verified) -> C
                 "the BAT was not made for the sizes that the metadata tell; it would make sense with {fitting}: bytes {} of the disk are doubtful",
                 range(&disk)
             );
-            let advice = "look for another copy of this image: a backup, a replica, a shadow copy; --accept-doubtful serves it by the sizes that the metadata tell";
+            let mut known = String::new();
+            if best.block_size != geometry.block_size {
+                known = format!("--assume {THE_IMAGE}:block-size={}M ", best.block_size >> 20);
+            }
+            if best.logical_sector_size != geometry.logical_sector_size {
+                known = format!("{known}--assume {THE_IMAGE}:sector-size={} ", best.logical_sector_size);
+            }
+            let advice = format!(
+                "{known}--accept-doubtful reads it by sizes that the BAT makes sense with, --accept-doubtful alone by those that the metadata tell; look for another copy of this image: a backup, a replica, a shadow copy"
+            );
             let _ = tell(Verified::Finding(finding(Severity::Error, text).advise(advice)));
             if !disk.is_empty() {
                 let doubt = MapDoubt { disk, what: Doubted::Everything, code: Code::BatContradictsMetadata };

@@ -59,7 +59,8 @@ impl Vhdx {
             block_size: options.assumed.block_size,
         };
         let (regions, regions_doubt) = regions::find(&file, &known, &mut findings)?;
-        let metadata = metadata::read(&file, &regions.metadata, options.accept_unknown, &mut findings)?;
+        let mut metadata = metadata::read(&file, &regions.metadata, options.accept_unknown, &mut findings)?;
+        metadata.overrule(&options.overruling, regions.metadata.start);
         let Completed { geometry, has_parent, doubtful_from } =
             infer::complete(&file, &regions, &metadata, &options, &mut findings)?;
         let impossible = || Error::new(ErrorKind::Corrupt, "block size and sector size contradict each other");

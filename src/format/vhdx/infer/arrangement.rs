@@ -3,7 +3,7 @@
 //! Every entry speaks: payload entries and those of sector bitmaps take turns as the two sizes want it, blocks must not
 //! overlap each other or a structure, and blocks that were set aside one after the other lie side by side.
 
-use std::cmp::Ordering;
+use std::cmp::{Ordering, Reverse};
 use std::ops::Range;
 
 use super::bat_survey::BatSurvey;
@@ -29,9 +29,9 @@ pub(super) struct Setting<'a> {
 
 /// How well a block size and a sector size fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Fit {
-    pub(super) block_size: u32,
-    pub(super) logical_sector_size: u32,
+pub(in crate::format::vhdx) struct Fit {
+    pub(in crate::format::vhdx) block_size: u32,
+    pub(in crate::format::vhdx) logical_sector_size: u32,
     /// Entries that make no sense.
     against: usize,
     /// Blocks that end where something else begins.
@@ -76,11 +76,16 @@ pub(super) fn choose(setting: &Setting<'_>, block_sizes: &[u32], sector_sizes: &
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::format::vhdx) enum Misfit {
     /// The disk alone: a larger one would make sense of all entries.
-    DiskSize,
+    DiskSize {
+        /// As many bytes.
+        at_least: u64,
+    },
     /// Block size or sector size.
     Sizes {
         /// Those that would make sense, in words.
         fitting: String,
+        /// Those among them by which most blocks lie side by side.
+        best: Fit,
         /// All of them have the block size that is told.
         only_sectors: bool,
     },
@@ -106,15 +111,18 @@ pub(super) fn misfit(setting: &Setting<'_>, block_size: u32, sector_size: u32) -
         .filter(|pair| *pair != (block_size, sector_size))
         .filter_map(|(block, sector)| setting.fit(block, sector));
     let fits: Vec<Fit> = fits.filter(better).collect();
-    if fits.is_empty() {
-        return larger.map(|_| Misfit::DiskSize);
-    }
+    // Damage to one item is likelier than to two.
+    let one_differs = |fit: &Fit| fit.block_size == block_size || fit.logical_sector_size == sector_size;
+    let likelier = |fit: &Fit| (Reverse(fit.against), fit.joined, one_differs(fit));
+    let Some(best) = fits.iter().copied().max_by_key(likelier) else {
+        return larger.map(|_| Misfit::DiskSize { at_least: setting.claimed(block_size, sector_size) });
+    };
     let names: Vec<String> = fits
         .iter()
         .map(|fit| format!("blocks of {} MiB and sectors of {} bytes", fit.block_size >> 20, fit.logical_sector_size))
         .collect();
     let only_sectors = fits.iter().all(|fit| fit.block_size == block_size);
-    Some(Misfit::Sizes { fitting: names.join(", or "), only_sectors })
+    Some(Misfit::Sizes { fitting: names.join(", or "), best, only_sectors })
 }
 
 /// What is taken where it makes no difference.
@@ -168,6 +176,15 @@ impl Setting<'_> {
         Some(Fit { block_size, logical_sector_size, against, joined, end })
     }
 
+    /// Up to which byte of the disk the entries that were looked at place anything, by these sizes.
+    fn claimed(&self, block_size: u32, logical_sector_size: u32) -> u64 {
+        let (virtual_size, physical_sector_size) = (MAX_VIRTUAL_DISK_SIZE, logical_sector_size);
+        let shape = BatShape::of(&Geometry { virtual_size, block_size, logical_sector_size, physical_sector_size });
+        let last = shape
+            .and_then(|shape| self.survey.entries.iter().rev().find_map(|(number, _)| shape.payload_block(*number)));
+        last.map_or(0, |last| last.saturating_add(1).saturating_mul(block_size.into()))
+    }
+
     /// How many claims reach into what follows them in the file, how many end right there, and where the last one ends
     /// in the file.
     fn neighbours(&self, mut claims: Vec<Range<u64>>) -> (usize, usize, Ordering) {
@@ -202,10 +219,15 @@ impl Look<'_> {
         self.needs_no_bitmap_before(chunk.saturating_mul(a_chunk));
         if number == self.shape.bitmap_entry(chunk) {
             self.needs_bitmap = None;
-            return match entry.bitmap_present() && self.setting.has_parent {
+            match entry.bitmap_present() && self.setting.has_parent {
                 true => self.claim(entry, MIB),
                 false => self.speak_against(),
-            };
+            }
+            // A block's own entry, as it stands there: noise would hardly look like one.
+            if !self.setting.has_parent && entry.payload_state() == PayloadState::FullyPresent && self.is_place(entry) {
+                self.speak_against();
+            }
+            return;
         }
         let past_end = number.saturating_sub(chunk) >= self.shape.payload_blocks;
         match entry.payload_state() {
@@ -222,11 +244,16 @@ impl Look<'_> {
     }
 
     fn claim(&mut self, entry: BatEntry, length: u64) {
-        let start = entry.file_offset();
-        if !entry.is_aligned() || start >= self.setting.file_size {
+        if !self.is_place(entry) {
             return self.speak_against();
         }
+        let start = entry.file_offset();
         self.claims.push(start..start.saturating_add(length));
+    }
+
+    /// Whether a block can begin where the entry says.
+    fn is_place(&self, entry: BatEntry) -> bool {
+        entry.is_aligned() && (MIB..self.setting.file_size).contains(&entry.file_offset())
     }
 
     /// All entries before this one were seen: a bitmap that is needed should have been among them.

@@ -220,10 +220,8 @@ impl Inference<'_> {
     /// The last payload block that the BAT says anything of.
     fn last_block(&self, geometry: &Geometry) -> Option<u64> {
         let shape = BatShape::of(geometry)?;
-        let a_chunk = shape.chunk_ratio.saturating_add(1);
-        let is_payload = |number: u64| number.checked_rem(a_chunk) != Some(shape.chunk_ratio);
-        let last = self.survey.last(self.file, &self.regions.bat, is_payload)?;
-        Some(last.saturating_sub(last.checked_div(a_chunk).unwrap_or(0)))
+        let is_payload = |number: u64| shape.payload_block(number).is_some();
+        shape.payload_block(self.survey.last(self.file, &self.regions.bat, is_payload)?)
     }
 
     /// The size of the disk: no smaller than the blocks that the BAT speaks of, no larger than the BAT has room for.

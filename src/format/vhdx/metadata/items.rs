@@ -7,6 +7,7 @@ use super::{loose, mended, parent_locator};
 use crate::Faults;
 use crate::bytes::{Guid, array, len_u64, u32_le, u64_le};
 use crate::error::{Error, ErrorKind, Result};
+use crate::format::Facts;
 use crate::format::broken::Broken;
 use crate::image::ReadAt;
 use crate::layer::{Geometry, ParentRecord};
@@ -169,6 +170,18 @@ impl Metadata {
         findings.push(finding.advise("look for a copy of the file; --accept-doubtful serves what the parent shows"));
     }
 
+    /// Gives up what the user says otherwise of this image: it counts as lost.
+    pub(in crate::format::vhdx) fn overrule(&mut self, told: &Facts, region: u64) {
+        let lost = [
+            overrule(&mut self.block_size, told.block_size, "block size"),
+            overrule(&mut self.logical_sector_size, told.logical_sector_size, "logical sector size"),
+            overrule(&mut self.virtual_size, told.virtual_size, "size of the disk"),
+            overrule(&mut self.has_parent, told.has_parent, "HasParent"),
+        ];
+        let errors = lost.into_iter().flatten().map(|text| Error::new(ErrorKind::Corrupt, text));
+        self.lost.extend(errors.map(|error| error.at("metadata region", region)));
+    }
+
     /// Takes what is missing from items that stand where they usually do, though nothing points at them.
     fn take_loose(&mut self, reader: &mut Reader<'_>) {
         let table_length = u64::try_from(table::LENGTH).unwrap_or(0);
@@ -197,6 +210,17 @@ impl Metadata {
             && self.logical_sector_size.is_none_or(|size| size == loose.logical_sector_size)
             && self.physical_sector_size.is_none_or(|size| size == loose.physical_sector_size)
     }
+}
+
+/// Gives a value up where the user says otherwise; tells so then.
+fn overrule<T: Copy + PartialEq + std::fmt::Display>(
+    known: &mut Option<T>,
+    told: Option<T>,
+    name: &str,
+) -> Option<String> {
+    let told = told?;
+    let found = known.take_if(|found| *found != told)?;
+    Some(format!("its {name} is {found}, and --assume says otherwise"))
 }
 
 /// Whether the items that every image has stand where writers put them in a metadata region at `place`, whatever became of its
