@@ -179,6 +179,14 @@ pub(crate) fn rows() -> Vec<Row> {
             log.active[0].push(Update::page(end, &[0; 4096]));
         })
         .codes(&["log-replayed", "log-writes-forbidden-place"]),
+        // The tables that it wipes on its way are in doubt.
+        row("log: an entry makes zeros of all from the BAT to far past the end of the file", |forged| {
+            let file_offset = forged.chain.places[YOUNGEST].bat.start;
+            write(forged, |log| log.active[0].push(Update::Zeros { file_offset, length: 1 << 60 }));
+        })
+        .codes(&["log-replayed", "log-writes-forbidden-place"])
+        .exits(3, 0, 3, 0)
+        .doubtful(0..SIZE, "log-writes-forbidden-place"),
         row("log: an entry writes a payload block, what stands there anyway", |forged| {
             let place = forged.chain.places[YOUNGEST].payload[&1].start;
             let page = forged.file(YOUNGEST).bytes_at(place, 4096);

@@ -39,11 +39,10 @@ impl Vhdx {
         let creator = creator(&image, &mut findings);
         let header = current_header(&image, &mut findings);
         let mut patches = OverlayBuilder::default();
-        let Replayed { state: log_state, damaged } = match &header {
+        let Replayed { state: log_state, doubt: mut log_doubt, damaged } = match &header {
             Some(current) => replay(&image, &current.header, options.log_replay, &mut patches, &mut findings)?,
             None => LogState::Unknown.into(),
         };
-        let mut log_doubt = if damaged.is_some() { Code::LogNewestDamaged } else { Code::LogTorn };
         if let Some(current) = header.as_ref().filter(|current| current.is_alone && options.log_replay)
             && doubt_unclaimed(&image, &current.header, &mut patches, &mut findings)?
         {

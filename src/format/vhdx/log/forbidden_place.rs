@@ -21,23 +21,46 @@ pub(super) enum ForbiddenPlace {
 
 impl ForbiddenPlace {
     /// Which of them bytes of the file that an entry writes touch.
-    pub(super) fn of(written: &Range<u64>, log: &Log<'_>, entry: &EntryHeader) -> Option<Self> {
-        let log_end = log.offset.saturating_add(u64::from(log.length));
+    pub(super) fn of(written: &Range<u64>, log: &Log<'_>, entry: &EntryHeader) -> Option<Trespass> {
+        let log_place = log.offset..log.offset.saturating_add(u64::from(log.length));
         let end = log.file.size().max(entry.last_file_offset).max(entry.flushed_file_offset);
-        if written.is_empty() {
-            None
+        let (place, whole) = if written.is_empty() {
+            return None;
         } else if written.start < LOG_MAY_WRITE_FROM {
-            Some(ForbiddenPlace::Headers)
-        } else if written.start < log_end && log.offset < written.end {
-            Some(ForbiddenPlace::Log)
+            (ForbiddenPlace::Headers, 0..LOG_MAY_WRITE_FROM)
+        } else if written.start < log_place.end && log_place.start < written.end {
+            (ForbiddenPlace::Log, log_place)
+        } else if written.end > end {
+            (ForbiddenPlace::PastEnd(end), end..u64::MAX)
         } else {
-            (written.end > end).then_some(ForbiddenPlace::PastEnd(end))
+            return None;
+        };
+        Some(Trespass { spills: written.start < whole.start || written.end > whole.end, place })
+    }
+}
+
+/// What an entry writes into a forbidden place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Trespass {
+    place: ForbiddenPlace,
+    /// One and the same descriptor writes outside of that place too. No writer makes such a one, so what it changes there is in
+    /// doubt.
+    pub(super) spills: bool,
+}
+
+impl Trespass {
+    /// Of two the one that is worse.
+    pub(super) fn worse(one: Option<Self>, other: Option<Self>) -> Option<Self> {
+        if one.is_some_and(|one| one.spills) {
+            one
+        } else {
+            other.filter(|other| other.spills || one.is_none()).or(one)
         }
     }
 
     /// Tells it of the entry at byte `entry_at` of the file.
     pub(super) fn finding(self, entry_at: u64) -> Finding {
-        let (text, expected, found) = match self {
+        let (text, expected, found) = match self.place {
             ForbiddenPlace::Headers => (
                 "a log entry changes the file type identifier or a header, which no log may; the headers are used as they lie",
                 format!("places from byte {LOG_MAY_WRITE_FROM} on"),
@@ -54,8 +77,15 @@ impl ForbiddenPlace {
                 "a place behind it",
             ),
         };
-        Finding::new(Code::LogWritesForbiddenPlace, Severity::Warning, text)
-            .at("log entry", entry_at)
-            .versus(expected, found)
+        let finding = match self.spills {
+            true => Finding::new(
+                Code::LogWritesForbiddenPlace,
+                Severity::Error,
+                format!("{text}; what the same descriptor writes besides is doubtful"),
+            )
+            .advise("--no-log-replay shows the file as it lies; look for a copy of it"),
+            false => Finding::new(Code::LogWritesForbiddenPlace, Severity::Warning, text),
+        };
+        finding.at("log entry", entry_at).versus(expected, found)
     }
 }

@@ -5,7 +5,7 @@ use std::ops::{ControlFlow, Range};
 use super::cut_off::CutOff;
 use super::damaged_newest::DamagedNewest;
 use super::entry::{Descriptor, SECTOR, SectorKind};
-use super::forbidden_place::ForbiddenPlace;
+use super::forbidden_place::{ForbiddenPlace, Trespass};
 use super::sequence::{Candidate, Candidates, Log};
 use crate::bytes::Guid;
 use crate::error::{Error, ErrorKind, Result};
@@ -41,13 +41,15 @@ pub enum LogState {
 /// What became of the log of a file.
 pub(in crate::format::vhdx) struct Replayed {
     pub(in crate::format::vhdx) state: LogState,
+    /// Why what the log makes doubtful is so.
+    pub(in crate::format::vhdx) doubt: Code,
     /// The places of the file that the newest entries were about to change, where these were written and do not hold.
     pub(in crate::format::vhdx) damaged: Option<Vec<Range<u64>>>,
 }
 
 impl From<LogState> for Replayed {
     fn from(state: LogState) -> Self {
-        Replayed { state, damaged: None }
+        Replayed { state, doubt: Code::LogTorn, damaged: None }
     }
 }
 
@@ -110,11 +112,14 @@ pub(in crate::format::vhdx) fn replay(
     let mut forbidden = None;
     for offset in &sequence {
         let place = apply(&log, &candidates, *offset, patches)?;
-        forbidden = forbidden.or(place.map(|place| (*offset, place)));
+        let worse = Trespass::worse(forbidden.map(|(_, known)| known), place);
+        if forbidden.map(|(_, known)| known) != worse {
+            forbidden = worse.map(|worse| (*offset, worse));
+        }
     }
-    // Told once, for the first entry that does it: a log has room for millions of descriptors.
-    if let Some((offset, place)) = forbidden {
-        findings.push(place.finding(log.file_offset(offset)));
+    // Told once, for the entry that does the worst: a log has room for millions of descriptors.
+    if let Some((offset, trespass)) = forbidden {
+        findings.push(trespass.finding(log.file_offset(offset)));
     }
     if let Some(cut_off) = &cut_off {
         cut_off.doubt(&log, &candidates, patches)?;
@@ -141,7 +146,12 @@ pub(in crate::format::vhdx) fn replay(
         patches.len()
     );
     findings.push(Finding::new(Code::LogReplayed, Severity::Information, text).at(LOG_STRUCTURE, log.offset));
-    Ok(Replayed { state: LogState::Replayed, damaged: damaged.map(|damaged| damaged.places()) })
+    let doubt = match (&damaged, forbidden) {
+        (Some(_), _) => Code::LogNewestDamaged,
+        (None, Some((_, Trespass { spills: true, .. }))) => Code::LogWritesForbiddenPlace,
+        _ => Code::LogTorn,
+    };
+    Ok(Replayed { state: LogState::Replayed, doubt, damaged: damaged.map(|damaged| damaged.places()) })
 }
 
 /// Whether a newer entry than the sequence's head may be there, of which a part cannot be read. It could only stand right
@@ -225,11 +235,13 @@ pub(super) fn apply(
     candidates: &Candidates,
     offset: u32,
     patches: &mut OverlayBuilder,
-) -> Result<Option<ForbiddenPlace>> {
+) -> Result<Option<Trespass>> {
     let Some(candidate) = candidates.by_offset.get(&offset) else { return Ok(None) };
     let header = &candidate.header;
     let mut data_sector = log.advance(offset, header.descriptors_length().unwrap_or(0));
     let mut forbidden = None;
+    // One range for all of the entry: it may have as many such descriptors as it has room for.
+    let mut spilled: Option<Range<u64>> = None;
     let mut too_many = false;
     let hold = log.each_descriptor(offset, header, &mut |descriptor| {
         let Some(descriptor) = descriptor else { return ControlFlow::Break(()) };
@@ -238,7 +250,12 @@ pub(super) fn apply(
             return ControlFlow::Break(());
         }
         let range = descriptor.file_range();
-        forbidden = forbidden.or_else(|| ForbiddenPlace::of(&range, log, header));
+        let trespass = ForbiddenPlace::of(&range, log, header);
+        forbidden = Trespass::worse(forbidden, trespass);
+        if trespass.is_some_and(|trespass| trespass.spills) {
+            let all = spilled.get_or_insert_with(|| range.clone());
+            *all = all.start.min(range.start)..all.end.max(range.end);
+        }
         match descriptor {
             Descriptor::Zero { .. } => patches.zero(range),
             Descriptor::Data { file_offset, leading, trailing } => {
@@ -258,6 +275,9 @@ pub(super) fn apply(
         return Err(Error::new(ErrorKind::Io, "a log entry that held a moment ago does not hold any more")
             .at("log entry", log.file_offset(offset))
             .advise("something writes to the file, or its storage fails: work on a copy"));
+    }
+    if let Some(range) = spilled {
+        patches.doubtful(range);
     }
     Ok(forbidden)
 }
