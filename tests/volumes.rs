@@ -56,8 +56,11 @@ fn gpt_partitions_are_numbered_by_slot() {
 
 #[test]
 fn a_table_of_the_other_sector_size_is_found_too() {
-    let (table, _) = find(&gpt_disk(4096), 512);
-    assert_eq!(places(&table), gpt_places(4096));
+    for (of_table, of_image) in [(4096, 512), (512, 4096)] {
+        let (table, codes) = find(&gpt_disk(of_table), of_image);
+        assert_eq!(places(&table), gpt_places(of_table.into()));
+        assert_eq!(codes, ["gpt-sector-size"]);
+    }
 }
 
 #[test]

@@ -33,18 +33,20 @@ impl Raw {
         let mut faults = Faults::new();
         image.read_at(&mut start, 0, &mut faults)?;
         let boot_signature = start.get(510..512) == Some(&[0x55, 0xaa]);
-        let gpt = [512usize, 4096].iter().any(|at| start.get(*at..).is_some_and(|b| b.starts_with(b"EFI PART")));
-        if size < SECTOR || !(boot_signature || gpt || bears_a_copy(&image)) {
+        // It stands in the second sector, and so tells how large sectors are.
+        let gpt = [512u32, 4096].into_iter().find(|sector| has_gpt_at(&start, *sector));
+        if size < SECTOR || !(boot_signature || gpt.is_some() || bears_a_copy(&image)) {
             let text = "neither a VHDX (no \"vhdxfile\" at byte 0, no header at byte 65536 or 131072) nor a raw disk (no boot signature, no GPT, and no copy of either at its end)";
             return Err(Error::new(ErrorKind::Unsupported, text).advise("give the path of a .vhdx or .avhdx file"));
         }
+        let sector_size = gpt.unwrap_or(512);
         Ok(Raw {
             image,
             geometry: Geometry {
                 virtual_size: size,
                 block_size: 0,
-                logical_sector_size: 512,
-                physical_sector_size: 512,
+                logical_sector_size: sector_size,
+                physical_sector_size: sector_size,
             },
             identity: Identity {
                 format: "raw",
@@ -57,6 +59,11 @@ impl Raw {
             },
         })
     }
+}
+
+/// Whether the header of a GPT stands at this byte of a disk's start.
+fn has_gpt_at(start: &[u8], at: u32) -> bool {
+    usize::try_from(at).ok().and_then(|at| start.get(at..)).is_some_and(|bytes| bytes.starts_with(b"EFI PART"))
 }
 
 /// Whether the file ends as a disk with a GPT does, or a volume of NTFS: with the copy of what stands at its start, which also

@@ -78,7 +78,10 @@ pub fn find(disk: &dyn ReadAt, logical_sector_size: u32, findings: &mut Vec<Find
     // A GPT counts only where the first sector protects it or tells nothing. Beside partitions of an MBR it is what is left
     // of an earlier life of the disk: partitioning anew often leaves the backup at the end of the disk.
     let gpt = if protective || mbr.is_none() {
-        sizes.iter().find_map(|size| gpt::read(disk, *size, protective, findings))
+        let gpt = sizes.iter().find_map(|size| Some((*size, gpt::read(disk, *size, protective, findings)?)));
+        findings
+            .extend(gpt.as_ref().filter(|(size, _)| *size != sector_size).map(|(size, _)| foreign(*size, sector_size)));
+        gpt.map(|(_, partitions)| partitions)
     } else {
         findings.extend(sizes.iter().find_map(|size| unprotected(disk, *size)));
         None
@@ -110,6 +113,19 @@ pub fn find(disk: &dyn ReadAt, logical_sector_size: u32, findings: &mut Vec<Find
     }
     findings.extend(overlap(&partitions));
     PartitionTable { scheme, partitions }
+}
+
+/// That a GPT was made for other sectors than those of the image.
+fn foreign(of_table: u64, of_image: u64) -> Finding {
+    let text = format!(
+        "the GPT was made for sectors of {of_table} bytes, and the image says that it has sectors of {of_image}: either the disk was copied from one with such sectors, or the metadata of the image are wrong, and then blocks beyond its first chunk are displaced"
+    );
+    Finding::new(Code::GptSectorSize, Severity::Warning, text)
+        .at("GPT header", of_table)
+        .versus(format!("{of_image}"), format!("{of_table}"))
+        .advise(format!(
+            "if files are damaged, --assume IMAGE:sector-size={of_table} --accept-doubtful reads an image by the sectors of the GPT"
+        ))
 }
 
 /// That a whole GPT stands where the master boot record does not announce one.

@@ -24,6 +24,7 @@ const ELSEWHERE: &[(Code, &str)] = &[
     (Code::ReplicaLogBeside, "tests/scan/kin.rs"),
     (Code::GptPrimaryBad, "tests/volumes.rs"),
     (Code::GptUnprotected, "tests/volumes.rs"),
+    (Code::GptSectorSize, "tests/volumes.rs"),
     (Code::GptBackupBad, "tests/volumes.rs"),
     (Code::PartitionBad, "tests/volumes.rs"),
     (Code::PartitionTableUnreadable, "tests/volumes.rs"),
