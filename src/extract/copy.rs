@@ -239,7 +239,7 @@ impl<'a> Run<'a> {
         if attr.size > LONG {
             self.manifest.flush();
         }
-        let poured = self.sink.create(attr.attributes).map_err(Failed::Host).and_then(|mut output| {
+        let poured = self.sink.create(&item.folder, attr.attributes).map_err(Failed::Host).and_then(|mut output| {
             let source = Stream { tree: &*item.tree, node, size: attr.size };
             // Where the host refuses it, it goes with this: the row may need its space.
             let content = pour(source, &self.options.hashes, &mut output, self.progress, buf)?;

@@ -43,6 +43,9 @@ pub(super) struct Target<'a> {
 impl Target<'_> {
     /// What an earlier run has made whole of it.
     pub(super) fn standing(&self, manifest: &Manifest<'_>, size: u64) -> Option<Landed> {
+        if !manifest.goes_on() {
+            return None;
+        }
         let stream = self.stream.as_ref().filter(|(carrier, _)| !carrier.is_new());
         let stream = stream.map(|(carrier, name)| (Wanted::Stream(carrier), name));
         [stream, Some((Wanted::File(self.item, self.times), &self.file))].into_iter().flatten().find_map(
@@ -153,7 +156,7 @@ impl Run<'_> {
 
     /// Whether what may stand there is to go: an earlier run wrote it, or the user said so. An image never is.
     fn may_replace(&self, spot: &Spot, wanted: Wanted<'_>) -> bool {
-        let known = || spot.exact().is_some_and(|text| self.manifest.knows(&text));
+        let known = || self.manifest.goes_on() && spot.exact().is_some_and(|text| self.manifest.knows(&text));
         // What carries a stream was looked at before.
         let is_image = || matches!(wanted, Wanted::File(..)) && self.is_image(spot);
         (self.options.overwrite || known()) && !is_image()

@@ -73,14 +73,19 @@ impl<'a> Manifest<'a> {
         Ok(Manifest { sink, state: Mutex::new(state), broken: AtomicBool::new(false), before })
     }
 
+    /// Whether an earlier run wrote anything.
+    pub(super) fn goes_on(&self) -> bool {
+        !self.before.is_empty()
+    }
+
     /// Whether an earlier run wrote something at this place: it may be replaced.
     pub(super) fn knows(&self, place: &str) -> bool {
-        !self.before.is_empty() && self.before.contains_key(&key(place))
+        self.before.contains_key(&key(place))
     }
 
     /// Whether an earlier run wrote this place whole.
     pub(super) fn has_whole(&self, place: &str, size: u64) -> bool {
-        !self.before.is_empty() && self.before.get(&key(place)) == Some(&Some(size))
+        self.before.get(&key(place)) == Some(&Some(size))
     }
 
     /// Writes a row, at once or soon.
@@ -138,7 +143,7 @@ impl<'a> Manifest<'a> {
 /// Cuts a manifest down to the rows of what is whole and still there. Gives all places that it knew.
 fn keep_whole(sink: &Sink) -> io::Result<Before> {
     let mut before = Before::new();
-    let mut kept = sink.create(0)?;
+    let mut kept = sink.create_here()?;
     let mut together = Vec::new();
     {
         let mut rows = Rows::new(sink.read_back(MANIFEST)?);

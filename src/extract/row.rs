@@ -180,7 +180,7 @@ impl Row {
     /// Where it was written, below the destination.
     pub(super) fn written(mut self, spot: &Spot) -> Self {
         self.set("written", json!(spot.text()));
-        if spot.exact().is_none() {
+        if !spot.is_exact() {
             self.set("written_bytes", json!(spot.bytes()));
         }
         self
@@ -254,24 +254,20 @@ impl Serialize for Field {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Field::Value(value) => value.serialize(serializer),
-            Field::Times(times) => serializer.collect_map([
-                ("created", Told(times.created)),
-                ("modified", Told(times.modified)),
-                ("changed", Told(times.changed)),
-                ("accessed", Told(times.accessed)),
-            ]),
-        }
-    }
-}
-
-/// A time as [`timestamp`] tells it.
-struct Told(Time);
-
-impl Serialize for Told {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match instant(self.0) {
-            Some(instant) => serializer.collect_str(&instant),
-            None => serializer.serialize_none(),
+            Field::Times(times) => {
+                let Times { created, modified, changed, accessed } = *times;
+                let named =
+                    [("created", created), ("modified", modified), ("changed", changed), ("accessed", accessed)];
+                // Many files have fewer than four, and to make text of a time is what takes longest in a row.
+                let mut told: Vec<(Time, Option<String>)> = Vec::with_capacity(named.len());
+                for (_, time) in named {
+                    if told.iter().all(|(known, _)| *known != time) {
+                        told.push((time, timestamp(time)));
+                    }
+                }
+                let text = |time| told.iter().find(|(known, _)| *known == time).and_then(|(_, text)| text.as_deref());
+                serializer.collect_map(named.map(|(name, time)| (name, text(time))))
+            }
         }
     }
 }

@@ -27,7 +27,11 @@ impl Spot {
 
     /// As the manifest tells it.
     pub(super) fn text(&self) -> String {
-        let mut text = self.path.iter().map(OsStr::to_string_lossy).collect::<Vec<_>>().join("/");
+        let mut text = match self.path.to_str() {
+            // As it is, where the host separates names as the manifest does.
+            Some(path) if cfg!(unix) => path.to_owned(),
+            _ => self.path.iter().map(OsStr::to_string_lossy).collect::<Vec<_>>().join("/"),
+        };
         if let Some(stream) = &self.stream {
             text.push(':');
             text.push_str(&stream.to_string_lossy());
@@ -48,11 +52,12 @@ impl Spot {
     /// As the manifest tells it, where that is the place itself: text holds no lone surrogate, and so two places may read
     /// alike.
     pub(super) fn exact(&self) -> Option<String> {
-        self.path.to_str()?;
-        if let Some(stream) = &self.stream {
-            stream.to_str()?;
-        }
-        Some(self.text())
+        self.is_exact().then(|| self.text())
+    }
+
+    /// Whether the manifest tells the place itself.
+    pub(super) fn is_exact(&self) -> bool {
+        self.path.to_str().is_some() && self.stream.as_ref().is_none_or(|stream| stream.to_str().is_some())
     }
 }
 

@@ -1,8 +1,8 @@
 //! The only writer: new files below one folder, through a handle on that folder.
 //!
 //! Every step into a folder is made from the handle of the one above it and follows no link, so no name, and no link that
-//! somebody planted, leads out. A file is written in a folder for unfinished ones, and gets its name when it is complete;
-//! what bears that name already is never replaced, unless that was asked for.
+//! somebody planted, leads out. A file is written without a name, or in a folder for unfinished ones, and gets its name when it
+//! is complete; what bears that name already is never replaced, unless that was asked for.
 #![expect(
     clippy::disallowed_types,
     clippy::disallowed_methods,
@@ -11,11 +11,12 @@
 
 mod disk_file;
 mod ntfs;
+mod unfinished;
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -24,6 +25,7 @@ use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions};
 use mount_api::{Time, Times};
 
+use self::unfinished::{Nameless, Unfinished};
 use crate::error::{Error, ErrorKind, Result};
 
 pub use disk_file::{DiskFile, new_of};
@@ -40,7 +42,10 @@ pub struct Sink {
     path: PathBuf,
     root: Arc<Folder>,
     unfinished: Dir,
+    /// How many files were given a name there.
     files: AtomicU64,
+    /// How a file can do without a name until it is complete; `None` where it cannot.
+    nameless: Option<Nameless>,
     /// What the host keeps besides, where somebody knows its calls.
     host: Option<Box<dyn Host>>,
     streams: Option<Box<dyn Streams>>,
@@ -57,13 +62,6 @@ pub struct Output<'a> {
     /// Where the next byte goes without a seek.
     at: u64,
     unfinished: Unfinished<'a>,
-}
-
-/// The name that a file has until it is complete. What still bears it in the end is removed.
-struct Unfinished<'a> {
-    sink: &'a Sink,
-    name: String,
-    finished: bool,
 }
 
 /// What becomes of a file that stands in the way.
@@ -96,7 +94,8 @@ impl Sink {
         };
         clear(&unfinished).map_err(|error| failed("what an earlier run left unfinished cannot be removed", error))?;
         let (path, root, files) = (path.to_owned(), Arc::new(Folder(root)), AtomicU64::new(0));
-        Ok(Sink { path, root, unfinished, files, host: None, streams: None, one_stream: Mutex::default() })
+        let nameless = Nameless::in_folder(&unfinished);
+        Ok(Sink { path, root, unfinished, files, nameless, host: None, streams: None, one_stream: Mutex::default() })
     }
 
     /// The folder, as the user named it.
@@ -117,19 +116,21 @@ impl Sink {
         Ok(at.map_or_else(|| Arc::clone(&self.root), |dir| Arc::new(Folder(dir))))
     }
 
-    /// Begins a file, which gets these attributes of NTFS where the host has such.
+    /// Begins a file that is to stand in `folder`, which gets these attributes of NTFS where the host has such.
     ///
     /// # Errors
     /// As the host's.
-    pub fn create(&self, attributes: u32) -> io::Result<Output<'_>> {
-        let name = format!("{}", self.files.fetch_add(1, Ordering::Relaxed));
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create_new(true);
-        #[cfg(windows)]
-        super::windows::create_with(&mut options, attributes);
-        let file = self.unfinished.open_with(&name, &options)?;
-        let unfinished = Unfinished { sink: self, name, finished: false };
-        Ok(Output { file: file.into_std(), attributes, at: 0, unfinished })
+    pub fn create(&self, folder: &Folder, attributes: u32) -> io::Result<Output<'_>> {
+        let (file, unfinished) = Unfinished::begin(self, &folder.0, attributes)?;
+        Ok(Output { file, attributes, at: 0, unfinished })
+    }
+
+    /// Begins a file that is to stand right in the sink's folder.
+    ///
+    /// # Errors
+    /// As the host's.
+    pub fn create_here(&self) -> io::Result<Output<'_>> {
+        self.create(&self.root, 0)
     }
 
     /// Opens a file in the folder for appending, which is made where it is not there.
@@ -164,7 +165,7 @@ impl Sink {
     /// # Errors
     /// As the host's.
     pub fn put(&self, name: &str, content: &[u8]) -> io::Result<()> {
-        let mut output = self.create(0)?;
+        let mut output = self.create_here()?;
         output.write(0, content)?;
         output.take_place_of(name)
     }
@@ -260,10 +261,8 @@ impl Output<'_> {
     /// # Errors
     /// As the host's.
     pub fn take_place_of(mut self, name: &str) -> io::Result<()> {
-        let Unfinished { sink, name: own, finished } = &mut self.unfinished;
-        sink.unfinished.rename(own.as_str(), &sink.root.0, name)?;
-        *finished = true;
-        Ok(())
+        let root = &self.unfinished.sink.root.0;
+        self.unfinished.finish(&self.file, root, OsStr::new(name), Standing::Replaced)
     }
 
     /// Sets the length, where a hole stands at the end.
@@ -296,18 +295,13 @@ impl Output<'_> {
         times: &Times,
         standing: Standing,
     ) -> std::result::Result<Opened, (io::Error, Self)> {
-        let Unfinished { sink, name: own, finished } = &mut self.unfinished;
-        let renamed = set_file_times(&self.file, times).and_then(|()| match standing {
-            Standing::Replaced => {
-                #[cfg(windows)]
-                let _ = super::windows::allow_replacing(&folder.0, name);
-                sink.unfinished.rename(own.as_str(), &folder.0, name)
-            }
-            Standing::Stays => rename_new(&sink.unfinished, own, &folder.0, name),
-        });
-        match renamed {
+        #[cfg(windows)]
+        if standing == Standing::Replaced {
+            let _ = super::windows::allow_replacing(&folder.0, name);
+        }
+        let times_set = set_file_times(&self.file, times);
+        match times_set.and_then(|()| self.unfinished.finish(&self.file, &folder.0, name, standing)) {
             Ok(()) => {
-                *finished = true;
                 #[cfg(windows)]
                 if let Err(error) = super::windows::finish_with(&self.file, self.attributes) {
                     log::debug!("{name:?} cannot be made read-only: {error}");
@@ -315,14 +309,6 @@ impl Output<'_> {
                 Ok(Opened::new(self.file))
             }
             Err(error) => Err((error, self)),
-        }
-    }
-}
-
-impl Drop for Unfinished<'_> {
-    fn drop(&mut self) {
-        if !self.finished {
-            let _ = self.sink.unfinished.remove_file(&self.name);
         }
     }
 }
@@ -373,25 +359,6 @@ fn folder_in(dir: &Dir, name: &OsStr) -> io::Result<Dir> {
             dir.open_dir_nofollow(name)
         }
         other => other,
-    }
-}
-
-/// Renames a file unless something bears the new name.
-fn rename_new(from: &Dir, name: &str, to: &Dir, new: &OsStr) -> io::Result<()> {
-    #[cfg(target_os = "linux")]
-    {
-        use rustix::fs::{RenameFlags, renameat_with};
-        use rustix::io::Errno;
-        match renameat_with(from, name, to, new, RenameFlags::NOREPLACE) {
-            // A file system, or a kernel, that cannot.
-            Err(Errno::INVAL | Errno::NOSYS) => {}
-            other => return other.map_err(io::Error::from),
-        }
-    }
-    match to.symlink_metadata(new) {
-        Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => from.rename(name, to, new),
-        Err(error) => Err(error),
     }
 }
 

@@ -49,6 +49,59 @@ impl<K: Hash + Eq, V> Cache<K, V> {
     }
 }
 
+/// What belongs to a file record.
+pub(super) trait OfRecord {
+    /// The number of the record.
+    fn record(&self) -> u32;
+}
+
+impl OfRecord for u32 {
+    fn record(&self) -> u32 {
+        *self
+    }
+}
+
+impl OfRecord for (u32, usize) {
+    fn record(&self) -> u32 {
+        self.0
+    }
+}
+
+const PARTS: u32 = 16;
+
+/// Records side by side that share a part: a thread mostly works on such.
+const SIDE_BY_SIDE: u32 = 32;
+
+/// Caches of file records: threads that work on different files do not wait for each other's look-ups.
+pub(super) struct ByRecord<K: Hash + Eq, V> {
+    parts: Vec<Cache<K, V>>,
+}
+
+impl<K: Hash + Eq + OfRecord, V> ByRecord<K, V> {
+    /// For values of `limit` bytes together.
+    pub(super) fn new(limit: usize) -> Self {
+        let parts = (0..PARTS).map(|_| Cache::new(limit.div_euclid(16)));
+        ByRecord { parts: parts.collect() }
+    }
+
+    /// As [`Cache::get`].
+    pub(super) fn get(&self, key: &K) -> Option<Arc<V>> {
+        self.part(key)?.get(key)
+    }
+
+    /// As [`Cache::insert`].
+    pub(super) fn insert(&self, key: K, value: Arc<V>, weight: usize) {
+        if let Some(part) = self.part(&key) {
+            part.insert(key, value, weight);
+        }
+    }
+
+    fn part(&self, key: &K) -> Option<&Cache<K, V>> {
+        let number = key.record().div_euclid(SIDE_BY_SIDE).rem_euclid(PARTS);
+        self.parts.get(usize::try_from(number).ok()?)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -61,7 +61,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use mount_api::{Error, ErrorKind, Faults, Name, Trust};
 
-use cache::Cache;
+use cache::{ByRecord, Cache};
 use compressed::Units;
 use file::File;
 use folder_survey::Survey;
@@ -123,8 +123,8 @@ pub struct Ntfs {
     information: Option<VolumeInformation>,
     findings: Mutex<Findings>,
     free: OnceLock<u64>,
-    files: Cache<u32, File>,
-    streams: Cache<(u32, usize), Stream>,
+    files: ByRecord<u32, File>,
+    streams: ByRecord<(u32, usize), Stream>,
     indexes: Cache<(u32, &'static str), Index>,
     nodes: Cache<(u32, &'static str, NodePlace), Node>,
     surveys: Cache<u32, Survey>,

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use mount_api::{Error, Faults, Name};
 
 use super::boot_sector::{self, BootSector};
-use super::cache::Cache;
+use super::cache::{ByRecord, Cache};
 use super::mft::Mft;
 use super::upcase::UpCase;
 use super::volume::{self, Volume};
@@ -78,8 +78,8 @@ impl Ntfs {
             information: None,
             findings: Mutex::new(findings),
             free: OnceLock::new(),
-            files: Cache::new(FILES_KEPT),
-            streams: Cache::new(STREAMS_KEPT),
+            files: ByRecord::new(FILES_KEPT),
+            streams: ByRecord::new(STREAMS_KEPT),
             indexes: Cache::new(STREAMS_KEPT),
             nodes: Cache::new(NODES_KEPT),
             surveys: Cache::new(SURVEYS_KEPT),
