@@ -188,6 +188,8 @@ codes! {
     LogNewestDamaged = "log-newest-damaged",
     /// A log entry changes what no log may change.
     LogWritesForbiddenPlace = "log-writes-forbidden-place",
+    /// The header has the log reach into a region of the file.
+    LogOnRegion = "log-on-region",
     /// A part of the log cannot be read, or is the damaged header of an entry.
     LogUnreadable = "log-unreadable",
     /// The file is shorter than the log says that it was flushed.

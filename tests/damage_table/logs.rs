@@ -22,6 +22,14 @@ fn write(forged: &Forged, change: impl Fn(&mut DirtyLog)) {
     log.write(&mut file, &places.log);
 }
 
+/// Both headers tell this length of the log.
+fn told_length(forged: &Forged, length: u32) {
+    let mut file = forged.file(YOUNGEST);
+    for number in [1, 2] {
+        Header::edit(&mut file, number, |header| header.log_length = length);
+    }
+}
+
 /// Where in the file the entries of the log stand.
 fn entries(forged: &Forged) -> Vec<u64> {
     let (log, file) = (&forged.chain.places[YOUNGEST].log, forged.file(YOUNGEST));
@@ -179,6 +187,16 @@ pub(crate) fn rows() -> Vec<Row> {
             log.active[0].push(Update::page(end, &[0; 4096]));
         })
         .codes(&["log-replayed", "log-writes-forbidden-place"]),
+        // As long as that it would reach into the regions behind it: its length is wrong, and no block is in it.
+        row("a log that was closed cleanly is told to be 1 GiB long", |forged| told_length(forged, 1 << 30))
+            .codes(&["log-on-region"]),
+        row("log: told to be 1 GiB long", |forged| {
+            write(forged, |_| {});
+            told_length(forged, 1 << 30);
+        })
+        .codes(&["log-on-region", "log-replayed", "log-unreadable", "log-writes-forbidden-place"])
+        .exits(3, 0, 3, 0)
+        .doubtful(0..SIZE, "log-on-region"),
         // The tables that it wipes on its way are in doubt.
         row("log: an entry makes zeros of all from the BAT to far past the end of the file", |forged| {
             let file_offset = forged.chain.places[YOUNGEST].bat.start;

@@ -8,7 +8,7 @@ use super::bat::{BatShape, ENTRY_LENGTH};
 use super::file_type_identifier::{self, FileTypeIdentifier};
 use super::header::{self, Current, Header};
 use super::infer::{self, Completed};
-use super::log::{LogState, Replayed, doubt_unclaimed, is_right_as_it_lies, log_region, replay};
+use super::log::{LogState, Replayed, doubt_unclaimed, end_before_regions, is_right_as_it_lies, log_region, replay};
 use super::lost_updates;
 use super::metadata::{self, Metadata};
 use super::ownership::Ownership;
@@ -68,14 +68,12 @@ impl Vhdx {
 
         let told = told(&metadata);
         let first_region = regions.bat.start.min(regions.metadata.start);
-        let headers_doubt = match &header {
-            None => Some(Code::HeadersLost),
-            Some(current) => current.is_log_ambiguous.then_some(Code::HeadersAmbiguous),
-        };
-        let contradiction = metadata.is_contradictory.then_some(Code::MetadataItemBad);
-        let contradiction = contradiction.or(metadata.requires_unknown.then_some(Code::MetadataItemUnknown));
-        let metadata_doubt = metadata.doubtful.then_some(log_doubt).or(contradiction);
-        let doubt = headers_doubt.or(regions_doubt).or(metadata_doubt);
+        let metadata_doubt = metadata_doubt(&metadata, log_doubt);
+        let told_log = log_place.clone();
+        let log_place = log_place.map(|log| end_before_regions(log, &regions, log_state, &mut findings));
+        let counts = !matches!(log_state, LogState::Clean | LogState::Declined);
+        let place_doubt = (counts && log_place != told_log).then_some(Code::LogOnRegion);
+        let doubt = headers_doubt(header.as_ref()).or(regions_doubt).or(metadata_doubt).or(place_doubt);
         let mut structures = vec![0..1 << 20, regions.bat.clone(), regions.metadata.clone()];
         structures.extend(log_place);
         structures.extend(regions.unknown.iter().map(|region| region.file.clone()));
@@ -140,6 +138,21 @@ impl Vhdx {
             finding.advice = None;
         }
     }
+}
+
+/// Why the headers make all doubtful, if they do.
+fn headers_doubt(header: Option<&CurrentHeader>) -> Option<Code> {
+    match header {
+        None => Some(Code::HeadersLost),
+        Some(current) => current.is_log_ambiguous.then_some(Code::HeadersAmbiguous),
+    }
+}
+
+/// Why the metadata make all doubtful, if they do; `log_doubt` is why what the log changes is.
+fn metadata_doubt(metadata: &Metadata, log_doubt: Code) -> Option<Code> {
+    let contradictory = metadata.is_contradictory.then_some(Code::MetadataItemBad);
+    let unknown = metadata.requires_unknown.then_some(Code::MetadataItemUnknown);
+    metadata.doubtful.then_some(log_doubt).or(contradictory).or(unknown)
 }
 
 /// Who a VHDX is and who its parent is. A dirty log is replayed for it, for the log may hold the parent locator.

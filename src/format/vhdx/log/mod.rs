@@ -1,21 +1,23 @@
 //! The log: [MS-VHDX] 2.3. Replayed in memory, never into the file.
 //!
-//! [`entry`] reads one entry, [`forbidden_place`] knows where none may write, [`sequence`] finds the active sequence,
-//! [`mod@replay`] makes an overlay of it. What the format leaves out, though damage and no power cut made it so, see [`cut_off`]
-//! and [`damaged_newest`]; [`written_entry`] tells such an entry from a torn one. [`unclaimed`] looks at what the log of a damaged header may have been, [`without_header`] judges whether a log matters that no header
-//! tells of.
+//! [`region`] knows where it stands, [`entry`] reads one entry, [`forbidden_place`] knows where none may write, [`sequence`] finds
+//! the active sequence, [`mod@replay`] makes an overlay of it. What the format leaves out, though damage and no power cut made it
+//! so, see [`cut_off`] and [`damaged_newest`]; [`written_entry`] tells such an entry from a torn one. [`unclaimed`] looks at what
+//! the log of a damaged header may have been, [`without_header`] judges whether a log matters that no header tells of.
 
 mod cut_off;
 mod damaged_newest;
 mod entry;
 mod forbidden_place;
+mod region;
 mod replay;
 mod sequence;
 mod unclaimed;
 mod without_header;
 mod written_entry;
 
+pub(super) use region::{end_before_regions, log_region};
 pub use replay::LogState;
-pub(super) use replay::{Replayed, log_region, replay};
+pub(super) use replay::{Replayed, replay};
 pub(super) use unclaimed::doubt_unclaimed;
 pub(super) use without_header::is_right_as_it_lies;

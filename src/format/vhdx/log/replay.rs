@@ -6,17 +6,15 @@ use super::cut_off::CutOff;
 use super::damaged_newest::DamagedNewest;
 use super::entry::{Descriptor, SECTOR, SectorKind};
 use super::forbidden_place::{ForbiddenPlace, Trespass};
+use super::region::{check_place, check_version};
 use super::sequence::{Candidate, Candidates, Log};
 use crate::bytes::Guid;
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::broken::Broken;
 use crate::format::vhdx::header::Header;
 use crate::image::{OverlayBuilder, ReadAt};
 use crate::report::{Code, Finding, Severity};
 
 pub(super) const LOG_STRUCTURE: &str = "log";
-const MIB: u64 = 1 << 20;
-
 /// More patches than this are not held in memory. A log of Windows has 1 MiB, which is 255 pages.
 const MAX_PATCHES: usize = 1 << 20;
 
@@ -51,12 +49,6 @@ impl From<LogState> for Replayed {
     fn from(state: LogState) -> Self {
         Replayed { state, doubt: Code::LogTorn, damaged: None }
     }
-}
-
-/// The log region as the header gives it. `None` where there is none, or at a place that cannot be.
-pub(in crate::format::vhdx) fn log_region(header: &Header) -> Option<Range<u64>> {
-    let end = header.log_offset.saturating_add(u64::from(header.log_length));
-    check_place(header).is_ok().then_some(header.log_offset..end)
 }
 
 /// Finds the active sequence of `file` and fills `patches` with what it writes.
@@ -168,26 +160,6 @@ fn may_be_followed(log: &Log<'_>, candidates: &Candidates, sequence: &[u32]) -> 
     // What no writer puts into a log was no old sector either that a torn entry left.
     let is_known = log.read(&mut sector, next)? && SectorKind::of(&sector) != SectorKind::Foreign;
     Ok(!is_known || candidates.may_lack_some() && candidates.by_offset.values().any(is_newer))
-}
-
-fn check_version(header: &Header) -> std::result::Result<(), Broken> {
-    match header.log_version {
-        0 => Ok(()),
-        version => Err(Broken::new("LogVersion", "0", version.to_string())),
-    }
-}
-
-pub(super) fn check_place(header: &Header) -> std::result::Result<(), Broken> {
-    if header.log_length == 0 || !u64::from(header.log_length).is_multiple_of(MIB) {
-        Err(Broken::new("LogLength", "a multiple of 1 MiB, not 0", header.log_length.to_string()))
-    } else if header.log_offset < MIB
-        || !header.log_offset.is_multiple_of(MIB)
-        || header.log_offset.checked_add(u64::from(header.log_length)).is_none()
-    {
-        Err(Broken::new("LogOffset", "a multiple of 1 MiB, not 0", header.log_offset.to_string()))
-    } else {
-        Ok(())
-    }
 }
 
 fn declined(log: &Log<'_>, guid: Guid, entries: usize) -> Finding {

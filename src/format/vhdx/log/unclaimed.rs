@@ -9,7 +9,8 @@ use std::collections::BTreeSet;
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
-use super::replay::{LOG_STRUCTURE, apply, check_place, doubt_pages};
+use super::region::check_place;
+use super::replay::{LOG_STRUCTURE, apply, doubt_pages};
 use super::sequence::Log;
 use crate::Faults;
 use crate::bytes::{Guid, array};
