@@ -19,7 +19,7 @@ use fixtures::gpt::Gpt;
 use fixtures::host_file::HostFile;
 use fixtures::ntfs;
 use fixtures::random::Rng;
-use fixtures::vhdx::header::Header;
+use fixtures::vhdx::header::{self, Header};
 use fixtures::vhdx::{Block, Image, MIB};
 use support::Untouched;
 use vhdx_mount::chain::{self, Chain, ChainOptions, Doubt, LinkProof, Missing};
@@ -336,6 +336,22 @@ fn a_parent_whose_start_is_gone_is_a_candidate_where_it_is_named() {
         let given = ChainOptions { parents: vec![renamed], ..accepted };
         assert_eq!(blocks(&open(&forged.youngest, &given).expect("the base as it is"))[0], doubted, "{length}");
     }
+}
+
+#[test]
+fn two_links_of_one_identity_are_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let forged = chain(folder.path());
+    // As if the headers of the base had been written over those of the youngest link.
+    let base = HostFile::open(&forged.files[0]).expect("the base opens");
+    let mut youngest = HostFile::open(&forged.youngest).expect("the youngest link opens");
+    for offset in header::OFFSETS {
+        youngest.write_at(offset, &base.bytes_at(offset, 4096));
+    }
+    let opened = open(&forged.youngest, &ChainOptions::default()).expect("a chain");
+    let told = opened.findings().iter().find(|finding| finding.code.as_str() == "identity-shared").expect("a finding");
+    assert_eq!(told.link, Some(2));
+    assert!(told.text.contains(&forged.youngest.display().to_string()), "{}", told.text);
 }
 
 #[test]

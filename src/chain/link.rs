@@ -1,5 +1,6 @@
 //! One link of a chain, and whether it is the parent that its child names.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -160,6 +161,22 @@ pub(super) fn compare(child: &Link, parent: &Link) -> Vec<Finding> {
     if a.is_some() && b.is_some() && a != b {
         let text = "the virtual disk id differs from the child's";
         note(Code::DiskIdDiffers, Severity::Information, text.to_owned());
+    }
+    findings
+}
+/// Links of one chain that bear one DataWriteGuid: each further one is told, with the first that has it.
+pub(super) fn one_identity(links: &[Link]) -> Vec<Finding> {
+    let mut known: HashMap<Guid, &Link> = HashMap::new();
+    let mut findings = Vec::new();
+    for (number, link) in (0u32..).zip(links) {
+        let Some(guid) = link.layer.identity().data_write_guid else { continue };
+        let Some(younger) = known.insert(guid, link) else { continue };
+        let text = format!(
+            "this image and {}, another link of the chain, bear one DataWriteGuid, which no two images share: the headers of one of them were written over by the other's, and its own log may have been dirty",
+            younger.path.display()
+        );
+        let finding = Finding::new(Code::IdentityShared, Severity::Warning, text);
+        findings.push(finding.advise("look for another copy of both").in_link(number, &link.path));
     }
     findings
 }

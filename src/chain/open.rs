@@ -184,6 +184,7 @@ impl<'a> Opening<'a> {
             .map_err(|error| other_states::advise(self.store, &opened, error))?;
         self.follow()?;
         self.assumed.check_names(&self.links)?;
+        self.findings.extend(super::link::one_identity(&self.links));
         self.note_beside();
         self.disk()
     }
