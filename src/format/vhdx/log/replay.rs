@@ -10,6 +10,7 @@ use super::region::{check_place, check_version};
 use super::sequence::{Candidate, Candidates, Log};
 use crate::bytes::Guid;
 use crate::error::{Error, ErrorKind, Result};
+use crate::format::broken::Broken;
 use crate::format::vhdx::header::Header;
 use crate::image::{OverlayBuilder, ReadAt};
 use crate::report::{Code, Finding, Severity};
@@ -67,17 +68,7 @@ pub(in crate::format::vhdx) fn replay(
         return Ok(LogState::Clean.into());
     }
     if let Err(broken) = check_version(header).and_then(|()| check_place(header)) {
-        if wanted {
-            return Err(broken
-                .error(LOG_STRUCTURE, header.log_offset)
-                .advise("the log is dirty and cannot be read; --no-log-replay shows the file as it lies"));
-        }
-        let text = format!(
-            "the log is dirty, cannot be read ({broken}), and was not replayed, as asked for: tables and files may be out of date"
-        );
-        findings
-            .push(Finding::new(Code::LogReplayDeclined, Severity::Warning, text).at(LOG_STRUCTURE, header.log_offset));
-        return Ok(LogState::Declined.into());
+        return out_of_place(header, &broken, wanted, findings).map(Replayed::from);
     }
     let log = Log { file, offset: header.log_offset, length: header.log_length, guid: header.log_guid };
     let candidates = log.candidates()?;
@@ -93,39 +84,50 @@ pub(in crate::format::vhdx) fn replay(
         findings.push(declined(&log, header.log_guid, sequence.len()));
         return Ok(LogState::Declined.into());
     }
-    let cut_off = CutOff::look(&candidates, &sequence);
+    replay_sequence(&log, &candidates, &sequence, patches, findings)
+}
+
+/// A dirty log that cannot be where the header has it.
+fn out_of_place(header: &Header, broken: &Broken, wanted: bool, findings: &mut Vec<Finding>) -> Result<LogState> {
+    if wanted {
+        return Err(broken
+            .error(LOG_STRUCTURE, header.log_offset)
+            .advise("the log is dirty and cannot be read; --no-log-replay shows the file as it lies"));
+    }
+    let text = format!(
+        "the log is dirty, cannot be read ({broken}), and was not replayed, as asked for: tables and files may be out of date"
+    );
+    findings.push(Finding::new(Code::LogReplayDeclined, Severity::Warning, text).at(LOG_STRUCTURE, header.log_offset));
+    Ok(LogState::Declined)
+}
+
+/// Fills `patches` with what a sequence writes, and judges what stands in the log besides.
+fn replay_sequence(
+    log: &Log<'_>,
+    candidates: &Candidates,
+    sequence: &[u32],
+    patches: &mut OverlayBuilder,
+    findings: &mut Vec<Finding>,
+) -> Result<Replayed> {
+    let cut_off = CutOff::look(candidates, sequence);
     if let Some(cut_off) = &cut_off {
-        findings.push(cut_off.finding(&log));
+        findings.push(cut_off.finding(log));
         if !cut_off.goes_on {
-            return Ok(no_sequence(&log, &candidates, wanted, patches, findings)?.into());
+            return Ok(no_sequence(log, candidates, true, patches, findings)?.into());
         }
     }
-    extend(file.size(), &log, &candidates, &sequence, patches, findings);
-    let mut forbidden = None;
-    for offset in &sequence {
-        let place = apply(&log, &candidates, *offset, patches)?;
-        let worse = Trespass::worse(forbidden.map(|(_, known)| known), place);
-        if forbidden.map(|(_, known)| known) != worse {
-            forbidden = worse.map(|worse| (*offset, worse));
-        }
-    }
-    // Told once, for the entry that does the worst: a log has room for millions of descriptors.
-    if let Some((offset, trespass)) = forbidden {
-        findings.push(trespass.finding(log.file_offset(offset)));
-    }
-    if let Some(cut_off) = &cut_off {
-        cut_off.doubt(&log, &candidates, patches)?;
-    }
-    let damaged = match cut_off {
-        None => DamagedNewest::look(&log, &candidates, &sequence)?,
-        Some(_) => None,
+    extend(log.file.size(), log, candidates, sequence, patches, findings);
+    let trespass = apply_all(log, candidates, sequence, patches, findings)?;
+    let damaged = match &cut_off {
+        Some(cut_off) => cut_off.doubt(log, candidates, patches).map(|()| None)?,
+        None => DamagedNewest::look(log, candidates, sequence)?,
     };
     if let Some(damaged) = &damaged {
-        let doubted = damaged.doubt(&log, patches)?;
-        findings.push(damaged.finding(&log, doubted));
+        let doubted = damaged.doubt(log, patches)?;
+        findings.push(damaged.finding(log, doubted));
     }
     let is_unclear = candidates.may_lack_some() || candidates.foreign > 0 && cut_off.is_none();
-    if is_unclear && may_be_followed(&log, &candidates, &sequence)? {
+    if is_unclear && may_be_followed(log, candidates, sequence)? {
         // What a newer entry changes is not known, and it may be any table.
         patches.doubtful(0..u64::MAX);
         let text =
@@ -138,12 +140,33 @@ pub(in crate::format::vhdx) fn replay(
         patches.len()
     );
     findings.push(Finding::new(Code::LogReplayed, Severity::Information, text).at(LOG_STRUCTURE, log.offset));
-    let doubt = match (&damaged, forbidden) {
+    let doubt = match (&damaged, trespass) {
         (Some(_), _) => Code::LogNewestDamaged,
-        (None, Some((_, Trespass { spills: true, .. }))) => Code::LogWritesForbiddenPlace,
+        (None, Some(trespass)) if trespass.spills => Code::LogWritesForbiddenPlace,
         _ => Code::LogTorn,
     };
     Ok(Replayed { state: LogState::Replayed, doubt, damaged: damaged.map(|damaged| damaged.places()) })
+}
+
+/// Adds what all entries of a sequence write. Tells, and returns, the worst that one of them writes where none may: once, for a
+/// log has room for millions of descriptors.
+fn apply_all(
+    log: &Log<'_>,
+    candidates: &Candidates,
+    sequence: &[u32],
+    patches: &mut OverlayBuilder,
+    findings: &mut Vec<Finding>,
+) -> Result<Option<Trespass>> {
+    let mut worst: Option<(u32, Trespass)> = None;
+    for offset in sequence {
+        let before = worst.map(|(_, trespass)| trespass);
+        let now = Trespass::worse(before, apply(log, candidates, *offset, patches)?);
+        if now != before {
+            worst = now.map(|trespass| (*offset, trespass));
+        }
+    }
+    findings.extend(worst.map(|(offset, trespass)| trespass.finding(log.file_offset(offset))));
+    Ok(worst.map(|(_, trespass)| trespass))
 }
 
 /// Whether a newer entry than the sequence's head may be there, of which a part cannot be read. It could only stand right
