@@ -275,6 +275,8 @@ codes! {
     NtfsMirrorUsed = "ntfs-mirror-used",
     /// One of the first four file records and its copy in `$MFTMirr` differ, or one of the two does not hold.
     NtfsMirrorDiffers = "ntfs-mirror-differs",
+    /// Neither the first file record nor its copy holds: the `$MFT` is read as far as it stands in one piece.
+    NtfsMftInferred = "ntfs-mft-inferred",
     /// One of NTFS's own files does not hold, and the volume is read without it.
     NtfsMetafileBad = "ntfs-metafile-bad",
     /// A folder index does not hold; the names were taken from the records of the files.

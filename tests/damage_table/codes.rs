@@ -31,6 +31,7 @@ const ELSEWHERE: &[(Code, &str)] = &[
     (Code::NtfsBootSectorBad, "tests/ntfs/damage.rs"),
     (Code::NtfsFileRecordBad, "tests/ntfs/damage.rs"),
     (Code::NtfsMirrorUsed, "tests/ntfs/damage.rs"),
+    (Code::NtfsMftInferred, "tests/ntfs/damage.rs"),
     (Code::NtfsMetafileBad, "tests/ntfs/damage.rs"),
     (Code::NtfsRunListBad, "tests/ntfs/damage.rs"),
     (Code::NtfsIndexDoubtful, "tests/ntfs/damaged_folders.rs"),

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 
 use fixtures::random::Rng;
-use mount_api::{Case, ErrorKind, Faults, Kind, NodeId, Tree, Trust};
+use mount_api::{Case, ErrorKind, Fault, Faults, Kind, NodeId, Tree, Trust};
 use vhdx_mount::FaultKind;
 use vhdx_mount::fs::ntfs::Ntfs;
 use vhdx_mount::report::Code;
@@ -60,6 +60,21 @@ fn the_mirror_stands_in_for_the_first_records() {
     assert_eq!(codes(&ntfs), [Code::NtfsMirrorUsed]);
     let mirror = own.mirror();
     own.bytes[mirror..mirror + 4096].fill(0);
+    // What stands in one piece from where the $MFT begins is found by the numbers of its records.
+    let ntfs = own.open();
+    assert_eq!(codes(&ntfs).first(), Some(&Code::NtfsMftInferred));
+    assert_eq!(ntfs.attr(find(&ntfs, "plain 7")).unwrap().trust, Trust::Doubtful("ntfs-mft-inferred"));
+    let accepted = own.open_accepting();
+    for (path, expected) in contents.iter().filter(|(path, _)| !path.contains(':')) {
+        let (mut bytes, mut faults) = (vec![0; expected.len()], Faults::new());
+        accepted.read_at(find(&accepted, path), 0, &mut bytes, &mut faults).unwrap();
+        assert!(bytes == *expected, "{path}");
+        let told = |fault: &Fault| (fault.kind, fault.code) == (FaultKind::Doubtful, "ntfs-mft-inferred");
+        assert!(faults.iter().all(told) && (expected.is_empty() || !faults.is_empty()), "{path}: {faults:?}");
+    }
+    // And nothing is found where no record stands.
+    let whole = own.record(0).start;
+    own.bytes[whole..whole + (256 << 10)].fill(0);
     assert!(own.try_open().is_err());
 
     let mut volume = forge.clone();

@@ -197,6 +197,12 @@ impl Forge {
         ntfs::open(&volume, Options::default())
     }
 
+    /// Opens the volume so that what is doubtful is served.
+    pub(crate) fn open_accepting(&self) -> Ntfs {
+        let volume: Arc<dyn ReadAt> = Arc::new(self.bytes.clone());
+        ntfs::open(&volume, Options { accept_doubtful: true, ..Options::default() }).unwrap()
+    }
+
     /// Opens the volume as it stands on a disk of which some bytes are lost or doubtful.
     pub(crate) fn open_with(&self, faults: &[(Range<usize>, FaultKind)]) -> Ntfs {
         let faults = faults.iter().map(|(range, kind)| (range.start as u64..range.end as u64, *kind)).collect();

@@ -76,6 +76,13 @@ impl RecordState {
     }
 }
 
+/// The number that a record bears itself, with or without the update sequence put back. `None` where no record stands, or one
+/// of an old version of NTFS.
+pub(super) fn own_number(bytes: &[u8]) -> Option<u32> {
+    let bears_one = bytes.get(..4)? == SIGNATURE && u16_le(bytes, 4)? >= HEADER_WITH_NUMBER;
+    bears_one.then(|| u32_le(bytes, 0x2c)).flatten()
+}
+
 /// The sequence number that a record had before it was freed. 0 is left out when it is counted up, and never counted.
 pub(super) fn sequence_before(freed: u16) -> u16 {
     match freed {
@@ -115,9 +122,9 @@ impl FileRecord {
         if size != bytes.len() || used > size {
             return Err(format!("it claims {used} of {size} bytes, and a record has {}", bytes.len()));
         }
-        if u16_le(&bytes, 4) >= Some(HEADER_WITH_NUMBER) && u32_le(&bytes, 0x2c) != Some(number) {
+        if let Some(own) = own_number(&bytes).filter(|own| *own != number) {
             // The `$MFT`'s run list leads to the wrong place: better no file than somebody else's.
-            return Err(format!("it is the record {} of its own account", u32_le(&bytes, 0x2c).unwrap_or(0)));
+            return Err(format!("it is the record {own} of its own account"));
         }
         let first_attribute = usize::from(u16_le(&bytes, 0x14).ok_or(short)?);
         bytes.truncate(used);

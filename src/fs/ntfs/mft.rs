@@ -13,6 +13,7 @@ use super::extents::{Extents, SegmentPlace};
 use super::file::{File, NonResident, Value};
 use super::file_name::FileName;
 use super::file_record::{FileRecord, FileReference, RecordState};
+use super::mft_start::MftStart;
 use super::volume::{Volume, lesser, whole};
 use super::{corrupt, to_usize};
 use crate::bytes::len_u64;
@@ -72,24 +73,33 @@ impl Mft {
     /// Opens the `$MFT` by its own record, or else by the mirror's copy.
     pub(super) fn open(volume: &Arc<Volume>, findings: &mut Vec<Finding>) -> Result<Mft, Error> {
         let boot = &volume.boot;
-        let own = Self::open_at(volume, boot.mft_lcn, findings);
-        let error = match own {
+        let error = match Self::open_at(volume, boot.mft_lcn, findings) {
             Ok(mft) => return Ok(mft),
             Err(error) => error,
         };
+        let offset = volume.offset_of(boot.mft_lcn).unwrap_or(u64::MAX);
         let mft = Self::open_at(volume, boot.mirror_lcn, findings).map_err(|mirror| {
             Error::new(error.kind(), format!("the $MFT cannot be opened: {error}; nor by $MFTMirr: {mirror}"))
         })?;
-        let offset = volume.offset_of(boot.mft_lcn).unwrap_or(u64::MAX);
-        findings.push(
-            Finding::new(
-                Code::NtfsMirrorUsed,
-                Severity::Warning,
-                format!("The first file record of the $MFT does not hold; its copy in $MFTMirr is used: {error}"),
-            )
-            .at("$MFT", offset),
-        );
+        let text = format!("The first file record of the $MFT does not hold; its copy in $MFTMirr is used: {error}");
+        findings.push(Finding::new(Code::NtfsMirrorUsed, Severity::Warning, text).at("$MFT", offset));
         Ok(mft)
+    }
+
+    /// Opens the `$MFT` where neither its own record nor the mirror's copy tells where it stands.
+    pub(super) fn as_far_as_seen(volume: &Arc<Volume>, findings: &mut Vec<Finding>) -> Result<Mft, Error> {
+        let lcn = volume.boot.mft_lcn;
+        let start =
+            MftStart::find(volume, lcn).ok_or_else(|| corrupt(format!("no file records stand at cluster {lcn}")))?;
+        let text = format!(
+            "Neither the first file record nor its copy in $MFTMirr holds, so that nothing tells where all of the $MFT stands. It is read as far as file records with the right numbers stand in one piece ({} of them): files whose records stand elsewhere are missing, and all is doubtful",
+            start.records
+        );
+        let offset = volume.offset_of(lcn).unwrap_or(u64::MAX);
+        let advice = "look for a copy of the image; --accept-doubtful shows the files that were found";
+        findings.push(Finding::new(Code::NtfsMftInferred, Severity::Error, text).at("$MFT", offset).advise(advice));
+        let trust = Trust::Doubtful(Code::NtfsMftInferred.as_str());
+        Ok(Self::of(volume, start.extents, trust, start.size))
     }
 
     fn open_at(volume: &Arc<Volume>, lcn: u64, findings: &mut Vec<Finding>) -> Result<Mft, Error> {
@@ -114,16 +124,20 @@ impl Mft {
             );
         }
         let size = size_of_records(value, volume.boot.record_size);
-        Ok(Mft {
+        Ok(Self::of(volume, resolved.extents, lesser(file.trust, resolved.trust), size))
+    }
+
+    fn of(volume: &Arc<Volume>, extents: Extents, trust: Trust, size: u64) -> Mft {
+        Mft {
             volume: Arc::clone(volume),
-            extents: resolved.extents,
-            trust: lesser(file.trust, resolved.trust),
+            extents,
+            trust,
             size,
             windows: Cache::new(WINDOWS_KEPT),
             states: Cache::new(STATES_KEPT),
             recent: Mutex::new(LruCache::new(RECENT)),
             spare: Mutex::default(),
-        })
+        }
     }
 
     /// Its bytes, in whole records.

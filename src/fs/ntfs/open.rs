@@ -28,7 +28,7 @@ const DESCRIPTORS_KEPT: usize = 1 << 20;
 /// Opens the NTFS volume that begins at byte 0 of `volume`.
 ///
 /// A bad boot sector is replaced by its backup at the end of the volume, a bad first file record by its copy in
-/// `$MFTMirr`; [`Ntfs::findings`] says so.
+/// `$MFTMirr`; where there is neither, the `$MFT` is read as far as it can be seen. [`Ntfs::findings`] says so.
 ///
 /// # Errors
 /// When there is no boot sector, or no way to the `$MFT`.
@@ -37,35 +37,61 @@ pub fn open(volume: &Arc<dyn ReadAt>, options: Options) -> crate::Result<Ntfs> {
     // A sound boot sector is confirmed by its backup. One that is not may be wrong in a field that seems sound.
     let confirmed = primary.as_ref().is_ok_and(|boot| boot_sector::is_confirmed(boot, volume));
     let backup = if confirmed { None } else { boot_sector::backup(volume) };
-    let error = match (primary, &backup) {
-        (Ok(boot), Some((_, backup))) if boot.sectors != backup.sectors => {
-            format!("it claims {} sectors, and its backup {}", boot.sectors, backup.sectors)
+    let primary = primary.map_err(|error| error.to_string()).and_then(|boot| match &backup {
+        Some((_, backup)) if boot.sectors != backup.sectors => {
+            Err(format!("it claims {} sectors, and its backup {}", boot.sectors, backup.sectors))
         }
-        (Ok(boot), _) => {
-            let mut met = Vec::new();
-            match open_with(volume, boot, &mut met) {
-                Ok((volume, mft)) => return Ok(Ntfs::assemble(volume, mft, options, met)),
-                Err(error) => error.to_string(),
-            }
+        _ => Ok(boot),
+    });
+    let way = match Way::find(volume, primary.clone(), None, Mft::open) {
+        Ok(way) => way,
+        Err(error) => {
+            let backup = if confirmed { None } else { backup.or_else(|| boot_sector::backup(volume)) };
+            let by_backup = |mft: OpenMft| {
+                let (offset, boot) = backup.clone()?;
+                let text = format!("The boot sector does not hold; its backup at byte {offset} is used: {error}");
+                let told = Finding::new(Code::NtfsBootSectorBad, Severity::Warning, text).at("boot sector", 0);
+                Way::find(volume, Ok(boot), Some(told), mft).ok()
+            };
+            by_backup(Mft::open)
+                .or_else(|| Way::find(volume, primary, None, Mft::as_far_as_seen).ok())
+                .or_else(|| by_backup(Mft::as_far_as_seen))
+                .ok_or_else(|| {
+                    crate::Error::new(crate::ErrorKind::Corrupt, format!("NTFS cannot be opened: {error}"))
+                })?
         }
-        (Err(error), _) => error.to_string(),
     };
-    let refused = || crate::Error::new(crate::ErrorKind::Corrupt, format!("NTFS cannot be opened: {error}"));
-    let (offset, boot) = backup.or_else(|| boot_sector::backup(volume)).ok_or_else(refused)?;
-    let text = format!("The boot sector does not hold; its backup at byte {offset} is used: {error}");
-    let mut met = vec![Finding::new(Code::NtfsBootSectorBad, Severity::Warning, text).at("boot sector", 0)];
-    let (volume, mft) = open_with(volume, boot, &mut met).map_err(|_| refused())?;
-    Ok(Ntfs::assemble(volume, mft, options, met))
+    Ok(Ntfs::assemble(way, options))
 }
 
-fn open_with(bytes: &Arc<dyn ReadAt>, boot: BootSector, met: &mut Vec<Finding>) -> Result<(Arc<Volume>, Mft), Error> {
-    let volume = Arc::new(Volume { bytes: Arc::clone(bytes), boot });
-    let mft = Mft::open(&volume, met)?;
-    Ok((volume, mft))
+/// How the `$MFT` is found on a volume.
+type OpenMft = fn(&Arc<Volume>, &mut Vec<Finding>) -> Result<Mft, Error>;
+
+/// The way to the files: a boot sector, and the `$MFT` that it leads to.
+struct Way {
+    volume: Arc<Volume>,
+    mft: Mft,
+    /// What was met on it.
+    met: Vec<Finding>,
+}
+
+impl Way {
+    /// The error says in words why there is none.
+    fn find(
+        bytes: &Arc<dyn ReadAt>,
+        boot: Result<BootSector, String>,
+        told: Option<Finding>,
+        open: OpenMft,
+    ) -> Result<Self, String> {
+        let volume = Arc::new(Volume { bytes: Arc::clone(bytes), boot: boot? });
+        let mut met = Vec::from_iter(told);
+        let mft = open(&volume, &mut met).map_err(|error| error.to_string())?;
+        Ok(Way { volume, mft, met })
+    }
 }
 
 impl Ntfs {
-    fn assemble(volume: Arc<Volume>, mft: Mft, options: Options, met: Vec<Finding>) -> Ntfs {
+    fn assemble(Way { volume, mft, met }: Way, options: Options) -> Ntfs {
         let mut findings = Findings::default();
         met.into_iter().for_each(|finding| findings.add(finding));
         let mut ntfs = Ntfs {
