@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::ffi::OsString;
 use std::io;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -39,7 +39,7 @@ pub(super) struct Item {
     pub(super) text: String,
     /// The folder of the host that it goes to, its path below the destination, and its own name there.
     pub(super) folder: Arc<Folder>,
-    pub(super) place: PathBuf,
+    pub(super) place: Arc<Path>,
     pub(super) name: OsString,
 }
 
@@ -310,8 +310,7 @@ impl<'a> Run<'a> {
                 Some(landed)
             }
             Err(error) => {
-                row.verdict = Verdict::Failed;
-                row.set("verdict", json!(Verdict::Failed.as_str()));
+                row.judge(Verdict::Failed);
                 self.refuse(row, &error);
                 None
             }

@@ -2,7 +2,6 @@
 
 use jiff::Timestamp;
 use mount_api::{Attr, Details, Fault, FaultKind, Faults, Kind, Name, Recovered, Time, Times, WhyRecovered};
-use serde::ser::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::spot::Spot;
@@ -113,7 +112,49 @@ pub(super) struct Row {
 #[derive(Debug)]
 enum Field {
     Value(Value),
+    /// One that needs no escape.
+    Word(&'static str),
     Times(Times),
+}
+
+impl Field {
+    /// Writes it as JSON.
+    fn write(&self, line: &mut Vec<u8>) -> serde_json::Result<()> {
+        match self {
+            Field::Value(value) => serde_json::to_writer(line, value)?,
+            Field::Word(word) => quote(line, word),
+            Field::Times(times) => write_times(line, times),
+        }
+        Ok(())
+    }
+}
+
+fn write_times(line: &mut Vec<u8>, times: &Times) {
+    let Times { created, modified, changed, accessed } = *times;
+    // Many files have fewer than four, and to make text of a time is what takes longest in a row.
+    let mut told: Vec<(Time, Option<String>)> = Vec::with_capacity(4);
+    let mut before = b'{';
+    for (name, time) in [("created", created), ("modified", modified), ("changed", changed), ("accessed", accessed)] {
+        if told.iter().all(|(known, _)| *known != time) {
+            told.push((time, timestamp(time)));
+        }
+        line.push(before);
+        before = b',';
+        quote(line, name);
+        line.push(b':');
+        match told.iter().find(|(known, _)| *known == time).and_then(|(_, text)| text.as_deref()) {
+            Some(text) => quote(line, text),
+            None => line.extend(b"null"),
+        }
+    }
+    line.push(b'}');
+}
+
+/// Adds a string in which nothing needs an escape.
+fn quote(line: &mut Vec<u8>, plain: &str) {
+    line.push(b'"');
+    line.extend(plain.as_bytes());
+    line.push(b'"');
 }
 
 impl Row {
@@ -122,14 +163,15 @@ impl Row {
         let mut row = Row { fields: Vec::with_capacity(USUAL_FIELDS), verdict, bytes: 0 };
         row.set("path", json!(text));
         let names = path.iter().chain(stream);
-        if names.clone().any(|name| String::from_utf16(name.units()).is_err()) {
+        let is_text = |name: &Name| char::decode_utf16(name.units().iter().copied()).all(|c| c.is_ok());
+        if !names.clone().all(is_text) {
             row.set("names_utf16", names.map(|name| json!(name.units())).collect());
         }
         if let Some(stream) = stream {
             row.set("stream", json!(stream.to_string_lossy()));
         }
-        row.set("verdict", json!(verdict.as_str()));
-        row.set("kind", json!(word(kind, stream.is_some())));
+        row.put("verdict", Field::Word(verdict.as_str()));
+        row.put("kind", Field::Word(word(kind, stream.is_some())));
         row
     }
 
@@ -144,17 +186,17 @@ impl Row {
         }
     }
 
-    /// What a field holds, but for times.
+    /// What a field holds, but for words and times.
     pub(super) fn get(&self, name: &str) -> Option<&Value> {
         match self.fields.iter().find(|(told, _)| *told == name)? {
             (_, Field::Value(value)) => Some(value),
-            (_, Field::Times(_)) => None,
+            (_, Field::Word(_) | Field::Times(_)) => None,
         }
     }
 
     /// What its metadata tells.
     pub(super) fn of(mut self, attr: &Attr, is_stream: bool) -> Self {
-        self.set("kind", json!(word(attr.kind, is_stream)));
+        self.put("kind", Field::Word(word(attr.kind, is_stream)));
         self.set("size", json!(attr.size));
         self.set("allocated", json!(attr.allocated));
         self.set("record", json!(attr.record));
@@ -194,6 +236,12 @@ impl Row {
         }
     }
 
+    /// Judges it otherwise.
+    pub(super) fn judge(&mut self, verdict: Verdict) {
+        self.verdict = verdict;
+        self.put("verdict", Field::Word(verdict.as_str()));
+    }
+
     pub(super) fn error(mut self, error: &(impl ToString + ?Sized)) -> Self {
         let error = error.to_string();
         let told = self.get("error").and_then(Value::as_str);
@@ -226,11 +274,18 @@ impl Row {
     /// The row as it stands in the manifest, with its line feed.
     pub(super) fn line(&self) -> Vec<u8> {
         let mut line = Vec::with_capacity(USUAL_LENGTH);
-        // Nothing in a row can fail to be told.
-        if serde_json::to_writer(&mut line, self).is_err() {
-            line.clear();
+        let mut before = b'{';
+        for (name, field) in &self.fields {
+            line.push(before);
+            before = b',';
+            quote(&mut line, name);
+            line.push(b':');
+            // Nothing in a row can fail to be told.
+            if field.write(&mut line).is_err() {
+                line.extend(b"null");
+            }
         }
-        line.push(b'\n');
+        line.extend(b"}\n");
         line
     }
 }
@@ -241,34 +296,6 @@ fn word(kind: Kind, is_stream: bool) -> &'static str {
         Kind::Directory => "folder",
         Kind::File => "file",
         Kind::Link => "link",
-    }
-}
-
-impl Serialize for Row {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.fields.iter().map(|(name, field)| (name, field)))
-    }
-}
-
-impl Serialize for Field {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Field::Value(value) => value.serialize(serializer),
-            Field::Times(times) => {
-                let Times { created, modified, changed, accessed } = *times;
-                let named =
-                    [("created", created), ("modified", modified), ("changed", changed), ("accessed", accessed)];
-                // Many files have fewer than four, and to make text of a time is what takes longest in a row.
-                let mut told: Vec<(Time, Option<String>)> = Vec::with_capacity(named.len());
-                for (_, time) in named {
-                    if told.iter().all(|(known, _)| *known != time) {
-                        told.push((time, timestamp(time)));
-                    }
-                }
-                let text = |time| told.iter().find(|(known, _)| *known == time).and_then(|(_, text)| text.as_deref());
-                serializer.collect_map(named.map(|(name, time)| (name, text(time))))
-            }
-        }
     }
 }
 

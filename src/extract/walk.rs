@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::ffi::OsString;
 use std::io;
 use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mount_api::{DirEntry, Error, ErrorKind, From, Kind, Name, NodeId, Tree, Trust};
@@ -120,6 +121,7 @@ impl Walk<'_> {
         }
         let missing = [unnamed, unlisted].into_iter().flatten().reduce(|a, b| format!("{a}; {b}"));
         let mut host = (place.wanted && !self.first).then(|| self.make(place, missing.as_deref()));
+        let below_sink: Arc<Path> = place.names.iter().collect::<PathBuf>().into();
         let mut below = Vec::new();
         for entry in entries {
             let text = join(&place.text, &entry.name);
@@ -158,7 +160,7 @@ impl Walk<'_> {
                 path: path_of(place, &entry.name),
                 text,
                 folder: Arc::clone(folder),
-                place: place.names.iter().collect(),
+                place: Arc::clone(&below_sink),
                 name: names::fit((self.run.options.spell)(&entry.name)),
             };
             (self.hand_on)(item);
@@ -201,7 +203,7 @@ impl Walk<'_> {
                     path: place.path.clone(),
                     text: place.text.clone(),
                     folder,
-                    place: above.iter().collect(),
+                    place: above.iter().collect::<PathBuf>().into(),
                     name,
                 };
                 (self.hand_on)(item);
@@ -309,11 +311,9 @@ fn list(tree: &dyn Tree, folder: NodeId) -> (Vec<DirEntry>, Result<(), Error>) {
 
 fn join(folder: &str, name: &Name) -> String {
     let name = name.to_string_lossy();
-    if folder.is_empty() { name } else { format!("{folder}/{name}") }
+    if folder.is_empty() { name } else { [folder, &name].join("/") }
 }
 
 fn path_of(place: &Place, name: &Name) -> Vec<Name> {
-    let mut path = place.path.clone();
-    path.push(name.clone());
-    path
+    place.path.iter().chain([name]).cloned().collect()
 }

@@ -1,9 +1,13 @@
 //! A self-relative security descriptor: who owns a file.
 
+use std::fmt::Write;
+
 use crate::bytes::{array, u32_le};
 
 /// Where the offset of the owner's SID stands.
 const OWNER: usize = 4;
+/// Characters that most SIDs have room in.
+const USUAL_LENGTH: usize = 64;
 /// The most subauthorities that a SID has.
 const MAX_SUBAUTHORITIES: u8 = 15;
 
@@ -22,10 +26,13 @@ fn sid(bytes: &[u8]) -> Option<String> {
     // The only field of NTFS in which the first byte counts most.
     let authority = u64::from_be_bytes([0, 0, a, b, c, d, e, f]);
     // Windows writes large ones in hexadecimal.
-    let mut text = if authority >> 32 == 0 { format!("S-1-{authority}") } else { format!("S-1-{authority:#014x}") };
+    let mut text = String::with_capacity(USUAL_LENGTH);
+    let written =
+        if authority >> 32 == 0 { write!(text, "S-1-{authority}") } else { write!(text, "S-1-{authority:#014x}") };
+    written.ok()?;
     for index in 0..usize::from(count) {
         let at = index.checked_mul(4)?.checked_add(8)?;
-        text.push_str(&format!("-{}", u32_le(bytes, at)?));
+        write!(text, "-{}", u32_le(bytes, at)?).ok()?;
     }
     Some(text)
 }
