@@ -224,6 +224,8 @@ codes! {
     BitmapMissing = "bitmap-missing",
     /// A sector bitmap holds no sector of a partially present block: it may have been wiped, and the block is doubtful.
     BitmapEmpty = "bitmap-empty",
+    /// The bits of a sector bitmap are noise, and have nothing to do with what the sectors hold.
+    BitmapNoise = "bitmap-noise",
     /// A sector bitmap that is needed cannot be read.
     BitmapUnreadable = "bitmap-unreadable",
     /// A parent is missing: what would come from it or from below it is lost.

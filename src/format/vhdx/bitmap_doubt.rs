@@ -27,7 +27,7 @@ impl Vhdx {
     }
 
     /// Reads a part of a bitmap; whether all of it could be had.
-    fn bits(&self, buf: &mut [u8], at: u64) -> bool {
+    pub(super) fn bits(&self, buf: &mut [u8], at: u64) -> bool {
         let mut faults = Faults::new();
         self.tables.read_at(buf, at, &mut faults).is_ok() && !faults.any_lost()
     }

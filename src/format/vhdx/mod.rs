@@ -6,7 +6,8 @@
 //! places its log is for, [`loggable`] says. What both
 //! copies of a region table should tell is looked for where they are gone ([`search`], [`bat_search`]), and so is what lost metadata should
 //! ([`infer`]). What a torn log lost shows in the file, too ([`lost_updates`], [`unowned`], [`kept_places`]), and so may it that the
-//! metadata are not those that the BAT was made for ([`contradiction`]), and a sector bitmap that was written over ([`bitmap_doubt`]).
+//! metadata are not those that the BAT was made for ([`contradiction`]), and a sector bitmap that was written over
+//! ([`bitmap_doubt`], [`bitmap_noise`]).
 //!
 //! [`new_image`] is the other way round: the bytes of a new file.
 
@@ -14,6 +15,7 @@ mod bat;
 mod bat_search;
 mod bat_walk;
 mod bitmap_doubt;
+mod bitmap_noise;
 mod claims;
 mod contradiction;
 mod file_type_identifier;

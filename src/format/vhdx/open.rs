@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::bat::{BatShape, ENTRY_LENGTH};
+use super::bitmap_noise::Judged;
 use super::file_type_identifier::{self, FileTypeIdentifier};
 use super::header::{self, Current, Header};
 use super::infer::{self, Completed};
@@ -89,6 +90,7 @@ impl Vhdx {
             log_state,
             tables: Cached::new(Arc::clone(&file), CACHED_PAGES),
             file,
+            noise: Judged::default(),
         };
         if let Some(places) = damaged {
             vhdx.judge_newest(&places, &regions.metadata, &mut findings);

@@ -4,6 +4,7 @@ use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use super::bat::{BatEntry, BatShape, ENTRY_LENGTH, MIB, PayloadState, SECTORS_PER_CHUNK};
+use super::bitmap_noise::Judged;
 use super::log::LogState;
 use super::{sector_bitmap, verify};
 use crate::Faults;
@@ -33,13 +34,12 @@ pub struct Vhdx {
     pub(super) file: Arc<Overlay<Arc<dyn ReadAt>>>,
     /// The same, with a cache for BAT and bitmaps.
     pub(super) tables: Cached<Arc<Overlay<Arc<dyn ReadAt>>>>,
+    /// What is known of bits that look like noise.
+    pub(super) noise: Judged,
 }
 
 /// After this many extents `resolve` stops early.
 const ENOUGH: usize = 1 << 16;
-
-/// Bytes of a sector bitmap that are looked at in one go: 2 MiB of 512-byte sectors.
-const BITMAP_PIECE: u64 = 512;
 
 impl Vhdx {
     /// What state the log was in when the file was opened.
@@ -164,7 +164,8 @@ impl Vhdx {
             let first = sector(at);
             let first_byte = first >> 3;
             let last = disk.end.saturating_sub(chunk_start).div_ceil(sector_size);
-            let stop = last.min(first_byte.saturating_add(BITMAP_PIECE).saturating_mul(8));
+            let window = self.window_at(block, at);
+            let stop = last.min(sector(window.end));
             let mut buf = vec![0; usize::try_from(stop.div_ceil(8).saturating_sub(first_byte)).unwrap_or(0)];
             let bits_at = bitmap.0.saturating_add(first_byte);
             let piece = at..disk_at(stop).min(disk.end);
@@ -178,6 +179,10 @@ impl Vhdx {
                 && *is_without.get_or_insert_with(|| self.is_without_sectors(block, bitmap.0))
             {
                 true => worse(trust, Trust::Doubtful(Code::BitmapEmpty)),
+                false => trust,
+            };
+            let trust = match data.is_ok_and(|start| self.has_noisy_bits(block, &window, bitmap.0, start)) {
+                true => worse(trust, Trust::Doubtful(Code::BitmapNoise)),
                 false => trust,
             };
             for (sectors, here) in sector_bitmap::runs(&buf, first_byte.saturating_mul(8), first..stop) {

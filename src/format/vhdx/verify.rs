@@ -8,6 +8,7 @@ use std::ops::{ControlFlow, Range};
 use super::bat::{ENTRY_LENGTH, MIB, PayloadState};
 use super::bat_walk::{PAYLOAD_ENTRY, Role, Seen, Tell, entries};
 use super::bitmap_doubt::BlocksWithoutSectors;
+use super::bitmap_noise::NoisyWindows;
 use super::claims::Claims;
 use super::contradiction;
 use super::kept_places::KeptPlaces;
@@ -23,6 +24,9 @@ use crate::report::Code;
 
 /// Partially present blocks of which the bitmaps are looked at while an image is opened.
 const MAX_BITMAPS: u64 = 4096;
+
+/// Windows of 2 MiB with bits like noise whose sectors are read when an image is opened.
+const MAX_NOISY: u64 = 16;
 
 const BITMAP_ENTRY: &str = "BAT entry of a sector bitmap";
 
@@ -43,6 +47,7 @@ pub(super) fn verify(vhdx: &Vhdx, disk: Range<u64>, tell: &mut Tell<'_>) {
         partial: Vec::new(),
         bitmaps_left: if whole { u64::MAX } else { MAX_BITMAPS },
         bitmaps: BlocksWithoutSectors::default(),
+        noisy: NoisyWindows::at_most(if whole { u64::MAX } else { MAX_NOISY }),
         buf: vec![0; usize::try_from(MIB).unwrap_or(0)],
     };
     let mut unread = Vec::new();
@@ -57,11 +62,11 @@ pub(super) fn verify(vhdx: &Vhdx, disk: Range<u64>, tell: &mut Tell<'_>) {
     if all_read {
         survey.compare_with_file(tell);
     }
-    let Survey { mut tally, claims, bitmaps, .. } = survey;
+    let Survey { mut tally, claims, bitmaps, noisy, .. } = survey;
     if read.is_continue() && claims.any_twice() {
         name_claimants(vhdx, &claims, &mut tally, tell);
     }
-    for finding in tally.findings(vhdx.file.size()).chain(bitmaps.finding()) {
+    for finding in tally.findings(vhdx.file.size()).chain(bitmaps.finding()).chain(noisy.finding()) {
         let _ = tell(Verified::Finding(finding));
     }
 }
@@ -89,6 +94,7 @@ struct Survey<'a> {
     /// Of so many more partially present blocks the bitmaps are looked at.
     bitmaps_left: u64,
     bitmaps: BlocksWithoutSectors,
+    noisy: NoisyWindows,
     buf: Vec<u8>,
 }
 
@@ -225,6 +231,7 @@ impl Survey<'_> {
         let looked_at = partial.get(..usize::try_from(self.bitmaps_left).unwrap_or(usize::MAX)).unwrap_or(partial);
         self.bitmaps_left = self.bitmaps_left.saturating_sub(u64::try_from(looked_at.len()).unwrap_or(u64::MAX));
         self.bitmaps.look_at(self.vhdx, seen.entry.file_offset(), looked_at);
+        self.noisy.look_at(self.vhdx, seen.entry.file_offset(), looked_at);
         if described.start >= self.disk.end || self.disk.start >= described.end {
             return ControlFlow::Continue(());
         }
@@ -285,7 +292,7 @@ impl Vhdx {
         length.checked_div(self.shape.logical_sector_size).unwrap_or(0).div_ceil(8)
     }
 
-    fn bytes_of_chunk(&self, chunk: u64) -> Range<u64> {
+    pub(super) fn bytes_of_chunk(&self, chunk: u64) -> Range<u64> {
         let length = self.shape.chunk_ratio.saturating_mul(self.shape.block_size);
         let start = chunk.saturating_mul(length);
         start..start.saturating_add(length).min(self.geometry.virtual_size)

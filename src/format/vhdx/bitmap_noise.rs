@@ -1,0 +1,189 @@
+//! Sector bitmaps that noise was written over: what their bits and the sectors themselves show together.
+//!
+//! A bitmap bears no checksum, and any bits are lawful. But writers set bits in runs, and where they do not, the sectors that
+//! they set hold something and the others mostly nothing. Bits that change as coins fall, over sectors of which the set and the
+//! unset ones are empty alike, have nothing to do with the sectors.
+
+use std::num::NonZeroUsize;
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+
+use lru::LruCache;
+
+use super::resolve::Vhdx;
+use super::told_blocks::ToldBlocks;
+use crate::Faults;
+use crate::bytes::len_u64;
+use crate::image::ReadAt;
+use crate::report::{Code, Finding, Severity};
+
+/// Bytes of the disk whose bits are judged together: 512 bytes of a bitmap at most.
+const WINDOW: u64 = 2 << 20;
+
+/// Fewer bits tell nothing.
+const LEAST_BITS: u64 = 256;
+
+/// Windows of which it is remembered what they are, for each image.
+const REMEMBERED: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
+
+/// What was found of windows whose bits look like noise, by the byte of the disk where they begin.
+pub(super) struct Judged(Mutex<LruCache<u64, bool>>);
+
+impl Default for Judged {
+    fn default() -> Self {
+        Judged(Mutex::new(LruCache::new(REMEMBERED)))
+    }
+}
+
+impl Vhdx {
+    /// The window of a block in which byte `at` of the disk lies.
+    pub(super) fn window_at(&self, block: u64, at: u64) -> Range<u64> {
+        let of_block = self.disk_of(block);
+        let within = at.saturating_sub(of_block.start).checked_div(WINDOW).unwrap_or(0).saturating_mul(WINDOW);
+        let start = of_block.start.saturating_add(within);
+        start..start.saturating_add(WINDOW.min(self.shape.block_size))
+    }
+
+    /// Whether the bits of a window are noise. Its block is partly present and stands at byte `data` of the file, the bitmap of
+    /// its chunk at byte `bitmap`.
+    pub(super) fn has_noisy_bits(&self, block: u64, window: &Range<u64>, bitmap: u64, data: u64) -> bool {
+        self.coins(block, window, bitmap).is_some_and(|bits| self.is_noise(block, window, &bits, data))
+    }
+
+    /// The bits of a window, where they change as coins fall.
+    fn coins(&self, block: u64, window: &Range<u64>, bitmap: u64) -> Option<Vec<u8>> {
+        let sector_size = self.shape.logical_sector_size;
+        let end = window.end.min(self.geometry.virtual_size);
+        let count = end.saturating_sub(window.start).checked_div(sector_size).filter(|count| *count >= LEAST_BITS)?;
+        let chunk = self.bytes_of_chunk(self.shape.chunk(block));
+        let first = window.start.saturating_sub(chunk.start).checked_div(sector_size)?;
+        let mut bits = vec![0; usize::try_from(count >> 3).ok()?];
+        let read = self.bits(&mut bits, bitmap.saturating_add(first >> 3));
+        (read && fall_as_coins(&bits)).then_some(bits)
+    }
+
+    fn is_noise(&self, block: u64, window: &Range<u64>, bits: &[u8], data: u64) -> bool {
+        let known = self.noise.0.lock().unwrap_or_else(PoisonError::into_inner).get(&window.start).copied();
+        known.unwrap_or_else(|| {
+            let file_offset = data.saturating_add(window.start.saturating_sub(self.disk_of(block).start));
+            let is_noise = self.tell_nothing(bits, file_offset);
+            self.noise.0.lock().unwrap_or_else(PoisonError::into_inner).put(window.start, is_noise);
+            is_noise
+        })
+    }
+
+    /// Whether the sectors from `file_offset` on whose bit is set are as often empty as the others are, and neither always nor
+    /// never.
+    fn tell_nothing(&self, of_sectors: &[u8], file_offset: u64) -> bool {
+        let Ok(sector_size) = usize::try_from(self.shape.logical_sector_size) else { return false };
+        let mut data = vec![0; of_sectors.len().saturating_mul(8).saturating_mul(sector_size)];
+        let mut faults = Faults::new();
+        if self.file.read_at(&mut data, file_offset, &mut faults).is_err() || faults.any_lost() {
+            return false;
+        }
+        let (mut set, mut unset) = (Sectors::default(), Sectors::default());
+        for (sector, is_set) in data.chunks_exact(sector_size).zip(bits(of_sectors)) {
+            let of = if is_set { &mut set } else { &mut unset };
+            of.all = of.all.saturating_add(1);
+            of.filled = of.filled.saturating_add(u64::from(sector.iter().any(|byte| *byte != 0)));
+        }
+        let (set, unset) = (set.per_cent(), unset.per_cent());
+        SOME.contains(&set) && SOME.contains(&unset) && set.abs_diff(unset) <= ALIKE
+    }
+}
+
+/// Of the sectors, in per cent: neither hardly any nor nearly all.
+const SOME: Range<u64> = 5..95;
+
+/// The shares of two random halves differ by no more, in per cent.
+const ALIKE: u64 = 15;
+
+#[derive(Default)]
+struct Sectors {
+    all: u64,
+    filled: u64,
+}
+
+impl Sectors {
+    fn per_cent(&self) -> u64 {
+        self.filled.saturating_mul(100).checked_div(self.all).unwrap_or(0)
+    }
+}
+
+fn bits(bytes: &[u8]) -> impl Iterator<Item = bool> {
+    bytes.iter().flat_map(|byte| (0..8u32).map(move |place| byte.checked_shr(place).unwrap_or(0) & 1 == 1))
+}
+
+/// Whether bits change as often as those of coins would: every second time.
+fn fall_as_coins(bits: &[u8]) -> bool {
+    // A bit is set where two neighbours in one byte differ; what differs across the borders of bytes is left out.
+    let within = |byte: &u8| u64::from(((byte ^ (byte >> 1)) & 0x7f).count_ones());
+    let changes = bits.iter().map(within).fold(0u64, u64::saturating_add).saturating_mul(5);
+    let pairs = len_u64(bits).saturating_mul(7);
+    changes > pairs.saturating_mul(2) && changes < pairs.saturating_mul(3)
+}
+
+/// Partly present blocks with noise in their bits.
+#[derive(Debug)]
+pub(super) struct NoisyWindows {
+    told: ToldBlocks,
+    /// The sectors of so many more windows are read.
+    left: u64,
+}
+
+impl NoisyWindows {
+    /// Reads the sectors of so many windows at most.
+    pub(super) fn at_most(windows: u64) -> Self {
+        NoisyWindows { told: ToldBlocks::default(), left: windows }
+    }
+
+    /// Looks at the bits of a chunk, which stand at byte `bitmap` of the file. `partial` are those of its blocks that are partly
+    /// present, in order.
+    pub(super) fn look_at(&mut self, vhdx: &Vhdx, bitmap: u64, partial: &[u64]) {
+        for block in partial {
+            let entry = vhdx.entry(vhdx.shape.payload_entry(*block));
+            let Ok(Ok(data)) = entry.map(|(entry, _)| vhdx.claimed(entry, vhdx.shape.block_size)) else { continue };
+            let disk = vhdx.disk_of(*block);
+            let mut at = disk.start;
+            while at < disk.end && self.left > 0 {
+                let window = vhdx.window_at(*block, at);
+                at = window.end;
+                let Some(bits) = vhdx.coins(*block, &window, bitmap) else { continue };
+                self.left = self.left.saturating_sub(1);
+                if vhdx.is_noise(*block, &window, &bits, data) {
+                    self.told.add(bitmap, window.start..window.end.min(disk.end));
+                }
+            }
+        }
+    }
+
+    /// Tells of them, if there are any.
+    pub(super) fn finding(&self) -> Option<Finding> {
+        let text = format!(
+            "bits of a sector bitmap look like noise, and have nothing to do with what the sectors hold: something was written over them; bytes {} of the disk are doubtful",
+            self.told.named()
+        );
+        let finding = Finding::new(Code::BitmapNoise, Severity::Error, text).at("sector bitmap", self.told.first);
+        (self.told.count > 0).then(|| finding.advise("look for another copy of this image: a backup, a replica, a shadow copy; --accept-doubtful serves them as the bitmap says"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn coins_are_told_from_runs() {
+        let mut seed = 1u64;
+        let mut noise = vec![0u8; 512];
+        noise.fill_with(|| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (seed >> 40) as u8
+        });
+        assert!(fall_as_coins(&noise) && fall_as_coins(&noise[..128]));
+        for runs in [[0x00u8, 0xff], [0x0f, 0xf0], [0xff, 0x3c], [0x55, 0xaa], [0x00, 0x01]] {
+            let bytes: Vec<u8> = runs.into_iter().cycle().take(512).collect();
+            assert!(!fall_as_coins(&bytes), "{runs:x?}");
+        }
+    }
+}
