@@ -76,6 +76,9 @@ impl Chain {
     /// is one list of doubts for each link, in order of the disk, without overlaps; links without a list have none.
     #[must_use]
     pub fn knowing(mut self, findings: Vec<Finding>, doubts: Vec<Vec<MapDoubt>>) -> Self {
+        // Who looked more closely knows better what was told of the same place before.
+        let place = |finding: &Finding| (finding.code, finding.link, finding.structure, finding.offset);
+        self.findings.retain(|old| findings.iter().all(|new| place(new) != place(old)));
         self.findings.extend(findings);
         let mut any = false;
         for (link, doubts) in self.links.iter_mut().zip(doubts).filter(|(_, doubts)| !doubts.is_empty()) {

@@ -9,7 +9,7 @@ use fixtures::fill::Fill;
 use fixtures::guid::Guid;
 use fixtures::random::Rng;
 use fixtures::vhdx::bat::PayloadState;
-use fixtures::vhdx::{BatLength, Block, Image, Part, metadata};
+use fixtures::vhdx::{BatLength, Block, Image, Layout, Part, metadata};
 
 use crate::row::{BASE, BLOCK, Forged, MIDDLE, PRESENT, Row, SIZE, YOUNGEST, damaged, images, row};
 
@@ -19,6 +19,7 @@ pub(crate) fn rows() -> Vec<Row> {
     rows.extend(bitmap_entries());
     rows.extend(ends());
     rows.extend(lost_entries());
+    rows.extend(given_up());
     rows.extend(other_sizes());
     rows
 }
@@ -74,6 +75,55 @@ fn lost_entries() -> Vec<Row> {
         file.write_at(places.payload_entry(2), &(of_block_1 & !7 | u64::from(PayloadState::ZERO.0)).to_le_bytes());
     }));
     rows
+}
+
+/// A large disk, of which a checkpoint holds twelve blocks, and pages of its BAT nothing. Between its blocks stands room for five
+/// that nothing owns.
+fn checkpoint() -> Vec<Image> {
+    let mut base = Image::dynamic(3 << 30);
+    base.block_size = BLOCK as u32;
+    base.blocks.insert(0, Block::fully_present(Fill::live(0)));
+    let mut child = Image::child_of(&base, "base.vhdx");
+    child.block_size = BLOCK as u32;
+    (0..12).for_each(|block| {
+        child.blocks.insert(block, Block::fully_present(Fill::live(1)));
+    });
+    let gap = (0..5).map(|_| Part::Gap(1));
+    let parts = [Part::Log, Part::Metadata, Part::Bat, Part::Bitmap(0), Part::Payload(0)].into_iter();
+    child.layout = Layout::Explicit(parts.chain(gap).chain([Part::Payload(1)]).collect());
+    vec![base, child]
+}
+
+/// Blocks that nothing owns any more, as lawful writers leave them: no reason to doubt what the disk shows.
+fn given_up() -> Vec<Row> {
+    const CHILD: usize = 1;
+    let fill = |forged: &Forged, blocks: usize| {
+        for gap in &forged.chain.places[CHILD].gaps[..blocks] {
+            let content = vec![0x5A; (gap.end - gap.start) as usize];
+            forged.file(CHILD).write_at(gap.start, &content);
+        }
+    };
+    vec![
+        // Power cuts between growing the file and logging.
+        row("a machine stopped before the entries of some blocks were logged", move |forged| fill(forged, 3))
+            .images(checkpoint)
+            .codes(&["blocks-unowned"]),
+        row("five blocks were trimmed, and their room is free", move |forged| fill(forged, 5))
+            .images(|| {
+                let mut images = checkpoint();
+                (100..105).for_each(|block| {
+                    images[CHILD].blocks.insert(block, Block::absent(PayloadState::UNMAPPED));
+                });
+                images
+            })
+            .codes(&["blocks-unowned"]),
+        // As many as that no power cut leaves, and nothing else explains them.
+        row("the entries of five blocks in a page of the BAT of their own are zeros", move |forged| fill(forged, 5))
+            .images(checkpoint)
+            .codes(&["blocks-unowned"])
+            .exits(3, 0, 3, 0)
+            .doubtful(512 * BLOCK..3072 * BLOCK, "blocks-unowned"),
+    ]
 }
 
 /// A disk in blocks of 2 MiB, and a child that holds none of it.

@@ -88,6 +88,16 @@ impl Row {
     }
 }
 
+/// The newest of two entries, of which the last piece of the storage is another one: bytes of its data sector from `at` on.
+fn torn_end(name: &str, at: u64, bytes: &'static [u8]) -> Row {
+    row(format!("log: the end of the newest entry {name}"), move |forged| {
+        write(forged, |log| log.active.push(vec![Update::page(log_page(log), &[0; 4096])]));
+        let entry = entries(forged)[1];
+        forged.file(YOUNGEST).write_at(entry + 4096 + at, bytes);
+    })
+    .codes(&["log-replayed"])
+}
+
 /// Single fields of the newest of two entries, whose checksum is not mended: its sectors tell that it was written as a whole.
 fn newest_damaged() -> Vec<Row> {
     let newest = |name: &str, at: u64, bytes: &'static [u8], doubtful: Range<u64>| {
@@ -119,6 +129,20 @@ fn newest_damaged() -> Vec<Row> {
         newest("SequenceLow of a data sector", 4096 + 4092, &[0xFF; 4], CHANGED),
         newest("DataSignature", 4096, b"DATA", CHANGED),
         newest("the bytes of a page", 4096 + 2000, b"damage", CHANGED),
+        // No damage: the power went, and the last piece of 512 bytes is an older one or none.
+        torn_end("never reached the storage", 3584, &[0; 512]),
+        torn_end("is that of an older entry", 4092, &[1, 0, 0, 0]),
+        // What an entry of an earlier session left that was torn, behind the newest of this one.
+        row("log: a page without its first 512 bytes stands behind the newest entry", |forged| {
+            write(forged, |_| {});
+            let places = &forged.chain.places[YOUNGEST];
+            let relic = [vec![0; 512], forged.file(YOUNGEST).bytes_at(places.metadata.start, 3584)].concat();
+            let entry = entries(forged)[0];
+            let mut file = forged.file(YOUNGEST);
+            let length = u64::from(file.u32_at(entry + 8));
+            file.write_at(entry + length, &relic);
+        })
+        .codes(&["log-replayed"]),
         // The machine stopped when what it says had been carried out in the file.
         row("log: the newest entry is damaged, and says what the file holds already", |forged| {
             let places = &forged.chain.places[YOUNGEST];

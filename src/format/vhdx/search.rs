@@ -1,7 +1,7 @@
 //! Looking for the regions where both region tables are gone.
 //!
 //! The metadata region bears a signature. The BAT bears none, but everything in it must fit: states that exist, places
-//! within the file and at multiples of 1 MiB, no two alike. A BAT that claims nothing is all zeros: it is wherever zeros
+//! within the file and at multiples of 1 MiB, no two alike. A BAT that claims nothing is mostly zeros: it is wherever such
 //! stand that nothing else owns. What is found so is inferred, so all of it is doubtful.
 
 use std::collections::BTreeSet;
@@ -18,6 +18,9 @@ const MAX_PLACES: u64 = 4096;
 
 /// Entries of a would-be BAT that are looked at: half a MiB.
 const MAX_ENTRIES: u64 = 1 << 16;
+
+/// Up to `UNMAPPED`, states name no place: [MS-VHDX] 2.5.1.1.
+const LAST_STATE_WITHOUT_PLACE: u64 = 3;
 
 /// The regions as far as they can be inferred.
 pub(super) fn regions(file: &dyn ReadAt) -> Option<RegionTable> {
@@ -43,14 +46,14 @@ pub(super) fn places(file: &dyn ReadAt) -> impl Iterator<Item = u64> + use<> {
 }
 
 /// The regions of a disk of which no BAT claims a block: the metadata by its signature, and for the BAT the zeros right
-/// behind it, where writers put it, or the only ones of its length. Whichever zeros those are, they tell the same disk.
+/// behind it, where writers put it, or the only ones of its length.
 pub(super) fn regions_of_an_empty_disk(file: &dyn ReadAt) -> Option<RegionTable> {
     let (metadata, shape, _) = places(file).find_map(|place| metadata_at(file, place))?;
     let length = shape.entries_needed().checked_mul(ENTRY_LENGTH)?;
     let region = |place: u64| Some(place..place.checked_add(length.checked_next_multiple_of(MIB)?)?);
     let is_free = |place: &u64| {
         let apart = region(*place).is_some_and(|bat| bat.end <= metadata.start || metadata.end <= bat.start);
-        apart && is_zero(file, *place, length)
+        apart && claims_nothing(file, *place, length)
     };
     let place = Some(metadata.end).filter(is_free).or_else(|| {
         let mut free = places(file).filter(is_free);
@@ -59,12 +62,14 @@ pub(super) fn regions_of_an_empty_disk(file: &dyn ReadAt) -> Option<RegionTable>
     Some(RegionTable { bat: region(place)?, metadata, unknown: Vec::new() })
 }
 
-/// Whether `length` bytes are in the file and zeros, as far as they are looked at.
-fn is_zero(file: &dyn ReadAt, place: u64, length: u64) -> bool {
+/// Whether `length` bytes are in the file and a BAT that claims nothing, as far as they are looked at: zeros, but for entries
+/// of blocks that are zeros or were given up.
+fn claims_nothing(file: &dyn ReadAt, place: u64, length: u64) -> bool {
     let looked_at = length.min(MAX_ENTRIES.saturating_mul(ENTRY_LENGTH));
     let inside = place.checked_add(length).is_some_and(|end| end <= file.size());
     let bytes = usize::try_from(looked_at).ok().filter(|_| inside).and_then(|length| read(file, place, length));
-    bytes.is_some_and(|bytes| bytes.iter().all(|byte| *byte == 0))
+    let is_state = |entry: &[u8; 8]| u64::from_le_bytes(*entry) <= LAST_STATE_WITHOUT_PLACE;
+    bytes.is_some_and(|bytes| bytes.as_chunks::<8>().0.iter().all(is_state))
 }
 
 /// The regions where neither region tables nor a metadata table stand anywhere: the BAT by its content, the metadata region by the

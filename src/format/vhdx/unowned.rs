@@ -81,6 +81,25 @@ impl Inner {
 /// some, for blocks are given up, and the room is taken again before the file grows.
 const OWNED_TO_GIVEN_UP: u64 = 64;
 
+/// So many blocks wait for their entries in the middle of a file where a machine stopped between growing it and logging, and
+/// went on behind them later. Each stop may leave some.
+const LEAKED: u64 = 4;
+
+/// They are no accident where they are more than this share of the blocks that have an owner, or than so many.
+const OWNED_TO_LEAKED: u64 = 8;
+const MANY: u64 = 16;
+
+/// How many blocks without an owner and in use `owned` ones with an owner explain. Where none has one, the whole BAT is what
+/// was lost.
+fn usual_beside(owned: u64) -> u64 {
+    if owned == 0 {
+        return 0;
+    }
+    let given_up = owned.checked_div(OWNED_TO_GIVEN_UP).unwrap_or(0);
+    let leaked = owned.checked_div(OWNED_TO_LEAKED).unwrap_or(0).clamp(LEAKED, MANY);
+    given_up.max(leaked)
+}
+
 /// So many blocks at the end of a file may wait for their entries when a machine stops.
 const MAX_WAITING: u64 = 2;
 
@@ -155,8 +174,7 @@ impl Unowned {
         explained: u64,
         owned: u64,
     ) -> Vec<Range<u64>> {
-        let given_up = owned.checked_div(OWNED_TO_GIVEN_UP).unwrap_or(0);
-        if self.inner.estimate() <= explained.saturating_add(given_up) {
+        if self.inner.estimate() <= explained.saturating_add(usual_beside(owned)) {
             return Vec::new();
         }
         match vhdx.log_state() {

@@ -42,6 +42,7 @@ pub(super) fn verify(vhdx: &Vhdx, disk: Range<u64>, tell: &mut Tell<'_>) {
         placed: 0,
         damaged: 0,
         any_kept: false,
+        given_up: 0,
         unused: UnusedEntries::default(),
         out_of_place: 0,
         partial: Vec::new(),
@@ -86,6 +87,8 @@ struct Survey<'a> {
     damaged: u64,
     /// An entry that claims nothing names a place all the same.
     any_kept: bool,
+    /// Entries whose block was given up, with its place: that may still hold what it held.
+    given_up: u64,
     unused: UnusedEntries,
     /// Entries of sector bitmaps that claim a place in an image that has none.
     out_of_place: usize,
@@ -138,7 +141,13 @@ impl Survey<'_> {
         }
         let explained = self.damaged.saturating_add(behind);
         if unowned.filled() > explained && vhdx.log_state() != LogState::Torn {
-            let doubted = unowned.doubted(vhdx, &mut self.unused, explained, self.placed);
+            // Judged alike whoever asks, or a check would doubt what a mount serves.
+            let judged = match self.disk.is_empty() {
+                true => None,
+                false => Some(Unowned::in_stretches(vhdx, Look::QUICK, |each| self.owned.each_unclaimed(each))),
+            };
+            let judged = judged.as_ref().unwrap_or(&unowned);
+            let doubted = judged.doubted(vhdx, &mut self.unused, explained.saturating_add(self.given_up), self.placed);
             let _ = tell(Verified::Finding(unowned.finding(vhdx, &mut self.unused, &doubted)));
             for disk in doubted {
                 let doubt = MapDoubt { disk, what: Doubted::Everything, code: Code::BlocksUnowned };
@@ -163,6 +172,9 @@ impl Survey<'_> {
             }
             PayloadState::NotPresent | PayloadState::Undefined | PayloadState::Zero | PayloadState::Unmapped => {
                 self.any_kept |= seen.entry.file_offset() > 0;
+                let is_given_up =
+                    seen.entry.file_offset() == 0 && seen.entry.payload_state() != PayloadState::NotPresent;
+                self.given_up = self.given_up.saturating_add(u64::from(is_given_up));
                 return;
             }
             PayloadState::OldUnmapped => {

@@ -19,6 +19,9 @@ pub(super) fn is_signed(sector: &[u8]) -> bool {
     array(sector, 0) == Some(*b"loge")
 }
 
+/// Bytes that every storage writes as a whole.
+pub(super) const PIECE: usize = 512;
+
 /// What a sector of a log is, by its first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SectorKind {
@@ -30,6 +33,8 @@ pub(super) enum SectorKind {
     Data,
     /// Nothing was written there.
     Zeros,
+    /// Its first piece was never written, others were: a power cut left it so.
+    Torn,
     /// None of these.
     Foreign,
 }
@@ -41,6 +46,7 @@ impl SectorKind {
             [b'd', b'a', b't', b'a', ..] => SectorKind::Data,
             [b'd', b'e', b's', b'c', ..] | [b'z', b'e', b'r', b'o', ..] => SectorKind::Descriptors,
             _ if sector.iter().all(|byte| *byte == 0) => SectorKind::Zeros,
+            _ if sector.iter().take(PIECE).all(|byte| *byte == 0) => SectorKind::Torn,
             _ => SectorKind::Foreign,
         }
     }
@@ -74,13 +80,20 @@ pub(super) fn mend_header(sector: &mut [u8], header: &EntryHeader, sequence_numb
     put(sector, 24, &header.descriptor_count.to_le_bytes());
 }
 
-/// Gives a data sector its signature and both halves of `sequence_number`, if no more than one of the three is wrong.
+/// Where SequenceLow stands in a data sector.
+const LOW_AT: usize = 4092;
+
+/// Gives a data sector its signature and both halves of `sequence_number`, if no more than one of the three is wrong, and that
+/// one was damaged: where it is zero, or of an older number, the piece that it stands in may not have reached the storage.
 pub(super) fn mend_data_sector(sector: &mut [u8], sequence_number: u64) -> bool {
     let number = sequence_number.to_le_bytes();
     let (low, high) = number.split_at(4);
-    let fields: [(usize, &[u8]); 3] = [(0, b"data"), (4, high), (4092, low)];
-    let wrong = |(at, field): &(usize, &[u8])| sector.get(*at..at.saturating_add(4)) != Some(*field);
-    let mendable = fields.iter().filter(|field| wrong(field)).count() <= 1;
+    let fields: [(usize, &[u8]); 3] = [(0, b"data"), (4, high), (LOW_AT, low)];
+    let found = |at: usize| sector.get(at..at.saturating_add(4)).unwrap_or_default();
+    let wrong = fields.iter().filter(|(at, field)| found(*at) != *field);
+    let is_older = |at: usize| u32_le(found(at), 0) < u32_le(low, 0) && at == LOW_AT;
+    let may_be_torn = |at: usize| found(at) == [0; 4] || is_older(at);
+    let mendable = wrong.clone().count() <= 1 && !wrong.clone().any(|(at, _)| may_be_torn(*at));
     if mendable {
         fields.iter().for_each(|(at, field)| put(sector, *at, field));
     }

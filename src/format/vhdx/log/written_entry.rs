@@ -4,16 +4,13 @@
 //! reached the storage as a whole: a power cut leaves sectors behind that bear an older number, or none. What makes such an
 //! entry not hold came later.
 
-use super::entry::{self, Descriptor, EntryHeader, HEADER_LENGTH, SECTOR, data_sector_written};
+use super::entry::{self, Descriptor, EntryHeader, HEADER_LENGTH, PIECE, SECTOR, data_sector_written};
 use super::sequence::Log;
 use crate::bytes::u64_le;
 use crate::error::Result;
 
 /// Entries of more descriptors than this are not told: it is 256 MiB of pages, where a log of Windows has 1 MiB.
 const MAX_DESCRIPTORS: u32 = 1 << 16;
-
-/// Bytes that every storage writes as a whole.
-const PIECE: usize = 512;
 
 const DESCRIPTOR_LENGTH: usize = 32;
 
