@@ -6,10 +6,10 @@ use std::ops::{ControlFlow, Range};
 
 use super::bat::PayloadState;
 use super::bat_walk::{PAYLOAD_ENTRY, Role, Seen, Tell, entries};
+use super::block_content::{Content, Look};
 use super::claims::Claims;
 use super::resolve::Vhdx;
 use super::told_blocks::ToldBlocks;
-use super::unowned::Look;
 use crate::image::ReadAt;
 use crate::layer::Verified;
 use crate::report::{Code, Finding, Severity};
@@ -53,7 +53,7 @@ impl KeptPlaces {
             return self.trimmed.add(seen.at, disk);
         }
         self.misplaced.add(seen.at, disk);
-        if let Some(filled) = look.holds_anything(vhdx, place.start) {
+        if let Some(filled) = look.at(vhdx, place.start).map(|content| content != Content::Nothing) {
             self.sampled = self.sampled.saturating_add(1);
             self.filled = self.filled.saturating_add(u64::from(filled));
         }

@@ -6,10 +6,12 @@
 use std::ops::Range;
 
 use super::bat::ENTRY_LENGTH;
+use super::block_content::Look;
 use super::ownership::Ownership;
 use super::resolve::Vhdx;
 use super::told_blocks::named;
-use super::unowned::{Look, PAGE, Unowned};
+use super::unowned::Unowned;
+use super::unused_entries::PAGE;
 use crate::layer::Trust;
 
 /// All of it in a sentence or two.

@@ -1,13 +1,13 @@
 //! VHDX: [MS-VHDX]. One file per on-disk structure, named by the format's own term.
 //!
-//! Opening goes from the start of the file inwards: [`file_type_identifier`], the current [`header`], the [`log`]
-//! replayed into an overlay, and through that overlay the [`region_table`] (which one, and what without any, [`regions`] knows) and the [`metadata`]. The [`bat`] and the
-//! [`sector_bitmap`]s are read when a block is asked for ([`resolve`]), or as a whole to be checked ([`verify`]). Which
-//! places its log is for, [`loggable`] says. What both
-//! copies of a region table should tell is looked for where they are gone ([`search`], [`bat_search`]), and so is what lost metadata should
-//! ([`infer`]). What a torn log lost shows in the file, too ([`lost_updates`], [`unowned`], [`kept_places`]), and so may it that the
-//! metadata are not those that the BAT was made for ([`contradiction`]), and a sector bitmap that was written over
-//! ([`bitmap_doubt`], [`bitmap_noise`]).
+//! Opening goes from the start of the file inwards: [`file_type_identifier`], the current [`header`], the [`log`] replayed into
+//! an overlay, and through that overlay the [`region_table`] (which one, and what without any, [`regions`] knows) and the
+//! [`metadata`]. The [`bat`] and the [`sector_bitmap`]s are read when a block is asked for ([`resolve`]), or as a whole to be
+//! checked ([`verify`]). Which places its log is for, [`loggable`] says. What both copies of a region table should tell is
+//! looked for where they are gone ([`search`], [`bat_search`]), and so is what lost metadata should ([`infer`]). What a torn log
+//! lost shows in the file, too ([`lost_updates`], [`unowned`] by [`block_content`] and [`unused_entries`], [`kept_places`]), and
+//! so may it that the metadata are not those that the BAT was made for ([`contradiction`]), and a sector bitmap that was
+//! written over ([`bitmap_doubt`], [`bitmap_noise`]).
 //!
 //! [`new_image`] is the other way round: the bytes of a new file.
 
@@ -16,6 +16,7 @@ mod bat_search;
 mod bat_walk;
 mod bitmap_doubt;
 mod bitmap_noise;
+mod block_content;
 mod claims;
 mod contradiction;
 mod file_type_identifier;
@@ -38,6 +39,7 @@ mod sector_bitmap;
 mod tally;
 mod told_blocks;
 mod unowned;
+mod unused_entries;
 mod verify;
 
 pub use log::LogState;

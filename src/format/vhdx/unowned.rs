@@ -5,42 +5,13 @@
 
 use std::ops::Range;
 
-use super::bat::BatEntry;
+use super::block_content::{Content, Look};
 use super::log::LogState;
 use super::resolve::Vhdx;
 use super::told_blocks::{NAMED, named};
-use crate::Faults;
+use super::unused_entries::UnusedEntries;
 use crate::image::ReadAt;
 use crate::report::{Code, Finding, Severity};
-
-/// How closely blocks without an owner are looked at.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Look {
-    /// So many are looked at.
-    blocks: u64,
-    /// So many bytes are read of them. Where no more are left, samples of each block are.
-    bytes: u64,
-}
-
-impl Look {
-    /// While an image is opened.
-    pub(super) const QUICK: Look = Look { blocks: 64, bytes: 16 << 20 };
-    /// While all of it is checked.
-    pub(super) const THOROUGH: Look = Look { blocks: 4096, bytes: 1 << 30 };
-
-    /// Whether the block at byte `start` of the file holds anything. `None` where no more blocks are to be looked at.
-    pub(super) fn holds_anything(&mut self, vhdx: &Vhdx, start: u64) -> Option<bool> {
-        self.blocks = self.blocks.checked_sub(1)?;
-        Some(content(vhdx, start, &mut self.bytes) != Content::Nothing)
-    }
-}
-
-const SAMPLES: u64 = 8;
-const SAMPLE: usize = 4096;
-const PIECE: u64 = 1 << 20;
-
-/// Bytes of a page of the BAT, as the log writes it.
-pub(super) const PAGE: u64 = 4096;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -125,16 +96,15 @@ impl Unowned {
         if self.ranges.len() <= NAMED {
             self.ranges.push(stretch.clone());
         }
-        let looked_at = blocks.min(look.blocks);
-        look.blocks = look.blocks.saturating_sub(looked_at);
-        self.sampled = self.sampled.saturating_add(looked_at);
-        let starts = (0..looked_at).map(|block| stretch.start.saturating_add(block.saturating_mul(block_size)));
-        let (mut filled, mut in_use) = (0u64, 0u64);
-        for start in starts {
-            let content = content(vhdx, start, &mut look.bytes);
+        let (mut looked_at, mut filled, mut in_use) = (0u64, 0u64, 0u64);
+        for block in 0..blocks {
+            let start = stretch.start.saturating_add(block.saturating_mul(block_size));
+            let Some(content) = look.at(vhdx, start) else { break };
+            looked_at = looked_at.saturating_add(1);
             filled = filled.saturating_add(u64::from(content != Content::Nothing));
             in_use = in_use.saturating_add(u64::from(content == Content::Much));
         }
+        self.sampled = self.sampled.saturating_add(looked_at);
         self.filled = self.filled.saturating_add(filled);
         if stretch.end < vhdx.file.size() || blocks > MAX_WAITING {
             let Inner { count, sampled, in_use: before } = self.inner;
@@ -220,117 +190,4 @@ impl Unowned {
         };
         Finding::new(Code::BlocksUnowned, severity, text).at("BAT", vhdx.bat.start).advise(advice)
     }
-}
-
-/// The blocks of the disk whose entries are zeros, as they are before a block is first set aside.
-#[derive(Debug, Default)]
-pub(super) struct UnusedEntries {
-    /// Where in the file the page stands whose entries come in now, which blocks these are, and whether all entries are zeros.
-    now: Option<(u64, Range<u64>, bool)>,
-    /// Bytes of the disk whose blocks stand in pages of the BAT of which all entries that the disk needs are zeros.
-    pages: Vec<Range<u64>>,
-}
-
-/// Ranges that are kept apart; what follows is one with the last.
-const MAX_APART: usize = 1 << 16;
-
-impl UnusedEntries {
-    /// Takes the next entry, which stands at byte `at` of the file. `disk` is what of the disk it places: nothing where it is not
-    /// of a block.
-    pub(super) fn look_at(&mut self, at: u64, entry: BatEntry, disk: Range<u64>) {
-        let page = at & !PAGE.saturating_sub(1);
-        let unused = entry.0 == 0;
-        match &mut self.now {
-            Some((now, placed, all)) if *now == page => {
-                *all &= unused;
-                if placed.is_empty() {
-                    *placed = disk;
-                } else if !disk.is_empty() {
-                    placed.end = disk.end;
-                }
-            }
-            _ => {
-                self.finish();
-                self.now = Some((page, disk, unused));
-            }
-        }
-    }
-
-    fn finish(&mut self) {
-        if let Some((_, disk, true)) = self.now.take() {
-            add(&mut self.pages, disk);
-        }
-    }
-
-    fn empty_pages(&mut self) -> Vec<Range<u64>> {
-        self.finish();
-        self.pages.clone()
-    }
-}
-
-fn add(ranges: &mut Vec<Range<u64>>, disk: Range<u64>) {
-    let is_full = ranges.len() >= MAX_APART;
-    match ranges.last_mut() {
-        _ if disk.is_empty() => {}
-        Some(last) if last.end == disk.start || is_full => last.end = disk.end,
-        _ => ranges.push(disk),
-    }
-}
-
-/// What a block of the file holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Content {
-    /// Zeros.
-    Nothing,
-    /// A page or a few.
-    Little,
-    /// More.
-    Much,
-}
-
-/// So many pages of 4 KiB with something in them are much, of all pages of a block and of its samples.
-const MUCH: usize = 8;
-const MUCH_OF_SAMPLES: usize = 2;
-
-/// What a block holds, or samples of it where there are not as many `bytes` left to read as it has.
-fn content(vhdx: &Vhdx, start: u64, bytes: &mut u64) -> Content {
-    let block_size = vhdx.shape.block_size;
-    let Some(left) = bytes.checked_sub(block_size) else {
-        let step = block_size.checked_div(SAMPLES).unwrap_or(0);
-        let mut buf = [0; SAMPLE];
-        let at = |sample: u64| start.saturating_add(sample.saturating_mul(step));
-        let filled = (0..SAMPLES).map(|sample| pages_filled(vhdx, &mut buf, at(sample))).sum();
-        return Content::of(filled, MUCH_OF_SAMPLES);
-    };
-    *bytes = left;
-    let mut buf = vec![0; usize::try_from(PIECE.min(block_size)).unwrap_or(0)];
-    let pieces = block_size.checked_div(PIECE).unwrap_or(0);
-    let mut filled = 0usize;
-    for piece in 0..pieces {
-        let at = start.saturating_add(piece.saturating_mul(PIECE));
-        filled = filled.saturating_add(pages_filled(vhdx, &mut buf, at));
-        if filled >= MUCH {
-            break;
-        }
-    }
-    Content::of(filled, MUCH)
-}
-
-impl Content {
-    fn of(filled: usize, much: usize) -> Self {
-        match filled {
-            0 => Content::Nothing,
-            _ if filled < much => Content::Little,
-            _ => Content::Much,
-        }
-    }
-}
-
-/// How many pages of 4 KiB of the file are not all zeros, [`MUCH`] at most. What cannot be read may be anything, and counts as one.
-fn pages_filled(vhdx: &Vhdx, buf: &mut [u8], at: u64) -> usize {
-    let mut faults = Faults::new();
-    if vhdx.file.read_at(buf, at, &mut faults).is_err() || faults.any_lost() {
-        return 1;
-    }
-    buf.chunks(SAMPLE).filter(|page| page.iter().any(|byte| *byte != 0)).take(MUCH).count()
 }
