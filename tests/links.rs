@@ -397,3 +397,60 @@ fn of_a_parent_and_a_link_that_it_skips_the_user_takes_either() {
     let doubted = |link: u16| format!("link {link}, Doubtful link-unproven");
     assert_eq!(blocks(&opened), [doubted(0), doubted(1), "link 2".to_owned(), doubted(0)]);
 }
+
+/// A chain of three with a sibling of the middle link, and a copy of the middle link in another folder.
+fn with_kin(folder: &Path) -> (Forged, PathBuf, PathBuf) {
+    let forged = chain(folder);
+    let sibling = Image { data_write_guid: Rng::new(2).guid(), ..forged.images[1].clone() };
+    let (sibling_path, copy) = (folder.join("sibling.avhdx"), folder.join("backup/x_1.avhdx"));
+    sibling.write_to(&sibling_path).expect("an image is written");
+    fs::create_dir(folder.join("backup")).expect("a folder");
+    fs::copy(&forged.files[1], &copy).expect("a copy");
+    (forged, sibling_path, copy)
+}
+
+#[test]
+fn parents_given_beyond_the_right_one_cost_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (forged, sibling, copy) = with_kin(folder.path());
+    let [middle, youngest] = [&forged.files[1], &forged.youngest];
+    let all = [middle, youngest, &sibling, &copy];
+    for (image, parents) in [
+        (middle, [sibling.clone()].as_slice()),
+        (middle, std::slice::from_ref(&copy)),
+        (youngest, std::slice::from_ref(&sibling)),
+        (youngest, &[middle.clone(), sibling.clone()]),
+        (youngest, &[middle.clone(), copy.clone()]),
+        (youngest, &all.map(Clone::clone)),
+    ] {
+        for allow_mismatch in [false, true] {
+            let options = ChainOptions { parents: parents.to_vec(), allow_mismatch, ..ChainOptions::default() };
+            let opened = open(image, &options).expect("a chain");
+            let told = blocks(&opened);
+            assert_eq!(told[..2], ["link 0", "link 1"], "{} with {parents:?}", image.display());
+            assert_eq!(opened.links().last().map(|link| &link.path), Some(&forged.files[0]));
+            assert!(!has_finding(&opened, "parent-skips-link"));
+        }
+    }
+}
+
+#[test]
+fn the_childs_own_folder_is_searched_below_where_it_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let forged = chain(folder.path());
+    let deep = folder.path().join("sub/deep");
+    fs::create_dir_all(&deep).expect("folders");
+    let moved = deep.join("old.vhdx");
+    fs::rename(&forged.files[0], &moved).expect("the base is moved");
+    let options = ChainOptions { parent_dirs: vec![folder.path().to_owned()], ..ChainOptions::default() };
+    let opened = open(&forged.youngest, &options).expect("a chain");
+    assert_eq!(opened.links()[2].path, moved);
+    assert_eq!(blocks(&opened), ["link 0", "link 1", "link 2", "link 0"]);
+    assert!(!has_finding(&opened, "identity-shared"), "the file that was found twice is one");
+    // Nor is a copy named twice that stands in a folder which is searched in two ways.
+    let copy = folder.path().join("copy.vhdx");
+    fs::copy(&moved, &copy).expect("a copy");
+    let opened = open(&forged.youngest, &options).expect("a chain");
+    let told = opened.findings().iter().find(|finding| finding.code.as_str() == "identity-shared").expect("a finding");
+    assert_eq!(told.text.matches("old.vhdx").count(), 1, "{}", told.text);
+}

@@ -41,7 +41,7 @@ pub struct Listing {
 }
 
 /// How far [`ImageStore::list`] goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Depth {
     /// The folder alone.
     Folder,
