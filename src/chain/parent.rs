@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::evidence::Evidence;
+use super::evidence::{Evidence, best_of};
 use super::link::{Found, LinkProof, judge};
 use super::locate::Candidate;
 use super::open::Opening;
@@ -56,7 +56,7 @@ impl Opening<'_> {
         }
         let evidence = self.weigh(&rejected.other, record, &mut rejected.refused);
         if self.options.allow_mismatch
-            && let Some(best) = evidence.iter().find(|one| one.excluded.is_none()).filter(|best| best.may_be_taken())
+            && let Some((best, true)) = best_of(&evidence).filter(|(best, _)| best.may_be_taken())
         {
             self.tell_merge(best);
             let candidate = Candidate { path: best.path.clone(), found: best.found };
