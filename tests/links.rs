@@ -19,7 +19,7 @@ use fixtures::gpt::Gpt;
 use fixtures::host_file::HostFile;
 use fixtures::ntfs;
 use fixtures::random::Rng;
-use fixtures::vhdx::header::{self, Header};
+use fixtures::vhdx::header::Header;
 use fixtures::vhdx::{Block, Image, MIB};
 use support::Untouched;
 use vhdx_mount::chain::{self, Chain, ChainOptions, Doubt, LinkProof, Missing};
@@ -133,21 +133,6 @@ fn an_unproven_parent_is_doubtful_with_all_below_and_the_child_is_not() {
     let doubted = |link: u16| format!("link {link}, Doubtful link-unproven");
     assert_eq!(blocks(&opened), [doubted(0), doubted(1), "link 2".to_owned(), doubted(0)]);
     assert!(has_finding(&opened, "link-unproven"));
-}
-
-#[test]
-fn a_second_file_of_the_parents_identity_is_told_unless_the_user_chose() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let forged = chain(folder.path());
-    let (one, other) = (folder.path().join("a.avhdx"), folder.path().join("b.avhdx"));
-    fs::rename(&forged.files[1], &one).expect("the middle link is renamed");
-    assert!(!has_finding(&open(&forged.youngest, &ChainOptions::default()).expect("a chain"), "identity-shared"));
-    fs::copy(&one, &other).expect("a copy");
-    let opened = open(&forged.youngest, &ChainOptions::default()).expect("a chain");
-    let told = opened.findings().iter().find(|finding| finding.code.as_str() == "identity-shared").expect("a finding");
-    assert!(told.text.contains("b.avhdx"), "{}", told.text);
-    let chosen = ChainOptions { parents: vec![other], ..ChainOptions::default() };
-    assert!(!has_finding(&open(&forged.youngest, &chosen).expect("a chain"), "identity-shared"));
 }
 
 #[test]
@@ -336,42 +321,6 @@ fn a_parent_whose_start_is_gone_is_a_candidate_where_it_is_named() {
         let given = ChainOptions { parents: vec![renamed], ..accepted };
         assert_eq!(blocks(&open(&forged.youngest, &given).expect("the base as it is"))[0], doubted, "{length}");
     }
-}
-
-#[test]
-fn two_links_of_one_identity_are_told() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let forged = chain(folder.path());
-    // As if the headers of the base had been written over those of the youngest link.
-    let base = HostFile::open(&forged.files[0]).expect("the base opens");
-    let mut youngest = HostFile::open(&forged.youngest).expect("the youngest link opens");
-    for offset in header::OFFSETS {
-        youngest.write_at(offset, &base.bytes_at(offset, 4096));
-    }
-    let opened = open(&forged.youngest, &ChainOptions::default()).expect("a chain");
-    let told = opened.findings().iter().find(|finding| finding.code.as_str() == "identity-shared").expect("a finding");
-    assert_eq!(told.link, Some(2));
-    assert!(told.text.contains(&forged.youngest.display().to_string()), "{}", told.text);
-}
-
-#[test]
-fn another_state_of_a_parent_beside_the_recorded_one_is_told() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let forged = chain(folder.path());
-    let copy = folder.path().join("base - Copy.vhdx");
-    fs::copy(&forged.files[0], &copy).expect("a copy");
-    let opened = open(&forged.youngest, &ChainOptions::default()).expect("a chain");
-    assert!(!has_finding(&opened, "identity-shared"), "an exact copy is no other state");
-    let other = Image { file_write_guid: Rng::new(9).guid(), ..forged.images[0].clone() };
-    other.write_to(&copy).expect("an image is written");
-    let opened = open(&forged.youngest, &ChainOptions::default()).expect("a chain");
-    let told: Vec<_> = opened.findings().iter().filter(|finding| finding.code.as_str() == "identity-shared").collect();
-    let [told] = told.as_slice() else { panic!("one finding: {told:?}") };
-    assert_eq!(told.link, Some(2));
-    assert!(told.text.contains("base.vhdx") && told.text.contains("base - Copy.vhdx"), "{}", told.text);
-    assert!(told.advice.as_ref().is_some_and(|advice| advice.contains("--parent")));
-    let chosen = ChainOptions { parents: vec![copy], ..ChainOptions::default() };
-    assert!(!has_finding(&open(&forged.youngest, &chosen).expect("a chain"), "identity-shared"));
 }
 
 #[test]

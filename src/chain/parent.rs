@@ -12,7 +12,7 @@ use super::options::Missing;
 use super::passed_over::PassedOver;
 use super::refusal::{self, Refused};
 use crate::error::Result;
-use crate::format;
+use crate::format::{self, Container};
 use crate::image::{FileId, OpenedImage};
 use crate::layer::ParentRecord;
 use crate::report::{Code, Finding, Severity};
@@ -36,11 +36,13 @@ impl Opening<'_> {
         let mut rejected = Rejected::default();
         let named = self.locator.named(child, record);
         if let Some(found) = self.first_proven(named, record, &mut rejected)? {
+            self.tell_stand_in(&rejected, &found);
             return self.settle_skipped(child, record, found).map(Some);
         }
         let listed = self.locator.listed(child);
         if let Some(found) = self.first_proven(listed.clone(), record, &mut rejected)? {
             self.tell_shared(&listed, &found, record);
+            self.tell_stand_in(&rejected, &found);
             return self.settle_skipped(child, record, found).map(Some);
         }
         if let Some(damaged) = rejected.damaged {
@@ -110,7 +112,7 @@ impl Opening<'_> {
         let (taken, opened) = (&found.candidate, &found.opened);
         let mut others = Vec::new();
         // One file may be listed under several paths.
-        let mut known = vec![opened.id.clone()];
+        let mut known: Vec<FileId> = self.too_short.iter().chain([&opened.id]).cloned().collect();
         for one in listed.iter().filter(|one| one.path != taken.path) {
             let guid = self.locator.data_write_guid(one).ok().flatten();
             if others.len() < MAX_TOLD
@@ -131,6 +133,19 @@ impl Opening<'_> {
             let link = u32::try_from(self.links.len()).unwrap_or(u32::MAX);
             self.add(finding, link, &taken.path);
         }
+    }
+
+    /// That an image is taken for the sake of another one, which comes first and is too short.
+    fn tell_stand_in(&mut self, rejected: &Rejected, taken: &Parent) {
+        let Some(short) = rejected.damaged.as_ref().filter(|one| self.too_short.contains(&one.opened.id)) else {
+            return;
+        };
+        let text = format!(
+            "{} bears the same identity, was written to last at the same time, and ends before its blocks do: this file is taken for it",
+            short.candidate.path.display()
+        );
+        let link = u32::try_from(self.links.len()).unwrap_or(u32::MAX);
+        self.add(Finding::new(Code::IdentityShared, Severity::Warning, text), link, &taken.candidate.path);
     }
 
     /// That an image, which is taken as the next link, is not what it was for its other children.
@@ -174,13 +189,27 @@ impl Opening<'_> {
             // A damaged copy must not stand in the way of a whole one.
             match format::open(Arc::clone(&opened.image), self.format_options(&candidate.path, &opened.id)) {
                 Err(error) => rejected.refused.push(Refused { path: candidate.path, is_proven: true, error }),
-                Ok(container) if container.findings.iter().any(|finding| finding.severity == Severity::Error) => {
+                Ok(container) if self.is_damaged(&container, &opened.id) => {
                     rejected.damaged.get_or_insert(Parent { candidate, opened, proof, skipped: None });
                 }
+                Ok(container) if !self.may_stand_in(&container, rejected.damaged.as_ref()) => {}
                 Ok(_) => return Ok(Some(Parent { candidate, opened, proof, skipped: None })),
             }
         }
         Ok(None)
+    }
+
+    /// Whether a whole copy goes before.
+    fn is_damaged(&self, container: &Container, id: &FileId) -> bool {
+        self.too_short.contains(id) || container.findings.iter().any(|finding| finding.severity == Severity::Error)
+    }
+
+    /// Whether an image may be taken although `damaged` comes first: where that one is merely too short, only one that was
+    /// written to last at the same time, and so has what is there of it.
+    fn may_stand_in(&self, container: &Container, damaged: Option<&Parent>) -> bool {
+        let Some(short) = damaged.filter(|one| self.too_short.contains(&one.opened.id)) else { return true };
+        let written = format::write_guids(&short.opened.image).map(|(_, file)| file);
+        written.is_some() && container.layer.identity().file_write_guid == written
     }
 }
 
