@@ -403,3 +403,30 @@ fn the_childs_own_folder_is_searched_below_where_it_is_named() {
     let told = opened.findings().iter().find(|finding| finding.code.as_str() == "identity-shared").expect("a finding");
     assert_eq!(told.text.matches("old.vhdx").count(), 1, "{}", told.text);
 }
+
+#[test]
+fn two_identities_of_the_parent_prove_neither() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let images = chain(folder.path()).images;
+    let own = images[1].data_write_guid.braced();
+    let other = Rng::new(1).guid().braced();
+    let locator = images[2].parent_locator.clone().expect("a locator").without("parent_linkage");
+    let with = |first: &str, second: &str| {
+        let mut images = images.clone();
+        images[2].parent_locator = Some(locator.clone().with("parent_linkage", first).with("parent_linkage", second));
+        Forged::write(images, folder.path()).expect("a chain is written")
+    };
+    for (first, second) in [(&own, &other), (&other, &own), (&own, &"no GUID".to_owned())] {
+        let forged = with(first, second);
+        let refusal = chain::open(&HostFolders, &forged.youngest, &ChainOptions::default());
+        assert_eq!(refusal.err().map(|error| error.kind()), Some(ErrorKind::NotFound), "{first} {second}");
+        let opened = open(&forged.youngest, &mismatch()).expect("the middle in its place");
+        assert!(has_finding(&opened, "parent-locator-bad"));
+        let doubted = |link: u16| format!("link {link}, Doubtful link-unproven");
+        assert_eq!(blocks(&opened), [doubted(0), doubted(1), "link 2".to_owned(), doubted(0)]);
+    }
+    // The same one twice is one.
+    let forged = with(&own, &own.to_uppercase());
+    let opened = open(&forged.youngest, &ChainOptions::default()).expect("a chain");
+    assert_eq!((opened.links()[1].proof, opened.findings().len()), (Some(LinkProof::Linkage), 0));
+}
