@@ -337,3 +337,16 @@ fn whoever_opens_an_older_link_is_told() {
     assert!(opened(&folder, "base_2.avhdx").is_empty());
     assert_eq!(opened(&folder, "base_2-AutoRecovery.avhdx"), ["backup-leftover"]);
 }
+
+/// Where names of both cases are kept apart.
+#[test]
+fn of_names_that_differ_in_case_the_recorded_spelling_is_taken() {
+    let mut folder = Folder::new(23);
+    let base = folder.base("base.vhdx");
+    folder.child(&base, "base.vhdx", "x_1.avhdx");
+    fs::copy(folder.path("base.vhdx"), folder.path("BASE.VHDX")).expect("a copy");
+    fs::copy(folder.path("base.vhdx"), folder.path("Base.vhdx")).expect("a copy");
+    assert_eq!(folder.chains(&folder.scan(0)), [["x_1.avhdx", "base.vhdx"]]);
+    fs::remove_file(folder.path("base.vhdx")).expect("it goes");
+    assert_eq!(folder.chains(&folder.scan(0)), [["x_1.avhdx", "BASE.VHDX"]]);
+}
