@@ -9,7 +9,7 @@ use super::options::ChainOptions;
 use super::other_states::too_little;
 use super::passed_over::PassedOver;
 use crate::bytes::Guid;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::{self, Other};
 use crate::image::native_path::{self, Native};
 use crate::image::{Depth, ImageStore, Listing, OpenedImage, leads_to_server};
@@ -113,6 +113,17 @@ impl<'a> Locator<'a> {
             }
         }
     }
+}
+
+/// What stands where a child's record leads to and is not even a file that can be opened, and why.
+pub(crate) fn unopenable_in_place(
+    store: &dyn ImageStore,
+    child: &Path,
+    record: &ParentRecord,
+) -> Vec<(PathBuf, Error)> {
+    let options = ChainOptions::default();
+    let recorded = Locator::new(store, &options).by_record(child, record);
+    recorded.into_iter().filter_map(|one| Some((one.path.clone(), one.open(store).err()?))).collect()
 }
 
 impl Candidate {
