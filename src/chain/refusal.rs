@@ -165,12 +165,11 @@ fn advice(record: &ParentRecord, evidence: &[Evidence]) -> String {
     let lost = "--missing lost shows what the images at hand hold, and nothing older";
     let Some((best, stands_out)) = best_of(evidence) else { return format!("{look}; {lost}") };
     let path = best.path.display();
-    let mut taken = "--allow-mismatch takes it, and all that comes from it is marked doubtful".to_owned();
-    if best.lacks_parent {
-        taken = format!(
-            "--allow-mismatch --missing lost takes it, without its own parent, which was not found either; all that comes from it is marked doubtful, and what comes from below it is lost"
-        );
-    }
+    let taken = if best.lacks_parent {
+        "--allow-mismatch --missing lost takes it, without its own parent, which was not found either; all that comes from it is marked doubtful, and what comes from below it is lost"
+    } else {
+        "--allow-mismatch takes it, and all that comes from it is marked doubtful"
+    };
     if !stands_out || !best.speaks() {
         let none = if best.speaks() {
             "Nothing speaks for one of the images named above more than for another, for all states of a disk bear its id"
