@@ -21,7 +21,7 @@ use fixtures::host_file::HostFile;
 use fixtures::random::Rng;
 use fixtures::vhdx::{Block, Image, MIB};
 use support::small_disk;
-use vhdx_mount::chain::{self, Chain, ChainOptions, Doubt, Evidence, Found, LinkProof, Refusal};
+use vhdx_mount::chain::{self, Chain, ChainOptions, Doubt, Evidence, Found, LinkProof, Missing, Refusal};
 use vhdx_mount::format::Facts;
 use vhdx_mount::image::{HostFolders, ReadAt};
 use vhdx_mount::namespace::VolumeJudge;
@@ -107,21 +107,83 @@ fn a_child_that_lost_its_metadata_is_weighed_as_its_parent_makes_it() {
     }
 }
 
-#[test]
-fn of_a_parent_and_its_child_that_do_as_well_the_child_goes_first() {
-    let folder = tempfile::tempdir().expect("a folder");
+/// A base, its child, and a child of an image that is not there. `held` is what the youngest holds of its parent's block 1.
+fn with_a_gap(folder: &Path, held: Option<Fill>) -> Forged {
     let base = Image::fixed(8 * MIB, 2 * MIB as u32, &Fill::live(0));
     let mut middle = Image::child_of(&base, "base.vhdx");
     middle.blocks.insert(1, Block::fully_present(Fill::live(1)));
     let mut youngest = Image::child_of(&middle, "gone.avhdx");
     youngest.blocks.insert(2, Block::fully_present(Fill::live(2)));
+    youngest.blocks.extend(held.map(|held| (1, Block::fully_present(held))));
     let locator = youngest.parent_locator.take().expect("a locator").without("parent_linkage");
     youngest.parent_locator = Some(locator.with("parent_linkage", &format!("{{{}}}", Rng::new(1).guid())));
-    let forged = Forged::write(vec![base, middle, youngest], folder.path()).expect("a chain is written");
+    Forged::write(vec![base, middle, youngest], folder).expect("a chain is written")
+}
+
+#[test]
+fn of_a_parent_and_its_child_that_do_as_well_the_child_goes_first() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let forged = with_a_gap(folder.path(), Some(Fill::live(1)));
     let refusal = refused(&forged.youngest, &ChainOptions::default());
     let paths: Vec<_> = refusal.candidates.iter().map(|one| &one.path).collect();
     assert_eq!(paths, [&forged.files[1], &forged.files[0]]);
     assert!(advice(&refusal).contains("bears another name"), "{}", advice(&refusal));
+}
+
+#[test]
+fn of_two_for_which_only_the_disks_id_speaks_none_is_advised() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let forged = with_a_gap(folder.path(), None);
+    for allow_mismatch in [false, true] {
+        let refusal = refused(&forged.youngest, &ChainOptions { allow_mismatch, ..ChainOptions::default() });
+        let told = advice(&refusal);
+        assert!(told.contains("none is advised") && !told.contains("Most speaks"), "{told}");
+        assert!(
+            told.contains(&format!("--parent \"{}\" --allow-mismatch takes it", forged.files[1].display())),
+            "{told}"
+        );
+    }
+    for parent in &forged.files[..2] {
+        let given = ChainOptions { parents: vec![parent.clone()], ..mismatch() };
+        let opened = open(&forged.youngest, &given).expect("a chain");
+        assert_eq!((&opened.links()[1].path, opened.links()[1].proof), (parent, Some(LinkProof::Unproven)));
+    }
+    // One alone is taken.
+    fs::remove_file(&forged.files[0]).expect("the base goes");
+    let told = refused(&forged.youngest, &ChainOptions::default());
+    assert!(told.candidates[0].lacks_parent, "{:?}", told.candidates[0]);
+    assert!(advice(&told).contains("--allow-mismatch --missing lost takes it"), "{}", advice(&told));
+    assert!(open(&forged.youngest, &mismatch()).is_err(), "its own parent is missing");
+    let as_told = ChainOptions { missing: Missing::Lost, ..mismatch() };
+    let opened = open(&forged.youngest, &as_told).expect("a chain without a base");
+    assert_eq!(opened.links()[1].path, forged.files[1]);
+}
+
+#[test]
+fn what_descends_from_the_missing_parent_is_none() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let base = Image::fixed(8 * MIB, 2 * MIB as u32, &Fill::live(0));
+    let mut rng = Rng::new(3);
+    let mut parents = vec![base];
+    for (number, recorded) in ["base.vhdx", "c1.avhdx", "c2.avhdx"].into_iter().enumerate() {
+        let mut child = Image::child_of(&parents[number], recorded);
+        child.renew_guids(&mut rng);
+        child.write_to(&folder.path().join(format!("c{}.avhdx", number + 1))).expect("an image is written");
+        parents.push(child);
+    }
+    let mut sibling = Image::child_of(&parents[0], "base.vhdx");
+    sibling.renew_guids(&mut rng);
+    let path = folder.path().join("sibling.avhdx");
+    sibling.write_to(&path).expect("an image is written");
+    for parents in [Vec::new(), vec![folder.path().join("c3.avhdx")]] {
+        let refusal = refused(&path, &ChainOptions { parents, ..mismatch() });
+        assert_eq!(refusal.candidates.len(), 3);
+        for one in &refusal.candidates {
+            let why = if one.path.ends_with("c1.avhdx") { "another child of the same parent" } else { "descends from" };
+            assert!(one.excluded.as_ref().is_some_and(|told| told.contains(why)), "{one:?}");
+        }
+        assert!(!advice(&refusal).contains("--allow-mismatch"), "{}", advice(&refusal));
+    }
 }
 
 #[test]

@@ -19,7 +19,7 @@ use fixtures::gpt::Gpt;
 use fixtures::host_file::HostFile;
 use fixtures::ntfs;
 use fixtures::random::Rng;
-use fixtures::vhdx::header::{self, Header};
+use fixtures::vhdx::header::Header;
 use fixtures::vhdx::{Block, Image, MIB};
 use support::Untouched;
 use vhdx_mount::chain::{self, Chain, ChainOptions, Doubt, LinkProof, Missing};
@@ -133,21 +133,6 @@ fn an_unproven_parent_is_doubtful_with_all_below_and_the_child_is_not() {
     let doubted = |link: u16| format!("link {link}, Doubtful link-unproven");
     assert_eq!(blocks(&opened), [doubted(0), doubted(1), "link 2".to_owned(), doubted(0)]);
     assert!(has_finding(&opened, "link-unproven"));
-}
-
-#[test]
-fn a_second_file_of_the_parents_identity_is_told_unless_the_user_chose() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let forged = chain(folder.path());
-    let (one, other) = (folder.path().join("a.avhdx"), folder.path().join("b.avhdx"));
-    fs::rename(&forged.files[1], &one).expect("the middle link is renamed");
-    assert!(!has_finding(&open(&forged.youngest, &ChainOptions::default()).expect("a chain"), "identity-shared"));
-    fs::copy(&one, &other).expect("a copy");
-    let opened = open(&forged.youngest, &ChainOptions::default()).expect("a chain");
-    let told = opened.findings().iter().find(|finding| finding.code.as_str() == "identity-shared").expect("a finding");
-    assert!(told.text.contains("b.avhdx"), "{}", told.text);
-    let chosen = ChainOptions { parents: vec![other], ..ChainOptions::default() };
-    assert!(!has_finding(&open(&forged.youngest, &chosen).expect("a chain"), "identity-shared"));
 }
 
 #[test]
@@ -339,42 +324,6 @@ fn a_parent_whose_start_is_gone_is_a_candidate_where_it_is_named() {
 }
 
 #[test]
-fn two_links_of_one_identity_are_told() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let forged = chain(folder.path());
-    // As if the headers of the base had been written over those of the youngest link.
-    let base = HostFile::open(&forged.files[0]).expect("the base opens");
-    let mut youngest = HostFile::open(&forged.youngest).expect("the youngest link opens");
-    for offset in header::OFFSETS {
-        youngest.write_at(offset, &base.bytes_at(offset, 4096));
-    }
-    let opened = open(&forged.youngest, &ChainOptions::default()).expect("a chain");
-    let told = opened.findings().iter().find(|finding| finding.code.as_str() == "identity-shared").expect("a finding");
-    assert_eq!(told.link, Some(2));
-    assert!(told.text.contains(&forged.youngest.display().to_string()), "{}", told.text);
-}
-
-#[test]
-fn another_state_of_a_parent_beside_the_recorded_one_is_told() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let forged = chain(folder.path());
-    let copy = folder.path().join("base - Copy.vhdx");
-    fs::copy(&forged.files[0], &copy).expect("a copy");
-    let opened = open(&forged.youngest, &ChainOptions::default()).expect("a chain");
-    assert!(!has_finding(&opened, "identity-shared"), "an exact copy is no other state");
-    let other = Image { file_write_guid: Rng::new(9).guid(), ..forged.images[0].clone() };
-    other.write_to(&copy).expect("an image is written");
-    let opened = open(&forged.youngest, &ChainOptions::default()).expect("a chain");
-    let told: Vec<_> = opened.findings().iter().filter(|finding| finding.code.as_str() == "identity-shared").collect();
-    let [told] = told.as_slice() else { panic!("one finding: {told:?}") };
-    assert_eq!(told.link, Some(2));
-    assert!(told.text.contains("base.vhdx") && told.text.contains("base - Copy.vhdx"), "{}", told.text);
-    assert!(told.advice.as_ref().is_some_and(|advice| advice.contains("--parent")));
-    let chosen = ChainOptions { parents: vec![copy], ..ChainOptions::default() };
-    assert!(!has_finding(&open(&forged.youngest, &chosen).expect("a chain"), "identity-shared"));
-}
-
-#[test]
 fn of_a_parent_and_a_link_that_it_skips_the_user_takes_either() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut images = chain(folder.path()).images;
@@ -396,4 +345,88 @@ fn of_a_parent_and_a_link_that_it_skips_the_user_takes_either() {
     let opened = open(&forged.youngest, &other).expect("a chain");
     let doubted = |link: u16| format!("link {link}, Doubtful link-unproven");
     assert_eq!(blocks(&opened), [doubted(0), doubted(1), "link 2".to_owned(), doubted(0)]);
+}
+
+/// A chain of three with a sibling of the middle link, and a copy of the middle link in another folder.
+fn with_kin(folder: &Path) -> (Forged, PathBuf, PathBuf) {
+    let forged = chain(folder);
+    let sibling = Image { data_write_guid: Rng::new(2).guid(), ..forged.images[1].clone() };
+    let (sibling_path, copy) = (folder.join("sibling.avhdx"), folder.join("backup/x_1.avhdx"));
+    sibling.write_to(&sibling_path).expect("an image is written");
+    fs::create_dir(folder.join("backup")).expect("a folder");
+    fs::copy(&forged.files[1], &copy).expect("a copy");
+    (forged, sibling_path, copy)
+}
+
+#[test]
+fn parents_given_beyond_the_right_one_cost_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (forged, sibling, copy) = with_kin(folder.path());
+    let [middle, youngest] = [&forged.files[1], &forged.youngest];
+    let all = [middle, youngest, &sibling, &copy];
+    for (image, parents) in [
+        (middle, [sibling.clone()].as_slice()),
+        (middle, std::slice::from_ref(&copy)),
+        (youngest, std::slice::from_ref(&sibling)),
+        (youngest, &[middle.clone(), sibling.clone()]),
+        (youngest, &[middle.clone(), copy.clone()]),
+        (youngest, &all.map(Clone::clone)),
+    ] {
+        for allow_mismatch in [false, true] {
+            let options = ChainOptions { parents: parents.to_vec(), allow_mismatch, ..ChainOptions::default() };
+            let opened = open(image, &options).expect("a chain");
+            let told = blocks(&opened);
+            assert_eq!(told[..2], ["link 0", "link 1"], "{} with {parents:?}", image.display());
+            assert_eq!(opened.links().last().map(|link| &link.path), Some(&forged.files[0]));
+            assert!(!has_finding(&opened, "parent-skips-link"));
+        }
+    }
+}
+
+#[test]
+fn the_childs_own_folder_is_searched_below_where_it_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let forged = chain(folder.path());
+    let deep = folder.path().join("sub/deep");
+    fs::create_dir_all(&deep).expect("folders");
+    let moved = deep.join("old.vhdx");
+    fs::rename(&forged.files[0], &moved).expect("the base is moved");
+    let options = ChainOptions { parent_dirs: vec![folder.path().to_owned()], ..ChainOptions::default() };
+    let opened = open(&forged.youngest, &options).expect("a chain");
+    assert_eq!(opened.links()[2].path, moved);
+    assert_eq!(blocks(&opened), ["link 0", "link 1", "link 2", "link 0"]);
+    assert!(!has_finding(&opened, "identity-shared"), "the file that was found twice is one");
+    // Nor is a copy named twice that stands in a folder which is searched in two ways.
+    let copy = folder.path().join("copy.vhdx");
+    fs::copy(&moved, &copy).expect("a copy");
+    let opened = open(&forged.youngest, &options).expect("a chain");
+    let told = opened.findings().iter().find(|finding| finding.code.as_str() == "identity-shared").expect("a finding");
+    assert_eq!(told.text.matches("old.vhdx").count(), 1, "{}", told.text);
+}
+
+#[test]
+fn two_identities_of_the_parent_prove_neither() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let images = chain(folder.path()).images;
+    let own = images[1].data_write_guid.braced();
+    let other = Rng::new(1).guid().braced();
+    let locator = images[2].parent_locator.clone().expect("a locator").without("parent_linkage");
+    let with = |first: &str, second: &str| {
+        let mut images = images.clone();
+        images[2].parent_locator = Some(locator.clone().with("parent_linkage", first).with("parent_linkage", second));
+        Forged::write(images, folder.path()).expect("a chain is written")
+    };
+    for (first, second) in [(&own, &other), (&other, &own), (&own, &"no GUID".to_owned())] {
+        let forged = with(first, second);
+        let refusal = chain::open(&HostFolders, &forged.youngest, &ChainOptions::default());
+        assert_eq!(refusal.err().map(|error| error.kind()), Some(ErrorKind::NotFound), "{first} {second}");
+        let opened = open(&forged.youngest, &mismatch()).expect("the middle in its place");
+        assert!(has_finding(&opened, "parent-locator-bad"));
+        let doubted = |link: u16| format!("link {link}, Doubtful link-unproven");
+        assert_eq!(blocks(&opened), [doubted(0), doubted(1), "link 2".to_owned(), doubted(0)]);
+    }
+    // The same one twice is one.
+    let forged = with(&own, &own.to_uppercase());
+    let opened = open(&forged.youngest, &ChainOptions::default()).expect("a chain");
+    assert_eq!((opened.links()[1].proof, opened.findings().len()), (Some(LinkProof::Linkage), 0));
 }

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use fixtures::bytes::Bytes;
 use fixtures::chain::Chain as Forged;
+use fixtures::random::Rng;
 use fixtures::vhdx::MIB;
 use support::{Untouched, small_disk};
 use vhdx_mount::chain::{self, Chain, ChainOptions, Doubt, LinkProof, Refusal};
@@ -125,4 +126,26 @@ fn an_image_of_which_too_little_is_left_names_the_states_beside_it() {
     fs::write(&text, "no image").expect("a file");
     let error = open(&text, &ChainOptions::default()).err().expect("no image").error;
     assert_eq!(error.advice(), Some("give the path of a .vhdx or .avhdx file"));
+}
+
+#[test]
+fn a_disk_of_another_id_is_no_state_of_the_one_that_is_lost() {
+    let (folder, forged, _) = chain_of_two();
+    let other = folder.path().join("other.vhdx");
+    let mut image = forged.images[0].clone();
+    image.renew_guids(&mut Rng::new(1));
+    assert_ne!(image.disk_id, forged.images[0].disk_id);
+    image.write_to(&other).expect("an image is written");
+    let beside = |lost: &Path| {
+        fs::write(lost, vec![0; MIB as usize]).expect("the image is overwritten");
+        let error = open(lost, &ChainOptions::default()).err().expect("nothing is left").error;
+        error.advice().expect("advice").to_owned()
+    };
+    // Its child says which disk it was.
+    let told = beside(&forged.files[0]);
+    assert!(told.contains("other states of the disk may be opened"), "{told}");
+    assert!(told.contains(&forged.youngest.display().to_string()) && !told.contains("other.vhdx"), "{told}");
+    // Now nothing says it.
+    let told = beside(&forged.youngest);
+    assert!(told.contains("which may be other states") && told.contains("other.vhdx"), "{told}");
 }

@@ -115,3 +115,42 @@ fn a_disk_that_is_told_too_small() {
     assert_eq!(switches, ["--assume", "base.vhdx:disk-size=12582912"]);
     case.expect_right(&[&switches[..], &["--accept-doubtful".to_owned()]].concat(), 3);
 }
+
+/// Moves items of an image to places of their own that are no multiples of 4.
+fn at_odd_places(moved: &[Guid]) -> serde_json::Value {
+    let folder = tempfile::tempdir().expect("a folder");
+    let forged = Chain::write(vec![base()], folder.path()).expect("an image is written");
+    let mut file = HostFile::open(&forged.youngest).expect("the image opens");
+    let table = forged.places[0].metadata.start;
+    for (number, entry) in metadata::entries(&file, table).iter().enumerate() {
+        if moved.contains(&entry.id) {
+            let free = 0x1_8001 + number as u32 * 33 * 4;
+            let item = file.bytes_at(entry.item, 16);
+            file.write_at(table + u64::from(free), &item);
+            file.write_at(entry.offset + 16, &free.to_le_bytes());
+        }
+    }
+    let _untouched = Untouched::watch(&forged.files);
+    let output = run(PROGRAM, &[&"info", &"--json", &forged.youngest]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("a report");
+    assert_eq!(report["disk"]["size"], 12 * MIB);
+    report["findings"].clone()
+}
+
+#[test]
+fn items_at_odd_places_are_one_finding_and_a_warning_where_others_are_not() {
+    let all = [
+        metadata::FILE_PARAMETERS,
+        metadata::VIRTUAL_DISK_SIZE,
+        metadata::VIRTUAL_DISK_ID,
+        metadata::LOGICAL_SECTOR_SIZE,
+        metadata::PHYSICAL_SECTOR_SIZE,
+    ];
+    for (moved, severity) in [(&all[..], "information"), (&all[1..2], "warning")] {
+        let findings = at_odd_places(moved);
+        let findings = findings.as_array().expect("findings");
+        assert_eq!(findings.len(), 1, "{findings:?}");
+        assert_eq!((&findings[0]["code"], &findings[0]["severity"]), (&"metadata-item-bad".into(), &severity.into()));
+    }
+}

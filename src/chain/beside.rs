@@ -159,10 +159,10 @@ fn files_of_machine(store: &dyn ImageStore, folder: &Path) -> Vec<PathBuf> {
 }
 
 /// Parents of which another state stands beside them: files of the same DataWriteGuid and another FileWriteGuid or size. The
-/// child's record fits both. A parent that the user gave was chosen.
+/// child's record fits both. Of a parent that the user gave, which was chosen, only that another one is longer.
 fn shared(store: &dyn ImageStore, links: &[Link], files: &[PathBuf]) -> Vec<Finding> {
     let began = Instant::now();
-    let parents = || (0u32..).zip(links).skip(1).filter(|(_, link)| link.found != Found::Given);
+    let parents = || (0u32..).zip(links).skip(1);
     let stems: BTreeSet<String> = parents().filter_map(|(_, link)| stem(&link.path)).collect();
     if stems.is_empty() {
         return Vec::new();
@@ -171,33 +171,73 @@ fn shared(store: &dyn ImageStore, links: &[Link], files: &[PathBuf]) -> Vec<Find
     images.retain(|path| links.iter().all(|link| link.path != **path));
     // Copies are mostly named after what they are copies of: those are asked first.
     images.sort_by_cached_key(|path| !stem(path).is_some_and(|name| stems.iter().any(|stem| name.starts_with(stem))));
-    let mut others = vec![Vec::new(); links.len()];
+    let mut others = vec![Others::default(); links.len()];
     for path in images.into_iter().take(MAX_ASKED).take_while(|_| began.elapsed() < LONGEST_ASKING) {
         let Ok(opened) = store.open_found(path) else { continue };
         let Some((data, file)) = format::write_guids(&opened.image) else { continue };
-        let size = opened.image.size();
-        let is_other_state = |link: &Link| {
-            let identity = link.layer.identity();
-            let is_same = !data.is_zero() && identity.data_write_guid == Some(data) && link.id != opened.id;
-            is_same && (identity.file_write_guid != Some(file) || link.file_size != size)
-        };
         for ((_, link), others) in parents().zip(others.iter_mut()) {
-            if is_other_state(link) {
-                others.push(path.as_path());
+            let identity = link.layer.identity();
+            if data.is_zero() || identity.data_write_guid != Some(data) || link.id == opened.id {
+                continue;
+            }
+            if identity.file_write_guid != Some(file) {
+                others.states.push(path);
+            } else if opened.image.size() > link.file_size {
+                others.longer.push(path);
+            } else if opened.image.size() < link.file_size {
+                others.shorter.push(path);
             }
         }
     }
-    let told = parents().zip(others).filter(|(_, others)| !others.is_empty());
-    told.map(|((number, link), others)| other_states(link, &others).in_link(number, &link.path)).collect()
+    let told = parents().zip(others);
+    told.flat_map(|((number, link), others)| {
+        others.findings(link).into_iter().map(move |finding| finding.in_link(number, &link.path))
+    })
+    .collect()
 }
 
-fn other_states(link: &Link, others: &[&Path]) -> Finding {
-    let (path, others) = (link.path.display(), name_some(others.iter().copied()));
-    let text = format!(
-        "{path} and {others} bear one DataWriteGuid, and were written to at different times: the child's record fits both, and nothing proves that they hold the same"
-    );
-    Finding::new(Code::IdentityShared, Severity::Warning, text)
-        .advise("compare them; --parent FILE takes the one that is meant")
+/// Files that bear the DataWriteGuid of a link.
+#[derive(Debug, Clone, Default)]
+struct Others<'a> {
+    /// Written to at another time.
+    states: Vec<&'a Path>,
+    /// Written to at the same time, and longer than the link.
+    longer: Vec<&'a Path>,
+    /// The same, and shorter.
+    shorter: Vec<&'a Path>,
+}
+
+impl Others<'_> {
+    fn findings(&self, link: &Link) -> Vec<Finding> {
+        let path = link.path.display();
+        let named = |files: &[&Path]| name_some(files.iter().copied());
+        let mut findings = Vec::new();
+        let mut note = |text, advice: String| {
+            findings.push(Finding::new(Code::IdentityShared, Severity::Warning, text).advise(advice));
+        };
+        let is_chosen = link.found == Found::Given;
+        if !self.states.is_empty() && !is_chosen {
+            let text = format!(
+                "{path} and {} bear one DataWriteGuid, and were written to at different times: the child's record fits both, and nothing proves that they hold the same",
+                named(&self.states)
+            );
+            note(text, "compare them; --parent FILE takes the one that is meant".to_owned());
+        }
+        let one_time = "bear one identity and were written to last at the same time";
+        if let Some(longer) = self.longer.first() {
+            let text = format!(
+                "{path} and {} {one_time}; this file, of {} bytes, is the shorter one: it may be a copy that was cut",
+                named(&self.longer),
+                link.file_size
+            );
+            note(text, format!("compare them; --parent \"{}\" takes the longer one", longer.display()));
+        }
+        if !self.shorter.is_empty() && !is_chosen {
+            let text = format!("{path} and {} {one_time}; the longer one is taken", named(&self.shorter));
+            note(text, "compare them: a shorter one may be a copy that was cut".to_owned());
+        }
+        findings
+    }
 }
 
 /// A file's name without its extension, in lower case.

@@ -42,6 +42,8 @@ pub struct Evidence {
     pub disk: Option<DiskEvidence>,
     /// Structures that hold with no parent at all.
     pub holding_alone: u64,
+    /// Whether the images below it do not lead to a base, where it was tried: with it the chain is still not whole.
+    pub lacks_parent: bool,
     /// Why it cannot be taken, whatever else speaks for it.
     pub excluded: Option<String>,
 }
@@ -89,6 +91,7 @@ impl Evidence {
             merged_from: None,
             disk: None,
             holding_alone: 0,
+            lacks_parent: false,
             excluded: (same_sector_size == Some(false)).then(|| "its logical sectors have another size".to_owned()),
         }
     }
@@ -101,8 +104,7 @@ impl Evidence {
         let given = self.found == Found::Given;
         let is_right_disk = self.same_disk_id != Some(false);
         let (placed, youngest) = (self.is_placed() && is_right_disk, self.parent_of.is_none());
-        let ids = (self.same_disk_id == Some(true), self.same_size == Some(true), self.is_placed());
-        (self.excluded.is_none(), given, placed, self.share(), youngest, ids)
+        (self.excluded.is_none(), given, placed, self.share(), youngest, self.ids(), self.is_placed())
     }
 
     /// Whether it stands where the parent was, or bears its name.
@@ -127,10 +129,24 @@ impl Evidence {
     #[must_use]
     pub fn speaks(&self) -> bool {
         let by_place = self.is_placed() && self.same_disk_id.is_none() && self.same_size != Some(false);
+        self.found == Found::Given || self.same_disk_id == Some(true) || by_place || self.speaks_by_content()
+    }
+
+    /// Whether what it holds does.
+    fn speaks_by_content(&self) -> bool {
         // What the child holds itself holds with any parent.
         let adds = self.disk.as_ref().is_some_and(|disk| disk.holding > self.holding_alone);
-        let by_content = (adds && self.share() >= 500) || self.sectors_equal > 0;
-        self.found == Found::Given || self.same_disk_id == Some(true) || by_place || by_content
+        (adds && self.share() >= 500) || self.sectors_equal > 0
+    }
+
+    /// Whether the user chose it, or its place or what it holds speaks for it: all states of a disk bear its id.
+    fn stands_out(&self) -> bool {
+        self.found == Found::Given || self.is_placed() || self.speaks_by_content()
+    }
+
+    /// What its metadata say of which disk it is.
+    fn ids(&self) -> (bool, bool) {
+        (self.same_disk_id == Some(true), self.same_size == Some(true))
     }
 
     /// The evidence in one line.
@@ -167,11 +183,22 @@ impl Evidence {
         if let Some(child) = &self.merged_from {
             words.push(format!("a merge into it had begun, and had changed it: see {}", child.display()));
         }
+        if self.lacks_parent {
+            words.push("the images below it do not lead to a base".to_owned());
+        }
         if let Some(child) = &self.parent_of {
             words.push(format!("it is the parent of {}", child.display()));
         }
         words.join("; ")
     }
+}
+
+/// Of candidates in order, the one that most speaks for; and whether something tells it from the next one.
+pub(super) fn best_of(all: &[Evidence]) -> Option<(&Evidence, bool)> {
+    let mut possible = all.iter().filter(|one| one.excluded.is_none());
+    let best = possible.next()?;
+    let is_told = best.stands_out() || !possible.any(|other| other.stands_out() || other.ids() == best.ids());
+    Some((best, is_told))
 }
 
 /// One of the two images that are compared.

@@ -9,7 +9,7 @@ use super::options::ChainOptions;
 use super::other_states::too_little;
 use super::passed_over::PassedOver;
 use crate::bytes::Guid;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::{self, Other};
 use crate::image::native_path::{self, Native};
 use crate::image::{Depth, ImageStore, Listing, OpenedImage, leads_to_server};
@@ -31,7 +31,8 @@ pub(super) struct Locator<'a> {
     options: &'a ChainOptions,
     /// By path, and by whether something names the file.
     identities: BTreeMap<(PathBuf, bool), std::result::Result<Option<Guid>, PassedOver>>,
-    listings: BTreeMap<PathBuf, Vec<PathBuf>>,
+    /// By folder, and by how far below it.
+    listings: BTreeMap<(PathBuf, Depth), Vec<PathBuf>>,
 }
 
 impl<'a> Locator<'a> {
@@ -41,25 +42,25 @@ impl<'a> Locator<'a> {
 
     /// Candidates that cost little to name: what the user gave, what the child records, the recorded names elsewhere.
     pub(super) fn named(&self, child: &Path, record: &ParentRecord) -> Vec<Candidate> {
-        let homes = folders_of(child);
         let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
-        let given = self.options.parents.iter().map(|path| (absolute(path), Found::Given));
+        let given = self.options.parents.iter().map(|path| Candidate { path: absolute(path), found: Found::Given });
+        each_once(given.chain(self.by_record(child, record)))
+    }
+
+    /// What the child's record leads to: its places, then its names in the folders that are searched.
+    pub(super) fn by_record(&self, child: &Path, record: &ParentRecord) -> Vec<Candidate> {
+        let homes = folders_of(child);
         let recorded = record.places.iter().flat_map(|place| {
             let paths = homes.iter().flat_map(|folder| self.recorded(folder, place));
-            paths.map(|path| (path, Found::Recorded(place.kind))).collect::<Vec<_>>()
+            paths.map(|path| Candidate { path, found: Found::Recorded(place.kind) }).collect::<Vec<_>>()
         });
         let names = record.places.iter().filter_map(|place| components(&place.path).last().copied());
         let by_name = names.flat_map(|name| {
-            let folders = homes.iter().chain(&self.options.parent_dirs);
-            folders.filter_map(move |folder| Some((self.store.find(folder, &[name])?, Found::ByName)))
+            let paths = homes.iter().chain(&self.options.parent_dirs);
+            let paths = paths.filter_map(move |folder| self.store.find(folder, &[name]));
+            paths.map(|path| Candidate { path, found: Found::ByName })
         });
-        let mut candidates: Vec<Candidate> = Vec::new();
-        for (path, found) in given.chain(recorded).chain(by_name) {
-            if candidates.iter().all(|known| known.path != path) {
-                candidates.push(Candidate { path, found });
-            }
-        }
-        candidates
+        each_once(recorded.chain(by_name))
     }
 
     /// All files of the child's folder and below each `--parent-dir`: only their identity can tell.
@@ -71,8 +72,8 @@ impl<'a> Locator<'a> {
         let mut candidates: Vec<Candidate> = Vec::new();
         for (folder, depth) in folders {
             let store = self.store;
-            let listing = self.listings.entry(folder).or_insert_with_key(|folder| {
-                let listing = store.list(folder, depth, MAX_FILES);
+            let listing = self.listings.entry((folder, depth)).or_insert_with_key(|(folder, depth)| {
+                let listing = store.list(folder, *depth, MAX_FILES);
                 let listing = listing.unwrap_or_else(|error| Listing { left_out: vec![error], files: Vec::new() });
                 for error in &listing.left_out {
                     log::warn!("{error}");
@@ -114,6 +115,17 @@ impl<'a> Locator<'a> {
     }
 }
 
+/// What stands where a child's record leads to and is not even a file that can be opened, and why.
+pub(crate) fn unopenable_in_place(
+    store: &dyn ImageStore,
+    child: &Path,
+    record: &ParentRecord,
+) -> Vec<(PathBuf, Error)> {
+    let options = ChainOptions::default();
+    let recorded = Locator::new(store, &options).by_record(child, record);
+    recorded.into_iter().filter_map(|one| Some((one.path.clone(), one.open(store).err()?))).collect()
+}
+
 impl Candidate {
     /// Whether more than its identity speaks for it.
     pub(super) fn is_named(&self) -> bool {
@@ -127,6 +139,17 @@ impl Candidate {
             Found::Recorded(_) | Found::ByName | Found::ByIdentity | Found::InFolder => store.open_found(&self.path),
         }
     }
+}
+
+/// The candidates in order, of each path the first.
+fn each_once(candidates: impl Iterator<Item = Candidate>) -> Vec<Candidate> {
+    let mut known: Vec<Candidate> = Vec::new();
+    for candidate in candidates {
+        if known.iter().all(|other| other.path != candidate.path) {
+            known.push(candidate);
+        }
+    }
+    known
 }
 
 fn data_write_guid(store: &dyn ImageStore, candidate: &Candidate) -> std::result::Result<Option<Guid>, PassedOver> {

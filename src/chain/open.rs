@@ -32,6 +32,9 @@ pub const MAX_LINKS: usize = 1000;
 /// them takes about a millisecond.
 const VERIFIED: Verify = Verify { each: (1 << 20) + (1 << 16), larger: 32 << 20 };
 
+/// Parents that end before their blocks do, for which other files are looked for.
+const MAX_TOO_SHORT: usize = 64;
+
 /// An open chain.
 pub struct Chain {
     links: Vec<Link>,
@@ -70,6 +73,16 @@ impl Chain {
             finding.text = format!("{}; no byte of the disk is lost by it", finding.text);
         }
         self
+    }
+
+    /// Parents that the user did not choose and that end before their blocks do.
+    fn parents_too_short(&self) -> impl Iterator<Item = FileId> {
+        let is_short = |number: u32| {
+            let mut of_link = self.findings.iter().filter(move |finding| finding.link == Some(number));
+            of_link.any(|finding| finding.code == Code::BlockPastEnd)
+        };
+        let parents = (0u32..).zip(&self.links).skip(1).filter(|(_, link)| link.found != Found::Given);
+        parents.filter(move |(number, _)| is_short(*number)).map(|(_, link)| link.id.clone())
     }
 
     /// The same chain, and what is known of it now: findings, and parts of the maps of its links that are doubtful. There
@@ -121,16 +134,28 @@ fn open_with(
     options: &ChainOptions,
     disks: Option<&dyn DiskJudge>,
 ) -> std::result::Result<Chain, Box<Refusal>> {
-    let mut opening = Opening::new(store, options, disks);
-    match opening.run(path) {
-        Ok(disk) => {
-            let chain = Chain { links: opening.links, findings: opening.findings, disk: Arc::new(disk) };
-            Ok(chain.verified(&(0..0), VERIFIED, &mut |_| ControlFlow::Continue(())))
+    let mut taken: Option<Chain> = None;
+    let mut too_short = Vec::new();
+    loop {
+        let mut opening = Opening { too_short: too_short.clone(), ..Opening::new(store, options, disks) };
+        let chain = match (opening.run(path), taken) {
+            (Ok(disk), _) => {
+                let chain = Chain { links: opening.links, findings: opening.findings, disk: Arc::new(disk) };
+                chain.verified(&(0..0), VERIFIED, &mut |_| ControlFlow::Continue(()))
+            }
+            // What stands in for a file that is too short leads nowhere.
+            (Err(_), Some(taken)) => return Ok(taken),
+            (Err(error), None) => {
+                let Opening { links, findings, candidates, unreadable, .. } = opening;
+                return Err(Box::new(Refusal { error, links, findings, candidates, unreadable }));
+            }
+        };
+        let known = too_short.len();
+        too_short.extend(chain.parents_too_short().filter(|id| !too_short.contains(id)).collect::<Vec<_>>());
+        if too_short.len() == known || known >= MAX_TOO_SHORT {
+            return Ok(chain);
         }
-        Err(error) => {
-            let Opening { links, findings, candidates, unreadable, .. } = opening;
-            Err(Box::new(Refusal { error, links, findings, candidates, unreadable }))
-        }
+        taken = Some(chain);
     }
 }
 
@@ -144,6 +169,8 @@ pub(super) struct Opening<'a> {
     findings: Vec<Finding>,
     /// The chain ends before its base.
     pub(super) cut: bool,
+    /// Files that end before their blocks do: whole copies of them go before.
+    pub(super) too_short: Vec<FileId>,
     /// Of the last link, where its metadata was inferred: its parent may know better.
     inferred: Option<Inferred>,
     /// What was looked at for the parent that was not found.
@@ -172,6 +199,7 @@ impl<'a> Opening<'a> {
             links: Vec::new(),
             findings: Vec::new(),
             cut: false,
+            too_short: Vec::new(),
             inferred: None,
             candidates: Vec::new(),
             unreadable: Vec::new(),
@@ -214,12 +242,11 @@ impl<'a> Opening<'a> {
 
     /// What the folders of the links say, but for what is told already.
     fn note_beside(&mut self) {
-        for finding in beside::findings(self.store, &self.links) {
-            let same = |told: &Finding| told.code == Code::IdentityShared && told.link == finding.link;
-            if finding.code != Code::IdentityShared || !self.findings.iter().any(same) {
-                self.findings.push(finding);
-            }
-        }
+        let told = self.findings.iter().filter(|finding| finding.code == Code::IdentityShared);
+        let told: Vec<_> = told.map(|finding| finding.link).collect();
+        let mut beside = beside::findings(self.store, &self.links);
+        beside.retain(|finding| finding.code != Code::IdentityShared || !told.contains(&finding.link));
+        self.findings.extend(beside);
     }
 
     /// The last link is the parent by its identity, and the child's paths lead to another image, which is a child of it. By
@@ -354,6 +381,7 @@ impl<'a> Opening<'a> {
             links: self.links.iter().map(Link::again).collect(),
             findings: self.findings.clone(),
             inferred: self.inferred.clone(),
+            too_short: self.too_short.clone(),
             ..Opening::new(self.store, options, None)
         }
     }

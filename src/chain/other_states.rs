@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::beside::{is_leftover, is_named_like_an_image, name_some};
+use super::locate::components;
+use crate::bytes::Guid;
 use crate::error::{Error, ErrorKind};
 use crate::format;
-use crate::image::{Depth, ImageStore, OpenedImage};
+use crate::image::{Depth, ImageStore, OpenedImage, file_name};
 use crate::layer::Identity;
 
 /// Files that are listed, images that are asked who they are, and how long: the answer is welcome, not needed.
@@ -23,10 +25,19 @@ pub(super) fn advise(store: &dyn ImageStore, opened: &OpenedImage, error: Error)
     }
     let error = too_little(error);
     let mut advice = error.advice().unwrap_or("look for a copy of it").to_owned();
-    let youngest = youngest_beside(store, &opened.path);
+    let known = identities_beside(store, &opened.path);
+    let disks = disks_of(opened, &known);
+    let mut youngest = youngest(&known);
+    if !disks.is_empty() {
+        youngest.retain(|(_, identity)| disk_id(identity).is_none_or(|id| disks.contains(&id)));
+    }
     if !youngest.is_empty() {
-        let named = name_some(youngest.iter().map(PathBuf::as_path));
-        advice.push_str(&format!("; beside it, other states of the disk may be opened: {named}"));
+        let named = name_some(youngest.iter().map(|(file, _)| file.as_path()));
+        let what = match disks.is_empty() {
+            true => "beside it, images may be opened, which may be other states of the disk",
+            false => "beside it, other states of the disk may be opened",
+        };
+        advice.push_str(&format!("; {what}: {named}"));
     }
     error.advise(advice)
 }
@@ -43,25 +54,47 @@ pub(super) fn too_little(error: Error) -> Error {
     )
 }
 
-/// The images in a file's folder that are nobody's parent there.
-fn youngest_beside(store: &dyn ImageStore, path: &Path) -> Vec<PathBuf> {
+/// Who the images in a file's folder are.
+fn identities_beside(store: &dyn ImageStore, path: &Path) -> Vec<(PathBuf, Identity)> {
     let began = Instant::now();
     let folder = path.parent().unwrap_or(path);
     let Ok(listing) = store.list(folder, Depth::Folder, MAX_FILES) else { return Vec::new() };
     let images =
         listing.files.into_iter().filter(|file| file != path && is_named_like_an_image(file) && !is_leftover(file));
-    let known: Vec<(PathBuf, Identity)> = images
+    images
         .take(MAX_ASKED)
         .take_while(|_| began.elapsed() < LONGEST_ASKING)
         .filter_map(|file| {
             let opened = store.open_found(&file).ok()?;
             Some((file, format::identify(&opened.image)?))
         })
-        .collect();
+        .collect()
+}
+
+/// The ids that the disk of a file has: by what the file itself still says, and its children. Empty where nothing says it.
+fn disks_of(opened: &OpenedImage, known: &[(PathBuf, Identity)]) -> Vec<Guid> {
+    let own = format::identify(&opened.image).as_ref().and_then(disk_id);
+    let name = file_name(&opened.path);
+    let is_child = |identity: &&Identity| {
+        let places = identity.parent.iter().flat_map(|record| &record.places);
+        places
+            .filter_map(|place| components(&place.path).last().copied())
+            .any(|recorded| recorded.to_lowercase() == name)
+    };
+    let children = known.iter().map(|(_, identity)| identity).filter(is_child);
+    own.into_iter().chain(children.filter_map(disk_id)).collect()
+}
+
+fn disk_id(identity: &Identity) -> Option<Guid> {
+    identity.disk_id.filter(|id| !id.is_zero())
+}
+
+/// The images that are nobody's parent among these.
+fn youngest(known: &[(PathBuf, Identity)]) -> Vec<&(PathBuf, Identity)> {
     let has_child = |identity: &Identity| {
         let records = known.iter().filter_map(|(_, other)| other.parent.as_ref());
         let mut wanted = records.flat_map(|record| [record.linkage, record.linkage2]).flatten();
         identity.data_write_guid.is_some_and(|guid| wanted.any(|wanted| wanted == guid))
     };
-    known.iter().filter(|(_, identity)| !has_child(identity)).map(|(file, _)| file.clone()).collect()
+    known.iter().filter(|(_, identity)| !has_child(identity)).collect()
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::evidence::Evidence;
+use super::evidence::{Evidence, best_of};
 use super::link::{Found, LinkProof, judge};
 use super::locate::Candidate;
 use super::open::Opening;
@@ -12,8 +12,8 @@ use super::options::Missing;
 use super::passed_over::PassedOver;
 use super::refusal::{self, Refused};
 use crate::error::Result;
-use crate::format;
-use crate::image::OpenedImage;
+use crate::format::{self, Container};
+use crate::image::{FileId, OpenedImage};
 use crate::layer::ParentRecord;
 use crate::report::{Code, Finding, Severity};
 
@@ -36,15 +36,17 @@ impl Opening<'_> {
         let mut rejected = Rejected::default();
         let named = self.locator.named(child, record);
         if let Some(found) = self.first_proven(named, record, &mut rejected)? {
-            return self.settle_skipped(found, &rejected.other).map(Some);
+            self.tell_stand_in(&rejected, &found);
+            return self.settle_skipped(child, record, found).map(Some);
         }
         let listed = self.locator.listed(child);
         if let Some(found) = self.first_proven(listed.clone(), record, &mut rejected)? {
             self.tell_shared(&listed, &found, record);
-            return self.settle_skipped(found, &rejected.other).map(Some);
+            self.tell_stand_in(&rejected, &found);
+            return self.settle_skipped(child, record, found).map(Some);
         }
         if let Some(damaged) = rejected.damaged {
-            return self.settle_skipped(damaged, &rejected.other).map(Some);
+            return self.settle_skipped(child, record, damaged).map(Some);
         }
         if let Some(path) = rejected.in_chain
             && self.options.missing != Missing::Lost
@@ -56,7 +58,7 @@ impl Opening<'_> {
         }
         let evidence = self.weigh(&rejected.other, record, &mut rejected.refused);
         if self.options.allow_mismatch
-            && let Some(best) = evidence.iter().find(|one| one.excluded.is_none()).filter(|best| best.may_be_taken())
+            && let Some((best, true)) = best_of(&evidence).filter(|(best, _)| best.may_be_taken())
         {
             self.tell_merge(best);
             let candidate = Candidate { path: best.path.clone(), found: best.found };
@@ -75,20 +77,23 @@ impl Opening<'_> {
         }
     }
 
-    /// A proven parent, and the image that it skips, if one of those that were named and are not proven is a child of it. That
-    /// one itself, where the user gave it and allows it. A parent that the user gave was chosen.
-    fn settle_skipped(&self, found: Parent, others: &[Candidate]) -> Result<Parent> {
+    /// A proven parent, and the image that it skips, if the child's record leads to one before that is not proven and is a child
+    /// of it. That one itself, where the user gave it and allows it. A parent that the user gave was chosen, and an image that
+    /// was merely given, or lies beside, says nothing of what the record means.
+    fn settle_skipped(&self, child: &Path, record: &ParentRecord, found: Parent) -> Result<Parent> {
         let guid = format::data_write_guid(&found.opened.image).flatten();
         let Some(guid) = guid.filter(|_| found.candidate.found != Found::Given) else { return Ok(found) };
-        for other in others.iter().filter(|other| other.is_named()) {
-            let opened = other.open(self.store)?;
-            let parent = format::identify(&opened.image).and_then(|identity| identity.parent);
-            let is_child = parent.is_some_and(|record| judge(&record, guid).is_some());
-            if !is_child || opened.id == found.opened.id || self.holds(&opened.id) {
+        let recorded = self.locator.by_record(child, record).into_iter();
+        for other in recorded.take_while(|other| other.path != found.candidate.path) {
+            let Ok(opened) = other.open(self.store) else { continue };
+            let Some(identity) = format::identify(&opened.image) else { continue };
+            let is_proven = identity.data_write_guid.is_some_and(|guid| judge(record, guid).is_some());
+            let is_child = identity.parent.is_some_and(|record| judge(&record, guid).is_some());
+            if !is_child || is_proven || opened.id == found.opened.id || self.holds(&opened.id) {
                 continue;
             }
-            if other.found == Found::Given && self.options.allow_mismatch {
-                let candidate = other.clone();
+            if self.options.allow_mismatch && self.is_given(&opened.id) {
+                let candidate = Candidate { found: Found::Given, ..other };
                 return Ok(Parent { candidate, opened, proof: LinkProof::Unproven, skipped: None });
             }
             return Ok(Parent { skipped: Some(opened.path), ..found });
@@ -96,16 +101,27 @@ impl Opening<'_> {
         Ok(found)
     }
 
+    /// Whether the user gave a file as a parent, under any of its names.
+    fn is_given(&self, id: &FileId) -> bool {
+        let mut given = self.options.parents.iter();
+        given.any(|path| self.store.open_named(path).is_ok_and(|opened| opened.id == *id))
+    }
+
     /// Names other files that bear the identity of a parent that was found by nothing else: they may be of other times.
     fn tell_shared(&mut self, listed: &[Candidate], found: &Parent, record: &ParentRecord) {
         let (taken, opened) = (&found.candidate, &found.opened);
         let mut others = Vec::new();
+        // One file may be listed under several paths.
+        let mut known: Vec<FileId> = self.too_short.iter().chain([&opened.id]).cloned().collect();
         for one in listed.iter().filter(|one| one.path != taken.path) {
             let guid = self.locator.data_write_guid(one).ok().flatten();
             if others.len() < MAX_TOLD
                 && guid.and_then(|guid| judge(record, guid)).is_some()
-                && one.open(self.store).is_ok_and(|other| other.id != opened.id && !self.holds(&other.id))
+                && let Ok(other) = one.open(self.store)
+                && !known.contains(&other.id)
+                && !self.holds(&other.id)
             {
+                known.push(other.id);
                 others.push(one.path.display().to_string());
             }
         }
@@ -117,6 +133,19 @@ impl Opening<'_> {
             let link = u32::try_from(self.links.len()).unwrap_or(u32::MAX);
             self.add(finding, link, &taken.path);
         }
+    }
+
+    /// That an image is taken for the sake of another one, which comes first and is too short.
+    fn tell_stand_in(&mut self, rejected: &Rejected, taken: &Parent) {
+        let Some(short) = rejected.damaged.as_ref().filter(|one| self.too_short.contains(&one.opened.id)) else {
+            return;
+        };
+        let text = format!(
+            "{} bears the same identity, was written to last at the same time, and ends before its blocks do: this file is taken for it",
+            short.candidate.path.display()
+        );
+        let link = u32::try_from(self.links.len()).unwrap_or(u32::MAX);
+        self.add(Finding::new(Code::IdentityShared, Severity::Warning, text), link, &taken.candidate.path);
     }
 
     /// That an image, which is taken as the next link, is not what it was for its other children.
@@ -160,13 +189,27 @@ impl Opening<'_> {
             // A damaged copy must not stand in the way of a whole one.
             match format::open(Arc::clone(&opened.image), self.format_options(&candidate.path, &opened.id)) {
                 Err(error) => rejected.refused.push(Refused { path: candidate.path, is_proven: true, error }),
-                Ok(container) if container.findings.iter().any(|finding| finding.severity == Severity::Error) => {
+                Ok(container) if self.is_damaged(&container, &opened.id) => {
                     rejected.damaged.get_or_insert(Parent { candidate, opened, proof, skipped: None });
                 }
+                Ok(container) if !self.may_stand_in(&container, rejected.damaged.as_ref()) => {}
                 Ok(_) => return Ok(Some(Parent { candidate, opened, proof, skipped: None })),
             }
         }
         Ok(None)
+    }
+
+    /// Whether a whole copy goes before.
+    fn is_damaged(&self, container: &Container, id: &FileId) -> bool {
+        self.too_short.contains(id) || container.findings.iter().any(|finding| finding.severity == Severity::Error)
+    }
+
+    /// Whether an image may be taken although `damaged` comes first: where that one is merely too short, only one that was
+    /// written to last at the same time, and so has what is there of it.
+    fn may_stand_in(&self, container: &Container, damaged: Option<&Parent>) -> bool {
+        let Some(short) = damaged.filter(|one| self.too_short.contains(&one.opened.id)) else { return true };
+        let written = format::write_guids(&short.opened.image).map(|(_, file)| file);
+        written.is_some() && container.layer.identity().file_write_guid == written
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::evidence::Evidence;
+use super::evidence::{Evidence, best_of};
 use super::link::{Found, Link};
 use super::locate::components;
 use super::passed_over::PassedOver;
@@ -163,22 +163,27 @@ fn why_not_tried(place: &ParentPlace, child: &Path) -> String {
 fn advice(record: &ParentRecord, evidence: &[Evidence]) -> String {
     let look = "say where to look with --parent-dir DIR, or name the parent with --parent FILE";
     let lost = "--missing lost shows what the images at hand hold, and nothing older";
-    let Some(best) = evidence.iter().find(|one| one.excluded.is_none()) else { return format!("{look}; {lost}") };
+    let Some((best, stands_out)) = best_of(evidence) else { return format!("{look}; {lost}") };
     let path = best.path.display();
-    if !best.speaks() {
-        let name = if best.may_be_taken() { String::new() } else { format!("--parent \"{path}\" ") };
-        return format!(
-            "{look}. Nothing speaks for the images named above: none is advised. If {path} is the parent all the same, \
-             {name}--allow-mismatch takes it, and all that comes from it is marked doubtful; {lost}"
-        );
+    let taken = if best.lacks_parent {
+        "--allow-mismatch --missing lost takes it, without its own parent, which was not found either; all that comes from it is marked doubtful, and what comes from below it is lost"
+    } else {
+        "--allow-mismatch takes it, and all that comes from it is marked doubtful"
+    };
+    if !stands_out || !best.speaks() {
+        let none = if best.speaks() {
+            "Nothing speaks for one of the images named above more than for another, for all states of a disk bear its id"
+        } else {
+            "Nothing speaks for the images named above"
+        };
+        let name = if stands_out && best.may_be_taken() { String::new() } else { format!("--parent \"{path}\" ") };
+        return format!("{look}. {none}: none is advised. If {path} is the parent all the same, {name}{taken}; {lost}");
     }
     let why = match best.data_write_guid.and(record.linkage) {
         Some(_) => "The images named above are not the recorded parent: it was moved, or written to since",
         None => "None of the images named above is proven to be the parent",
     };
-    let mut text = format!(
-        "{look}. {why}. Most speaks for {path}: --allow-mismatch takes it, and all that comes from it is marked doubtful"
-    );
+    let mut text = format!("{look}. {why}. Most speaks for {path}: {taken}");
     if best.found == Found::InFolder && !record.places.is_empty() {
         text.push_str(
             " (it bears another name than the recorded parent: it may be an older link, and what the parent itself held is missing then)",

@@ -24,6 +24,8 @@ const MAX_TRIED: usize = 4;
 struct Weighed {
     evidence: Evidence,
     record: Option<ParentRecord>,
+    /// Whether it is excluded for whose child it is.
+    is_kin: bool,
 }
 
 impl Opening<'_> {
@@ -41,6 +43,7 @@ impl Opening<'_> {
                 Err(error) => refused.push(Refused { path: one.path.clone(), is_proven: false, error }),
             }
         }
+        exclude_descendants(&mut all);
         note_kin(&mut all);
         let mut weighed: Vec<Evidence> = all.into_iter().map(|one| one.evidence).collect();
         weighed.sort_by_key(|one| std::cmp::Reverse(one.weight()));
@@ -51,7 +54,11 @@ impl Opening<'_> {
             let holding_alone = alone.map_or(0, |disk| disks.judge(&Arc::new(disk)).holding);
             for one in tried {
                 one.holding_alone = holding_alone;
-                one.disk = self.try_parent(one).map(|disk| disks.judge(&Arc::new(disk)));
+                match self.try_parent(one) {
+                    Trial::Disk(disk) => one.disk = Some(disks.judge(&Arc::new(disk))),
+                    Trial::WithoutParent => one.lacks_parent = true,
+                    Trial::Unreadable => {}
+                }
             }
             weighed.sort_by_key(|one| std::cmp::Reverse(one.weight()));
         }
@@ -69,16 +76,21 @@ impl Opening<'_> {
         let own = container.layer.identity().parent.clone();
         let side = Side { layer: container.layer, told: container.told };
         let mut evidence = Evidence::gather(candidate.path.clone(), found, &child, &side);
-        if let Some(own) = &own {
-            let is_parent =
-                |link: &&Link| link.layer.identity().data_write_guid.is_some_and(|guid| judge(own, guid).is_some());
-            if let Some(elder) = self.links.iter().find(is_parent) {
-                evidence.excluded = Some(format!("it is a child of {}, not a parent", elder.path.display()));
-            } else if own.linkage.is_some() && own.linkage == record.linkage {
-                evidence.excluded = Some("it is another child of the same parent".to_owned());
-            }
+        let younger = own.as_ref().and_then(|own| self.younger_than_wanted(own, record));
+        let is_kin = younger.is_some();
+        evidence.excluded = younger.or(evidence.excluded);
+        Ok(Some(Weighed { evidence, record: own, is_kin }))
+    }
+
+    /// Why an image that records `own` of its parent is younger than the parent that `record` names, if that shows.
+    fn younger_than_wanted(&self, own: &ParentRecord, record: &ParentRecord) -> Option<String> {
+        let is_parent =
+            |link: &&Link| link.layer.identity().data_write_guid.is_some_and(|guid| judge(own, guid).is_some());
+        if let Some(elder) = self.links.iter().find(is_parent) {
+            return Some(format!("it is a child of {}, not a parent", elder.path.display()));
         }
-        Ok(Some(Weighed { evidence, record: own }))
+        let is_sibling = own.linkage.is_some() && own.linkage == record.linkage;
+        is_sibling.then(|| "it is another child of the same parent".to_owned())
     }
 
     /// What the links hold by themselves.
@@ -91,7 +103,7 @@ impl Opening<'_> {
 
     /// The merged disk with a candidate as the parent, if the links below it are whole. What is doubtful is read: whether it makes
     /// sense is what is asked.
-    fn try_parent(&self, candidate: &Evidence) -> Option<Disk> {
+    fn try_parent(&self, candidate: &Evidence) -> Trial {
         let options = ChainOptions {
             missing: Missing::Error,
             allow_mismatch: false,
@@ -100,10 +112,43 @@ impl Opening<'_> {
         };
         let mut trial = self.again(&options);
         let candidate = Candidate { path: candidate.path.clone(), found: candidate.found };
-        let opened = candidate.open(self.store).ok()?;
-        trial.push_parent(opened, candidate.found, LinkProof::Unproven).ok()?;
-        trial.follow().ok()?;
-        trial.disk().ok()
+        let opened = candidate.open(self.store);
+        if opened.and_then(|opened| trial.push_parent(opened, candidate.found, LinkProof::Unproven)).is_err() {
+            return Trial::Unreadable;
+        }
+        if trial.follow().is_err() {
+            return Trial::WithoutParent;
+        }
+        trial.disk().map_or(Trial::Unreadable, Trial::Disk)
+    }
+}
+
+/// What came of trying a candidate as the parent.
+enum Trial {
+    Disk(Disk),
+    /// It opens, and the links below it do not lead to a base.
+    WithoutParent,
+    Unreadable,
+}
+
+/// Excludes what descends from candidates that are excluded for whose children they are: all of these are younger than the
+/// wanted parent.
+fn exclude_descendants(all: &mut [Weighed]) {
+    let mut open: Vec<usize> = (0..all.len()).filter(|number| all.get(*number).is_some_and(|one| one.is_kin)).collect();
+    while let Some(elder) = open.pop() {
+        let Some((guid, path)) =
+            all.get(elder).and_then(|one| Some((one.evidence.data_write_guid?, one.evidence.path.clone())))
+        else {
+            continue;
+        };
+        for (number, one) in all.iter_mut().enumerate().filter(|(_, one)| !one.is_kin) {
+            if one.record.as_ref().is_some_and(|record| judge(record, guid).is_some()) {
+                let text = format!("it descends from {}, which cannot be it either", path.display());
+                one.evidence.excluded = Some(text);
+                one.is_kin = true;
+                open.push(number);
+            }
+        }
     }
 }
 

@@ -41,7 +41,7 @@ pub struct Listing {
 }
 
 /// How far [`ImageStore::list`] goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Depth {
     /// The folder alone.
     Folder,
@@ -201,8 +201,10 @@ impl ImageStore for HostFolders {
 /// What bears a name in a folder, but for its case.
 fn in_any_case(folder: &Path, name: &str) -> Option<PathBuf> {
     let wanted = name.to_lowercase();
-    let mut entries = std::fs::read_dir(folder).ok()?.flatten();
-    Some(entries.find(|entry| entry.file_name().to_string_lossy().to_lowercase() == wanted)?.path())
+    let entries = std::fs::read_dir(folder).ok()?.flatten();
+    let same = entries.filter(|entry| entry.file_name().to_string_lossy().to_lowercase() == wanted);
+    // Of several one and the same, in whatever order the folder lists them.
+    same.map(|entry| entry.path()).min()
 }
 
 /// What was found in folders so far.

@@ -101,7 +101,8 @@ fn parents(images: &[ScannedImage], bearers: &Bearers) -> Vec<Option<FoundParent
             Some(FoundParent { image: *number, proof, standing: asked.standing(names.get(*number)?) })
         });
         // Images are sorted by path, and so is the folder that is looked through for want of a better way.
-        proven.min_by_key(|parent| (parent.standing, parent.image))
+        let is_misspelt = |number: usize| images.get(number).is_some_and(|image| asked.is_spelt_otherwise(image));
+        proven.min_by_key(|parent| (parent.standing, is_misspelt(parent.image), parent.image))
     };
     images.iter().map(parent_of).collect()
 }

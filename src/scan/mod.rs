@@ -48,6 +48,8 @@ pub struct Scan {
     /// Which images bear a file name, in lower case.
     by_name: BTreeMap<String, Vec<usize>>,
     bearers: Bearers,
+    /// What stands in the place of an image's missing parent and is no file, or cannot be opened.
+    in_place: BTreeMap<usize, Vec<Unreadable>>,
     /// Which of the other files belong to a machine's folder.
     machines: BTreeMap<PathBuf, Vec<usize>>,
 }
@@ -120,6 +122,7 @@ pub fn scan(store: &dyn ImageStore, folders: &[PathBuf]) -> Result<Scan> {
     let mut scan = survey::survey(store, folders)?;
     scan.bearers = family::bearers(&scan.images);
     scan.kin = family::find(&scan.images, &scan.bearers);
+    scan.in_place = survey::in_place(store, &scan);
     for (number, image) in scan.images.iter().enumerate() {
         scan.by_name.entry(file_name(&image.path)).or_default().push(number);
     }
@@ -273,7 +276,7 @@ impl Scan {
         before.map(|(_, other)| other).find(is_its_child)
     }
 
-    /// Files that could not be read and bear the name that a child records of its parent; at most 4.
+    /// What could not be read and bears the name that a child records of its parent, or stands in its place; at most 4.
     pub fn unreadable_namesakes(&self, child: usize) -> impl Iterator<Item = &Unreadable> {
         let asked = self.missing_parent(child).zip(self.images.get(child));
         let asked = asked.map(|(record, image)| places::Asked::new(&image.path, record));
@@ -281,7 +284,8 @@ impl Scan {
             let name = file_name(&one.path);
             asked.as_ref().is_some_and(|asked| asked.names().any(|wanted| wanted == name))
         };
-        self.unreadable.iter().filter(is_named).take(4)
+        let in_place = self.in_place.get(&child).into_iter().flatten();
+        self.unreadable.iter().filter(is_named).chain(in_place).take(4)
     }
 
     /// The parents in a chain that opening its youngest image does not find by itself: they must be named.

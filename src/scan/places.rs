@@ -2,7 +2,7 @@
 //!
 //! Nothing here looks at the host: the places are compared with the paths of the images that were found.
 
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use super::ScannedImage;
 use crate::chain::{Found, components};
@@ -64,13 +64,14 @@ fn names_in(path: &Path) -> Names {
 }
 
 /// A child that asks for its parent.
-pub(super) struct Asked {
+pub(super) struct Asked<'a> {
     folder: Names,
     places: Vec<(PlaceKind, Names)>,
+    record: &'a ParentRecord,
 }
 
-impl Asked {
-    pub(super) fn new(child: &Path, record: &ParentRecord) -> Self {
+impl<'a> Asked<'a> {
+    pub(super) fn new(child: &Path, record: &'a ParentRecord) -> Self {
         let mut folder = names_in(child);
         folder.pop();
         let place = |place: &ParentPlace| match place.kind {
@@ -78,7 +79,7 @@ impl Asked {
             PlaceKind::Absolute if cfg!(windows) => (place.kind, names_in(Path::new(&place.path))),
             _ => (place.kind, components(&place.path).into_iter().map(str::to_lowercase).collect()),
         };
-        Asked { folder, places: record.places.iter().map(place).collect() }
+        Asked { folder, places: record.places.iter().map(place).collect(), record }
     }
 
     /// The file names that are recorded.
@@ -89,6 +90,19 @@ impl Asked {
     /// How an image stands to the child, by whichever of its paths serves best.
     pub(super) fn standing(&self, image: &[Names]) -> Standing {
         image.iter().map(|path| self.standing_of(path)).min().unwrap_or(Standing::Elsewhere)
+    }
+
+    /// Whether none of an image's paths ends as a recorded one is spelt. Of two names that differ in case alone, opening the
+    /// child takes the one that is spelt so.
+    pub(super) fn is_spelt_otherwise(&self, image: &ScannedImage) -> bool {
+        let recorded: Vec<_> = self.record.places.iter().map(|place| components(&place.path)).collect();
+        let ends_so = |path: &PathBuf| {
+            recorded.iter().any(|names| {
+                let below: PathBuf = names.iter().filter(|name| **name != "..").collect();
+                !names.is_empty() && path.ends_with(below)
+            })
+        };
+        !std::iter::once(&image.path).chain(&image.also).any(ends_so)
     }
 
     fn standing_of(&self, path: &Names) -> Standing {

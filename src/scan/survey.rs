@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::{Bearers, Beside, Scan, ScannedImage, UnreadImage, Unreadable};
 use crate::Faults;
-use crate::chain::{beside, named_otherwise};
+use crate::chain::{beside, named_otherwise, unopenable_in_place};
 use crate::error::{Error, Result};
 use crate::format::{self, FormatOptions, Sniffed};
 use crate::image::{Depth, FileId, ImageStore, OpenedImage, ReadAt};
@@ -17,6 +18,9 @@ const AT_ONCE: usize = 8;
 
 /// Files below one folder that are looked at.
 const MAX_FILES: usize = 2_000_000;
+
+/// How long the places of missing parents are looked at: the answer is welcome, not needed.
+const LONGEST_LOOKING: Duration = Duration::from_millis(500);
 
 /// Looks at every file; leaves open who belongs to whom.
 pub(super) fn survey(store: &dyn ImageStore, folders: Vec<PathBuf>) -> Result<Scan> {
@@ -46,6 +50,7 @@ pub(super) fn survey(store: &dyn ImageStore, folders: Vec<PathBuf>) -> Result<Sc
         by_name: BTreeMap::new(),
         bearers: Bearers::new(),
         machines: BTreeMap::new(),
+        in_place: BTreeMap::new(),
     };
     let mut known: HashMap<FileId, usize> = HashMap::new();
     for (path, seen) in files.iter().zip(look_at_all(store, &files)) {
@@ -63,6 +68,24 @@ pub(super) fn survey(store: &dyn ImageStore, folders: Vec<PathBuf>) -> Result<Sc
         }
     }
     Ok(scan)
+}
+
+/// By the number of the child: what stands below the folders where it records its parent, where that was not found, and is not
+/// even a file that can be opened. No listing of files has it.
+pub(super) fn in_place(store: &dyn ImageStore, scan: &Scan) -> BTreeMap<usize, Vec<Unreadable>> {
+    let began = Instant::now();
+    let orphans = (0..scan.images.len()).filter_map(|child| Some((child, scan.missing_parent(child)?)));
+    let mut found = BTreeMap::new();
+    for (child, record) in orphans.take_while(|_| began.elapsed() < LONGEST_LOOKING) {
+        let Some(image) = scan.images.get(child) else { continue };
+        let is_below = |path: &Path| scan.folders.iter().any(|folder| path.starts_with(folder));
+        let is_told = |path: &Path| scan.unreadable.iter().any(|one| one.path == path);
+        let unopenable = unopenable_in_place(store, &image.path, record).into_iter();
+        let unopenable = unopenable.filter(|(path, _)| is_below(path) && !is_told(path));
+        let unopenable = unopenable.map(|(path, error)| Unreadable { path, reason: reason(&error) });
+        found.insert(child, unopenable.collect());
+    }
+    found
 }
 
 /// What a file turned out to be.

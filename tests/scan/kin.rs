@@ -337,3 +337,35 @@ fn whoever_opens_an_older_link_is_told() {
     assert!(opened(&folder, "base_2.avhdx").is_empty());
     assert_eq!(opened(&folder, "base_2-AutoRecovery.avhdx"), ["backup-leftover"]);
 }
+
+/// Where names of both cases are kept apart.
+#[test]
+fn of_names_that_differ_in_case_the_recorded_spelling_is_taken() {
+    let mut folder = Folder::new(23);
+    let base = folder.base("base.vhdx");
+    folder.child(&base, "base.vhdx", "x_1.avhdx");
+    fs::copy(folder.path("base.vhdx"), folder.path("BASE.VHDX")).expect("a copy");
+    fs::copy(folder.path("base.vhdx"), folder.path("Base.vhdx")).expect("a copy");
+    assert_eq!(folder.chains(&folder.scan(0)), [["x_1.avhdx", "base.vhdx"]]);
+    fs::remove_file(folder.path("base.vhdx")).expect("it goes");
+    assert_eq!(folder.chains(&folder.scan(0)), [["x_1.avhdx", "BASE.VHDX"]]);
+}
+
+#[test]
+fn what_stands_in_the_parents_place_and_is_no_file_is_told() {
+    for (is_loop, words) in [(false, "a folder, not an image"), (true, "symbolic link")] {
+        let mut folder = Folder::new(24);
+        let base = folder.base("base.vhdx");
+        folder.child(&base, "base.vhdx", "x_1.avhdx");
+        let place = folder.path("base.vhdx");
+        fs::remove_file(&place).expect("the base goes");
+        match is_loop {
+            true => symlink("base.vhdx", &place).expect("a link to itself"),
+            false => fs::create_dir(&place).expect("a folder"),
+        }
+        let finding = &folder.scan(0)["chains"][0]["findings"][0];
+        let found = string(&finding["found"]);
+        assert!(found.contains(words) && found.contains("base.vhdx"), "{finding}");
+        assert!(string(&finding["advice"]).contains("see to that file first"), "{finding}");
+    }
+}

@@ -26,6 +26,7 @@ const MAX_WRONG_BITS: u32 = 8;
 
 /// The entries of the table, mended where it is certain what they should say.
 pub(super) fn entries(table: &[u8], at: u64, findings: &mut Vec<Finding>) -> Result<Vec<TableEntry>> {
+    let told_before = findings.len();
     let (mut entries, broken) = table::parse(table).map_err(|broken| broken.error(METADATA_TABLE, at))?;
     if let Some(broken) = broken {
         if !entries.iter().any(|entry| KNOWN.contains(&entry.item_id)) {
@@ -54,14 +55,6 @@ pub(super) fn entries(table: &[u8], at: u64, findings: &mut Vec<Finding>) -> Res
             entry.item_id = id;
         }
     }
-    for (id, _) in LENGTHS {
-        if entries.iter().any(|entry| entry.item_id == id && !entry.offset.is_multiple_of(ALIGNMENT)) {
-            let text = format!(
-                "item {id} stands at an odd place, which the format allows and no writer chooses: its place may be damaged, and so what it says"
-            );
-            findings.push(Finding::new(Code::MetadataItemBad, Severity::Warning, text).at(METADATA_TABLE, at));
-        }
-    }
     for (id, length) in LENGTHS {
         // A line that leads nowhere says that there is no item.
         let is_it = |entry: &&mut TableEntry| entry.item_id == id && entry.offset > 0;
@@ -75,7 +68,37 @@ pub(super) fn entries(table: &[u8], at: u64, findings: &mut Vec<Finding>) -> Res
         findings.push(finding.versus(format!("{length} bytes, of the format"), found));
         (entry.is_user, entry.length) = (false, length);
     }
+    findings.extend(at_odd_places(&entries, at, findings.len() > told_before));
     Ok(entries)
+}
+
+/// That items stand at odd places, if any do. One of them among others that do not was damaged, it seems; so does what has
+/// other damage. Several that are whole stand where their writer put them.
+fn at_odd_places(entries: &[TableEntry], at: u64, is_damaged: bool) -> Option<Finding> {
+    let is_odd =
+        |id: &Guid| entries.iter().any(|entry| entry.item_id == *id && !entry.offset.is_multiple_of(ALIGNMENT));
+    let odd: Vec<String> = LENGTHS.iter().map(|(id, _)| id).filter(|id| is_odd(id)).map(Guid::to_string).collect();
+    let named = odd.join(", ");
+    let (severity, text) = match odd.len() {
+        0 => return None,
+        1 => (
+            Severity::Warning,
+            format!(
+                "item {named} stands at an odd place, which the format allows and no writer chooses: its place may be damaged, and so what it says"
+            ),
+        ),
+        _ if is_damaged => (
+            Severity::Warning,
+            format!(
+                "the items {named} stand at odd places, which the format allows: they may be damaged, and so what they say"
+            ),
+        ),
+        _ => (
+            Severity::Information,
+            format!("the items {named} stand at odd places, which the format allows and known writers do not choose"),
+        ),
+    };
+    Some(Finding::new(Code::MetadataItemBad, severity, text).at(METADATA_TABLE, at))
 }
 
 /// Whether items stand in each other, which is told: then one of their places is wrong, and nothing tells which.

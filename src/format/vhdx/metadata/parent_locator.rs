@@ -12,6 +12,8 @@ const ENTRY_LENGTH: usize = 12;
 
 /// The keys that are understood.
 const KEYS: [&str; 5] = ["parent_linkage", "parent_linkage2", "relative_path", "volume_path", "absolute_win32_path"];
+/// Those of them that say which image is the parent.
+const LINKAGES: [&str; 2] = ["parent_linkage", "parent_linkage2"];
 /// Bytes of a key that is looked at; a longer one, terminators included, is none of [`KEYS`].
 const LONGEST_KEY: usize = 128;
 
@@ -28,13 +30,19 @@ pub(super) fn parse(item: &[u8], problems: &mut Vec<Broken>) -> Result<ParentRec
         problems.push(Broken::new("KeyValueCount", format!("at most {}", entries.len()), count.to_string()));
     }
     let mut pairs = Vec::new();
+    let mut contradicted = Vec::new();
     let mut misplaced = 0usize;
     for entry in entries.take(usize::from(count)) {
         match parse_entry(item, entry) {
-            // The first of a name counts, and of names that mean nothing here none is kept: their values may overlap, so
+            // The first of a name counts, unless a further one names another image, and of names that mean nothing here none is kept: their values may overlap, so
             // that together they are far larger than the item.
             Some((Some(key), value)) if pairs.iter().all(|(known, _)| *known != key) => pairs.push((key, text(value))),
-            Some(_) => {}
+            Some((Some(key), value)) => {
+                if !contradicted.contains(&key) && contradicts(&pairs, key, value) {
+                    contradicted.push(key);
+                }
+            }
+            Some((None, _)) => {}
             None => misplaced = misplaced.saturating_add(1),
         }
     }
@@ -42,7 +50,20 @@ pub(super) fn parse(item: &[u8], problems: &mut Vec<Broken>) -> Result<ParentRec
         let found = format!("one past its end (entries: {misplaced})");
         problems.push(Broken::new("KeyOffset or ValueOffset", "a place within the item", found));
     }
+    // Nothing tells which of two identities is the parent's: neither proves it.
+    for key in contradicted {
+        problems.push(Broken::new(key, "one GUID", "several that differ"));
+        pairs.retain(|(known, _)| *known != key);
+    }
     Ok(record(&pairs, problems))
+}
+
+/// Whether a further value of a key names another image than the first one of that key does.
+fn contradicts(pairs: &[(&'static str, String)], key: &str, value: &[u8]) -> bool {
+    let first = pairs.iter().find(|(known, _)| *known == key).and_then(|(_, first)| Guid::parse(first));
+    // A longer text is no GUID.
+    let further = (value.len() <= LONGEST_KEY).then(|| Guid::parse(&text(value))).flatten();
+    LINKAGES.contains(&key) && first != further
 }
 
 /// The key, where it is one of [`KEYS`], and the bytes of the value. `None` where one of them leaves the item.
