@@ -4,6 +4,7 @@
 //! [`pour`] reads and hashes a [`stream`], in [`pieces`], some of them by [`reader`]s ahead; [`copy`] says what of it is
 //! whole, [`landing`] finds it a free name; [`carrier`] is the file or folder that a named stream is written to. [`sink`] is
 //! the only writer of this program. Each name and stream gets a row ([`row`]) in the [`manifest`], which [`rows`] reads back.
+//! [`reading`] tells one run from another that reads otherwise.
 //! [`listings`] makes the lists of other tools of a manifest. [`export`](mod@export) writes the whole disk into one file.
 
 mod carrier;
@@ -20,6 +21,7 @@ mod pour;
 mod progress;
 mod queue;
 mod reader;
+mod reading;
 mod row;
 mod rows;
 pub mod sink;
@@ -41,6 +43,7 @@ pub use choice::{Choice, Listed, Patterns};
 pub use hashes::{HashKind, hash_image};
 pub use manifest::MANIFEST;
 pub use progress::Progress;
+pub use reading::Reading;
 pub use row::{Verdict, recovered_object, timestamp};
 pub use sink::Sink;
 

@@ -4,6 +4,7 @@
 
 mod destination;
 mod ntfs_3g;
+mod resume;
 mod several;
 #[path = "../support/mod.rs"]
 mod support;

@@ -50,7 +50,8 @@ pub(crate) struct ExtractArgs {
     /// Replace what stands in the way.
     #[arg(long)]
     pub(crate) overwrite: bool,
-    /// Go on with an extraction that was interrupted: what is whole stays, the rest is done again.
+    /// Go on with an extraction that was interrupted: what is whole stays, the rest is done again. The images, and the switches
+    /// that say how they are read, must be the same.
     #[arg(long)]
     pub(crate) resume: bool,
     /// Only count: files, folders and bytes.
@@ -104,6 +105,14 @@ impl ExtractArgs {
     /// The image to begin with; none where a scan tells them.
     pub(crate) fn chain(&self) -> Option<&Path> {
         self.chain.as_deref().filter(|_| self.chains_from.is_none())
+    }
+
+    /// The hashes that are wanted, each once.
+    pub(crate) fn hashes(&self) -> Vec<HashKind> {
+        let mut hashes: Vec<_> = self.hash.iter().filter_map(|hash| hash.kind()).collect();
+        hashes.sort_unstable();
+        hashes.dedup();
+        hashes
     }
 
     /// What is wanted. Where a scan tells the chains, the first word is a pattern, too.

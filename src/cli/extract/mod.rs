@@ -94,7 +94,7 @@ impl Job<'_> {
         #[cfg(windows)]
         let sink = sink.on(Box::new(windows_host::WindowsHost));
         options.images = inventory.chain.links().iter().map(|link| link.id.clone()).collect();
-        let mut record = RunRecord::begin(&sink, inventory, self.args)?;
+        let mut record = RunRecord::begin(&sink, inventory, self.how, self.args)?;
         let work = || extract::extract(&sources, &sink, &options, progress);
         let count = |counted: &Progress| extract::count(&sources, &options, counted);
         let extracted = face::with_count(progress, count, self.verbosity, work)?;
@@ -175,9 +175,6 @@ fn unread(folder: String, volume: &Volume) -> Unread {
 
 fn options(args: &ExtractArgs, choice: Choice) -> Options {
     let processors = std::thread::available_parallelism().map_or(2, usize::from);
-    let mut hashes: Vec<_> = args.hash.iter().filter_map(|hash| hash.kind()).collect();
-    hashes.sort_unstable();
-    hashes.dedup();
     Options {
         choice,
         streams: args.streams,
@@ -187,7 +184,7 @@ fn options(args: &ExtractArgs, choice: Choice) -> Options {
         lost_as_zeros: args.lost.is_some(),
         accept_doubtful: args.how.accept_doubtful,
         raw_encrypted: args.files.raw_encrypted,
-        hashes,
+        hashes: args.hashes(),
         threads: args.threads.map_or(processors, usize::from),
         images: Vec::new(),
         spell,

@@ -12,6 +12,7 @@
 mod disk_file;
 mod ntfs;
 mod unfinished;
+mod workshop;
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
@@ -26,13 +27,11 @@ use cap_std::fs::{Dir, OpenOptions};
 use mount_api::{Time, Times};
 
 use self::unfinished::{Nameless, Unfinished};
+use self::workshop::Workshop;
 use crate::error::{Error, ErrorKind, Result};
 
 pub use disk_file::{DiskFile, new_of};
 pub use ntfs::{Host, Opened, Streams};
-
-/// Where files lie until they are complete.
-const UNFINISHED: &str = ".vhdx-mount-unfinished";
 
 /// A folder of the destination.
 pub struct Folder(Dir);
@@ -41,7 +40,7 @@ pub struct Folder(Dir);
 pub struct Sink {
     path: PathBuf,
     root: Arc<Folder>,
-    unfinished: Dir,
+    unfinished: Workshop,
     /// How many files were given a name there.
     files: AtomicU64,
     /// How a file can do without a name until it is complete; `None` where it cannot.
@@ -78,23 +77,18 @@ impl Sink {
     /// removed.
     ///
     /// # Errors
-    /// When the folder cannot be made or written to.
+    /// When the folder cannot be made or written to; [`ErrorKind::Refused`] while another run writes into it.
     pub fn open(path: &Path) -> Result<Self> {
         let failed = |text: &str, error| Error::io(text, error).in_file(path);
         std::fs::create_dir_all(path).map_err(|error| failed("the folder cannot be made", error))?;
         let root = Dir::open_ambient_dir(path, ambient_authority())
             .map_err(|error| failed("the folder cannot be opened", error))?;
-        let unfinished = folder_in(&root, OsStr::new(UNFINISHED))
-            .map_err(|error| failed("nothing can be written in this folder", error))?;
-        let clear = |dir: &Dir| -> io::Result<()> {
-            for entry in dir.entries()? {
-                dir.remove_file_or_symlink(entry?.file_name())?;
-            }
-            Ok(())
-        };
-        clear(&unfinished).map_err(|error| failed("what an earlier run left unfinished cannot be removed", error))?;
-        let (path, root, files) = (path.to_owned(), Arc::new(Folder(root)), AtomicU64::new(0));
-        let nameless = Nameless::in_folder(&unfinished);
+        let root = Arc::new(Folder(root));
+        let cannot_write = |error| failed("nothing can be written in this folder", error);
+        let unfinished = Workshop::open(&root).map_err(cannot_write)?.ok_or_else(|| is_in_use(path))?;
+        unfinished.clear().map_err(|error| failed("what an earlier run left unfinished cannot be removed", error))?;
+        let (path, files) = (path.to_owned(), AtomicU64::new(0));
+        let nameless = Nameless::in_folder(unfinished.dir().map_err(cannot_write)?);
         Ok(Sink { path, root, unfinished, files, nameless, host: None, streams: None, one_stream: Mutex::default() })
     }
 
@@ -160,13 +154,14 @@ impl Sink {
         if file.metadata()?.is_file() { Ok(file) } else { Err(no_file()) }
     }
 
-    /// Writes a whole file in the folder, in place of one of that name.
+    /// Writes a whole file in the folder, in place of one of that name. A loss of power leaves one of the two.
     ///
     /// # Errors
     /// As the host's.
     pub fn put(&self, name: &str, content: &[u8]) -> io::Result<()> {
         let mut output = self.create_here()?;
         output.write(0, content)?;
+        output.file.sync_data()?;
         output.take_place_of(name)
     }
 
@@ -197,11 +192,9 @@ impl Sink {
         self.root.0.symlink_metadata(name).is_ok_and(|found| found.is_file() && found.len() > 0)
     }
 
-    /// Removes the folder for unfinished files, if nothing is in it.
+    /// Removes the folder for unfinished files, if nothing is in it, and lets other runs in.
     pub fn close(self) {
-        let Sink { root, unfinished, .. } = self;
-        drop(unfinished);
-        let _ = root.0.remove_dir(UNFINISHED);
+        drop(self);
     }
 }
 
@@ -412,6 +405,13 @@ pub fn refuses(path: &Path) -> Error {
     Error::new(ErrorKind::Io, "the destination refused one file after the other; the rest was not tried")
         .in_file(path)
         .advise("the manifest says why; mend that, and run the same command again with --resume")
+}
+
+/// That another run has the destination.
+fn is_in_use(path: &Path) -> Error {
+    Error::new(ErrorKind::Refused, "another run writes into this folder")
+        .in_file(path)
+        .advise("wait for its end, or choose another folder")
 }
 
 /// That the destination holds an earlier run.
