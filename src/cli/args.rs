@@ -315,7 +315,7 @@ pub(crate) struct ExportArgs {
     /// Export volume N alone.
     #[arg(long, value_name = "N")]
     pub(crate) volume: Option<u32>,
-    /// Go on with an export that was interrupted.
+    /// Go on with an export that was interrupted. The images, and the switches that say how they are read, must be the same.
     #[arg(long)]
     pub(crate) resume: bool,
     /// Compute no SHA-256.
