@@ -146,7 +146,7 @@ impl Walk<'_> {
                 Ok(folder) => folder,
                 Err(error) => {
                     let path = path_of(place, &entry.name);
-                    self.run.refuse(Row::new(&path, None, &text, entry.kind, Verdict::Failed), error);
+                    self.run.refuse(Row::new(&path, None, &text, entry.kind, Verdict::Failed), error, &below_sink);
                     if self.run.is_over() {
                         break;
                     }
@@ -208,7 +208,7 @@ impl Walk<'_> {
                 };
                 (self.hand_on)(item);
             }
-            Err(error) => self.run.refuse(row(), &error),
+            Err(error) => self.run.refuse(row(), &error, &above.iter().collect::<PathBuf>()),
         }
     }
 
