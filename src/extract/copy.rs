@@ -70,6 +70,12 @@ impl<'a> Run<'a> {
         Run { sink, manifest, options, progress, written, patience: Patience::default(), folders }
     }
 
+    /// What a name is called at the destination.
+    pub(super) fn spell(&self, name: &Name) -> OsString {
+        let spell = self.options.spell;
+        names::fit(if self.sink.wants_portable_names() { names::portable(name, spell) } else { spell(name) })
+    }
+
     /// Whether nothing more is to be done.
     pub(super) fn is_over(&self) -> bool {
         self.progress.is_stopped() || self.gave_up() || self.manifest.is_broken()
@@ -204,7 +210,7 @@ impl<'a> Run<'a> {
             }
             Err(error) => return self.tell(&described(row(Verdict::Failed)).error(&error)),
         };
-        let names = inside.names.iter().map(|name| names::fit((self.options.spell)(name)));
+        let names = inside.names.iter().map(|name| self.spell(name));
         let inside: PathBuf = std::iter::repeat_n(OsString::from(".."), inside.up).chain(names).collect();
         match item.folder.link(&item.name, &inside) {
             Ok(()) => {
@@ -321,8 +327,9 @@ impl<'a> Run<'a> {
             return Target { item, times: &attr.times, stream: None, file: marked(item.name.clone()), why_file: None };
         };
         // Windows would take a colon for a stream of its own, which no file can be renamed to.
-        let between = if cfg!(windows) || self.sink.takes_streams() { "%3A" } else { ":" };
-        let spelled = names::fit((self.options.spell)(name));
+        let no_colon = cfg!(windows) || self.sink.takes_streams() || self.sink.wants_portable_names();
+        let between = if no_colon { "%3A" } else { ":" };
+        let spelled = self.spell(name);
         let beside = names::with_suffix(&names::with_suffix(&item.name, between), &spelled.to_string_lossy());
         let (stream, why_file) = match (carrier, names::of_stream(name)) {
             (Ok(carrier), Some(name)) => (Some((carrier, marked(name))), None),

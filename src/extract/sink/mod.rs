@@ -45,6 +45,8 @@ pub struct Sink {
     files: AtomicU64,
     /// How a file can do without a name until it is complete; `None` where it cannot.
     nameless: Option<Nameless>,
+    /// Whether it takes only names that Windows takes.
+    portable: bool,
     /// What the host keeps besides, where somebody knows its calls.
     host: Option<Box<dyn Host>>,
     streams: Option<Box<dyn Streams>>,
@@ -88,14 +90,31 @@ impl Sink {
         let unfinished = Workshop::open(&root).map_err(cannot_write)?.ok_or_else(|| is_in_use(path))?;
         unfinished.clear().map_err(|error| failed("what an earlier run left unfinished cannot be removed", error))?;
         let (path, files) = (path.to_owned(), AtomicU64::new(0));
-        let nameless = Nameless::in_folder(unfinished.dir().map_err(cannot_write)?);
-        Ok(Sink { path, root, unfinished, files, nameless, host: None, streams: None, one_stream: Mutex::default() })
+        let dir = unfinished.dir().map_err(cannot_write)?;
+        let (nameless, portable) = (Nameless::in_folder(dir), wants_portable(dir));
+        Ok(Sink {
+            path,
+            root,
+            unfinished,
+            files,
+            nameless,
+            portable,
+            host: None,
+            streams: None,
+            one_stream: Mutex::default(),
+        })
     }
 
     /// The folder, as the user named it.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether it takes only names that Windows takes, on a system that takes others: it is FAT, or NTFS, or a share.
+    #[must_use]
+    pub fn wants_portable_names(&self) -> bool {
+        self.portable
     }
 
     /// The folder that `names` lead to, with all folders on the way made where they are not there.
@@ -339,6 +358,15 @@ fn fill(file: &mut impl Read, buf: &mut [u8]) -> io::Result<usize> {
 /// As the host's; when something bears the name.
 pub fn create_new(path: &Path) -> io::Result<impl Write + use<>> {
     std::fs::OpenOptions::new().write(true).create_new(true).open(path)
+}
+
+/// Whether a folder refuses names that Windows refuses, and takes others. On Windows names are spelled so anyway.
+fn wants_portable(dir: &Dir) -> bool {
+    let is_taken = |name: &str| {
+        let made = dir.open_with(name, OpenOptions::new().write(true).create_new(true));
+        made.is_ok() && dir.remove_file(name).is_ok()
+    };
+    cfg!(not(windows)) && is_taken("tried") && !is_taken("tried<:>\"|?*")
 }
 
 /// The folder of this name in another; made where it is not there.
