@@ -3,21 +3,19 @@
 use std::path::PathBuf;
 
 use mount_api::Time;
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use vhdx_mount::extract::{Extracted, MANIFEST, Progress, Reading, Sink, Verdict, hash_image, timestamp};
 use vhdx_mount::image::{HostFolders, ImageStore};
 use vhdx_mount::namespace::{Inventory, report};
 
 use super::args::ExtractArgs;
-use crate::cli::args::ChainArgs;
+use super::lists::Written;
 use crate::cli::chain::time_of;
 use crate::cli::escape::escape;
 use crate::cli::outcome::Failure;
-use crate::cli::reading;
 
 /// Its name in the destination.
-const NAME: &str = "run.json";
+pub(super) const NAME: &str = "run.json";
 
 /// The record of a run, written when it begins and again when it ends.
 pub(super) struct RunRecord {
@@ -31,16 +29,13 @@ impl RunRecord {
     pub(super) fn begin(
         sink: &Sink,
         inventory: &Inventory,
-        how: &ChainArgs,
+        reading: &Reading,
+        lists: &[Written],
         args: &ExtractArgs,
     ) -> Result<Self, Failure> {
         if !args.resume && sink.has(NAME) && !sink.has(MANIFEST) {
             return Err(Failure::usage(format!("{}: the file exists already", place(sink)))
                 .advise("choose an empty folder: the record of this run is to stand there"));
-        }
-        let reading = reading_of(inventory, how, args)?;
-        if args.resume {
-            refuse_another(sink, &reading)?;
         }
         let hashes = if args.hash_images { hash_images(inventory)? } else { Vec::new() };
         let images = inventory.chain.links().iter().enumerate().map(|(number, link)| {
@@ -63,6 +58,7 @@ impl RunRecord {
             ("complete", json!(false)),
             ("reading", json!(reading)),
             ("images", images.collect()),
+            ("lists", json!(lists)),
             ("report", report(inventory)),
         ];
         let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
@@ -101,6 +97,15 @@ impl RunRecord {
         Ok(changed)
     }
 
+    /// Writes down which lists were made.
+    pub(super) fn tell_lists(&mut self, sink: &Sink, lists: &[Written]) -> Result<(), Failure> {
+        if lists.is_empty() {
+            return Ok(());
+        }
+        self.fields.insert("lists".to_owned(), json!(lists));
+        self.write(sink)
+    }
+
     fn write(&self, sink: &Sink) -> Result<(), Failure> {
         let mut text = serde_json::to_vec_pretty(&self.fields).unwrap_or_default();
         text.push(b'\n');
@@ -108,56 +113,9 @@ impl RunRecord {
     }
 }
 
-fn place(sink: &Sink) -> String {
+/// Where it stands, for people.
+pub(super) fn place(sink: &Sink) -> String {
     escape(&sink.path().join(NAME).display().to_string())
-}
-
-/// What this run reads and how, with all that makes what it leaves alone or writes another.
-fn reading_of(inventory: &Inventory, how: &ChainArgs, args: &ExtractArgs) -> Result<Reading, Failure> {
-    let mut reading = reading::of(&inventory.chain, how)?;
-    if args.lost.is_some() {
-        reading.ask("--lost zero");
-    }
-    if args.files.raw_encrypted {
-        reading.ask("--raw-encrypted");
-    }
-    if let Some(number) = args.choice.volume {
-        reading.ask(format!("--volume {number}"));
-    }
-    let hashes: Vec<_> = args.hashes().into_iter().map(|hash| hash.as_str()).collect();
-    reading.ask(format!("--hash {}", if hashes.is_empty() { "none".to_owned() } else { hashes.join(",") }));
-    Ok(reading)
-}
-
-/// Sees that an earlier run read the same in the same way: else what it wrote whole would be called so of what this one reads.
-fn refuse_another(sink: &Sink, reading: &Reading) -> Result<(), Failure> {
-    let refused = |why: String| {
-        Err(Failure::usage(why).advise(
-            "go on with the same images and the same switches, or choose an empty folder for what is read otherwise",
-        ))
-    };
-    if !sink.has(NAME) {
-        if sink.has_content(MANIFEST) {
-            return refused(format!("{}: it is not there, so what the earlier run read is not known", place(sink)));
-        }
-        return Ok(());
-    }
-    let earlier = sink.read_back(NAME).ok().and_then(|file| serde_json::from_reader::<_, Earlier>(file).ok());
-    match earlier {
-        None => refused(format!("{}: it does not tell what an earlier run read", place(sink))),
-        Some(earlier) => match reading.difference(&earlier.reading) {
-            Some(difference) => {
-                refused(format!("{}: the earlier run cannot be gone on with: {}", place(sink), escape(&difference)))
-            }
-            None => Ok(()),
-        },
-    }
-}
-
-/// What is read of an earlier record.
-#[derive(Deserialize)]
-struct Earlier {
-    reading: Reading,
 }
 
 fn hash_images(inventory: &Inventory) -> Result<Vec<(PathBuf, String)>, Failure> {

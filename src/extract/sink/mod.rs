@@ -154,6 +154,15 @@ impl Sink {
         self.open_own(name, OpenOptions::new().append(true).create(true))
     }
 
+    /// Takes so many bytes from the end of a file in the folder.
+    ///
+    /// # Errors
+    /// As [`append_to`](Self::append_to); when there is none.
+    pub fn cut(&self, name: &str, bytes: u64) -> io::Result<()> {
+        let file = self.open_own(name, OpenOptions::new().write(true))?;
+        file.set_len(file.metadata()?.len().saturating_sub(bytes))
+    }
+
     /// Opens a file in the folder for reading.
     ///
     /// # Errors
@@ -367,6 +376,18 @@ fn wants_portable(dir: &Dir) -> bool {
         made.is_ok() && dir.remove_file(name).is_ok()
     };
     cfg!(not(windows)) && is_taken("tried") && !is_taken("tried<:>\"|?*")
+}
+
+/// Removes a list that an earlier run wrote where the user named it, so that it can be written anew.
+///
+/// # Errors
+/// As the host's; when it is no file.
+pub fn remove_list(path: &Path) -> io::Result<()> {
+    if std::fs::symlink_metadata(path)?.is_file() {
+        std::fs::remove_file(path)
+    } else {
+        Err(io::Error::other("this is no file"))
+    }
 }
 
 /// The folder of this name in another; made where it is not there.
