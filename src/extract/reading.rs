@@ -138,7 +138,7 @@ mod tests {
         assert_eq!(serde_json::from_str::<Reading>(&text).unwrap(), one);
         let differs = |other: &Reading| one.difference(other).unwrap();
         assert!(differs(&reading(&[b.clone(), b.clone()], &["--lost zero"])).contains("b where a"));
-        assert!(differs(&reading(&[a.clone()], &["--lost zero"])).contains("1 images, and has 2"));
+        assert!(differs(&reading(std::slice::from_ref(&a), &["--lost zero"])).contains("1 images, and has 2"));
         assert_eq!(differs(&reading(&[a.clone(), b.clone()], &[])), "it was done without --lost zero");
         assert_eq!(
             differs(&reading(&[a.clone(), b.clone()], &["--map x"])),
@@ -148,7 +148,7 @@ mod tests {
             (ReadLink { size: 5, ..b.clone() }, "b had 5 bytes, and has 4 now"),
             (ReadLink { modified: None, ..b.clone() }, "was not known, and is then"),
             (ReadLink { doubt: Some("link-unproven".to_owned()), ..b.clone() }, "was link-unproven in its place"),
-            (ReadLink { data_write_guid: Some("3".to_owned()), ..b.clone() }, "where another b (2) is read now"),
+            (ReadLink { data_write_guid: Some("3".to_owned()), ..b }, "where another b (2) is read now"),
         ];
         for (then, word) in changed {
             let said = differs(&reading(&[a.clone(), then], &["--lost zero"]));
