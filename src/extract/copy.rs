@@ -11,7 +11,7 @@ use mount_api::{Attr, Error, ErrorKind, Kind, Name, NodeId, StreamEntry, Times, 
 use serde_json::json;
 
 use super::carrier::{Carrier, Marks};
-use super::landing::{Landed, Target};
+use super::landing::{DOUBTFUL, Landed, PARTIAL, Target};
 use super::manifest::Manifest;
 use super::patience::Patience;
 use super::pour::{Buffer, Content, Failed, pour};
@@ -297,13 +297,15 @@ impl<'a> Run<'a> {
             return None;
         }
         let suffix = match verdict {
-            Verdict::Partial if !self.options.lost_as_zeros => ".partial",
-            Verdict::Doubtful if !self.options.accept_doubtful => ".doubtful",
+            Verdict::Partial if !self.options.lost_as_zeros => PARTIAL,
+            Verdict::Doubtful if !self.options.accept_doubtful => DOUBTFUL,
             _ => "",
         };
+        let file = target.file.clone();
         match self.land(output, target, suffix) {
             Ok((landed, beside)) => {
                 self.patience.taken();
+                self.supersede(item, &file, suffix);
                 if let Some(why) = beside {
                     row.set("beside", json!(why));
                 }

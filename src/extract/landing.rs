@@ -16,6 +16,10 @@ use super::sink::{Opened, Output, Standing, describe};
 use super::spot::Spot;
 use crate::image::FileId;
 
+/// What stands behind the name of a file that is not whole.
+pub(super) const PARTIAL: &str = ".partial";
+pub(super) const DOUBTFUL: &str = ".doubtful";
+
 /// Names that are tried where others stand in the way.
 const MAX_NUMBER: u32 = 1000;
 
@@ -150,6 +154,26 @@ impl Run<'_> {
                     number = number.saturating_add(1);
                 }
                 failed => return failed.map(|file| Landed { spot, name, file }),
+            }
+        }
+    }
+
+    /// Removes what an earlier run made of a file when it read less of it, or other bytes: it has no row any more, and would
+    /// stand beside what was made of it now. `name` is that of the file without a suffix, `suffix` the one that it has now.
+    pub(super) fn supersede(&self, item: &Item, name: &OsStr, suffix: &str) {
+        if !self.manifest.goes_on() {
+            return;
+        }
+        for old in [PARTIAL, DOUBTFUL].into_iter().filter(|old| *old != suffix) {
+            let old = names::with_suffix(name, old);
+            let spot = Spot::new(item.place.join(&old));
+            let is_left = spot.exact().is_some_and(|text| self.manifest.has_less(&text)) && !self.is_image(&spot);
+            // Written down: what this run wrote there is another file, and what it will write there comes later.
+            if is_left
+                && self.write_down(&spot)
+                && let Err(error) = item.folder.remove(&old)
+            {
+                log::debug!("{}: what an earlier run wrote cannot be removed: {error}", spot.text());
             }
         }
     }

@@ -83,6 +83,11 @@ impl<'a> Manifest<'a> {
         self.before.contains_key(&key(place))
     }
 
+    /// Whether an earlier run wrote something at this place that is not whole, or is not what it wrote any more.
+    pub(super) fn has_less(&self, place: &str) -> bool {
+        self.before.get(&key(place)) == Some(&None)
+    }
+
     /// Whether an earlier run wrote this place whole.
     pub(super) fn has_whole(&self, place: &str, size: u64) -> bool {
         self.before.get(&key(place)) == Some(&Some(size))

@@ -4,12 +4,13 @@ use std::fs;
 use std::path::Path;
 
 use fixtures::chain::{Chain, spread};
+use fixtures::damage::EntryDamage;
 use fixtures::random::Rng;
 use serde_json::Value;
 
 use super::support::Untouched;
-use super::support::small_disk::disk;
-use super::{expect_code, extract, rows, tree, whole_chain};
+use super::support::small_disk::{chain_with, cluster_of_long_text, disk, spoil};
+use super::{expect_code, extract, long_text, rows, tree, whole_chain};
 
 /// That a run with `more` is not gone on with by `--resume`, and why; and that nothing is changed by the attempt.
 #[track_caller]
@@ -126,4 +127,30 @@ fn a_second_run_waits_its_turn_and_a_killed_one_leaves_no_lock() {
     fs::write(out.path().join(".vhdx-mount-unfinished/lock"), "").expect("a file");
     expect_code(&extract(&chain.youngest, out.path(), &[]), 0);
     assert!(!out.path().join(".vhdx-mount-unfinished").exists());
+}
+
+#[test]
+fn what_was_lost_and_is_read_by_now_leaves_nothing_partial_behind() {
+    let disk = disk();
+    let (_folder, chain) = chain_with(&disk, &[cluster_of_long_text(&disk, 5)]);
+    let whole = fs::read(&chain.youngest).expect("an image");
+    let time = fs::metadata(&chain.youngest).expect("an image").modified().expect("a time");
+    // Storage that reads otherwise the next time: neither size nor time tell.
+    let set_back = || {
+        fs::File::options().write(true).open(&chain.youngest).expect("an image").set_modified(time).expect("a time");
+    };
+    spoil(&chain, EntryDamage::PastEnd);
+    set_back();
+    let out = tempfile::tempdir().expect("a folder");
+    expect_code(&extract(&chain.youngest, out.path(), &[]), 3);
+    let partial = out.path().join("volume-1/long.txt.partial");
+    assert!(partial.is_file());
+    fs::write(out.path().join("volume-1/mine.partial"), "mine").expect("a file");
+    fs::write(&chain.youngest, whole).expect("an image");
+    set_back();
+    expect_code(&extract(&chain.youngest, out.path(), &["--resume"]), 0);
+    assert!(!partial.exists());
+    assert_eq!(fs::read(out.path().join("volume-1/long.txt")).expect("the file"), long_text());
+    assert_eq!(rows(out.path())["volume-1/long.txt"]["verdict"], "whole");
+    assert_eq!(fs::read(out.path().join("volume-1/mine.partial")).expect("my file"), b"mine");
 }

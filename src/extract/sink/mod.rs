@@ -238,6 +238,18 @@ impl Folder {
         set_file_times(&self.0.open(".")?.into_std(), times)
     }
 
+    /// Removes a file that an earlier run wrote.
+    ///
+    /// # Errors
+    /// As the host's; when it is no file.
+    pub fn remove(&self, name: &OsStr) -> io::Result<()> {
+        if self.0.symlink_metadata(name)?.is_file() {
+            self.0.remove_file(name)
+        } else {
+            Err(io::Error::other("this is no file"))
+        }
+    }
+
     /// Makes a symbolic link, unless the same one stands there. The caller has seen to it that it leads nowhere else.
     ///
     /// # Errors
