@@ -10,6 +10,7 @@
 )]
 
 mod disk_file;
+mod failure;
 mod ntfs;
 mod unfinished;
 mod workshop;
@@ -28,9 +29,10 @@ use mount_api::{Time, Times};
 
 use self::unfinished::{Nameless, Unfinished};
 use self::workshop::Workshop;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 
 pub use disk_file::{DiskFile, new_of};
+pub use failure::{describe, gone, holds_a_run, refuses};
 pub use ntfs::{Host, Opened, Streams};
 
 /// A folder of the destination.
@@ -79,7 +81,7 @@ impl Sink {
     /// removed.
     ///
     /// # Errors
-    /// When the folder cannot be made or written to; [`ErrorKind::Refused`] while another run writes into it.
+    /// When the folder cannot be made or written to; [`ErrorKind::Refused`](crate::ErrorKind::Refused) while another run writes into it.
     pub fn open(path: &Path) -> Result<Self> {
         let failed = |text: &str, error| Error::io(text, error).in_file(path);
         std::fs::create_dir_all(path).map_err(|error| failed("the folder cannot be made", error))?;
@@ -87,7 +89,7 @@ impl Sink {
             .map_err(|error| failed("the folder cannot be opened", error))?;
         let root = Arc::new(Folder(root));
         let cannot_write = |error| failed("nothing can be written in this folder", error);
-        let unfinished = Workshop::open(&root).map_err(cannot_write)?.ok_or_else(|| is_in_use(path))?;
+        let unfinished = Workshop::open(&root).map_err(cannot_write)?.ok_or_else(|| failure::is_in_use(path))?;
         unfinished.clear().map_err(|error| failed("what an earlier run left unfinished cannot be removed", error))?;
         let (path, files) = (path.to_owned(), AtomicU64::new(0));
         let dir = unfinished.dir().map_err(cannot_write)?;
@@ -440,47 +442,6 @@ fn system_time(time: Time) -> SystemTime {
     let whole = if seconds < 0 { UNIX_EPOCH.checked_sub(since) } else { UNIX_EPOCH.checked_add(since) };
     let exact = whole.and_then(|whole| whole.checked_add(Duration::from_nanos(nanos.into())));
     exact.unwrap_or(UNIX_EPOCH)
-}
-
-/// What went wrong at the destination, in a sentence.
-#[must_use]
-pub fn describe(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::AlreadyExists => "something of this name stands at the destination".to_owned(),
-        io::ErrorKind::StorageFull => "the destination is full".to_owned(),
-        _ => format!("at the destination: {error}"),
-    }
-}
-
-/// The error of a destination that takes nothing any more.
-#[must_use]
-pub fn gone(path: &Path, error: io::Error) -> Error {
-    Error::io("the destination takes nothing any more", error)
-        .in_file(path)
-        .advise("free space, or mend it, and run the same command again with --resume")
-}
-
-/// That the destination refused one file after the other, so that the rest was not tried.
-#[must_use]
-pub fn refuses(path: &Path) -> Error {
-    Error::new(ErrorKind::Io, "the destination refused one file after the other; the rest was not tried")
-        .in_file(path)
-        .advise("the manifest says why; mend that, and run the same command again with --resume")
-}
-
-/// That another run has the destination.
-fn is_in_use(path: &Path) -> Error {
-    Error::new(ErrorKind::Refused, "another run writes into this folder")
-        .in_file(path)
-        .advise("wait for its end, or choose another folder")
-}
-
-/// That the destination holds an earlier run.
-#[must_use]
-pub fn holds_a_run(path: &Path) -> Error {
-    Error::new(ErrorKind::Usage, "an earlier extraction was written here")
-        .in_file(path)
-        .advise("go on with it by --resume, or choose an empty folder")
 }
 
 #[cfg(test)]
