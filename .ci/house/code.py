@@ -15,6 +15,7 @@ DOORS = {
     "src/extract/windows.rs": "what was extracted, as far as it is Windows' own",
     "src/cli/extract/path_list.rs": "a list of paths, which the user wrote",
     "src/cli/extract/scan_report.rs": "what a scan told, as JSON",
+    "src/cli/maps.rs": "the map of a copy, so that its bytes tell it from others",
     "src/cli/logging.rs": "the log, as a new file",
     "src/cli/background.rs": "/dev/null",
     "mount-windows/src/set_aside.rs": "the empty folder that is mounted on, which bears another name meanwhile",

@@ -65,7 +65,8 @@ Exit codes:
   1    an error
   2    wrong usage
   3    done, but something that was read is lost or doubtful
-  130  stopped by Ctrl-C; 143 by SIGTERM";
+  130  stopped by Ctrl-C; 143 by SIGTERM
+  129  ended by SIGHUP, without a summary: its terminal was closed";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -315,7 +316,7 @@ pub(crate) struct ExportArgs {
     /// Export volume N alone.
     #[arg(long, value_name = "N")]
     pub(crate) volume: Option<u32>,
-    /// Go on with an export that was interrupted.
+    /// Go on with an export that was interrupted. The images, and the switches that say how they are read, must be the same.
     #[arg(long)]
     pub(crate) resume: bool,
     /// Compute no SHA-256.

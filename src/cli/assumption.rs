@@ -1,5 +1,6 @@
 //! `--assume WHAT=VALUE`: what the user knows of images whose own metadata is lost.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use vhdx_mount::format::Facts;
@@ -10,6 +11,28 @@ pub(crate) struct Assumption {
     /// `None`: of all images.
     image: Option<PathBuf>,
     fact: Facts,
+}
+
+/// As it could be typed, but for the folder of its image.
+impl fmt::Display for Assumption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(image) = &self.image {
+            write!(f, "{}:", image.file_name().unwrap_or(image.as_os_str()).display())?;
+        }
+        let Facts { block_size, virtual_size, logical_sector_size, has_parent } = self.fact;
+        let told = [
+            ("block-size", block_size.map(u64::from)),
+            ("disk-size", virtual_size),
+            ("sector-size", logical_sector_size.map(u64::from)),
+        ];
+        told.into_iter()
+            .filter_map(|(what, value)| Some((what, value?)))
+            .try_for_each(|(what, value)| write!(f, "{what}={value}"))?;
+        match has_parent {
+            Some(has) => write!(f, "parent={}", if has { "yes" } else { "no" }),
+            None => Ok(()),
+        }
+    }
 }
 
 const WHATS: [&str; 4] = ["block-size", "disk-size", "sector-size", "parent"];
@@ -93,6 +116,8 @@ mod tests {
         };
         assert_eq!(of_all(&all), expected);
         assert!(of_single(&all).is_empty());
+        assert_eq!(all[2].to_string(), format!("disk-size={}", 127u64 << 30));
+        assert_eq!(Assumption::parse("/vms/VM.vhdx:parent=no").unwrap().to_string(), "VM.vhdx:parent=no");
         let one = Assumption::parse(r"C:\VMs\a=b.vhdx:sector-size=4K").unwrap();
         let facts = Facts { logical_sector_size: Some(4096), ..Facts::default() };
         assert_eq!(of_single(&[one]), [(PathBuf::from(r"C:\VMs\a=b.vhdx"), facts)]);

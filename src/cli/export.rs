@@ -17,7 +17,7 @@ use super::outcome::{Failure, Outcome};
 use super::say::{GREEN, RED, YELLOW};
 use super::stop::Asked;
 use super::units::size;
-use super::{chain, say};
+use super::{chain, reading, say};
 
 /// Exports the disk, or one volume.
 pub(crate) fn run(args: &ExportArgs, verbosity: &Verbosity) -> Result<Outcome, Failure> {
@@ -38,7 +38,8 @@ pub(crate) fn run(args: &ExportArgs, verbosity: &Verbosity) -> Result<Outcome, F
     let is_cut = range != wanted;
     let form = form(format, &inventory)?;
     let total = range.end - range.start;
-    let part = Part { disk: inventory.chain.disk(), identity: identity(&inventory, &range), range };
+    let (identity, reading) = (identity(&inventory, &range), reading::of(&inventory.chain, &args.how)?);
+    let part = Part { disk: inventory.chain.disk(), identity, reading, range };
     if !to_stdout {
         warn_of_shortage(&part, args, verbosity);
     }

@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
+use sha2::{Digest, Sha256};
 use vhdx_mount::chain::Chain;
 use vhdx_mount::image::{ImageStore, RescueMap, RescuedImages};
 use vhdx_mount::report::Code;
@@ -16,6 +17,25 @@ pub(crate) fn images<'a>(store: &'a dyn ImageStore, arguments: &[OsString]) -> R
         Ok((image, RescueMap::read(&map)?))
     });
     Ok(RescuedImages::new(store, maps.collect::<Result<Vec<_>, Failure>>()?)?)
+}
+
+/// What the arguments say, so that two of them can be compared: the name of each image, and the hash of its map.
+#[expect(clippy::disallowed_methods, reason = "a map that the user named, no image")]
+pub(crate) fn named(arguments: &[OsString]) -> Result<Vec<String>, Failure> {
+    let named = arguments.iter().map(|argument| {
+        let (image, map) = split(argument)?;
+        let failed = |error| Failure::new(format!("--map {}: {error}", map.display()));
+        let hash: String = Sha256::digest(std::fs::read(&map).map_err(failed)?)
+            .iter()
+            .take(8)
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        let image = image.file_name().unwrap_or(image.as_os_str()).to_string_lossy();
+        Ok(format!("{image}=MAPFILE (SHA-256 {hash}…)"))
+    });
+    let mut named = named.collect::<Result<Vec<_>, Failure>>()?;
+    named.sort();
+    Ok(named)
 }
 
 /// Refuses a map of a file that is no link of the chain: it was meant to hold, and does not. Where a link is missing or another

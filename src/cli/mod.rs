@@ -19,6 +19,7 @@ mod outcome;
 mod paths;
 mod progress_line;
 mod quoted;
+mod reading;
 mod say;
 mod scan;
 mod stop;

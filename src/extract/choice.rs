@@ -38,9 +38,13 @@ impl Patterns {
         let mut set = GlobSetBuilder::new();
         let (mut given, mut roots) = (Vec::new(), Vec::new());
         for pattern in patterns {
-            given.push((pattern.to_owned(), AtomicBool::new(false)));
             // The set compares ASCII letters without case only, so it gets lower case, as do the paths.
             let whole = pattern.trim_start_matches('/').trim_end_matches('/').to_lowercase();
+            if whole.is_empty() {
+                return Err(Error::new(ErrorKind::Usage, format!("{pattern:?} is no pattern: it is empty"))
+                    .advise("a variable of the shell may not be set; leave it out where everything is wanted"));
+            }
+            given.push((pattern.to_owned(), AtomicBool::new(false)));
             let rooted = pattern.contains('/');
             roots.push(if rooted { root_of(&whole) } else { String::new() });
             let glob = if rooted { whole } else { format!("**/{whole}") };
@@ -85,11 +89,11 @@ impl FromIterator<String> for Listed {
 }
 
 impl Listed {
-    /// Whether a path, or a folder above it, is in the list.
+    /// Whether a path, or a folder above it, is in the list. Each that is was met: a list may have a folder and what is in it.
     fn holds(&self, path: &str) -> bool {
         let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
-        let met = ends.filter_map(|end| path.get(..end)).find_map(|folder| self.0.get(folder));
-        met.inspect(|met| met.store(true, Ordering::Relaxed)).is_some()
+        let met = ends.filter_map(|end| self.0.get(path.get(..end)?));
+        met.inspect(|met| met.store(true, Ordering::Relaxed)).count() > 0
     }
 
     /// Whether the list has this folder, one above it, or anything below it.
@@ -222,6 +226,10 @@ mod tests {
         let choice = Choice { listed, ..Choice::default() };
         assert!(choice.wants_path("volume-1/b/c") && !choice.wants_path("volume-1/c"));
         assert_eq!(choice.unmet(), ["volume-1/a"]);
+        let listed = ["volume-1/a", "volume-1/a/b", "volume-1/a/b/c"].map(ToOwned::to_owned);
+        let choice = Choice { listed: Some(Listed::from_iter(listed)), ..Choice::default() };
+        assert!(choice.wants_path("volume-1/a/b/c"));
+        assert_eq!(choice.unmet(), [""; 0]);
     }
 
     #[test]
@@ -259,7 +267,9 @@ mod tests {
         assert!(wants(&["volume-1/**/*.txt"], &[], "volume-1/a/b.txt"));
         assert!(!wants(&["*.txt"], &["windows"], "volume-1/Windows/a.txt"));
         assert!(!wants(&[], &["pagefile.sys"], "volume-1/pagefile.sys"));
-        assert!(Patterns::new(["[a"]).is_err());
+        for wrong in ["[a", "", "/"] {
+            assert!(Patterns::new(["a", wrong]).is_err(), "{wrong:?}");
+        }
         let listed = Some(Listed::from_iter(["volume-1/a".to_owned()]));
         let listed = Choice { listed, ..Choice::default() };
         assert!(listed.wants_path("volume-1/a/b") && !listed.wants_path("volume-1/ab"));

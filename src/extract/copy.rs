@@ -5,15 +5,15 @@ use std::ffi::OsString;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mount_api::{Attr, Error, ErrorKind, Kind, Name, NodeId, StreamEntry, Times, Tree, Trust};
 use serde_json::json;
 
 use super::carrier::{Carrier, Marks};
-use super::landing::{Landed, Target};
+use super::landing::{DOUBTFUL, Landed, PARTIAL, Target};
 use super::manifest::Manifest;
+use super::patience::Patience;
 use super::pour::{Buffer, Content, Failed, pour};
 use super::row::{Row, Verdict};
 use super::sink::{Folder, Output, Sink, describe};
@@ -23,9 +23,6 @@ use super::{Options, Progress, names};
 
 /// A file of more bytes may take long: what was done before it is told first.
 const LONG: u64 = 16 << 20;
-
-/// Files in a row that the destination did not take: then it takes nothing.
-const MAX_REFUSED: u32 = 100;
 
 /// `FILE_ATTRIBUTE_ENCRYPTED`.
 const ENCRYPTED: u32 = 0x4000;
@@ -51,10 +48,7 @@ pub(super) struct Run<'a> {
     progress: &'a Progress,
     /// Hashes of the places that this run has written: nothing of its own is replaced.
     pub(super) written: Mutex<HashSet<u64>>,
-    /// Files in a row that the destination did not take.
-    refused: AtomicU32,
-    /// For good: a slow thread may still finish a file after the last of them.
-    gave_up: AtomicBool,
+    patience: Patience,
     folders: Mutex<Vec<Made>>,
 }
 
@@ -73,8 +67,13 @@ impl<'a> Run<'a> {
         progress: &'a Progress,
     ) -> Self {
         let (written, folders) = (Mutex::default(), Mutex::default());
-        let (refused, gave_up) = (AtomicU32::new(0), AtomicBool::new(false));
-        Run { sink, manifest, options, progress, written, refused, gave_up, folders }
+        Run { sink, manifest, options, progress, written, patience: Patience::default(), folders }
+    }
+
+    /// What a name is called at the destination.
+    pub(super) fn spell(&self, name: &Name) -> OsString {
+        let spell = self.options.spell;
+        names::fit(if self.sink.wants_portable_names() { names::portable(name, spell) } else { spell(name) })
     }
 
     /// Whether nothing more is to be done.
@@ -84,7 +83,7 @@ impl<'a> Run<'a> {
 
     /// Whether the destination took nothing any more, so that not all was tried.
     pub(super) fn gave_up(&self) -> bool {
-        self.gave_up.load(Ordering::Relaxed)
+        self.patience.is_lost()
     }
 
     /// Counts and writes a row.
@@ -119,6 +118,8 @@ impl<'a> Run<'a> {
         }
         let attr = match item.tree.attr(item.node) {
             Ok(attr) => attr,
+            // Told when it was walked into.
+            Err(_) if item.kind == Kind::Directory && item.node != NodeId::ROOT => return,
             Err(error) => return self.tell(&item.row(None, Verdict::Failed).error(&error)),
         };
         if !self.options.choice.wants(&attr) {
@@ -209,7 +210,7 @@ impl<'a> Run<'a> {
             }
             Err(error) => return self.tell(&described(row(Verdict::Failed)).error(&error)),
         };
-        let names = inside.names.iter().map(|name| names::fit((self.options.spell)(name)));
+        let names = inside.names.iter().map(|name| self.spell(name));
         let inside: PathBuf = std::iter::repeat_n(OsString::from(".."), inside.up).chain(names).collect();
         match item.folder.link(&item.name, &inside) {
             Ok(()) => {
@@ -250,7 +251,7 @@ impl<'a> Run<'a> {
             Err(failed) => {
                 match failed {
                     Failed::Stopped => {}
-                    Failed::Host(error) => self.refuse(row(Verdict::Failed), &error),
+                    Failed::Host(error) => self.refuse(row(Verdict::Failed), &error, &item.place),
                     Failed::Tree(error) => {
                         let unread = matches!(error.kind(), ErrorKind::Encrypted | ErrorKind::Unsupported);
                         let verdict = if unread { Verdict::Refused } else { Verdict::Failed };
@@ -296,13 +297,15 @@ impl<'a> Run<'a> {
             return None;
         }
         let suffix = match verdict {
-            Verdict::Partial if !self.options.lost_as_zeros => ".partial",
-            Verdict::Doubtful if !self.options.accept_doubtful => ".doubtful",
+            Verdict::Partial if !self.options.lost_as_zeros => PARTIAL,
+            Verdict::Doubtful if !self.options.accept_doubtful => DOUBTFUL,
             _ => "",
         };
+        let file = target.file.clone();
         match self.land(output, target, suffix) {
             Ok((landed, beside)) => {
-                self.refused.store(0, Ordering::Relaxed);
+                self.patience.taken();
+                self.supersede(item, &file, suffix);
                 if let Some(why) = beside {
                     row.set("beside", json!(why));
                 }
@@ -311,7 +314,7 @@ impl<'a> Run<'a> {
             }
             Err(error) => {
                 row.judge(Verdict::Failed);
-                self.refuse(row, &error);
+                self.refuse(row, &error, &item.place);
                 None
             }
         }
@@ -326,8 +329,9 @@ impl<'a> Run<'a> {
             return Target { item, times: &attr.times, stream: None, file: marked(item.name.clone()), why_file: None };
         };
         // Windows would take a colon for a stream of its own, which no file can be renamed to.
-        let between = if cfg!(windows) || self.sink.takes_streams() { "%3A" } else { ":" };
-        let spelled = names::fit((self.options.spell)(name));
+        let no_colon = cfg!(windows) || self.sink.takes_streams() || self.sink.wants_portable_names();
+        let between = if no_colon { "%3A" } else { ":" };
+        let spelled = self.spell(name);
         let beside = names::with_suffix(&names::with_suffix(&item.name, between), &spelled.to_string_lossy());
         let (stream, why_file) = match (carrier, names::of_stream(name)) {
             (Ok(carrier), Some(name)) => (Some((carrier, marked(name))), None),
@@ -337,11 +341,9 @@ impl<'a> Run<'a> {
         Target { item, times: &attr.times, stream, file: marked(names::fit(beside)), why_file }
     }
 
-    /// The destination did not take a file.
-    pub(super) fn refuse(&self, row: Row, error: &io::Error) {
-        if self.refused.fetch_add(1, Ordering::Relaxed) >= MAX_REFUSED {
-            self.gave_up.store(true, Ordering::Relaxed);
-        }
+    /// The destination did not take what was to go into a folder.
+    pub(super) fn refuse(&self, row: Row, error: &io::Error, folder: &Path) {
+        self.patience.refused(error, folder);
         self.tell(&row.error(&describe(error)));
     }
 

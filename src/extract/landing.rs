@@ -16,6 +16,10 @@ use super::sink::{Opened, Output, Standing, describe};
 use super::spot::Spot;
 use crate::image::FileId;
 
+/// What stands behind the name of a file that is not whole.
+pub(super) const PARTIAL: &str = ".partial";
+pub(super) const DOUBTFUL: &str = ".doubtful";
+
 /// Names that are tried where others stand in the way.
 const MAX_NUMBER: u32 = 1000;
 
@@ -154,6 +158,26 @@ impl Run<'_> {
         }
     }
 
+    /// Removes what an earlier run made of a file when it read less of it, or other bytes: it has no row any more, and would
+    /// stand beside what was made of it now. `name` is that of the file without a suffix, `suffix` the one that it has now.
+    pub(super) fn supersede(&self, item: &Item, name: &OsStr, suffix: &str) {
+        if !self.manifest.goes_on() {
+            return;
+        }
+        for old in [PARTIAL, DOUBTFUL].into_iter().filter(|old| *old != suffix) {
+            let old = names::with_suffix(name, old);
+            let spot = Spot::new(item.place.join(&old));
+            let is_left = spot.exact().is_some_and(|text| self.manifest.has_less(&text)) && !self.is_image(&spot);
+            // Written down: what this run wrote there is another file, and what it will write there comes later.
+            if is_left
+                && self.write_down(&spot)
+                && let Err(error) = item.folder.remove(&old)
+            {
+                log::debug!("{}: what an earlier run wrote cannot be removed: {error}", spot.text());
+            }
+        }
+    }
+
     /// Whether what may stand there is to go: an earlier run wrote it, or the user said so. An image never is.
     fn may_replace(&self, spot: &Spot, wanted: Wanted<'_>) -> bool {
         let known = || self.manifest.goes_on() && spot.exact().is_some_and(|text| self.manifest.knows(&text));
@@ -169,8 +193,8 @@ impl Run<'_> {
 
     /// Writes down that this run writes here; whether it is the first time.
     fn write_down(&self, spot: &Spot) -> bool {
-        // Names that differ in case alone are one on Windows.
-        let folds = cfg!(windows) || self.sink.takes_streams();
+        // Names that differ in case alone are one on Windows, and on what is made for it.
+        let folds = cfg!(windows) || self.sink.takes_streams() || self.sink.wants_portable_names();
         let name = match spot.exact() {
             Some(text) if folds => text.to_lowercase().into_bytes(),
             _ => spot.bytes(),

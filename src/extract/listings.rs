@@ -63,14 +63,16 @@ fn hashdeep<M: BufRead + Seek>(manifest: &mut M, out: &mut dyn Write) -> io::Res
     writeln!(out, "%%%% size,{},filename", hashes.join(","))?;
     let mut rows = Rows::new(manifest);
     while let Some(row) = rows.next()? {
-        let (Some(place), true) = (text(&row, "written"), hashes.iter().any(|hash| row.contains_key(*hash))) else {
+        let (Some(place), true) = (place(&row), hashes.iter().any(|hash| row.contains_key(*hash))) else {
             continue;
         };
         write!(out, "{}", number(&row, "size"))?;
         for hash in &hashes {
             write!(out, ",{}", text(&row, hash).unwrap_or_default())?;
         }
-        writeln!(out, ",{place}")?;
+        out.write_all(b",")?;
+        out.write_all(&place)?;
+        out.write_all(b"\n")?;
     }
     Ok(())
 }
@@ -108,26 +110,47 @@ fn csv(manifest: &mut impl BufRead, out: &mut dyn Write) -> io::Result<()> {
     write!(out, "{}\r\n", heads.join(","))?;
     let mut rows = Rows::new(manifest);
     while let Some(row) = rows.next()? {
-        let own = COLUMNS.iter().map(|column| row.get(*column));
+        let own = COLUMNS.iter().map(|column| match *column {
+            "written" => quoted(place(&row).unwrap_or_default()),
+            column => field(row.get(column)),
+        });
         let times = ["times", "name_times"].into_iter().flat_map(|set| {
             let row = &row;
-            TIMES.iter().map(move |time| row.get(set).and_then(|times| times.get(*time)))
+            TIMES.iter().map(move |time| field(row.get(set).and_then(|times| times.get(*time))))
         });
-        let fields: Vec<String> = own.chain(times).map(field).collect();
-        write!(out, "{}\r\n", fields.join(","))?;
+        let fields: Vec<Vec<u8>> = own.chain(times).collect();
+        out.write_all(&fields.join(&b','))?;
+        out.write_all(b"\r\n")?;
     }
     Ok(())
 }
 
-fn field(value: Option<&Value>) -> String {
-    let text = match value {
-        None | Some(Value::Null) => return String::new(),
-        Some(Value::String(text)) => text.clone(),
-        Some(other) => other.to_string(),
-    };
+fn field(value: Option<&Value>) -> Vec<u8> {
+    match value {
+        None | Some(Value::Null) => Vec::new(),
+        Some(Value::String(text)) => quoted(text.clone().into_bytes()),
+        Some(other) => quoted(other.to_string().into_bytes()),
+    }
+}
+
+fn quoted(mut text: Vec<u8>) -> Vec<u8> {
     // A spreadsheet would run a field that begins like a formula.
-    let guarded = if text.starts_with(['=', '+', '-', '@', '\t']) { format!("'{text}") } else { text };
-    if guarded.contains(['"', ',', '\n', '\r']) { format!("\"{}\"", guarded.replace('"', "\"\"")) } else { guarded }
+    if text.first().is_some_and(|first| b"=+-@\t".contains(first)) {
+        text.insert(0, b'\'');
+    }
+    if !text.iter().any(|byte| b"\",\n\r".contains(byte)) {
+        return text;
+    }
+    let doubled = text.split(|byte| *byte == b'"').collect::<Vec<_>>().join(&b"\"\""[..]);
+    [b"\"", doubled.as_slice(), b"\""].concat()
+}
+
+/// Where it was written, in the bytes of its name there: text may not hold them.
+fn place(row: &Map<String, Value>) -> Option<Vec<u8>> {
+    let byte = |value: &Value| value.as_u64().and_then(|value| u8::try_from(value).ok());
+    let exact = row.get("written_bytes").and_then(Value::as_array);
+    let exact = exact.and_then(|bytes| bytes.iter().map(byte).collect::<Option<Vec<u8>>>());
+    exact.or_else(|| text(row, "written").map(|text| text.as_bytes().to_vec()))
 }
 
 fn text<'a>(row: &'a Map<String, Value>, field: &str) -> Option<&'a str> {
@@ -170,5 +193,18 @@ mod tests {
         let csv = made(Listing::Csv);
         assert!(csv.starts_with("path,stream,kind,verdict,size,sha256,"), "{csv}");
         assert!(csv.contains("\r\n\"v/=x, \"\"y\"\"\",,folder,whole,"), "{csv}");
+    }
+
+    #[test]
+    fn a_file_is_called_what_it_is_called_at_the_destination() {
+        // Half of a surrogate pair, as Linux has it.
+        let manifest = br#"{"path":"v/?","kind":"file","size":3,"md5":"x","verdict":"whole","written":"v/?","written_bytes":[118,47,237,160,128]}
+"#;
+        for (listing, line) in [(Listing::Hashdeep, &b"3,x,v/\xED\xA0\x80\n"[..]), (Listing::Csv, b",v/\xED\xA0\x80,")]
+        {
+            let mut out = Vec::new();
+            write(listing, &mut io::Cursor::new(manifest), &mut out).unwrap();
+            assert!(out.windows(line.len()).any(|window| window == line), "{listing:?}: {out:?}");
+        }
     }
 }

@@ -83,6 +83,11 @@ impl<'a> Manifest<'a> {
         self.before.contains_key(&key(place))
     }
 
+    /// Whether an earlier run wrote something at this place that is not whole, or is not what it wrote any more.
+    pub(super) fn has_less(&self, place: &str) -> bool {
+        self.before.get(&key(place)) == Some(&None)
+    }
+
     /// Whether an earlier run wrote this place whole.
     pub(super) fn has_whole(&self, place: &str, size: u64) -> bool {
         self.before.get(&key(place)) == Some(&Some(size))
@@ -111,13 +116,24 @@ impl<'a> Manifest<'a> {
     fn write_out(&self, state: &mut State) {
         let State { out, waiting, since, broken, .. } = state;
         if broken.is_none()
-            && let Err(error) = write(&mut **out, waiting)
+            && let Err((error, written)) = write(&mut **out, waiting)
         {
+            self.cut_half_row(waiting.get(..written).unwrap_or_default());
             *broken = Some(error);
             self.broken.store(true, Ordering::Relaxed);
         }
         waiting.clear();
         *since = Instant::now();
+    }
+
+    /// The manifest ends with these bytes: they are to end with a whole row.
+    fn cut_half_row(&self, end: &[u8]) {
+        let half = end.iter().rev().take_while(|byte| **byte != b'\n').count();
+        if half > 0
+            && let Err(error) = self.sink.cut(MANIFEST, u64::try_from(half).unwrap_or(u64::MAX))
+        {
+            log::debug!("half a row stays in the manifest: {error}");
+        }
     }
 
     /// Whether it still takes rows.
@@ -211,19 +227,19 @@ fn why(row: &Row) -> String {
     }
 }
 
-/// Writes whole rows.
-fn write(out: &mut dyn Write, rows: &[u8]) -> io::Result<()> {
+/// Writes whole rows. Where it fails, it gives how many bytes were written.
+fn write(out: &mut dyn Write, rows: &[u8]) -> std::result::Result<(), (io::Error, usize)> {
     let (mut at, mut tries) = (0usize, 0);
     while let Some(rest) = rows.get(at..).filter(|rest| !rest.is_empty()) {
         match out.write(rest) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(0) => return Err((io::ErrorKind::WriteZero.into(), at)),
             Ok(written) => at = at.saturating_add(written),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if error.kind() == io::ErrorKind::StorageFull && tries < TRIES => {
                 tries = tries.saturating_add(1);
                 std::thread::sleep(PAUSE);
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err((error, at)),
         }
     }
     Ok(())
@@ -246,5 +262,43 @@ mod tests {
         let first = named.iter().find(|one| one.verdict == Verdict::Failed).unwrap();
         assert_eq!(first.path, "0", "the first ones are named, in their order");
         assert_eq!(fair(Vec::new()).len(), 0);
+    }
+
+    /// Takes so many bytes, and then nothing.
+    struct Full<W>(W, usize);
+
+    impl<W: Write> Write for Full<W> {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let room = bytes.len().min(self.1);
+            if room == 0 {
+                return Err(io::ErrorKind::QuotaExceeded.into());
+            }
+            let written = self.0.write(&bytes[..room])?;
+            self.1 -= written;
+            Ok(written)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            self.0.flush()
+        }
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "what stands in the manifest")]
+    fn a_manifest_that_takes_no_more_ends_with_a_whole_row() {
+        let rows: Vec<Row> =
+            ["a", "b", "c"].map(|name| Row::new(&[], None, name, mount_api::Kind::File, Verdict::Whole)).into();
+        let lines: Vec<Vec<u8>> = rows.iter().map(Row::line).collect();
+        let all = lines.concat();
+        for room in 0..all.len() {
+            let at = tempfile::tempdir().unwrap();
+            let sink = Sink::open(at.path()).unwrap();
+            let manifest = Manifest::open(&sink, false).unwrap();
+            manifest.lock().out = Box::new(Full(sink.append_to(MANIFEST).unwrap(), room));
+            rows.iter().for_each(|row| manifest.add(row));
+            assert!(manifest.close().is_err());
+            let whole = all[..room].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+            assert_eq!(std::fs::read(at.path().join(MANIFEST)).unwrap(), all[..whole], "{room}");
+        }
     }
 }

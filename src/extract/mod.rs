@@ -2,8 +2,10 @@
 //!
 //! [`walk`] goes through the folders and decides by [`choice`] what is wanted; [`queue`] holds what waits for a thread;
 //! [`pour`] reads and hashes a [`stream`], in [`pieces`], some of them by [`reader`]s ahead; [`copy`] says what of it is
-//! whole, [`landing`] finds it a free name; [`carrier`] is the file or folder that a named stream is written to. [`sink`] is
+//! whole, [`landing`] finds it a free name; [`patience`] ends
+//! where the destination takes nothing any more; [`carrier`] is the file or folder that a named stream is written to. [`sink`] is
 //! the only writer of this program. Each name and stream gets a row ([`row`]) in the [`manifest`], which [`rows`] reads back.
+//! [`reading`] tells one run from another that reads otherwise.
 //! [`listings`] makes the lists of other tools of a manifest. [`export`](mod@export) writes the whole disk into one file.
 
 mod carrier;
@@ -15,11 +17,13 @@ mod landing;
 pub mod listings;
 mod manifest;
 pub mod names;
+mod patience;
 mod pieces;
 mod pour;
 mod progress;
 mod queue;
 mod reader;
+mod reading;
 mod row;
 mod rows;
 pub mod sink;
@@ -41,6 +45,7 @@ pub use choice::{Choice, Listed, Patterns};
 pub use hashes::{HashKind, hash_image};
 pub use manifest::MANIFEST;
 pub use progress::Progress;
+pub use reading::Reading;
 pub use row::{Verdict, recovered_object, timestamp};
 pub use sink::Sink;
 

@@ -31,6 +31,49 @@ pub fn fit(name: OsString) -> OsString {
     short.into()
 }
 
+/// The name for a destination that takes only what Windows takes: FAT, NTFS that is mounted so, a share. What it refuses
+/// becomes `%` and two upper-case hex digits, so that two names never get one spelling: the characters `< > : " / \ | ? *` and
+/// those below the blank, a dot or blank at the end, the first letter of a name that means a device, and a `%` that stands before
+/// two hex digits. `spell` spells half of a surrogate pair.
+#[must_use]
+pub(super) fn portable(name: &Name, spell: fn(&Name) -> OsString) -> OsString {
+    let device = is_device(&name.to_string_lossy());
+    let mut spelled = OsString::new();
+    let mut rest = char::decode_utf16(name.units().iter().copied());
+    while let Some(character) = rest.next() {
+        let character = match character {
+            Ok(character) => character,
+            Err(lone) => {
+                spelled.push(spell(&Name::from_units([lone.unpaired_surrogate()])));
+                continue;
+            }
+        };
+        let mut behind = rest.clone().map(|next| next.unwrap_or(char::REPLACEMENT_CHARACTER));
+        let escaped = match character {
+            '\0'..' ' | '<' | '>' | ':' | '"' | '/' | '\\' | '|' | '?' | '*' => true,
+            '.' | ' ' => behind.next().is_none(),
+            '%' => behind.by_ref().take(2).filter(char::is_ascii_hexdigit).count() == 2,
+            _ => device && spelled.is_empty(),
+        };
+        if escaped {
+            spelled.push(format!("%{:02X}", u32::from(character)));
+        } else {
+            spelled.push(character.encode_utf8(&mut [0; 4]));
+        }
+    }
+    spelled
+}
+
+/// Whether Windows takes the name for a device, with or without an extension.
+fn is_device(name: &str) -> bool {
+    let name = name.to_uppercase();
+    let stem = name.split('.').next().unwrap_or_default().trim_end_matches(' ');
+    let number =
+        stem.strip_prefix("COM").or_else(|| stem.strip_prefix("LPT")).map(|rest| rest.chars().collect::<Vec<_>>());
+    matches!(stem, "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$")
+        || number.is_some_and(|number| matches!(number.as_slice(), ['0'..='9' | '¹' | '²' | '³']))
+}
+
 /// The name with something behind it.
 pub(super) fn with_suffix(name: &OsStr, suffix: &str) -> OsString {
     let mut name = name.to_owned();
@@ -65,6 +108,29 @@ mod tests {
         assert!(a.len() <= LONGEST && a.to_str().unwrap().starts_with("ää"), "{a:?}");
         assert_eq!(fit("short".into()), "short");
         assert_eq!(numbered(OsStr::new("a"), 2), "a%~2");
+    }
+
+    #[test]
+    fn a_portable_name_is_that_of_a_mount_on_windows() {
+        let portable = |name: Name| portable(&name, |_| "lone".into());
+        for plain in ["a.txt", "100%", "ä b", "console", "%zz", ".x", "%4", "%", "com", "COM10", "LPTä", "\u{1F600}"]
+        {
+            assert_eq!(portable(Name::from(plain)), plain);
+        }
+        for (name, spelled) in [
+            ("a:b", "a%3Ab"),
+            ("..", ".%2E"),
+            ("a ", "a%20"),
+            ("nul", "%6Eul"),
+            ("COM1.txt", "%43OM1.txt"),
+            ("con .x", "%63on .x"),
+            ("a%3Ab", "a%253Ab"),
+            ("a\tb\\", "a%09b%5C"),
+            ("%%41", "%%2541"),
+        ] {
+            assert_eq!(portable(Name::from(name)), spelled);
+        }
+        assert_eq!(portable(Name::from_units([0x61, 0xD800, 0x3F])), "alone%3F");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::queue::Queue;
 use super::row::{Row, Verdict};
 use super::sink::{Folder, describe};
 use super::spot::Spot;
-use super::{Options, Progress, Source, Sources, Unread, names};
+use super::{Options, Progress, Source, Sources, Unread};
 
 /// Folders deeper than this are not descended into: no system opens them by a path.
 const MAX_DEPTH: usize = 4096;
@@ -146,7 +146,7 @@ impl Walk<'_> {
                 Ok(folder) => folder,
                 Err(error) => {
                     let path = path_of(place, &entry.name);
-                    self.run.refuse(Row::new(&path, None, &text, entry.kind, Verdict::Failed), error);
+                    self.run.refuse(Row::new(&path, None, &text, entry.kind, Verdict::Failed), error, &below_sink);
                     if self.run.is_over() {
                         break;
                     }
@@ -161,7 +161,7 @@ impl Walk<'_> {
                 text,
                 folder: Arc::clone(folder),
                 place: Arc::clone(&below_sink),
-                name: names::fit((self.run.options.spell)(&entry.name)),
+                name: self.run.spell(&entry.name),
             };
             (self.hand_on)(item);
             if self.run.is_over() {
@@ -173,7 +173,7 @@ impl Walk<'_> {
 
     fn below(&self, place: &Place, entry: &DirEntry, text: String, wanted: bool) -> Place {
         let mut names = place.names.clone();
-        names.push(names::fit((self.run.options.spell)(&entry.name)));
+        names.push(self.run.spell(&entry.name));
         Place { node: entry.node, path: path_of(place, &entry.name), text, names, wanted }
     }
 
@@ -208,7 +208,7 @@ impl Walk<'_> {
                 };
                 (self.hand_on)(item);
             }
-            Err(error) => self.run.refuse(row(), &error),
+            Err(error) => self.run.refuse(row(), &error, &above.iter().collect::<PathBuf>()),
         }
     }
 

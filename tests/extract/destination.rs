@@ -3,12 +3,14 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
+use fixtures::bytes::Bytes;
 use fixtures::chain::{Chain, spread};
 use fixtures::ntfs;
 use fixtures::random::Rng;
 use serde_json::Value;
 
 use super::support::program::{expect_success, run};
+use super::support::small_disk::disk;
 use super::support::{self, Untouched};
 use super::{expect_code, extract, long_text, renamed, rows, tree, whole_chain};
 
@@ -158,4 +160,59 @@ fn a_host_that_gives_no_thread_gets_its_files_all_the_same() {
     };
     assert_eq!(files(out.path()), files(undisturbed.path()));
     assert_eq!(rows(out.path()), rows(undisturbed.path()));
+}
+
+#[test]
+fn folders_that_the_destination_does_not_take_end_nothing() {
+    let disk = fixtures::gpt::Gpt::disk_of(512, &[&ntfs::volume(); 8]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let chain = Chain::write(spread(&disk, 1, 512, &mut Rng::new(2)), folder.path()).expect("a chain is written");
+    let out = tempfile::tempdir().expect("a folder");
+    // More than a hundred files in a row have no place.
+    for number in 1..8 {
+        fs::write(out.path().join(format!("volume-{number}")), "mine").expect("a file");
+    }
+    let output = extract(&chain.youngest, out.path(), &["--threads", "1"]);
+    expect_code(&output, 3);
+    let rows = rows(out.path());
+    let failed = rows.values().filter(|row| row["verdict"] == "failed").count();
+    assert!(failed > 200, "{failed}");
+    assert_eq!(fs::read(out.path().join("volume-8/long.txt")).expect("the file"), long_text());
+    assert_eq!(fs::read(out.path().join("volume-1")).expect("my file"), b"mine");
+}
+
+#[test]
+fn a_folder_whose_record_is_lost_has_one_row() {
+    let disk = disk();
+    let mut bytes = disk.bytes_at(0, disk.size() as usize);
+    let folder =
+        ntfs::manifest().iter().find_map(|file| Some(file.path.split_once('/')?.0.to_owned())).expect("a folder");
+    let name: Vec<u8> = folder.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    // Its file record: the signature, and its name behind its own length.
+    let units = u8::try_from(name.len() / 2).expect("a length");
+    let records = (0..bytes.len() / 1024).map(|number| number * 1024).filter(|at| bytes[*at..].starts_with(b"FILE"));
+    let own: Vec<usize> = records
+        .filter(|at| {
+            let record = &bytes[*at..][..1024];
+            (2..1024 - name.len()).any(|at| record[at..].starts_with(&name) && record[at - 2] == units)
+        })
+        .collect();
+    for at in &own {
+        bytes[*at..][..1024].fill(0);
+    }
+    assert!(!own.is_empty());
+    let home = tempfile::tempdir().expect("a folder");
+    let chain = Chain::write(spread(&bytes, 1, 512, &mut Rng::new(1)), home.path()).expect("a chain is written");
+    for more in [&[][..], &["--streams"]] {
+        let out = tempfile::tempdir().expect("a folder");
+        expect_code(&extract(&chain.youngest, out.path(), more), 3);
+        // There are no two rows of anything, or this fails.
+        let row = rows(out.path()).remove(&format!("volume-1/{folder}")).expect("a row");
+        assert_eq!(row["verdict"], "failed", "{row}");
+        let record: Value =
+            serde_json::from_slice(&fs::read(out.path().join("run.json")).expect("a record")).expect("JSON");
+        let text = fs::read_to_string(out.path().join("manifest.jsonl")).expect("a manifest");
+        let failed = text.lines().filter(|line| line.contains("\"verdict\":\"failed\"")).count();
+        assert_eq!(record["totals"]["failed"], failed);
+    }
 }

@@ -3,7 +3,9 @@
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "reads what was extracted")]
 
 mod destination;
+mod lists;
 mod ntfs_3g;
+mod resume;
 mod several;
 #[path = "../support/mod.rs"]
 mod support;

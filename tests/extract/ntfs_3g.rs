@@ -167,3 +167,35 @@ fn streams_that_cannot_be_told_make_no_second_row() {
     assert_eq!(rows(out.path())["volume-1/file"]["verdict"], "whole");
     assert!(rows(out.path())["volume-1/file"]["error"].is_string());
 }
+
+#[test]
+fn a_destination_that_takes_what_windows_takes_gets_the_names_of_windows() {
+    let test = "a_destination_that_takes_what_windows_takes_gets_the_names_of_windows";
+    if !["mkntfs", "ntfs-3g"].iter().all(|tool| has(test, tool)) || !can_mount(test) {
+        return;
+    }
+    let (_folder, chain) = super::renamed("a:b?c*..");
+    let home = tempfile::tempdir().expect("a folder");
+    let (volume, at) = (home.path().join("volume.raw"), home.path().join("m"));
+    fs::File::create(&volume).and_then(|file| file.set_len(32 << 20)).expect("a volume");
+    fs::create_dir(&at).expect("a mount point");
+    expect_success(&run("mkntfs", &[&"-F", &"-Q", &"-q", &volume]));
+    expect_success(&run("ntfs-3g", &[&"-o", &"windows_names", &volume, &at]));
+    let out = at.join("out");
+    let output = extract(&chain, &out, &["--streams"]);
+    let again = extract(&chain, &out, &["--streams", "--resume"]);
+    let content = fs::read(out.join("volume-1/a%3Ab%3Fc%2A.%2E"));
+    let rows = rows(&out);
+    unmount(&at);
+    expect_code(&output, 0);
+    expect_code(&again, 0);
+    assert!(String::from_utf8_lossy(&again.stderr).contains("; 0 B read"), "{again:?}");
+    assert_eq!(content.expect("the file"), super::long_text());
+    assert_eq!(rows["volume-1/a:b?c*.."]["written"], "volume-1/a%3Ab%3Fc%2A.%2E");
+    let streams: Vec<&str> =
+        rows.values().filter(|row| row["kind"] == "stream").filter_map(|row| row["written"].as_str()).collect();
+    assert!(
+        !streams.is_empty() && streams.iter().all(|place| place.contains("%3A") && !place.contains(':')),
+        "{streams:?}"
+    );
+}

@@ -50,7 +50,8 @@ pub(crate) struct ExtractArgs {
     /// Replace what stands in the way.
     #[arg(long)]
     pub(crate) overwrite: bool,
-    /// Go on with an extraction that was interrupted: what is whole stays, the rest is done again.
+    /// Go on with an extraction that was interrupted: what is whole stays, the rest is done again. The images, and the switches
+    /// that say how they are read, must be the same.
     #[arg(long)]
     pub(crate) resume: bool,
     /// Only count: files, folders and bytes.
@@ -95,7 +96,7 @@ pub(crate) struct ChoiceArgs {
     #[arg(long, value_name = "BYTES", value_parser = bytes)]
     pub(crate) max_size: Option<u64>,
     /// Only the paths in this file, one a line, or each ended by a zero byte as `ls -0` prints them. Names that no line of text can
-    /// hold need the latter. Exit code 3 where one is not there.
+    /// hold need the latter. Other than in a GLOB, case matters. Exit code 3 where one is not there.
     #[arg(long, value_name = "LIST")]
     pub(crate) from_file: Option<PathBuf>,
 }
@@ -104,6 +105,14 @@ impl ExtractArgs {
     /// The image to begin with; none where a scan tells them.
     pub(crate) fn chain(&self) -> Option<&Path> {
         self.chain.as_deref().filter(|_| self.chains_from.is_none())
+    }
+
+    /// The hashes that are wanted, each once.
+    pub(crate) fn hashes(&self) -> Vec<HashKind> {
+        let mut hashes: Vec<_> = self.hash.iter().filter_map(|hash| hash.kind()).collect();
+        hashes.sort_unstable();
+        hashes.dedup();
+        hashes
     }
 
     /// What is wanted. Where a scan tells the chains, the first word is a pattern, too.

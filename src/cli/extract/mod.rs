@@ -1,7 +1,9 @@
 //! `vhdx-mount extract`: files out of a chain, or of several, into a folder.
 
 mod args;
+mod earlier_run;
 pub(super) mod face;
+mod lists;
 mod path_list;
 mod run_record;
 mod scan_report;
@@ -10,14 +12,12 @@ mod several;
 mod windows_host;
 
 use std::ffi::OsString;
-use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::sync::Arc;
 
 use mount_api::Name;
-use vhdx_mount::extract::sink::create_new;
 use vhdx_mount::extract::{
-    self, Choice, Extracted, MANIFEST, Options, Patterns, Progress, Sink, Source, Sources, Unread, Verdict, listings,
+    self, Choice, Extracted, Options, Patterns, Progress, Sink, Source, Sources, Unread, Verdict,
 };
 use vhdx_mount::fs::FsOptions;
 use vhdx_mount::namespace::{Inventory, Volume};
@@ -26,7 +26,6 @@ use vhdx_mount::report::Severity;
 pub(crate) use args::ExtractArgs;
 
 use super::args::{ChainArgs, Verbosity};
-use super::escape::escape;
 use super::outcome::{Failure, Outcome};
 use super::stop::Asked;
 use super::{chain, mount, paths, say};
@@ -49,7 +48,6 @@ pub(crate) fn run(args: &ExtractArgs, verbosity: &Verbosity) -> Result<Outcome, 
         let so_far = face::counted(&progress)?;
         return face::missed(&choice, &progress, so_far);
     }
-    refuse_lists_in_the_way(args)?;
     let extracted = job.copy_out(&inventory, &progress)?;
     // The program ends: to free what is known of a hundred thousand files piece by piece would take as long as a tenth of them.
     std::mem::forget(inventory);
@@ -94,7 +92,10 @@ impl Job<'_> {
         #[cfg(windows)]
         let sink = sink.on(Box::new(windows_host::WindowsHost));
         options.images = inventory.chain.links().iter().map(|link| link.id.clone()).collect();
-        let mut record = RunRecord::begin(&sink, inventory, self.args)?;
+        let reading = earlier_run::reading_of(inventory, self.how, self.args)?;
+        let earlier = if self.args.resume { earlier_run::of_same(&sink, &reading)? } else { Vec::new() };
+        lists::refuse_in_the_way(self.args, &earlier)?;
+        let mut record = RunRecord::begin(&sink, inventory, &reading, &earlier, self.args)?;
         let work = || extract::extract(&sources, &sink, &options, progress);
         let count = |counted: &Progress| extract::count(&sources, &options, counted);
         let extracted = face::with_count(progress, count, self.verbosity, work)?;
@@ -102,7 +103,8 @@ impl Job<'_> {
         face::summary(&sink, progress, &extracted, self.verbosity);
         // Of a run that was stopped there are none: they would stand in the way of the one that goes on.
         if !extracted.stopped {
-            lists(self.args, &sink)?;
+            let written = lists::write(self.args, &sink, &earlier)?;
+            record.tell_lists(&sink, &written)?;
         }
         sink.close();
         if let Some(changed) = changed {
@@ -175,9 +177,6 @@ fn unread(folder: String, volume: &Volume) -> Unread {
 
 fn options(args: &ExtractArgs, choice: Choice) -> Options {
     let processors = std::thread::available_parallelism().map_or(2, usize::from);
-    let mut hashes: Vec<_> = args.hash.iter().filter_map(|hash| hash.kind()).collect();
-    hashes.sort_unstable();
-    hashes.dedup();
     Options {
         choice,
         streams: args.streams,
@@ -187,7 +186,7 @@ fn options(args: &ExtractArgs, choice: Choice) -> Options {
         lost_as_zeros: args.lost.is_some(),
         accept_doubtful: args.how.accept_doubtful,
         raw_encrypted: args.files.raw_encrypted,
-        hashes,
+        hashes: args.hashes(),
         threads: args.threads.map_or(processors, usize::from),
         images: Vec::new(),
         spell,
@@ -196,32 +195,4 @@ fn options(args: &ExtractArgs, choice: Choice) -> Options {
 
 fn spell(name: &Name) -> OsString {
     paths::spell_on_host(name)
-}
-
-/// Before anything is read: the lists are written last, and a long run should not end at one that cannot be.
-fn refuse_lists_in_the_way(args: &ExtractArgs) -> Result<(), Failure> {
-    for file in [&args.hashdeep, &args.bodyfile, &args.csv].into_iter().flatten() {
-        if file.symlink_metadata().is_ok() {
-            return Err(Failure::usage(format!("{}: the file exists already", escape(&file.display().to_string())))
-                .advise("give the path of a file that does not exist yet"));
-        }
-    }
-    Ok(())
-}
-
-/// Writes the lists of other tools.
-fn lists(args: &ExtractArgs, sink: &Sink) -> Result<(), Failure> {
-    let wanted = [
-        (&args.hashdeep, listings::Listing::Hashdeep),
-        (&args.bodyfile, listings::Listing::Bodyfile),
-        (&args.csv, listings::Listing::Csv),
-    ];
-    for (file, listing) in wanted {
-        let Some(file) = file else { continue };
-        let failed = |error| Failure::new(format!("{}: {error}", escape(&file.display().to_string())));
-        let mut manifest = sink.read_back(MANIFEST).map_err(failed)?;
-        let mut out = BufWriter::new(create_new(file).map_err(failed)?);
-        listings::write(listing, &mut manifest, &mut out).and_then(|()| out.flush()).map_err(failed)?;
-    }
-    Ok(())
 }

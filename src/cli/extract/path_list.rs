@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::Path;
 
+use crate::cli::escape::escape;
 use crate::cli::outcome::Failure;
 use crate::cli::paths;
 
@@ -12,7 +13,12 @@ use crate::cli::paths;
 #[expect(clippy::disallowed_methods, reason = "a list of paths that the user wrote, no image")]
 pub(super) fn read(file: &Path) -> Result<HashSet<String>, Failure> {
     let content = std::fs::read(file).map_err(|error| Failure::new(format!("{}: {error}", file.display())))?;
-    Ok(paths(&content))
+    let paths = paths(&content);
+    if paths.is_empty() {
+        return Err(Failure::usage(format!("{}: no path stands in this list", escape(&file.display().to_string())))
+            .advise("see why it came out empty; without --from-file everything is wanted"));
+    }
+    Ok(paths)
 }
 
 fn paths(content: &[u8]) -> HashSet<String> {

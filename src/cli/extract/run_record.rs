@@ -4,16 +4,18 @@ use std::path::PathBuf;
 
 use mount_api::Time;
 use serde_json::{Map, Value, json};
-use vhdx_mount::extract::{Extracted, MANIFEST, Progress, Sink, Verdict, hash_image, timestamp};
+use vhdx_mount::extract::{Extracted, MANIFEST, Progress, Reading, Sink, Verdict, hash_image, timestamp};
 use vhdx_mount::image::{HostFolders, ImageStore};
 use vhdx_mount::namespace::{Inventory, report};
 
 use super::args::ExtractArgs;
+use super::lists::Written;
 use crate::cli::chain::time_of;
+use crate::cli::escape::escape;
 use crate::cli::outcome::Failure;
 
 /// Its name in the destination.
-const NAME: &str = "run.json";
+pub(super) const NAME: &str = "run.json";
 
 /// The record of a run, written when it begins and again when it ends.
 pub(super) struct RunRecord {
@@ -24,9 +26,15 @@ pub(super) struct RunRecord {
 
 impl RunRecord {
     /// Writes down how a run begins. A run that never ends leaves it so.
-    pub(super) fn begin(sink: &Sink, inventory: &Inventory, args: &ExtractArgs) -> Result<Self, Failure> {
+    pub(super) fn begin(
+        sink: &Sink,
+        inventory: &Inventory,
+        reading: &Reading,
+        lists: &[Written],
+        args: &ExtractArgs,
+    ) -> Result<Self, Failure> {
         if !args.resume && sink.has(NAME) && !sink.has(MANIFEST) {
-            return Err(Failure::usage(format!("{}: the file exists already", sink.path().join(NAME).display()))
+            return Err(Failure::usage(format!("{}: the file exists already", place(sink)))
                 .advise("choose an empty folder: the record of this run is to stand there"));
         }
         let hashes = if args.hash_images { hash_images(inventory)? } else { Vec::new() };
@@ -48,7 +56,9 @@ impl RunRecord {
             ("started", json!(now())),
             ("ended", Value::Null),
             ("complete", json!(false)),
+            ("reading", json!(reading)),
             ("images", images.collect()),
+            ("lists", json!(lists)),
             ("report", report(inventory)),
         ];
         let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
@@ -87,11 +97,25 @@ impl RunRecord {
         Ok(changed)
     }
 
+    /// Writes down which lists were made.
+    pub(super) fn tell_lists(&mut self, sink: &Sink, lists: &[Written]) -> Result<(), Failure> {
+        if lists.is_empty() {
+            return Ok(());
+        }
+        self.fields.insert("lists".to_owned(), json!(lists));
+        self.write(sink)
+    }
+
     fn write(&self, sink: &Sink) -> Result<(), Failure> {
         let mut text = serde_json::to_vec_pretty(&self.fields).unwrap_or_default();
         text.push(b'\n');
-        sink.put(NAME, &text).map_err(|error| Failure::new(format!("{}: {error}", sink.path().join(NAME).display())))
+        sink.put(NAME, &text).map_err(|error| Failure::new(format!("{}: {error}", place(sink))))
     }
+}
+
+/// Where it stands, for people.
+pub(super) fn place(sink: &Sink) -> String {
+    escape(&sink.path().join(NAME).display().to_string())
 }
 
 fn hash_images(inventory: &Inventory) -> Result<Vec<(PathBuf, String)>, Failure> {

@@ -1,10 +1,12 @@
 //! The merged disk, or a part of it, as one file, and a map beside it that tells what is lost.
 //!
 //! [`pour`] reads the disk and hands its bytes out in order; a [`Destination`] takes them: [`raw`] as they are, holes kept,
-//! or [`vhdx`] as a new dynamic image; [`complete`] is for a run after the last. The map ([`state`]) is written as the export goes; an interrupted export goes on from
+//! or [`vhdx`] as a new dynamic image; [`complete`] is for a run after the last, which [`finished`] lets
+//! tell what was changed since. The map ([`state`]) is written as the export goes; an interrupted export goes on from
 //! it.
 
 mod complete;
+mod finished;
 mod hasher;
 mod hole;
 mod pour;
@@ -18,11 +20,13 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::progress::Progress;
+use super::reading::Reading;
 use super::row::Verdict;
 use super::sink::{DiskFile, describe, new_of};
 use crate::chain::Disk;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::vhdx::{Front, NewImage};
+use finished::Finished;
 use hasher::Hasher;
 use pour::{Target, Writer, in_pieces};
 use state::State;
@@ -38,6 +42,8 @@ pub struct Part<'a> {
     pub range: Range<u64>,
     /// A line that tells this disk and these bytes from others: an export goes on only with what it began with.
     pub identity: String,
+    /// What is read for it, and how.
+    pub reading: Reading,
 }
 
 /// What an export came to.
@@ -82,9 +88,11 @@ impl Form {
         }
     }
 
-    /// `done` of `length` bytes stand in the file.
-    fn go_on(&self, file: &Path, done: u64, length: u64) -> Result<Box<dyn Destination>> {
+    /// So much of `length` bytes stands in the file as the state tells.
+    fn go_on(&self, file: &Path, state: &State, length: u64) -> Result<Box<dyn Destination>> {
+        let done = state.done;
         match (self, complete::front_at(file)?) {
+            (Form::Raw, Front::Missing) if state.finished.is_some() => raw::open(file),
             (Form::Raw, Front::Missing) => raw::go_on(file, done),
             (Form::Vhdx(image), Front::Missing) => vhdx::go_on(image.clone(), file, done),
             (Form::Vhdx(_), Front::AsMade) if done == length => complete::open(file),
@@ -121,7 +129,8 @@ pub fn export(
     progress: &Progress,
 ) -> Result<Exported> {
     let is_of_disk = matches!(form, Form::Vhdx(_));
-    let map = Map { place: map_of(file), identity: form.identity(part), length: len(&part.range), is_of_disk };
+    let (identity, reading) = (form.identity(part), part.reading.clone());
+    let map = Map { place: map_of(file), identity, reading, length: len(&part.range), is_of_disk };
     let failed = |error: io::Error| {
         let advice = "free space, or mend the destination, and run the same command again with --resume";
         Error::io(describe(&error), error).in_file(file).advise(advice)
@@ -136,7 +145,7 @@ pub fn export(
             (State::default(), form.begin(file))
         }
         Some(state) => {
-            let out = form.go_on(file, state.done, map.length)?;
+            let out = form.go_on(file, &state, map.length)?;
             (state, out)
         }
         None => (State::default(), form.begin(map.create(file)?)),
@@ -148,13 +157,23 @@ pub fn export(
     let mut target = Kept { out: &mut *out, map: &map };
     let poured = writer.pour(&mut target, &mut state);
     // Whatever happened: what is written down is what stands in the file.
-    let kept = target.keep(&state);
+    let kept = if state.finished.is_some() { Ok(()) } else { target.keep(&state) };
     poured.and(kept).map_err(failed)?;
     if state.done < map.length {
         return Ok(stopped(&state, Some(map.place)));
     }
     out.seal().map_err(failed)?;
-    Ok(Exported { sha256: writer.hasher.finish(), stopped: false, ..stopped(&state, Some(map.place)) })
+    // The host may tell when it was last changed only once it is closed.
+    drop(out);
+    let sha256 = writer.hasher.finish();
+    let finished = Finished::of(file, sha256.clone()).map_err(failed)?;
+    let finished = match state.finished.take() {
+        Some(earlier) => earlier.seen_again(finished).ok_or_else(|| is_not_ours(file, CHANGED_SINCE))?,
+        None => finished,
+    };
+    state.finished = Some(finished);
+    map.save(&state).map_err(failed)?;
+    Ok(Exported { sha256, stopped: false, ..stopped(&state, Some(map.place)) })
 }
 
 /// Writes the bytes to a stream.
@@ -178,11 +197,15 @@ fn hasher(wanted: bool) -> Result<Hasher> {
     Hasher::new(wanted).map_err(|error| Error::io("a thread cannot be started", error))
 }
 
+const CHANGED_SINCE: &str = "something wrote to this file since the export completed it";
+
 /// The map of an export.
 struct Map {
     place: PathBuf,
     /// What the export is of, in a line.
     identity: String,
+    /// What is read for it, and how.
+    reading: Reading,
     /// Bytes of the part.
     length: u64,
     /// Its offsets are none of the file.

@@ -22,6 +22,12 @@ pub(super) fn go_on(path: &Path, done: u64) -> Result<Box<dyn Destination>> {
     Ok(Box::new(Raw(file)))
 }
 
+/// Opens what is complete, to be read: nothing is written to it any more.
+pub(super) fn open(path: &Path) -> Result<Box<dyn Destination>> {
+    let file = DiskFile::open_to_read(path).map_err(|error| Error::io(describe(&error), error).in_file(path))?;
+    Ok(Box::new(Raw(file)))
+}
+
 impl Destination for Raw {
     fn data(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         self.0.write(offset, bytes)

@@ -4,8 +4,10 @@
 use std::fmt::Write as _;
 use std::ops::Range;
 
+use super::finished::Finished;
 use super::{Map, len};
 use crate::error::{Error, ErrorKind, Result};
+use crate::extract::Reading;
 use crate::image::OF_THE_DISK;
 use crate::report::Code;
 use crate::{Fault, FaultKind, Faults};
@@ -16,6 +18,10 @@ const MAX_RANGES: usize = 100_000;
 
 /// How every map begins; the version follows.
 const HEAD: &str = concat!("# Mapfile of an export by ", env!("CARGO_PKG_NAME"), " ");
+
+/// What was read, and how; and how the file stood when it was complete.
+const READ: &str = "# read: ";
+const FINISHED: &str = "# finished: ";
 
 /// Whether this is a map, or what is there of one whose writing was interrupted.
 pub(super) fn is_begun(text: &[u8]) -> bool {
@@ -28,6 +34,8 @@ pub(super) struct State {
     pub(super) done: u64,
     pub(super) lost: Damaged,
     pub(super) doubtful: Damaged,
+    /// How the file stood when it was complete.
+    pub(super) finished: Option<Finished>,
 }
 
 /// Ranges of one kind, in order.
@@ -81,6 +89,10 @@ impl State {
         let mut text = String::new();
         let _ = writeln!(text, "{HEAD}{}", env!("CARGO_PKG_VERSION"));
         let _ = writeln!(text, "# of: {}", map.identity);
+        let _ = writeln!(text, "{READ}{}", serde_json::to_string(&map.reading).unwrap_or_default());
+        if let Some(finished) = &self.finished {
+            let _ = writeln!(text, "{FINISHED}{}", finished.text());
+        }
         if map.is_of_disk {
             let _ = writeln!(text, "{OF_THE_DISK}");
         }
@@ -122,8 +134,17 @@ impl State {
         if of != map.identity {
             return Err(other());
         }
+        let read = text.lines().find_map(|line| line.strip_prefix(READ)).ok_or_else(other)?;
+        let read: Reading = serde_json::from_str(read).map_err(|_| other())?;
+        if let Some(difference) = map.reading.difference(&read) {
+            let text = format!("the earlier run cannot be gone on with: {difference}");
+            return Err(Error::new(ErrorKind::Usage, text)
+                .advise("go on with the same images and the same switches, or choose another name for the file"));
+        }
         let number = |word: &str| u64::from_str_radix(word.trim_start_matches("0x"), 16).ok();
-        let mut state = State::default();
+        let finished = text.lines().find_map(|line| line.strip_prefix(FINISHED));
+        let finished = finished.map(|finished| Finished::parse(finished).ok_or_else(other)).transpose()?;
+        let mut state = State { finished, ..State::default() };
         for line in text.lines() {
             let kinds = [("# lost: ", FaultKind::Lost), ("# doubtful: ", FaultKind::Doubtful)];
             for (prefix, kind) in kinds {
@@ -162,6 +183,7 @@ mod tests {
         let map = |identity: &str, is_of_disk| Map {
             place: "map".into(),
             identity: identity.to_owned(),
+            reading: Reading::of(&[], Vec::new()),
             length: 2 << 20,
             is_of_disk,
         };
@@ -172,6 +194,9 @@ mod tests {
         assert!((0..=text.len()).all(|end| is_begun(&text.as_bytes()[..end])));
         assert!(!is_begun(b"# Mapfile. Created by GNU ddrescue version 1.27\n") && !is_begun(b"0"));
         assert!(State::parse(text.as_bytes(), &map("another disk", false)).is_err());
+        let read_otherwise = Map { reading: Reading::of(&[], vec!["--live".to_owned()]), ..map("a disk", false) };
+        let Err(error) = State::parse(text.as_bytes(), &read_otherwise) else { panic!("it is gone on with") };
+        assert!(error.to_string().contains("done without --live"), "{error}");
         RescueMap::parse(text.as_bytes()).unwrap();
         let error = RescueMap::parse(state.text(&map("a disk", true)).as_bytes()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Usage);

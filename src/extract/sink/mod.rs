@@ -10,8 +10,10 @@
 )]
 
 mod disk_file;
+mod failure;
 mod ntfs;
 mod unfinished;
+mod workshop;
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
@@ -26,13 +28,12 @@ use cap_std::fs::{Dir, OpenOptions};
 use mount_api::{Time, Times};
 
 use self::unfinished::{Nameless, Unfinished};
-use crate::error::{Error, ErrorKind, Result};
+use self::workshop::Workshop;
+use crate::error::{Error, Result};
 
 pub use disk_file::{DiskFile, new_of};
+pub use failure::{describe, gone, holds_a_run, refuses};
 pub use ntfs::{Host, Opened, Streams};
-
-/// Where files lie until they are complete.
-const UNFINISHED: &str = ".vhdx-mount-unfinished";
 
 /// A folder of the destination.
 pub struct Folder(Dir);
@@ -41,11 +42,13 @@ pub struct Folder(Dir);
 pub struct Sink {
     path: PathBuf,
     root: Arc<Folder>,
-    unfinished: Dir,
+    unfinished: Workshop,
     /// How many files were given a name there.
     files: AtomicU64,
     /// How a file can do without a name until it is complete; `None` where it cannot.
     nameless: Option<Nameless>,
+    /// Whether it takes only names that Windows takes.
+    portable: bool,
     /// What the host keeps besides, where somebody knows its calls.
     host: Option<Box<dyn Host>>,
     streams: Option<Box<dyn Streams>>,
@@ -78,30 +81,42 @@ impl Sink {
     /// removed.
     ///
     /// # Errors
-    /// When the folder cannot be made or written to.
+    /// When the folder cannot be made or written to; [`ErrorKind::Refused`](crate::ErrorKind::Refused) while another run writes into it.
     pub fn open(path: &Path) -> Result<Self> {
         let failed = |text: &str, error| Error::io(text, error).in_file(path);
         std::fs::create_dir_all(path).map_err(|error| failed("the folder cannot be made", error))?;
         let root = Dir::open_ambient_dir(path, ambient_authority())
             .map_err(|error| failed("the folder cannot be opened", error))?;
-        let unfinished = folder_in(&root, OsStr::new(UNFINISHED))
-            .map_err(|error| failed("nothing can be written in this folder", error))?;
-        let clear = |dir: &Dir| -> io::Result<()> {
-            for entry in dir.entries()? {
-                dir.remove_file_or_symlink(entry?.file_name())?;
-            }
-            Ok(())
-        };
-        clear(&unfinished).map_err(|error| failed("what an earlier run left unfinished cannot be removed", error))?;
-        let (path, root, files) = (path.to_owned(), Arc::new(Folder(root)), AtomicU64::new(0));
-        let nameless = Nameless::in_folder(&unfinished);
-        Ok(Sink { path, root, unfinished, files, nameless, host: None, streams: None, one_stream: Mutex::default() })
+        let root = Arc::new(Folder(root));
+        let cannot_write = |error| failed("nothing can be written in this folder", error);
+        let unfinished = Workshop::open(&root).map_err(cannot_write)?.ok_or_else(|| failure::is_in_use(path))?;
+        unfinished.clear().map_err(|error| failed("what an earlier run left unfinished cannot be removed", error))?;
+        let (path, files) = (path.to_owned(), AtomicU64::new(0));
+        let dir = unfinished.dir().map_err(cannot_write)?;
+        let (nameless, portable) = (Nameless::in_folder(dir), wants_portable(dir));
+        Ok(Sink {
+            path,
+            root,
+            unfinished,
+            files,
+            nameless,
+            portable,
+            host: None,
+            streams: None,
+            one_stream: Mutex::default(),
+        })
     }
 
     /// The folder, as the user named it.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether it takes only names that Windows takes, on a system that takes others: it is FAT, or NTFS, or a share.
+    #[must_use]
+    pub fn wants_portable_names(&self) -> bool {
+        self.portable
     }
 
     /// The folder that `names` lead to, with all folders on the way made where they are not there.
@@ -141,6 +156,15 @@ impl Sink {
         self.open_own(name, OpenOptions::new().append(true).create(true))
     }
 
+    /// Takes so many bytes from the end of a file in the folder.
+    ///
+    /// # Errors
+    /// As [`append_to`](Self::append_to); when there is none.
+    pub fn cut(&self, name: &str, bytes: u64) -> io::Result<()> {
+        let file = self.open_own(name, OpenOptions::new().write(true))?;
+        file.set_len(file.metadata()?.len().saturating_sub(bytes))
+    }
+
     /// Opens a file in the folder for reading.
     ///
     /// # Errors
@@ -160,13 +184,14 @@ impl Sink {
         if file.metadata()?.is_file() { Ok(file) } else { Err(no_file()) }
     }
 
-    /// Writes a whole file in the folder, in place of one of that name.
+    /// Writes a whole file in the folder, in place of one of that name. A loss of power leaves one of the two.
     ///
     /// # Errors
     /// As the host's.
     pub fn put(&self, name: &str, content: &[u8]) -> io::Result<()> {
         let mut output = self.create_here()?;
         output.write(0, content)?;
+        output.file.sync_data()?;
         output.take_place_of(name)
     }
 
@@ -197,11 +222,9 @@ impl Sink {
         self.root.0.symlink_metadata(name).is_ok_and(|found| found.is_file() && found.len() > 0)
     }
 
-    /// Removes the folder for unfinished files, if nothing is in it.
+    /// Removes the folder for unfinished files, if nothing is in it, and lets other runs in.
     pub fn close(self) {
-        let Sink { root, unfinished, .. } = self;
-        drop(unfinished);
-        let _ = root.0.remove_dir(UNFINISHED);
+        drop(self);
     }
 }
 
@@ -215,6 +238,18 @@ impl Folder {
         return super::windows::set_folder_times(&self.0, times);
         #[cfg(not(windows))]
         set_file_times(&self.0.open(".")?.into_std(), times)
+    }
+
+    /// Removes a file that an earlier run wrote.
+    ///
+    /// # Errors
+    /// As the host's; when it is no file.
+    pub fn remove(&self, name: &OsStr) -> io::Result<()> {
+        if self.0.symlink_metadata(name)?.is_file() {
+            self.0.remove_file(name)
+        } else {
+            Err(io::Error::other("this is no file"))
+        }
     }
 
     /// Makes a symbolic link, unless the same one stands there. The caller has seen to it that it leads nowhere else.
@@ -348,6 +383,27 @@ pub fn create_new(path: &Path) -> io::Result<impl Write + use<>> {
     std::fs::OpenOptions::new().write(true).create_new(true).open(path)
 }
 
+/// Whether a folder refuses names that Windows refuses, and takes others. On Windows names are spelled so anyway.
+fn wants_portable(dir: &Dir) -> bool {
+    let is_taken = |name: &str| {
+        let made = dir.open_with(name, OpenOptions::new().write(true).create_new(true));
+        made.is_ok() && dir.remove_file(name).is_ok()
+    };
+    cfg!(not(windows)) && is_taken("tried") && !is_taken("tried<:>\"|?*")
+}
+
+/// Removes a list that an earlier run wrote where the user named it, so that it can be written anew.
+///
+/// # Errors
+/// As the host's; when it is no file.
+pub fn remove_list(path: &Path) -> io::Result<()> {
+    if std::fs::symlink_metadata(path)?.is_file() {
+        std::fs::remove_file(path)
+    } else {
+        Err(io::Error::other("this is no file"))
+    }
+}
+
 /// The folder of this name in another; made where it is not there.
 fn folder_in(dir: &Dir, name: &OsStr) -> io::Result<Dir> {
     match dir.open_dir_nofollow(name) {
@@ -386,40 +442,6 @@ fn system_time(time: Time) -> SystemTime {
     let whole = if seconds < 0 { UNIX_EPOCH.checked_sub(since) } else { UNIX_EPOCH.checked_add(since) };
     let exact = whole.and_then(|whole| whole.checked_add(Duration::from_nanos(nanos.into())));
     exact.unwrap_or(UNIX_EPOCH)
-}
-
-/// What went wrong at the destination, in a sentence.
-#[must_use]
-pub fn describe(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::AlreadyExists => "something of this name stands at the destination".to_owned(),
-        io::ErrorKind::StorageFull => "the destination is full".to_owned(),
-        _ => format!("at the destination: {error}"),
-    }
-}
-
-/// The error of a destination that takes nothing any more.
-#[must_use]
-pub fn gone(path: &Path, error: io::Error) -> Error {
-    Error::io("the destination takes nothing any more", error)
-        .in_file(path)
-        .advise("free space, or mend it, and run the same command again with --resume")
-}
-
-/// That the destination refused one file after the other, so that the rest was not tried.
-#[must_use]
-pub fn refuses(path: &Path) -> Error {
-    Error::new(ErrorKind::Io, "the destination refused one file after the other; the rest was not tried")
-        .in_file(path)
-        .advise("the manifest says why; mend that, and run the same command again with --resume")
-}
-
-/// That the destination holds an earlier run.
-#[must_use]
-pub fn holds_a_run(path: &Path) -> Error {
-    Error::new(ErrorKind::Usage, "an earlier extraction was written here")
-        .in_file(path)
-        .advise("go on with it by --resume, or choose an empty folder")
 }
 
 #[cfg(test)]

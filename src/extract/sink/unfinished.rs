@@ -43,13 +43,13 @@ impl<'a> Unfinished<'a> {
         crate::extract::windows::create_with(&mut options, attributes);
         #[cfg(not(windows))]
         let _ = attributes;
-        let file = sink.unfinished.open_with(&name, &options)?;
+        let file = sink.unfinished.dir()?.open_with(&name, &options)?;
         Ok((file.into_std(), Unfinished { sink, name: Called::Meanwhile(name) }))
     }
 
     /// Gives the file, which is complete, its name in a folder.
     pub(super) fn finish(&mut self, file: &File, folder: &Dir, name: &OsStr, standing: Standing) -> io::Result<()> {
-        let unfinished = &self.sink.unfinished;
+        let unfinished = self.sink.unfinished.dir()?;
         match (standing, &self.name) {
             (Standing::Stays, Called::Nothing(how)) => how.link(file, folder, name)?,
             (Standing::Stays, Called::Meanwhile(own)) => rename_new(unfinished, own, folder, name)?,
@@ -71,7 +71,7 @@ impl<'a> Unfinished<'a> {
 impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
         if let Called::Meanwhile(name) = &self.name {
-            let _ = self.sink.unfinished.remove_file(name);
+            let _ = self.sink.unfinished.dir().and_then(|dir| dir.remove_file(name));
         }
     }
 }

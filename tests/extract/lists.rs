@@ -1,0 +1,102 @@
+//! Lists that are given, and lists that are written.
+
+use std::fs;
+use std::path::Path;
+
+use fixtures::ntfs;
+
+use super::support::program::{PROGRAM, expect_success, run};
+use super::{expect_code, extract, rows, whole_chain};
+
+#[test]
+fn a_list_with_a_folder_and_what_is_in_it_misses_nothing() {
+    let (_folder, chain) = whole_chain();
+    let file = ntfs::manifest().into_iter().find(|file| file.path.contains('/')).expect("a file in a folder").path;
+    let list = tempfile::NamedTempFile::new().expect("a file");
+    let from_file = ["--from-file", list.path().to_str().expect("a path")];
+    let folder = file.split_once('/').expect("a folder").0;
+    fs::write(list.path(), format!("volume-1\nvolume-1/{folder}\nvolume-1/{file}\n")).expect("a list");
+    let out = tempfile::tempdir().expect("a folder");
+    let output = extract(&chain.youngest, out.path(), &from_file);
+    expect_code(&output, 0);
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("nothing fits"), "{output:?}");
+    // All that `ls` prints.
+    let listed = run(PROGRAM, &[&"ls", &"-r", &"-0", &chain.youngest, &"volume-1"]);
+    expect_success(&listed);
+    fs::write(list.path(), listed.stdout).expect("a list");
+    let out = tempfile::tempdir().expect("a folder");
+    let output = extract(&chain.youngest, out.path(), &from_file);
+    expect_code(&output, 0);
+    assert!(rows(out.path()).contains_key(&format!("volume-1/{file}")));
+}
+
+#[test]
+fn what_names_nothing_is_no_success() {
+    let (_folder, chain) = whole_chain();
+    let list = tempfile::NamedTempFile::new().expect("a file");
+    let from_file = ["--from-file", list.path().to_str().expect("a path")];
+    for (text, more, code, word) in [
+        ("", &from_file[..], 2, "no path stands in this list"),
+        ("\n\n", &from_file, 2, "no path stands in this list"),
+        ("volume-1/nix\n", &from_file, 1, "nothing that was asked for is there"),
+        ("nix\nvolume-7/nix\n", &from_file, 1, "nothing that was asked for is there"),
+        // Case matters here.
+        ("volume-1/LONG.TXT\n", &from_file, 1, "nothing that was asked for is there"),
+        ("", &[""], 2, "it is empty"),
+        ("", &["long.txt", "!"], 2, "it is empty"),
+        ("", &["--first", ""], 2, "it is empty"),
+    ] {
+        fs::write(list.path(), text).expect("a list");
+        let out = tempfile::tempdir().expect("a folder");
+        let output = extract(&chain.youngest, out.path(), more);
+        expect_code(&output, code);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains(word), "{text:?} {more:?}: {said}");
+    }
+}
+
+#[test]
+fn lists_that_would_be_empty_or_have_no_folder_are_told_at_once() {
+    let (folder, chain) = whole_chain();
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    let (list, nowhere) = (place("list"), place("nowhere/list"));
+    for more in [
+        &["--hashdeep", &list, "--hash", "none"][..],
+        &["--hashdeep", &list, "--hash", "blake3"],
+        &["--csv", &nowhere],
+        &["--bodyfile", &nowhere],
+    ] {
+        let out = tempfile::tempdir().expect("a folder");
+        expect_code(&extract(&chain.youngest, out.path(), more), 2);
+        assert_eq!(fs::read_dir(out.path()).expect("a folder").count(), 0, "{more:?}: something was written");
+        assert!(!Path::new(&list).exists());
+    }
+}
+
+#[test]
+fn the_same_command_with_resume_writes_its_lists_anew_and_nobody_elses() {
+    let (folder, chain) = whole_chain();
+    let out = tempfile::tempdir().expect("a folder");
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    let (csv, body, deep) = (place("csv"), place("body"), place("deep"));
+    let lists = ["--csv", &csv, "--bodyfile", &body, "--hashdeep", &deep];
+    expect_code(&extract(&chain.youngest, out.path(), &lists), 0);
+    fs::remove_file(out.path().join("volume-1/long.txt")).expect("a file less");
+    let lines = |file: &str| {
+        let mut lines: Vec<String> = fs::read_to_string(file).expect("a list").lines().map(ToOwned::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    let before = [&csv, &body, &deep].map(|file| lines(file));
+    let again = [&["--resume"], &lists[..]].concat();
+    for _ in 0..2 {
+        expect_code(&extract(&chain.youngest, out.path(), &again), 0);
+        assert!([&csv, &body, &deep].map(|file| lines(file)) == before);
+    }
+    // One that somebody changed is somebody's.
+    fs::write(&csv, "mine").expect("a file");
+    let refused = extract(&chain.youngest, out.path(), &again);
+    expect_code(&refused, 2);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("exists already"), "{refused:?}");
+    assert_eq!(fs::read(&csv).expect("my file"), b"mine");
+}
