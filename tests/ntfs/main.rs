@@ -18,6 +18,7 @@ mod many_records;
 mod metadata;
 mod mutations;
 mod names;
+mod names_in_records;
 mod recovery;
 mod refused;
 mod samples;

@@ -214,6 +214,14 @@ impl Mft {
         self.record(reference.number().ok_or_else(|| absurd(reference))?)
     }
 
+    /// A record of a file, the base record or not, and the reference of that file.
+    pub(super) fn part(&self, number: u32) -> Result<(FileRecord, FileReference), Error> {
+        let part = self.record(number)?;
+        let base = if part.state.is_base() { number } else { self.referred(part.base)?.number };
+        let sequence = if base == number { part.state.sequence } else { self.record(base)?.state.sequence };
+        Ok((part, FileReference { record: base.into(), sequence }))
+    }
+
     /// Whether a reference still means the file that stands in its record.
     pub(super) fn target(&self, reference: FileReference) -> Target {
         self.target_and_marks(reference).0
