@@ -16,6 +16,7 @@ mod lies;
 mod links;
 mod many_records;
 mod metadata;
+mod mft_in_parts;
 mod mutations;
 mod names;
 mod names_in_records;

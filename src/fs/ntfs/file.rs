@@ -490,7 +490,7 @@ impl NonResident {
 }
 
 /// Adds the runs that reach from the end of `extents` to `highest_vcn`.
-fn add_runs(extents: &mut Extents, runs: &[u8], highest_vcn: u64, volume: &Volume) -> Result<(), String> {
+pub(super) fn add_runs(extents: &mut Extents, runs: &[u8], highest_vcn: u64, volume: &Volume) -> Result<(), String> {
     // -1, and so an end of 0, for a value of no clusters.
     let end = highest_vcn.wrapping_add(1);
     let bytes = end.checked_mul(volume.boot.cluster_size).and_then(|bytes| i64::try_from(bytes).ok());

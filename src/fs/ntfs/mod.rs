@@ -36,6 +36,7 @@ mod link_path;
 mod log_file;
 mod lznt1;
 mod mft;
+mod mft_parts;
 mod mft_start;
 mod mft_survey;
 mod node_id;
