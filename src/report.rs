@@ -283,7 +283,7 @@ codes! {
     NtfsMetafileBad = "ntfs-metafile-bad",
     /// A folder index does not hold; the names were taken from the records of the files.
     NtfsIndexBad = "ntfs-index-bad",
-    /// A folder index was read through doubtful bytes.
+    /// A folder index was read through doubtful bytes, or has a name that the record of its file does not tell.
     NtfsIndexDoubtful = "ntfs-index-doubtful",
     /// A run list does not hold.
     NtfsRunListBad = "ntfs-run-list-bad",
@@ -303,7 +303,7 @@ codes! {
     NtfsClustersReused = "ntfs-clusters-reused",
     /// A deleted file: nothing proves that nobody else had its clusters meanwhile.
     NtfsClustersFreed = "ntfs-clusters-freed",
-    /// Files and folders are in use, and no folder has them.
+    /// Files and folders are in use, and by their own records no folder has them.
     NtfsOrphans = "ntfs-orphans",
     /// The volume is of a version of NTFS that is not known.
     NtfsVersionUnknown = "ntfs-version-unknown",

@@ -8,11 +8,12 @@ use fixtures::gpt::{self, Gpt};
 use fixtures::mbr::{Entry, Extended, Logical, Mbr};
 use fixtures::vhdx::{Block, Image};
 use mount_api::{Case, NodeId, RangeKind, Time, Tree};
+use vhdx_mount::Faults;
 use vhdx_mount::chain::{self, ChainOptions};
 use vhdx_mount::fs::FsOptions;
-use vhdx_mount::image::HostFolders;
+use vhdx_mount::image::{HostFolders, ReadAt};
 use vhdx_mount::namespace::{Inventory, Namespace, Shown};
-use vhdx_mount::report::Finding;
+use vhdx_mount::report::{Finding, Severity};
 use vhdx_mount::volume::{self, PartitionTable, Scheme};
 
 const DISK: usize = 8 << 20;
@@ -275,4 +276,41 @@ fn inventory(disk: &[u8], folder: &Path) -> Inventory {
     image.write_to(&path).expect("an image is written");
     let chain = chain::open(&HostFolders, &path, &ChainOptions::default()).expect("a chain");
     Inventory::take(chain, &FsOptions::default())
+}
+
+/// A disk that has lost its first sector.
+struct Headless(Vec<u8>);
+
+impl ReadAt for Headless {
+    fn size(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64, faults: &mut Faults) -> vhdx_mount::Result<()> {
+        ReadAt::read_at(&self.0, buf, offset, faults)?;
+        if offset < 512 {
+            faults.lost(offset..512.min(offset + buf.len() as u64), "a-test");
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_volume_without_a_table_is_told_by_the_copy_of_its_boot_sector() {
+    for sector in [512usize, 4096] {
+        let mut disk = vec![0; DISK];
+        let copy = DISK - sector;
+        disk[copy + 3..copy + 11].copy_from_slice(b"NTFS    ");
+        disk[copy + 0x0b..copy + 0x0d].copy_from_slice(&(sector as u16).to_le_bytes());
+        disk[copy + 0x28..copy + 0x30].copy_from_slice(&((copy / sector) as u64).to_le_bytes());
+        disk[copy + 510..copy + 512].copy_from_slice(&[0x55, 0xaa]);
+        let mut findings = Vec::new();
+        let table = volume::find(&Headless(disk.clone()), 512, &mut findings);
+        assert_eq!((table.scheme, places(&table)), (Scheme::None, vec![(1, 0..DISK as u64)]));
+        assert_eq!(findings.iter().map(|one| one.severity).collect::<Vec<_>>(), [Severity::Warning]);
+        // That of a volume which begins further in ends here too.
+        disk[copy + 0x28] ^= 8;
+        let table = volume::find(&Headless(disk), 512, &mut Vec::new());
+        assert_eq!((table.scheme, places(&table)), (Scheme::Unknown, vec![]));
+    }
 }

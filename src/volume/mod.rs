@@ -10,7 +10,7 @@ use std::ops::Range;
 use serde::Serialize;
 
 use crate::Faults;
-use crate::bytes::{Guid, len_u64};
+use crate::bytes::{Guid, len_u64, u16_le, u64_le};
 use crate::image::ReadAt;
 use crate::report::{Code, Finding, Severity};
 
@@ -65,7 +65,12 @@ pub struct PartitionTable {
 pub fn find(disk: &dyn ReadAt, logical_sector_size: u32, findings: &mut Vec<Finding>) -> PartitionTable {
     let sector_size = u64::from(logical_sector_size);
     let boot_record = read(disk, 0, 512);
-    if boot_record.is_none() {
+    let is_volume = boot_record.is_none() && ends_as_ntfs(disk);
+    if is_volume {
+        let text = "the first sector of the disk is lost or doubtful; the copy of a boot sector of NTFS at the end of the disk says that all of it is one volume";
+        let finding = Finding::new(Code::PartitionTableUnreadable, Severity::Warning, text);
+        findings.push(finding.at("master boot record", 0));
+    } else if boot_record.is_none() {
         let text = "the first sector of the disk is lost or doubtful; only a GPT can still tell the volumes";
         findings.push(Finding::new(Code::PartitionTableUnreadable, Severity::Error, text).at("master boot record", 0).advise(
             "--accept-doubtful shows volumes that are doubtful only; disk.raw holds the rest of the disk for tools that search for partitions",
@@ -98,7 +103,7 @@ pub fn find(disk: &dyn ReadAt, logical_sector_size: u32, findings: &mut Vec<Find
             (Scheme::Gpt, Vec::new())
         }
         (None, Some(mbr)) => (Scheme::Mbr, mbr::partitions(disk, &mbr, sector_size, findings)),
-        (None, None) if boot_record.is_none() => (Scheme::Unknown, Vec::new()),
+        (None, None) if boot_record.is_none() && !is_volume => (Scheme::Unknown, Vec::new()),
         (None, None) => {
             let whole = Partition { number: 1, disk: 0..disk.size(), kind: PartitionType::None, name: String::new() };
             (Scheme::None, vec![whole])
@@ -179,6 +184,19 @@ impl PartitionType {
             (None, PartitionType::None) => String::new(),
         }
     }
+}
+
+/// Whether the disk ends with the copy of a boot sector of NTFS whose volume begins where the disk does: it stands behind as many
+/// sectors as it counts.
+fn ends_as_ntfs(disk: &dyn ReadAt) -> bool {
+    let is_copy = |sector: u64| {
+        let offset = disk.size().checked_sub(sector)?;
+        let bytes = read(disk, offset, 512)?;
+        let marked = bytes.get(3..11)? == b"NTFS    " && bytes.get(510..512)? == [0x55, 0xaa];
+        let counted = u64_le(&bytes, 0x28)?.checked_mul(u16_le(&bytes, 0x0b)?.into())?;
+        (marked && counted == offset).then_some(())
+    };
+    [512, 4096].into_iter().any(|sector| is_copy(sector).is_some())
 }
 
 /// Reads `length` bytes, or nothing where a byte of them is lost.

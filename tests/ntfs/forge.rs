@@ -14,7 +14,10 @@ use vhdx_mount::{Fault, FaultKind, Faults, Result};
 use crate::tools::{Volume, have};
 use crate::walk::{content, find};
 
+pub(crate) const ATTRIBUTE_LIST: u32 = 0x20;
+pub(crate) const FILE_NAME: u32 = 0x30;
 pub(crate) const DATA: u32 = 0x80;
+pub(crate) const BITMAP: u32 = 0xb0;
 pub(crate) const INDEX_ALLOCATION: u32 = 0xa0;
 pub(crate) const INDEX_ROOT: u32 = 0x90;
 
@@ -146,6 +149,26 @@ impl Forge {
             let end = at + number(bytes, at + 4, 4);
             edit(&mut bytes[at..end])
         })
+    }
+
+    /// Whether a file record has an attribute of this type.
+    pub(crate) fn has_attribute(&self, record: usize, kind: u32) -> bool {
+        self.clone().edit(self.record(record), |bytes| {
+            let mut at = number(bytes, 0x14, 2);
+            while number(bytes, at, 4) < kind as usize {
+                at += number(bytes, at + 4, 4);
+            }
+            number(bytes, at, 4) == kind as usize
+        })
+    }
+
+    /// Where in an attribute list the first entry of this type stands.
+    pub(crate) fn list_entry(&self, list: Range<usize>, kind: u32) -> usize {
+        let (list, mut at) = (&self.bytes[list], 0);
+        while number(list, at, 4) != kind as usize {
+            at += number(list, at + 4, 2);
+        }
+        at
     }
 
     /// The clusters of the first non-resident attribute of this type, if they are in one run.

@@ -90,6 +90,12 @@ impl Extents {
         rest.iter().zip(ends).map(|(extent, end)| (extent.vcn..end, extent.place))
     }
 
+    /// How many clusters cannot be found.
+    pub(super) fn lost(&self) -> u64 {
+        let lost = self.from(0).filter(|(_, place)| matches!(place, Place::Lost(_)));
+        lost.fold(0, |sum, (range, _)| sum.saturating_add(range.end.saturating_sub(range.start)))
+    }
+
     /// The clusters of the value that are holes.
     pub(super) fn holes(&self) -> impl Iterator<Item = Range<u64>> {
         self.from(0).filter(|(_, place)| *place == Place::Hole).map(|(range, _)| range)

@@ -106,6 +106,27 @@ impl File {
         Ok(file)
     }
 
+    /// A folder by its base record alone, where what leads to its other records, or something else in it, does not hold: its
+    /// names are had all the same.
+    pub(super) fn folder_by_base(base: &FileRecord, missing: Error) -> File {
+        let attributes = match base.attributes() {
+            Ok(raws) => {
+                let kept = raws.iter().filter(|raw| raw.kind != attribute::ATTRIBUTE_LIST);
+                kept.map(|raw| file_attribute(base.number, raw)).collect()
+            }
+            Err(_) => base.names().map(|name| Attribute::name(name.value())).collect(),
+        };
+        File {
+            number: base.number,
+            sequence: base.state.sequence,
+            directory: base.state.directory,
+            freed: base.freed,
+            trust: lesser(base.trust, Trust::Doubtful(Code::NtfsFileRecordBad.as_str())),
+            attributes,
+            missing: Some(missing),
+        }
+    }
+
     /// What the header says, a folder or a file, must be what the attributes make it.
     fn is_one_thing(&self) -> Result<(), Error> {
         let is_names = |attribute: &Attribute| attribute.name.iter().copied().eq(NAMES.encode_utf16());
@@ -141,10 +162,15 @@ impl File {
         resident.filter_map(FileName::parse)
     }
 
-    /// Whether all of its names could be read.
+    /// Whether all of its names could be read, and there are any.
     pub(super) fn tells_all_names(&self) -> bool {
+        self.missing.is_none() && self.has_sound_names() && self.find(attribute::FILE_NAME, &[]).is_some()
+    }
+
+    /// Whether what stands in the place of its names is names.
+    pub(super) fn has_sound_names(&self) -> bool {
         let mut names = self.attributes.iter().filter(|attribute| attribute.kind == attribute::FILE_NAME);
-        self.missing.is_none() && names.all(|name| matches!(name.value, Value::Resident(_)))
+        names.all(|name| matches!(&name.value, Value::Resident(bytes) if FileName::parse(bytes).is_some()))
     }
 
     /// The name that is shown: the first that is no short one, if there is any.
@@ -178,6 +204,11 @@ impl File {
 }
 
 impl Attribute {
+    /// A `$FILE_NAME` of this value.
+    fn name(value: &[u8]) -> Self {
+        Attribute { kind: attribute::FILE_NAME, name: Vec::new(), flags: 0, value: Value::Resident(value.into()) }
+    }
+
     /// Why it cannot be read, if it cannot.
     fn damage(&self) -> Option<Error> {
         match &self.value {
@@ -459,7 +490,7 @@ impl NonResident {
 }
 
 /// Adds the runs that reach from the end of `extents` to `highest_vcn`.
-fn add_runs(extents: &mut Extents, runs: &[u8], highest_vcn: u64, volume: &Volume) -> Result<(), String> {
+pub(super) fn add_runs(extents: &mut Extents, runs: &[u8], highest_vcn: u64, volume: &Volume) -> Result<(), String> {
     // -1, and so an end of 0, for a value of no clusters.
     let end = highest_vcn.wrapping_add(1);
     let bytes = end.checked_mul(volume.boot.cluster_size).and_then(|bytes| i64::try_from(bytes).ok());

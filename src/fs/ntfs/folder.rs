@@ -151,7 +151,7 @@ impl<'a> Folder<'a> {
     }
 
     /// Whether the file that a name leads to is there, and its record knows nothing of that name: the index is wrong then.
-    fn denies(&self, pair: &Pair<'_>) -> bool {
+    pub(super) fn denies(&self, pair: &Pair<'_>) -> bool {
         self.believed(pair).is_none()
     }
 
@@ -170,34 +170,47 @@ impl<'a> Folder<'a> {
 
     /// From now on the names are those that the records of the files tell.
     fn give_up_tree(&self) {
-        if let Survey::Whole { .. } = &*self.survey() {
-            self.keep_survey(Survey::denied(self));
-        }
+        self.survey_of(true);
     }
 
-    /// Whom a name of this folder leads to. A folder stands in one folder alone, the one that its own record names: so
-    /// whatever is damaged, no path leads back to where it came from.
-    pub(super) fn target(&self, reference: FileReference) -> Target {
-        self.target_here(reference, self.ntfs.mft.target(reference))
+    /// Whom a name of this folder leads to. A folder stands in one folder alone, the one that its own record names, or, where
+    /// that names none, the first that has it: so whatever is damaged, no path leads back to where it came from.
+    pub(super) fn target(&self, reference: FileReference, name: &Name) -> Target {
+        self.target_here(reference, self.ntfs.mft.target(reference), name)
     }
 
     /// The same, where it is known whom its record says it leads to.
-    fn target_here(&self, reference: FileReference, target: Target) -> Target {
-        let Target::Live { directory: true } = target else { return target };
+    fn target_here(&self, reference: FileReference, target: Target, name: &Name) -> Target {
+        if matches!(target, Target::Stale | Target::Live { directory: false }) {
+            return target;
+        }
         let Some(Ok(file)) = reference.number().map(|number| self.ntfs.file(number)) else { return target };
-        match file.resident(attribute::FILE_NAME).and_then(FileName::parse) {
-            Some(own) if own.parent().record != u64::from(self.number) => Target::Stale,
+        let own = file.resident(attribute::FILE_NAME).and_then(FileName::parse).map(|own| own.parent());
+        match own {
+            _ if !file.directory => target,
             // One that stands here and yet is an orphan was taken out of a round of folders.
-            Some(own) if own.parent().means(self.sequence) && self.ntfs.is_known_orphan(file.number) => Target::Stale,
-            _ => target,
+            Some(own) if own.record == u64::from(self.number) => {
+                let is_cut = own.means(self.sequence) && self.ntfs.is_known_orphan(file.number);
+                if is_cut { Target::Stale } else { target }
+            }
+            Some(own) if self.ntfs.may_be_folder(own) => Target::Stale,
+            _ if self.ntfs.adopts(self.number, file.number, name) => target,
+            _ => Target::Stale,
         }
     }
 
     fn survey(&self) -> Arc<Survey> {
-        if let Some(survey) = self.ntfs.surveys.get(&self.number).filter(|survey| survey.is_final(self)) {
-            return survey;
+        self.survey_of(false)
+    }
+
+    /// The survey of the folder; where it is to be `believed`, the records of its files are asked too.
+    fn survey_of(&self, believe: bool) -> Arc<Survey> {
+        match self.ntfs.surveys.get(&self.number) {
+            Some(survey) if survey.is_final(self, believe) => survey,
+            // What was asked once is asked again where it is looked at anew.
+            Some(survey) => self.keep_survey(Survey::of(self, believe || survey.is_believed())),
+            None => self.keep_survey(Survey::of(self, believe)),
         }
-        self.keep_survey(Survey::of(self))
     }
 
     fn keep_survey(&self, survey: Survey) -> Arc<Survey> {
@@ -213,45 +226,33 @@ impl<'a> Folder<'a> {
     /// The name that stands there.
     fn named(&self, stands: Stands) -> Option<Named> {
         match stands {
-            Stands::InIndex { node, ordinal } => {
+            Stands::Index { node, ordinal } => {
                 let node = self.load(node).ok()?;
                 let entry = node.entry(ordinal)?;
                 Some(Named::new(entry.key(), entry.reference()))
             }
-            Stands::InRecord { record, ordinal } => {
+            Stands::File { record, ordinal } => {
                 let file = self.ntfs.file(record).ok()?;
                 let reference = FileReference { record: record.into(), sequence: file.sequence };
                 Some(Named::new(file.names().nth(ordinal)?.value(), reference))
+            }
+            Stands::Record { record, ordinal } => {
+                let (record, reference) = self.ntfs.mft.part(record).ok()?;
+                Some(Named::new(record.names().nth(ordinal)?.value(), reference))
             }
         }
     }
 
     /// Calls `each` with the names from a place on, until it breaks; where names may be missing, the error comes last.
     pub(super) fn list(&self, from: From<'_>, each: &mut dyn FnMut(DirEntry) -> ControlFlow<()>) -> Result<(), Error> {
-        match &*self.survey() {
+        match &*self.survey_of(true) {
             Survey::Broken(ordered) => self.list_ordered(ordered, from, each),
-            Survey::Whole { .. } => match self.list_tree(from, each)? {
-                ControlFlow::Continue(()) => Ok(()),
-                // An entry proved wrong: the rest is listed as the records of the files tell.
-                ControlFlow::Break(listed) => {
-                    self.give_up_tree();
-                    match (&listed, &*self.survey()) {
-                        (Some(last), _) => self.list(From::After(last), each),
-                        (None, Survey::Broken(ordered)) => self.list_ordered(ordered, from, each),
-                        (None, Survey::Whole { .. }) => Err(super::corrupt("the index of a folder is damaged")),
-                    }
-                }
-            },
+            Survey::Whole { .. } => self.list_tree(from, each),
         }
     }
 
-    /// Lists by the tree as long as its names are those of their files. Breaks before the first one that is not, with the
-    /// name before that, if there was any.
-    fn list_tree(
-        &self,
-        from: From<'_>,
-        each: &mut dyn FnMut(DirEntry) -> ControlFlow<()>,
-    ) -> Result<ControlFlow<Option<Name>>, Error> {
+    /// Lists by the tree.
+    fn list_tree(&self, from: From<'_>, each: &mut dyn FnMut(DirEntry) -> ControlFlow<()>) -> Result<(), Error> {
         let load = |place| self.load(place);
         let (pending, mut cursor) = match from {
             From::Start => (Vec::new(), Cursor::at_start(self.index()?, &load)),
@@ -267,7 +268,6 @@ impl<'a> Folder<'a> {
             }
         };
         let mut damage = None;
-        let mut listed = None;
         let rest = std::iter::from_fn(|| cursor.next());
         for found in pending.into_iter().map(Ok).chain(rest) {
             let found = match found {
@@ -277,21 +277,18 @@ impl<'a> Folder<'a> {
                     continue;
                 }
             };
-            let entry = match pair_of(&found).map(|pair| (pair, self.believed(&pair))) {
-                Some((_, None)) => {
-                    return Ok(ControlFlow::Break(listed.as_ref().and_then(key_of).map(|key| key.name())));
-                }
-                Some((pair, Some(target))) if !pair.0.is_dos() => {
-                    cookie_of(&found).and_then(|cookie| self.dir_entry(pair, target, cookie))
-                }
+            let entry = match pair_of(&found) {
+                Some(pair) if !pair.0.is_dos() => cookie_of(&found).and_then(|cookie| {
+                    let target = self.ntfs.mft.target(pair.1);
+                    self.dir_entry(pair, target, cookie)
+                }),
                 _ => Ok(None),
             };
             match entry {
                 Ok(Some(entry)) => {
                     if each(entry).is_break() {
-                        return Ok(ControlFlow::Continue(()));
+                        return Ok(());
                     }
-                    listed = Some(found);
                 }
                 Ok(None) => {}
                 Err(error) => {
@@ -299,7 +296,7 @@ impl<'a> Folder<'a> {
                 }
             }
         }
-        damage.map_or(Ok(ControlFlow::Continue(())), Err)
+        damage.map_or(Ok(()), Err)
     }
 
     /// The place after the entry of this name that `is_it` knows, or else after all that differ from it in case only.
@@ -369,7 +366,7 @@ impl<'a> Folder<'a> {
     /// What is shown of an entry, whose record says that it leads to `target`; `None` for what is not listed.
     fn dir_entry(&self, (key, reference): Pair<'_>, target: Target, cookie: u64) -> Result<Option<DirEntry>, Error> {
         let name = key.name();
-        let target = self.target_here(reference, target);
+        let target = self.target_here(reference, target, &name);
         let own = self.number == RECORD_ROOT && reference.record < FIRST_USER_RECORD && target != Target::Stale;
         if own && !self.ntfs.options.metafiles
             || (name.units() == [u16::from(b'.')] && reference.record == u64::from(self.number))

@@ -15,11 +15,14 @@ use super::mft::Target;
 use super::mft_survey::MftSurvey;
 use super::{RECORD_ROOT, corrupt};
 
+/// What is wrong with an index that is whole.
+const DENIED: &str = "it has a name that its file has not";
+
 /// What a survey found.
 pub(super) enum Survey {
     /// Every node was read, every name is greater than the one before: the tree can be relied on. And whether the records
-    /// of all files were asked whether they miss a name in it.
-    Whole { compared: bool },
+    /// of all files were asked whether they miss a name in it, and those of its own files whether they know their names.
+    Whole { compared: bool, believed: bool },
     /// It cannot.
     Broken(Ordered),
 }
@@ -44,9 +47,11 @@ pub(super) struct OrderedPlace {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Stands {
     /// In a node of the index.
-    InIndex { node: NodePlace, ordinal: usize },
-    /// Among the names in the record of its file.
-    InRecord { record: u32, ordinal: usize },
+    Index { node: NodePlace, ordinal: usize },
+    /// Among the names of its file.
+    File { record: u32, ordinal: usize },
+    /// Among the names in one record of its file, the base record or not.
+    Record { record: u32, ordinal: usize },
 }
 
 /// A name while it is being put in order.
@@ -55,25 +60,34 @@ struct Gathered {
     reference: (u64, u16),
     dos: bool,
     stands: Stands,
+    /// Whether the record of its file tells other names only.
+    denied: bool,
 }
 
 impl Gathered {
+    fn new(key: &FileName<'_>, reference: FileReference, stands: Stands) -> Self {
+        let reference = (reference.record, reference.sequence);
+        Gathered { units: key.units().collect(), reference, dos: key.is_dos(), stands, denied: false }
+    }
+
     fn reference(&self) -> FileReference {
         FileReference { record: self.reference.0, sequence: self.reference.1 }
     }
 }
 
 impl Survey {
-    /// Walks the whole index of a folder.
-    pub(super) fn of(folder: &Folder<'_>) -> Survey {
+    /// Walks the whole index of a folder; where it is to be `believed`, the records of its files are asked whether they know
+    /// their names.
+    pub(super) fn of(folder: &Folder<'_>, believed: bool) -> Survey {
         let index = match &folder.index {
             Ok(index) => index,
-            Err(error) => return Survey::Broken(order(folder, &HashSet::new(), error.clone())),
+            Err(error) => return Survey::Broken(order(folder, &HashSet::new(), error.clone(), false)),
         };
         let load = |place| folder.load(place);
         let mut cursor = Cursor::wary(index, &load);
         let mut damage: Option<Error> = None;
         let mut last: Option<Vec<u16>> = None;
+        let mut denied = false;
         let mut roll = folder.ntfs.known_mft_survey().map(|survey| RollCall::new(survey, folder.number));
         while let Some(found) = cursor.next() {
             let error = match found {
@@ -85,6 +99,7 @@ impl Survey {
                             {
                                 roll.answer(reference);
                             }
+                            denied |= believed && folder.denies(&(key, reference));
                             let last = last.get_or_insert_default();
                             last.clear();
                             last.extend(key.units());
@@ -105,27 +120,25 @@ impl Survey {
             damage.get_or_insert_with(|| bad(folder, &text));
         }
         match damage {
-            None => Survey::Whole { compared },
-            Some(error) => Survey::Broken(order(folder, &cursor.into_met(), error)),
+            None if denied => Survey::Broken(order(folder, &cursor.into_met(), bad(folder, DENIED), true)),
+            None => Survey::Whole { compared, believed },
+            Some(error) => Survey::Broken(order(folder, &cursor.into_met(), error, false)),
         }
     }
 
-    /// The same folder where an entry proved to be one that its file denies.
-    pub(super) fn denied(folder: &Folder<'_>) -> Survey {
-        let error = bad(folder, "it has a name that its file has not");
-        let Ok(index) = &folder.index else { return Survey::Broken(order(folder, &HashSet::new(), error)) };
-        let load = |place| folder.load(place);
-        let mut cursor = Cursor::wary(index, &load);
-        while cursor.next().is_some() {}
-        Survey::Broken(order(folder, &cursor.into_met(), error))
-    }
-
-    /// Whether there is nothing more to learn by looking again.
-    pub(super) fn is_final(&self, folder: &Folder<'_>) -> bool {
+    /// Whether there is nothing more to learn by looking again; where it is to be `believed`, whether that is known.
+    pub(super) fn is_final(&self, folder: &Folder<'_>, believe: bool) -> bool {
         match self {
-            Survey::Whole { compared } => *compared || folder.ntfs.known_mft_survey().is_none(),
+            Survey::Whole { compared, believed } => {
+                (*believed || !believe) && (*compared || folder.ntfs.known_mft_survey().is_none())
+            }
             Survey::Broken(_) => true,
         }
+    }
+
+    /// Whether the records of the files were asked whether they know their names.
+    pub(super) fn is_believed(&self) -> bool {
+        matches!(self, Survey::Whole { believed: true, .. })
     }
 
     /// About how many bytes of memory it takes.
@@ -187,8 +200,9 @@ fn follows(folder: &Folder<'_>, last: Option<&[u16]>, key: &FileName<'_>) -> boo
 }
 
 /// The names of all nodes that can be read, and of all files that say to stand here, in order. `$BITMAP` knows nodes that
-/// no entry leads to; what may have led to them could not be read.
-fn order(folder: &Folder<'_>, met: &HashSet<NodePlace>, error: Error) -> Ordered {
+/// no entry leads to; what may have led to them could not be read. An index that is `whole`, and which only files deny, has
+/// its names all the same.
+fn order(folder: &Folder<'_>, met: &HashSet<NodePlace>, error: Error, whole: bool) -> Ordered {
     let mut gathered = Vec::new();
     if let Ok(index) = &folder.index {
         gather(folder, 0, true, &mut gathered);
@@ -201,40 +215,63 @@ fn order(folder: &Folder<'_>, met: &HashSet<NodePlace>, error: Error) -> Ordered
             }
         }
     }
-    gather_records(folder, &mut gathered);
+    let all_told = gather_records(folder, &mut gathered);
     let upcase = &folder.ntfs.upcase;
     gathered.sort_by(|one, other| {
         let by_case = upcase.compare(one.units.iter().copied(), other.units.iter().copied());
-        by_case.then_with(|| one.units.cmp(&other.units)).then_with(|| one.reference.cmp(&other.reference))
+        let by_units = by_case.then_with(|| one.units.cmp(&other.units));
+        by_units.then_with(|| one.reference.cmp(&other.reference)).then(one.denied.cmp(&other.denied))
     });
     gathered.dedup_by(|one, other| one.units == other.units && one.reference == other.reference);
     // Where a file is there that has the name, one that is not there has it no more.
     let is_live = |name: &Gathered| matches!(folder.ntfs.mft.target(name.reference()), Target::Live { .. });
     let taken: HashSet<Vec<u16>> =
-        gathered.iter().filter(|name| is_live(name)).map(|name| name.units.clone()).collect();
-    gathered.retain(|name| is_live(name) || !taken.contains(&name.units));
+        gathered.iter().filter(|name| !name.denied && is_live(name)).map(|name| name.units.clone()).collect();
+    gathered.retain(|name| (!name.denied && is_live(name)) || !taken.contains(&name.units));
+    settle_denied(folder, &mut gathered, whole);
     let long: HashSet<_> = gathered.iter().filter(|name| !name.dos).map(|name| name.reference).collect();
     let place =
         |name: Gathered| OrderedPlace { listed: !name.dos || !long.contains(&name.reference), stands: name.stands };
-    let complete = folder.ntfs.mft_survey().has_all_names();
+    let complete = whole || all_told && folder.ntfs.mft_survey().has_all_names(folder.number);
     Ordered { list: gathered.into_iter().map(place).collect(), error, complete }
 }
 
+/// Of a name in the index and another one in the record of its file, one is wrong. That of an index that is `whole` counts,
+/// for what else it says of the file holds; else that of the record, where there is one.
+fn settle_denied(folder: &Folder<'_>, gathered: &mut Vec<Gathered>, whole: bool) {
+    let files_of = |denied: bool| -> HashSet<(u64, u16)> {
+        gathered.iter().filter(|name| name.denied == denied).map(|name| name.reference).collect()
+    };
+    let in_index = |name: &Gathered| matches!(name.stands, Stands::Index { .. });
+    let (denied, otherwise) = (files_of(true), files_of(false));
+    let by_index: HashSet<_> =
+        gathered.iter().filter(|name| in_index(name) && !name.denied).map(|name| name.units.clone()).collect();
+    gathered.retain(|name| match (name.denied, whole) {
+        (true, true) => true,
+        (true, false) => !otherwise.contains(&name.reference),
+        (false, true) if denied.contains(&name.reference) => in_index(name) || by_index.contains(&name.units),
+        (false, _) => true,
+    });
+    for name in gathered.iter().filter(|name| name.denied && !name.dos) {
+        folder.ntfs.doubt_name(folder.number, name.reference(), &name.units);
+    }
+}
+
 /// Adds the names of a node, if it can be read. Where the tree does not lead to it, `led`, it may be an old one: only
-/// names whose files are there count then.
+/// names whose files are there, and know them, count then.
 fn gather(folder: &Folder<'_>, node: NodePlace, led: bool, to: &mut Vec<Gathered>) {
     let Ok(loaded) = folder.load(node) else { return };
     for (ordinal, entry) in loaded.entries().enumerate() {
         let Some(key) = own_name(entry, folder) else { continue };
         let reference = entry.reference();
-        match folder.believed(&(key, reference)) {
+        let believed = folder.believed(&(key, reference));
+        match believed {
             Some(Target::Live { .. }) => {}
-            Some(_) if led => {}
+            _ if led => {}
             _ => continue,
         }
-        let reference = (reference.record, reference.sequence);
-        let stands = Stands::InIndex { node, ordinal };
-        to.push(Gathered { units: key.units().collect(), reference, dos: key.is_dos(), stands });
+        let name = Gathered::new(&key, reference, Stands::Index { node, ordinal });
+        to.push(Gathered { denied: believed.is_none(), ..name });
     }
 }
 
@@ -246,21 +283,37 @@ pub(super) fn is_denied(folder: &Folder<'_>, key: &FileName<'_>, reference: File
     file.tells_all_names() && !file.names().any(same)
 }
 
-/// Adds the names of the files that say to stand here.
-fn gather_records(folder: &Folder<'_>, to: &mut Vec<Gathered>) {
-    let mut last = None;
-    for record in folder.ntfs.mft_survey().children(folder.number) {
-        // Once for each name, and all names at once here.
-        if last.replace(record) == Some(record) {
-            continue;
+/// Adds the names of the files that say to stand here; whether that is all of them. Where a file does not tell all of its
+/// names, for its attribute list does not hold, those in its records count, one by one.
+fn gather_records(folder: &Folder<'_>, to: &mut Vec<Gathered>) -> bool {
+    let ntfs = folder.ntfs;
+    let survey = ntfs.mft_survey();
+    let children: Vec<_> = survey.children(folder.number).collect();
+    let mut all_told = true;
+    // Once for each name, and all names at once here.
+    for alike in children.chunk_by(|one, other| one == other) {
+        let Some(record) = alike.first().copied() else { continue };
+        let before = to.len();
+        match ntfs.file(record) {
+            Ok(file) if file.tells_all_names() => {
+                let reference = FileReference { record: record.into(), sequence: file.sequence };
+                for (ordinal, name) in file.names().enumerate().filter(|(_, name)| is_in(*name, folder)) {
+                    to.push(Gathered::new(&name, reference, Stands::File { record, ordinal }));
+                }
+            }
+            _ => {
+                for part in std::iter::once(record).chain(survey.extensions(record)) {
+                    let Ok((part_read, reference)) = ntfs.mft.part(part) else { continue };
+                    for (ordinal, name) in part_read.names().enumerate().filter(|(_, name)| is_in(*name, folder)) {
+                        to.push(Gathered::new(&name, reference, Stands::Record { record: part, ordinal }));
+                    }
+                }
+            }
         }
-        let Ok(file) = folder.ntfs.file(record) else { continue };
-        for (ordinal, name) in file.names().enumerate().filter(|(_, name)| is_in(*name, folder)) {
-            let reference = (u64::from(record), file.sequence);
-            let stands = Stands::InRecord { record, ordinal };
-            to.push(Gathered { units: name.units().collect(), reference, dos: name.is_dos(), stands });
-        }
+        // The file may know nothing of a record that says to be its own.
+        all_told &= to.len().saturating_sub(before) >= alike.len();
     }
+    all_told
 }
 
 /// Whether a name says that it stands in this folder.

@@ -13,6 +13,7 @@ use super::extents::{Extents, SegmentPlace};
 use super::file::{File, NonResident, Value};
 use super::file_name::FileName;
 use super::file_record::{FileRecord, FileReference, RecordState};
+use super::mft_parts::MftParts;
 use super::mft_start::MftStart;
 use super::volume::{Volume, lesser, whole};
 use super::{corrupt, to_usize};
@@ -106,25 +107,51 @@ impl Mft {
         let offset = volume.offset_of(lcn).ok_or_else(|| corrupt(format!("cluster {lcn} is absurd")))?;
         let (bytes, trust) = volume.read_structure(offset, volume.boot.record_size, "file record 0")?;
         let base = FileRecord::parse(bytes, 0, trust)?;
-        let known = first_extents(&base, volume)?;
-        let file = File::load(&base, volume, &|reference| record_in(&known, volume, reference))?;
-        let data = file.find(attribute::DATA, &[]).ok_or_else(|| corrupt("file record 0: the $MFT has no data"))?;
+        let (parts, damage) = match Self::listed_parts(&base, volume) {
+            Ok((parts, None)) => (parts, None),
+            Ok((parts, damage)) => {
+                let found = MftParts::find(&base, volume).ok().filter(|found| found.known() > parts.known());
+                (found.unwrap_or(parts), damage)
+            }
+            Err(damage) => {
+                let by_list = damage.code() == Some(Code::NtfsAttributeListBad.as_str());
+                let found = if by_list { MftParts::find(&base, volume).ok() } else { None };
+                (found.ok_or_else(|| damage.clone())?, Some(damage))
+            }
+        };
+        if let Some(damage) = damage {
+            let text = match parts.lost_records(volume) {
+                0 => format!(
+                    "The attribute list of the $MFT does not hold; the records that say to be its own lead to all of it: {damage}"
+                ),
+                lost => {
+                    format!("Parts of the $MFT cannot be found, and the files in {lost} records are lost: {damage}")
+                }
+            };
+            findings.push(Finding::new(Code::NtfsFileRecordBad, Severity::Error, text).at("$MFT", offset));
+        }
+        let size = size_of_records(&parts.value, volume.boot.record_size);
+        Ok(Self::of(volume, parts.extents, parts.trust, size))
+    }
+
+    /// The parts of the `$MFT` as its attribute list, if it has one, leads to them; and why some are lost.
+    fn listed_parts(base: &FileRecord, volume: &Volume) -> Result<(MftParts, Option<Error>), Error> {
+        let known = first_extents(base, volume)?;
+        let mut file = File::load(base, volume, &|reference| record_in(&known, volume, reference))?;
+        let place = file.attributes.iter().position(|one| one.kind == attribute::DATA && one.name.is_empty());
+        let data = place.and_then(|place| file.attributes.get(place));
+        let data = data.ok_or_else(|| corrupt("file record 0: the $MFT has no data"))?;
         let Value::NonResident(value) = &data.value else {
             return Err(corrupt("file record 0: the data of the $MFT is not in clusters"));
         };
         let resolved = file.resolve(data, value, volume, &|so_far, reference| record_in(so_far, volume, reference))?;
-        if let Some(damage) = resolved.damage {
-            findings.push(
-                Finding::new(
-                    Code::NtfsFileRecordBad,
-                    Severity::Error,
-                    format!("Parts of the $MFT cannot be found, and the files in them are lost: {damage}"),
-                )
-                .at("$MFT", offset),
-            );
-        }
-        let size = size_of_records(value, volume.boot.record_size);
-        Ok(Self::of(volume, resolved.extents, lesser(file.trust, resolved.trust), size))
+        let trust = lesser(file.trust, resolved.trust);
+        let reached = resolved.extents.end().saturating_mul(volume.boot.cluster_size);
+        let cut = || corrupt(format!("file record 0: the run list of the $MFT ends at byte {reached} of it"));
+        let damage = resolved.damage.or_else(|| (reached < value.header.size).then(cut));
+        let taken = place.map(|place| file.attributes.swap_remove(place).value);
+        let Some(Value::NonResident(value)) = taken else { return Err(corrupt("file record 0: the $MFT has no data")) };
+        Ok((MftParts { extents: resolved.extents, trust, value: *value }, damage))
     }
 
     fn of(volume: &Arc<Volume>, extents: Extents, trust: Trust, size: u64) -> Mft {
@@ -212,6 +239,14 @@ impl Mft {
     /// The record of a reference, whatever its sequence number.
     pub(super) fn referred(&self, reference: FileReference) -> Result<FileRecord, Error> {
         self.record(reference.number().ok_or_else(|| absurd(reference))?)
+    }
+
+    /// A record of a file, the base record or not, and the reference of that file.
+    pub(super) fn part(&self, number: u32) -> Result<(FileRecord, FileReference), Error> {
+        let part = self.record(number)?;
+        let base = if part.state.is_base() { number } else { self.referred(part.base)?.number };
+        let sequence = if base == number { part.state.sequence } else { self.record(base)?.state.sequence };
+        Ok((part, FileReference { record: base.into(), sequence }))
     }
 
     /// Whether a reference still means the file that stands in its record.

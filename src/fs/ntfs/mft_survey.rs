@@ -6,18 +6,17 @@
 //! they are wanted.
 
 use std::ops::Range;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mount_api::Faults;
 
-use super::attribute::RawAttribute;
+use super::attribute::{self, RawAttribute};
 use super::file_record::{FileRecord, FileReference, RecordState};
 use super::folder_cycles::{self, Above};
 use super::mft::{self, Mft};
+use super::record_bitmap::{RecordBitmap, RecordBits};
 use super::record_table::{RecordFacts, RecordTable, Use};
-use super::stream::Stream;
-use super::volume::{Volume, whole};
+use super::volume::whole;
 use super::{RECORD_ROOT, to_usize};
 use crate::bytes::len_u64;
 
@@ -26,7 +25,7 @@ const PORTION: u64 = 1 << 20;
 /// How often whoever waits is told that it takes long.
 const EVERY: Duration = Duration::from_secs(10);
 /// Records below this are NTFS's own, or set aside for it: some have no name.
-const FIRST_WITH_NAME: u32 = 24;
+pub(super) const FIRST_WITH_NAME: u32 = 24;
 /// Stands for the folder of those deleted files whose own folder was not deleted, or is not known.
 pub(super) const NO_FOLDER: u32 = u32::MAX;
 
@@ -34,44 +33,28 @@ pub(super) const NO_FOLDER: u32 = u32::MAX;
 pub(super) struct MftSurvey {
     /// Folder and file, of all names of files that are there; in order.
     children: Vec<(u32, u32)>,
+    /// File, and an extension record of it that bears a name; in order.
+    extensions: Vec<(u32, u32)>,
+    /// Folders whose records cannot be read, with the sequence number that the files in them say; in order.
+    lost_folders: Vec<(u32, u16)>,
     /// Files and folders in use that no folder has; in order.
     orphans: Vec<u32>,
+    /// Those of them that bear no name in any record that could be read.
+    nameless: usize,
+    /// Records that cannot be read, or do not tell all of their names, and may be in use; in order.
+    lost: Vec<Range<u32>>,
     /// Deleted folder, or [`NO_FOLDER`], and what was in it; in order.
     deleted: Vec<(u32, u32)>,
     damage: Damage,
 }
 
-/// What keeps a survey from telling everything.
+/// What keeps a survey from telling everything, beside records that cannot be read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Damage {
     /// Parts of the `$MFT` could not be read.
     unread: bool,
-    /// Records in use do not hold.
-    torn: bool,
-}
-
-/// The `$BITMAP` of the `$MFT`: which records are in use.
-pub(super) struct RecordBitmap<'a> {
-    pub(super) bits: Arc<Stream>,
-    pub(super) volume: &'a Volume,
-}
-
-impl RecordBitmap<'_> {
-    /// Whether it says that one of these records is in use; what cannot be read of it says nothing.
-    fn has_any(&self, numbers: &[u32]) -> bool {
-        let (Some(first), Some(last)) = (numbers.first(), numbers.last()) else { return false };
-        let start = first / 8;
-        let mut bytes = vec![0; to_usize(u64::from((last / 8).saturating_sub(start)).saturating_add(1))];
-        let mut faults = Faults::new();
-        if self.bits.read(self.volume, start.into(), &mut bytes, &mut faults).is_err() {
-            return false;
-        }
-        let is_set = |number: &u32| {
-            let byte = bytes.get(to_usize((number / 8).saturating_sub(start).into())).copied().unwrap_or(0);
-            byte & 1u8.rotate_left(number % 8) != 0
-        };
-        numbers.iter().any(is_set)
-    }
+    /// Records in use do not tell their names, or not whose names they tell.
+    names: bool,
 }
 
 impl MftSurvey {
@@ -85,6 +68,25 @@ impl MftSurvey {
     /// The files that bear a name in this folder, by their own records; in order, and once for each name, short ones too.
     pub(super) fn children(&self, folder: u32) -> impl Iterator<Item = u32> {
         part(&self.children, folder).iter().map(|(_, child)| *child)
+    }
+
+    /// The extension records of a file that bear names of it.
+    pub(super) fn extensions(&self, file: u32) -> impl Iterator<Item = u32> {
+        part(&self.extensions, file).iter().map(|(_, extension)| *extension)
+    }
+
+    /// The sequence number of a folder whose record cannot be read, by those that say to stand in it; `None` where no file
+    /// does.
+    pub(super) fn lost_folder(&self, number: u32) -> Option<u16> {
+        let at = self.lost_folders.binary_search_by_key(&number, |(folder, _)| *folder).ok()?;
+        self.lost_folders.get(at).map(|(_, sequence)| *sequence)
+    }
+
+    /// How many files and folders in use have names and no folder. Where records are lost, those without a name are none:
+    /// theirs may have stood there.
+    pub(super) fn count_orphans(&self) -> usize {
+        let nameless = if self.damage.unread || !self.lost.is_empty() { self.nameless } else { 0 };
+        self.orphans.len().saturating_sub(nameless).saturating_sub(self.lost_folders.len())
     }
 
     /// Files and folders in use whose folder is gone, is none or was replaced, or leads back to them.
@@ -107,9 +109,11 @@ impl MftSurvey {
         self.deleted.binary_search(&(folder, number)).is_ok()
     }
 
-    /// Whether every record in use could be read and holds, so that no name is missing.
-    pub(super) fn has_all_names(&self) -> bool {
-        self.damage == Damage::default()
+    /// Whether no name in this folder is missing: every record that may be in use was read, but for that of the folder, and
+    /// tells its names.
+    pub(super) fn has_all_names(&self, folder: u32) -> bool {
+        let is_its_own = |range: &Range<u32>| range.clone().eq([folder]);
+        self.damage == Damage::default() && self.lost.iter().all(is_its_own)
     }
 
     /// Whether all of the `$MFT` could be read.
@@ -164,6 +168,15 @@ struct Pass {
     deleted: Vec<Standing>,
     /// Deleted ones that do not say where they stood.
     nowhere: Vec<u32>,
+    /// Whose names stand in which extension records.
+    extensions: Vec<(FileReference, u32)>,
+    /// Names whose folders have records that cannot be read.
+    in_lost: Vec<Standing>,
+    /// Records that cannot be read, or do not tell all of their names, and may be in use; in order.
+    lost: Vec<Range<u32>>,
+    /// Records that cannot be read and are free by the bitmap, and whether that has another one free that is in use.
+    excused: Vec<Range<u32>>,
+    bitmap_lies: bool,
     damage: Damage,
 }
 
@@ -179,7 +192,11 @@ impl Pass {
                 log::warn!("all file records are read once, for what no folder tells: {done} of {all} MiB of the $MFT");
             }
             let (stretch, whole) = mft.next_stretch(at);
-            self.damage.unread |= !whole;
+            if !whole {
+                self.damage.unread = true;
+                let end = stretch.as_ref().map_or(mft.size(), |stretch| stretch.start);
+                self.lose_bytes(at..end, record_size);
+            }
             let Some(stretch) = stretch else { return };
             // A record may begin in the stretch before: where clusters are smaller than records.
             let first = stretch.start.checked_div(record_size).unwrap_or(0);
@@ -187,64 +204,90 @@ impl Pass {
             let end = stretch.end.div_ceil(record_size).saturating_mul(record_size);
             let length = end.saturating_sub(start).min(PORTION).max(record_size);
             match mft.read_through(start, length) {
-                Ok((bytes, faults)) => {
-                    let never_used = self.portion(mft, start, &bytes, &faults);
-                    self.damage.torn |= bitmap.is_some_and(|bitmap| bitmap.has_any(&never_used));
+                Ok((bytes, faults)) => self.portion(mft, start, &bytes, &faults, bitmap),
+                Err(_) => {
+                    self.damage.unread = true;
+                    self.lose_bytes(start..start.saturating_add(length), record_size);
                 }
-                Err(_) => self.damage.unread = true,
             }
             at = start.saturating_add(length);
         }
     }
 
-    /// The records in `bytes`, which stand at byte `start` of the `$MFT`. Gives the numbers of those that hold nothing.
-    fn portion(&mut self, mft: &Mft, start: u64, bytes: &[u8], faults: &Faults) -> Vec<u32> {
+    /// The records in `bytes`, which stand at byte `start` of the `$MFT`.
+    fn portion(&mut self, mft: &Mft, start: u64, bytes: &[u8], faults: &Faults, bitmap: Option<&RecordBitmap<'_>>) {
         let record_size = mft.record_size();
-        let mut empty = Vec::new();
         let first = start.checked_div(record_size).unwrap_or(0);
+        let Ok(first_number) = u32::try_from(first) else { return };
+        let count = len_u64(bytes).checked_div(record_size).unwrap_or(0);
+        let bits = bitmap.map_or_else(RecordBits::default, |bitmap| bitmap.of(first_number, count));
         for (number, (index, bytes)) in (first..).zip(bytes.chunks_exact(to_usize(record_size)).enumerate()) {
             let Ok(number) = u32::try_from(number) else { break };
+            let in_use = bits.in_use(number);
             let from = len_u64(bytes).saturating_mul(super::to_u64(index));
             let trust = whole(&within(faults, from..from.saturating_add(len_u64(bytes))), String::new);
             let never_used = bytes.iter().take(4).all(|byte| *byte == 0);
             let Ok(trust) = trust else {
-                // The root folder bears no name that could be missed.
-                self.damage.unread |= number != RECORD_ROOT;
+                self.lose_unread(number, in_use);
                 continue;
             };
             match mft.parse(bytes, number, trust) {
                 // Before the first files come some that are set aside, and in use though they hold nothing.
-                _ if never_used && number >= FIRST_WITH_NAME => empty.push(number),
-                _ if never_used => {}
-                Ok(record) => self.record(&record),
+                _ if never_used && in_use != Some(true) => {}
+                _ if never_used => self.lose(number),
+                Ok(record) => self.record(&record, in_use),
                 // One that is torn and was freed is nobody's any more.
-                Err(_) if number == RECORD_ROOT => {}
-                Err(_) => self.damage.torn |= RecordState::peek(bytes).is_none_or(|state| state.in_use),
+                Err(_) => match RecordState::peek(bytes) {
+                    None => self.lose_unread(number, in_use),
+                    Some(state) if state.in_use || in_use == Some(true) => self.lose(number),
+                    Some(_) => {}
+                },
             }
         }
-        empty
     }
 
-    fn record(&mut self, record: &FileRecord) {
-        let known = |state| RecordFacts {
+    /// A record cannot be read; the bitmap may know that it is nobody's.
+    fn lose_unread(&mut self, number: u32, in_use: Option<bool>) {
+        match in_use {
+            Some(false) => add(&mut self.excused, number..number.saturating_add(1)),
+            _ => self.lose(number),
+        }
+    }
+
+    /// A record does not tell its names, and may be in use. The first ones are NTFS's own: no name of a user is in them.
+    fn lose(&mut self, number: u32) {
+        if number >= FIRST_WITH_NAME {
+            add(&mut self.lost, number..number.saturating_add(1));
+        }
+    }
+
+    /// No record in these bytes of the `$MFT` can be read.
+    fn lose_bytes(&mut self, bytes: Range<u64>, record_size: u64) {
+        let number = |at: u64| u32::try_from(at.checked_div(record_size).unwrap_or(0)).unwrap_or(u32::MAX);
+        add(&mut self.lost, number(bytes.start)..number(bytes.end.saturating_add(record_size).saturating_sub(1)));
+    }
+
+    fn record(&mut self, record: &FileRecord, in_use: Option<bool>) {
+        let known = |state, before: RecordFacts| RecordFacts {
             sequence: record.state.sequence,
             state,
             directory: record.state.directory,
-            named: self.table.get(record.number).named,
+            ..before
         };
-        let Ok(raws) = record.attributes() else {
-            self.damage.torn |= record.state.in_use;
-            return;
-        };
-        let mut names = raws.iter().filter_map(RawAttribute::file_name);
         match (record.state.in_use, record.state.is_base()) {
             (true, is_base) => {
+                self.bitmap_lies |= in_use == Some(false);
                 if is_base {
-                    let facts = known(Use::Live);
-                    self.table.update(record.number, |place| *place = facts);
+                    self.table.update(record.number, |place| *place = known(Use::Live, *place));
                 }
-                let owner = if is_base { Some(record.number) } else { record.base.number() };
-                for standing in names.filter_map(|name| Standing::new(owner?, name.parent())) {
+                if !tells_its_names(record) {
+                    self.lose(record.number);
+                }
+                let Some(owner) = (if is_base { Some(record.number) } else { record.base.number() }) else { return };
+                let mut has_names = false;
+                for name in record.names() {
+                    has_names = true;
+                    let Some(standing) = Standing::new(owner, name.parent()) else { continue };
                     // Both were read: it can be told now.
                     if standing.file.max(standing.folder) <= record.number {
                         self.settle(standing);
@@ -252,25 +295,39 @@ impl Pass {
                         self.pending.push(standing);
                     }
                 }
-            }
-            (false, true) if mft::holds_a_file(record).unwrap_or(false) => {
-                let facts = known(Use::Freed);
-                self.table.update(record.number, |place| *place = facts);
-                match names.next().and_then(|name| Standing::new(record.number, name.parent())) {
-                    Some(standing) => self.deleted.push(standing),
-                    None => self.nowhere.push(record.number),
+                match is_base {
+                    true => self.table.update(record.number, |facts| facts.bears_name |= has_names),
+                    false if has_names => self.extensions.push((record.base, record.number)),
+                    false => {}
                 }
             }
+            // By the bitmap it is somebody's, and by its own account nobody's any more.
+            (false, _) if in_use == Some(true) && record.number >= FIRST_WITH_NAME => self.damage.names = true,
             (false, _) => {}
+        }
+        if !record.state.in_use && record.state.is_base() && mft::holds_a_file(record).unwrap_or(false) {
+            self.table.update(record.number, |place| *place = known(Use::Freed, *place));
+            match record.names().next().and_then(|name| Standing::new(record.number, name.parent())) {
+                Some(standing) => self.deleted.push(standing),
+                None => self.nowhere.push(record.number),
+            }
         }
     }
 
     /// Believes a name whose folder is there.
     fn settle(&mut self, standing: Standing) {
-        let file = self.table.get(standing.file);
+        let folder = self.table.get(standing.folder);
         // There is a root folder, and never was another, be its record lost.
-        let is_folder = standing.folder == RECORD_ROOT || self.table.get(standing.folder).is_folder(standing.folder());
-        if file.state != Use::Live || !is_folder {
+        if standing.folder == RECORD_ROOT || folder.is_folder(standing.folder()) {
+            self.place(standing);
+        } else if folder.state == Use::None && is_within(&self.lost, standing.folder) {
+            self.in_lost.push(standing);
+        }
+    }
+
+    fn place(&mut self, standing: Standing) {
+        let file = self.table.get(standing.file);
+        if file.state != Use::Live {
             return;
         }
         self.children.push((standing.folder, standing.file));
@@ -280,21 +337,74 @@ impl Pass {
         self.table.update(standing.file, |facts| facts.named = true);
     }
 
+    /// Believes the names that say to stand in folders whose records cannot be read. A record may have been that of another
+    /// folder before: the sequence number that most say is its last one.
+    fn place_in_lost_folders(&mut self) -> Vec<(u32, u16)> {
+        let mut standings = std::mem::take(&mut self.in_lost);
+        standings.sort_unstable_by_key(|standing| (standing.folder, standing.sequence));
+        let mut folders: Vec<(u32, u16)> = Vec::new();
+        for of_folder in standings.chunk_by(|one, other| one.folder == other.folder) {
+            let alike = of_folder.chunk_by(|one, other| one.sequence == other.sequence);
+            let Some(most) = alike.max_by_key(|alike| alike.len()) else { continue };
+            folders.extend(most.first().map(|standing| (standing.folder, standing.sequence)));
+            most.iter().for_each(|standing| self.place(*standing));
+        }
+        folders
+    }
+
     fn finish(mut self) -> MftSurvey {
+        if self.bitmap_lies {
+            let mut lost = std::mem::take(&mut self.excused);
+            lost.append(&mut self.lost);
+            lost.retain(|range| range.start >= FIRST_WITH_NAME);
+            lost.sort_unstable_by_key(|range| range.start);
+            self.lost = lost;
+        }
         for standing in std::mem::take(&mut self.pending) {
             self.settle(standing);
         }
+        let lost_folders = self.place_in_lost_folders();
         for folder in folder_cycles::cut(std::mem::take(&mut self.folders)) {
             self.table.update(folder, |facts| facts.named = false);
         }
-        let orphan = |(number, facts): &(u32, RecordFacts)| {
-            *number >= FIRST_WITH_NAME && facts.state == Use::Live && !facts.named
-        };
-        let orphans = self.table.iter().filter(orphan).map(|(number, _)| number).collect();
+        let mut extensions = self.extensions_of_files();
+        let (mut orphans, mut nameless) = (Vec::new(), 0usize);
+        for (number, facts) in self.table.iter().filter(|(number, _)| *number >= FIRST_WITH_NAME) {
+            if facts.state == Use::Live && !facts.named {
+                orphans.push(number);
+                nameless = nameless.saturating_add(usize::from(!facts.bears_name));
+            }
+        }
+        // Where they belong is not known.
+        self.damage.names |= orphans.iter().any(|number| !is_within(&self.lost, *number));
+        // They have no names, and may be in folders that tell none of theirs.
+        orphans.extend(lost_folders.iter().map(|(folder, _)| *folder));
+        orphans.sort_unstable();
+        extensions.sort_unstable();
         let deleted = self.deleted_folders();
         self.children.sort_unstable();
         self.children.shrink_to_fit();
-        MftSurvey { children: self.children, orphans, deleted, damage: self.damage }
+        let (children, lost, damage) = (self.children, self.lost, self.damage);
+        MftSurvey { children, extensions, lost_folders, orphans, nameless, lost, deleted, damage }
+    }
+
+    /// The extension records that bear names of files that are there.
+    fn extensions_of_files(&mut self) -> Vec<(u32, u32)> {
+        let mut extensions = Vec::new();
+        for (base, extension) in std::mem::take(&mut self.extensions) {
+            let owner = base.number().map(|number| (number, self.table.get(number)));
+            match owner {
+                Some((owner, facts)) if facts.state == Use::Live && base.means(facts.sequence) => {
+                    self.table.update(owner, |facts| facts.bears_name = true);
+                    extensions.push((owner, extension));
+                }
+                // That its file cannot be read is known.
+                Some((owner, _)) if is_within(&self.lost, owner) => {}
+                // Whose its names are is not.
+                _ => self.damage.names = true,
+            }
+        }
+        extensions
     }
 
     /// Where each deleted file is shown.
@@ -316,4 +426,27 @@ impl Pass {
         pairs.sort_unstable();
         pairs
     }
+}
+
+/// Whether all names in a record in use can be had, and are those of the file that it says it belongs to.
+fn tells_its_names(record: &FileRecord) -> bool {
+    let Ok(raws) = record.attributes() else { return false };
+    // An extension record never has this.
+    let is_another = !record.state.is_base() && raws.iter().any(|raw| raw.kind == attribute::STANDARD_INFORMATION);
+    let holds = |raw: &RawAttribute<'_>| raw.kind != attribute::FILE_NAME || raw.file_name().is_some();
+    !is_another && raws.iter().all(holds)
+}
+
+/// Adds numbers that are greater than all before.
+fn add(ranges: &mut Vec<Range<u32>>, numbers: Range<u32>) {
+    match ranges.last_mut() {
+        Some(last) if last.end >= numbers.start => last.end = last.end.max(numbers.end),
+        _ if numbers.is_empty() => {}
+        _ => ranges.push(numbers),
+    }
+}
+
+fn is_within(ranges: &[Range<u32>], number: u32) -> bool {
+    let after = ranges.partition_point(|range| range.start <= number);
+    after.checked_sub(1).and_then(|at| ranges.get(at)).is_some_and(|range| range.contains(&number))
 }

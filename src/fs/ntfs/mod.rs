@@ -13,6 +13,7 @@
 //! known of them, `freed_clusters` keeps them from what `cluster_bitmap` says is somebody else's. `volume_state` says how
 //! the volume was left, with `log_file`.
 
+mod adopted;
 mod attribute;
 mod attribute_list;
 mod boot_sector;
@@ -35,11 +36,13 @@ mod link_path;
 mod log_file;
 mod lznt1;
 mod mft;
+mod mft_parts;
 mod mft_start;
 mod mft_survey;
 mod node_id;
 mod open;
 mod path;
+mod record_bitmap;
 mod record_table;
 mod recovered;
 mod reparse_point;
@@ -57,11 +60,12 @@ mod volume_information;
 mod volume_state;
 mod wof;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use mount_api::{Error, ErrorKind, Faults, Name, Trust};
 
+use adopted::Adopted;
 use cache::{ByRecord, Cache};
 use compressed::Units;
 use file::File;
@@ -134,6 +138,9 @@ pub struct Ntfs {
     wof_contents: Cache<u32, Stream>,
     wof_chunks: Arc<Chunks>,
     mft_survey: OnceLock<MftSurvey>,
+    adopted: Adopted,
+    /// Files with names in folders that their own records do not tell, and why not.
+    doubted_names: Mutex<BTreeMap<u32, Code>>,
     recovery: Option<Recovery>,
 }
 
@@ -203,7 +210,14 @@ impl Ntfs {
             let text = format!("An attribute list does not hold, and attributes of its file are lost: {error}");
             self.note(Code::NtfsAttributeListBad, Severity::Error, text);
         }
-        let file = Arc::new(file?);
+        let file = file?;
+        if file.missing.is_none() && !file.freed && !file.has_sound_names() {
+            let text =
+                format!("File record {number}: a name in it does not hold; the file is listed as its folder has it");
+            self.note(Code::NtfsFileRecordBad, Severity::Error, text);
+            self.doubted_names().insert(number, Code::NtfsFileRecordBad);
+        }
+        let file = Arc::new(file);
         self.files.insert(number, Arc::clone(&file), file.weight());
         Ok(file)
     }

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use mount_api::{Error, Faults, Name};
 
+use super::adopted::Adopted;
 use super::boot_sector::{self, BootSector};
 use super::cache::{ByRecord, Cache};
 use super::mft::Mft;
@@ -114,6 +115,8 @@ impl Ntfs {
             wof_contents: Cache::new(STREAMS_KEPT),
             wof_chunks: Arc::new(Cache::new(WOF_CHUNKS_KEPT)),
             mft_survey: OnceLock::new(),
+            adopted: Adopted::default(),
+            doubted_names: Mutex::default(),
             recovery: None,
         };
         ntfs.judge_size();

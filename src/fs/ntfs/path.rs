@@ -28,6 +28,11 @@ impl Ntfs {
                 }
                 continue;
             }
+            if let Some((name, folder)) = self.adopted.folder_of(record) {
+                names.push(name);
+                record = folder;
+                continue;
+            }
             let (name, parent) = self.name_and_parent(record)?;
             if self.mft.target(parent) == Target::Stale {
                 return None;

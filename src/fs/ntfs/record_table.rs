@@ -16,6 +16,8 @@ pub(super) struct RecordFacts {
     pub(super) directory: bool,
     /// A live folder bears a name of it.
     pub(super) named: bool,
+    /// Some record bears a name of it.
+    pub(super) bears_name: bool,
 }
 
 /// What a record is used for.
@@ -88,7 +90,9 @@ mod tests {
         let mut table = RecordTable::default();
         assert!(size_of::<RecordFacts>() <= 6);
         table.update(u32::MAX, |facts| facts.state = Use::Freed);
-        table.update(7, |facts| *facts = RecordFacts { sequence: 3, state: Use::Live, directory: true, named: false });
+        table.update(7, |facts| {
+            *facts = RecordFacts { sequence: 3, state: Use::Live, directory: true, ..RecordFacts::default() }
+        });
         assert_eq!(table.pieces.len(), 2);
         let met: Vec<_> = table.iter().map(|(number, _)| number).collect();
         assert_eq!(met, [7, u32::MAX]);
@@ -99,7 +103,7 @@ mod tests {
 
     #[test]
     fn a_deleted_folder_is_meant_by_the_number_before() {
-        let facts = RecordFacts { sequence: 3, state: Use::Freed, directory: true, named: false };
+        let facts = RecordFacts { sequence: 3, state: Use::Freed, directory: true, ..RecordFacts::default() };
         assert!(facts.was_folder(FileReference { record: 7, sequence: 2 }));
         assert!(!facts.was_folder(FileReference { record: 7, sequence: 3 }));
         assert!(!facts.is_folder(FileReference { record: 7, sequence: 3 }));

@@ -3,24 +3,27 @@
 use std::ops::ControlFlow;
 use std::sync::{Arc, OnceLock};
 
-use mount_api::{Error, FaultKind, Kind, Name, NodeId, NodePath, NodeRange, RangeKind, Recovered, Trust, WhyRecovered};
+use mount_api::{
+    Error, ErrorKind, FaultKind, Kind, Name, NodeId, NodePath, NodeRange, RangeKind, Recovered, Trust, WhyRecovered,
+};
 
 use super::cluster_bitmap::ClusterBitmap;
 use super::file::File;
 use super::file_record::{FileRecord, FileReference};
 use super::freed_clusters::FreedClusters;
 use super::mft::Target;
-use super::mft_survey::{MftSurvey, RecordBitmap};
+use super::mft_survey::{FIRST_WITH_NAME, MftSurvey};
 use super::node_id;
 use super::path::MAX_DEPTH;
+use super::record_bitmap::RecordBitmap;
 use super::shelf::{self, Shelf};
 use super::stream::Stream;
 use super::volume::Volume;
 use super::{Ntfs, RECORD_BITMAP, RECORD_MFT, RECORD_ROOT, attribute};
 use crate::report::{Code, Severity};
 
-/// The trust of a root folder of which nothing is known but that there is one.
-const ROOT_WITHOUT_RECORD: Trust = Trust::Doubtful(Code::NtfsFileRecordBad.as_str());
+/// The trust of a folder of which nothing is known but that there is one.
+const FOLDER_WITHOUT_RECORD: Trust = Trust::Doubtful(Code::NtfsFileRecordBad.as_str());
 
 /// What is needed to show deleted files.
 pub(super) struct Recovery {
@@ -72,10 +75,12 @@ impl Ntfs {
 
     /// Looks through all file records, and makes it a finding when files are in use that no folder has.
     pub fn look_for_orphans(&self) {
-        let count = self.mft_survey().orphans().len();
+        let count = self.mft_survey().count_orphans();
         if count > 0 {
             let what = if count == 1 { "1 file or folder is".into() } else { format!("{count} files and folders are") };
-            let text = format!("{what} in use, and no folder has them: they cannot be reached by a path");
+            let text = format!(
+                "{what} in use, and by their own records no folder has them: where the index of none names them, they cannot be reached by a path"
+            );
             let finding = crate::report::Finding::new(Code::NtfsOrphans, Severity::Warning, text);
             self.add_finding(finding.advise("mount or ls with --deleted shows them in the folder $Orphans"));
         }
@@ -85,18 +90,42 @@ impl Ntfs {
     /// had without its record.
     pub(super) fn read_file(&self, number: u32) -> Result<File, Error> {
         if number == RECORD_ROOT {
-            return Ok(self.mft.file(number).unwrap_or_else(|_| shelf::file(number, ROOT_WITHOUT_RECORD)));
+            return Ok(self.mft.file(number).unwrap_or_else(|_| shelf::file(number, FOLDER_WITHOUT_RECORD)));
         }
-        let Some(recovery) = &self.recovery else { return self.mft.file(number) };
-        if Shelf::of(number).is_some() {
+        if Shelf::of(number).is_some() && self.recovery.is_some() {
             return Ok(shelf::file(number, Trust::Proven));
         }
-        match self.mft.file(number) {
-            Err(error) if error.kind() == mount_api::ErrorKind::NotFound => {
+        match (self.mft.file(number), &self.recovery) {
+            (Err(error), Some(recovery)) if error.kind() == ErrorKind::NotFound => {
                 self.mft.freed_file(number, &recovery.volume)
             }
-            other => other,
+            (Err(error), _) if error.kind() != ErrorKind::NotFound && number >= FIRST_WITH_NAME => {
+                self.folder_by_its_children(number, &error).ok_or(error)
+            }
+            (file, _) => file,
         }
+    }
+
+    /// A folder whose record does not hold, for `error`: by what is left of it, or by the files that say to stand in it.
+    fn folder_by_its_children(&self, number: u32, error: &Error) -> Option<File> {
+        let file = match self.mft.record(number) {
+            Ok(base) if base.state.in_use && base.state.is_base() && base.state.directory => {
+                // With content, or nothing that makes a folder, it is not known what it is.
+                let is_folder = base.attributes().map_or_else(
+                    |_| self.mft_survey().children(number).next().is_some(),
+                    |raws| raws.iter().all(|raw| raw.kind != attribute::DATA || !raw.name.is_empty()),
+                );
+                is_folder.then(|| File::folder_by_base(&base, error.clone()))?
+            }
+            Ok(_) => return None,
+            Err(_) => {
+                let sequence = self.mft_survey().lost_folder(number)?;
+                File { sequence, ..shelf::file(number, FOLDER_WITHOUT_RECORD) }
+            }
+        };
+        let text = "The record of a folder does not hold; its names are taken from the records of the files";
+        self.note(Code::NtfsFileRecordBad, Severity::Error, format!("{text}: {error}"));
+        Some(file)
     }
 
     /// The volume that a file's clusters are read from.

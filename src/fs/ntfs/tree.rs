@@ -60,7 +60,7 @@ impl Tree for Ntfs {
             Err(error) => return self.shelf_named(dir, name, case).ok_or(error),
             Ok(reference) => reference,
         };
-        match folder.target(reference) {
+        match folder.target(reference, name) {
             Target::Stale => Err(corrupt(format!(
                 "file record {}: the name {name:?} leads to file record {} of sequence {}, which was freed, \
                  belongs to another file by now, or stands in another folder",
@@ -143,7 +143,7 @@ impl Tree for Ntfs {
             record: if Shelf::of(file.number).is_some() { 0 } else { file.number.into() },
             sequence: file.sequence,
             owner: standard.and_then(|standard| standard.security_id),
-            trust: lesser(file.trust, node.trust_in_clusters()),
+            trust: lesser(lesser(file.trust, node.trust_in_clusters()), self.trust_in_name(file)),
         })
     }
 

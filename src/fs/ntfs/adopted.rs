@@ -1,0 +1,92 @@
+//! Folders whose own records do not tell where they stand: each stands in the first folder that has its name.
+//!
+//! A folder that is named in two places could lead back to itself. The records of all others forbid that, for each names one
+//! folder alone; these have no such record.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use mount_api::{Name, Trust};
+
+use super::file::File;
+use super::file_name::FileName;
+use super::file_record::FileReference;
+use super::mft::Target;
+use super::path::MAX_DEPTH;
+use super::{Ntfs, RECORD_ROOT, attribute};
+use crate::report::{Code, Severity};
+
+/// Which folder each of them stands in, and its name there.
+#[derive(Default)]
+pub(super) struct Adopted(Mutex<BTreeMap<u32, (Name, u32)>>);
+
+impl Adopted {
+    /// The name of such a folder, and the folder that it stands in.
+    pub(super) fn folder_of(&self, number: u32) -> Option<(Name, u32)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&number).cloned()
+    }
+}
+
+impl Ntfs {
+    /// Whether the folder `number`, which does not tell itself where it stands, stands in `folder`: it is the first that has
+    /// it, and does not stand below it.
+    pub(super) fn adopts(&self, folder: u32, number: u32, name: &Name) -> bool {
+        let mut adopted = self.adopted.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, first)) = adopted.get(&number) {
+            return *first == folder;
+        }
+        let mut at = folder;
+        for _ in 0..MAX_DEPTH {
+            if at == number {
+                return false;
+            }
+            let above = adopted.get(&at).map(|(_, above)| *above).or_else(|| self.folder_above(at));
+            match above.filter(|_| at != RECORD_ROOT) {
+                Some(above) => at = above,
+                None => {
+                    adopted.insert(number, (name.clone(), folder));
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    /// The folder that a folder says it stands in.
+    fn folder_above(&self, number: u32) -> Option<u32> {
+        let file = self.file(number).ok()?;
+        let own = file.resident(attribute::FILE_NAME).and_then(FileName::parse)?.parent();
+        own.number().filter(|_| self.may_be_folder(own))
+    }
+
+    /// Whether a reference leads to a folder, as far as is known.
+    pub(super) fn may_be_folder(&self, reference: FileReference) -> bool {
+        match self.mft.target(reference) {
+            Target::Live { directory } => directory,
+            Target::Unknown => true,
+            Target::Stale => false,
+        }
+    }
+
+    /// Tells that a file does not know of a name that leads to it.
+    pub(super) fn doubt_name(&self, folder: u32, reference: FileReference, name: &[u16]) {
+        let Some(number) = reference.number() else { return };
+        let name = Name::from_units(name);
+        let known = self.file(number).ok().and_then(|file| file.long_name().map(|name| name.name()));
+        let known = known.map_or_else(|| "none".to_owned(), |name| format!("{name:?}"));
+        let text = format!(
+            "The index of folder {folder} calls file record {number} {name:?}, and that record knows of no such name in that folder (its name is {known}): it is listed by that name, and doubtful"
+        );
+        self.note(Code::NtfsIndexDoubtful, Severity::Error, text);
+        self.doubted_names().insert(number, Code::NtfsIndexDoubtful);
+    }
+
+    /// The trust in a file by its names alone.
+    pub(super) fn trust_in_name(&self, file: &File) -> Trust {
+        self.doubted_names().get(&file.number).map_or(Trust::Proven, |code| Trust::Doubtful(code.as_str()))
+    }
+
+    pub(super) fn doubted_names(&self) -> MutexGuard<'_, BTreeMap<u32, Code>> {
+        self.doubted_names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

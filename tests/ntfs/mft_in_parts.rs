@@ -1,0 +1,150 @@
+//! An `$MFT` whose run list goes on in an extension record: what is left of it where the attribute list, or that record, does
+//! not hold.
+
+use std::ops::Range;
+
+use mount_api::{NodeId, Tree};
+use vhdx_mount::FaultKind;
+use vhdx_mount::report::Code;
+
+use crate::forge::{Contents, DATA, Forge, all_right, sample};
+use crate::walk::list;
+
+/// A free record in the first clusters of the `$MFT`.
+const HOLDER: usize = 40;
+/// The cluster of the `$MFT` that the second part begins with: that of record 64, the first one of a user's file.
+const SECOND: u64 = 16;
+/// Of a resident attribute, before its value; and of a non-resident one, before its runs.
+const RESIDENT: usize = 0x18;
+const NON_RESIDENT: usize = 0x40;
+
+fn put(bytes: &mut [u8], at: usize, value: u64, length: usize) {
+    bytes[at..at + length].copy_from_slice(&value.to_le_bytes()[..length]);
+}
+
+/// An entry of an attribute list, for an attribute without a name.
+fn entry(kind: u32, lowest_vcn: u64, holder: u64) -> Vec<u8> {
+    let mut entry = vec![0; 0x20];
+    put(&mut entry, 0, kind.into(), 4);
+    put(&mut entry, 4, 0x20, 2);
+    entry[7] = 0x1a;
+    put(&mut entry, 8, lowest_vcn, 8);
+    put(&mut entry, 0x10, holder | 1 << 48, 8);
+    entry
+}
+
+/// The `$DATA` of the clusters from `first` up to `end`, which are in one run from cluster `lcn` of the volume on.
+fn data(first: u64, end: u64, lcn: u64, size: u64) -> Vec<u8> {
+    let mut data = vec![0; NON_RESIDENT + 0x10];
+    put(&mut data, 0, DATA.into(), 4);
+    put(&mut data, 4, (NON_RESIDENT + 0x10) as u64, 4);
+    data[8] = 1;
+    put(&mut data, 0x10, first, 8);
+    put(&mut data, 0x18, end - 1, 8);
+    put(&mut data, 0x20, NON_RESIDENT as u64, 2);
+    for field in [0x28, 0x30, 0x38] {
+        put(&mut data, field, size, 8);
+    }
+    data[NON_RESIDENT] = 0x44;
+    put(&mut data, NON_RESIDENT + 1, end - first, 4);
+    put(&mut data, NON_RESIDENT + 5, lcn, 4);
+    data
+}
+
+/// Puts the rest of a record anew, from its first attribute on.
+fn put_attributes(record: &mut [u8], attributes: &[u8]) {
+    let start = usize::from(record[0x14]);
+    record[start..start + attributes.len()].copy_from_slice(attributes);
+    put(record, start + attributes.len(), 0xffff_ffff, 8);
+    put(record, 0x18, (start + attributes.len() + 8) as u64, 4);
+}
+
+/// The sample with an `$MFT` of two parts, and where the attribute list stands in record 0.
+fn in_parts(test: &str) -> Option<(Forge, Range<usize>, &'static Contents)> {
+    let (mut forge, contents) = sample(test)?;
+    let (run, cluster) = (forge.one_run(0, DATA), forge.cluster());
+    let (lcn, end, size) = ((run.start / cluster) as u64, (run.len() / cluster) as u64, run.len() as u64);
+    forge.edit(forge.record(HOLDER), |record| {
+        record[0x16] = 1;
+        put(record, 0x10, 1, 2);
+        put(record, 0x20, 1 << 48, 8);
+        put_attributes(record, &data(SECOND, end, lcn + SECOND, size));
+    });
+    let place = forge.edit(forge.record(0), |record| {
+        let mut attributes = Vec::new();
+        let mut at = usize::from(record[0x14]);
+        let mut place = 0;
+        while record[at..at + 4] != [0xff; 4] {
+            let (kind, length) = (record[at], usize::from(u16::from_le_bytes([record[at + 4], record[at + 5]])));
+            match u32::from(kind) {
+                DATA => attributes.extend(data(0, SECOND, lcn, size)),
+                _ => attributes.extend(&record[at..at + length]),
+            }
+            if kind == 0x10 {
+                let entries = [(0x10, 0, 0), (0x30, 0, 0), (DATA, 0, 0), (DATA, SECOND, HOLDER as u64), (0xb0, 0, 0)];
+                let value: Vec<u8> =
+                    entries.into_iter().flat_map(|(kind, vcn, holder)| entry(kind, vcn, holder)).collect();
+                let mut list = vec![0; RESIDENT];
+                put(&mut list, 0, 0x20, 4);
+                put(&mut list, 4, (RESIDENT + value.len()) as u64, 4);
+                put(&mut list, 0x10, value.len() as u64, 4);
+                put(&mut list, 0x14, RESIDENT as u64, 2);
+                place = usize::from(record[0x14]) + attributes.len() + RESIDENT;
+                attributes.extend(list);
+                attributes.extend(value);
+            }
+            at += length;
+        }
+        put_attributes(record, &attributes);
+        place
+    });
+    let (record, mirror) = (forge.record(0), forge.mirror());
+    forge.bytes.copy_within(record.clone(), mirror);
+    let start = record.start + place;
+    Some((forge, start..start + 5 * 0x20, contents))
+}
+
+#[test]
+fn the_mft_is_found_by_its_records_where_its_attribute_list_does_not_hold() {
+    let test = "the_mft_is_found_by_its_records_where_its_attribute_list_does_not_hold";
+    let Some((forge, attributes, contents)) = in_parts(test) else { return };
+    let sound = forge.open();
+    assert!(sound.findings().is_empty(), "{:?}", sound.findings());
+    all_right(&sound, contents, |_| false);
+    // An entry of no length; the second part in another record; the entry cut off from the list, with that of the bitmap.
+    type Edit = fn(&mut [u8], usize);
+    let edits: [Edit; 4] = [
+        |record, list| record[list + 4] = 0,
+        |record, list| record[list + 3 * 0x20 + 0x10] = 41,
+        |record, list| record[list + 3 * 0x20 + 0x10] = 5,
+        |record, list| {
+            put(record, list - RESIDENT + 4, (RESIDENT + 3 * 0x20) as u64, 4);
+            put(record, list - RESIDENT + 0x10, 3 * 0x20, 4);
+            record.copy_within(list + 5 * 0x20.., list + 3 * 0x20);
+        },
+    ];
+    for edit in edits {
+        let mut forge = forge.clone();
+        let list = attributes.start - forge.record(0).start;
+        forge.edit(forge.record(0), |record| edit(record, list));
+        let ntfs = forge.open();
+        all_right(&ntfs, contents, |_| false);
+        let told = ntfs.findings();
+        assert_eq!(told.first().map(|finding| finding.code), Some(Code::NtfsFileRecordBad), "{told:?}");
+    }
+}
+
+#[test]
+fn a_lost_part_of_the_mft_costs_the_records_in_it() {
+    let Some((forge, attributes, _)) = in_parts("a_lost_part_of_the_mft_costs_the_records_in_it") else { return };
+    let mut without_list = forge.clone();
+    without_list.bytes[attributes.start + 4] = 0;
+    for forge in [forge, without_list] {
+        let ntfs = forge.open_with(&[(forge.record(HOLDER), FaultKind::Lost)]);
+        let told = ntfs.findings();
+        assert!(told.iter().any(|finding| finding.text.starts_with("Parts of the $MFT cannot be found")), "{told:?}");
+        // The index of the root folder names them all.
+        let entries = list(&ntfs, NodeId::ROOT).unwrap();
+        assert!(entries.iter().any(|entry| entry.name == "plain 3".into() && ntfs.attr(entry.node).is_err()));
+    }
+}

@@ -1,0 +1,170 @@
+//! What a file record tells of its names, held against the folder's index: where one of the two does not hold, the other counts,
+//! and where neither does, that is told.
+
+use mount_api::{DirEntry, Tree, Trust};
+use rustix::fs::XattrFlags;
+use vhdx_mount::FaultKind;
+use vhdx_mount::fs::ntfs::Ntfs;
+use vhdx_mount::report::Severity;
+
+use crate::damaged_folders::{listed, resumes_anywhere};
+use crate::forge::{ATTRIBUTE_LIST, BITMAP, FILE_NAME, Forge, INDEX_ALLOCATION, all_right, record, sample};
+use crate::tools::{Volume, have};
+use crate::walk::{find, list};
+
+/// Changes the first `$FILE_NAME` of a record: what stands at byte `at` of its value, or, below 0, of its header.
+fn edit_name(forge: &mut Forge, number: usize, at: isize, value: u8) {
+    forge.edit_attribute(number, FILE_NAME, |attribute| {
+        let start = isize::from(attribute[0x14]);
+        attribute[(start + at) as usize] = value;
+    });
+}
+
+/// Bytes of a `$FILE_NAME`: the second letter, so that the name sorts before and behind all others; the length of the name;
+/// the record and the sequence number of the folder; the length of the value.
+const WRONG_NAMES: [(isize, u8); 7] = [(0x44, b'!'), (0x44, b'~'), (0x40, 0), (0, 4), (1, 0xff), (6, 0xff), (-8, 0x55)];
+
+#[test]
+fn a_name_that_a_whole_index_has_is_listed_whatever_its_record_says() {
+    let test = "a_name_that_a_whole_index_has_is_listed_whatever_its_record_says";
+    let Some((forge, contents)) = sample(test) else { return };
+    let number = record(&forge, "many/entry 123");
+    let sound = list(&forge.open(), find(&forge.open(), "many")).unwrap();
+    for (at, value) in WRONG_NAMES {
+        let mut forge = forge.clone();
+        edit_name(&mut forge, number, at, value);
+        for survey in [false, true] {
+            let ntfs = forge.open();
+            if survey {
+                ntfs.look_for_orphans();
+            }
+            let folder = find(&ntfs, "many");
+            let entries = list(&ntfs, folder).unwrap();
+            let named =
+                |entries: &[DirEntry]| entries.iter().map(|one| (one.name.clone(), one.node)).collect::<Vec<_>>();
+            assert_eq!(named(&entries), named(&sound), "{at} = {value}");
+            resumes_anywhere(&ntfs, folder, &entries);
+            all_right(&ntfs, contents, |_| false);
+            let attr = ntfs.attr(find(&ntfs, "many/entry 123")).unwrap();
+            assert!(matches!(attr.trust, Trust::Doubtful(_)), "{at} = {value}");
+            assert!(ntfs.findings().iter().any(|finding| finding.severity == Severity::Error), "{at} = {value}");
+        }
+    }
+}
+
+#[test]
+fn a_folder_that_a_whole_index_has_is_listed_whatever_its_record_says() {
+    let test = "a_folder_that_a_whole_index_has_is_listed_whatever_its_record_says";
+    let Some((forge, contents)) = sample(test) else { return };
+    let number = record(&forge, "many");
+    for (at, value) in WRONG_NAMES {
+        let mut forge = forge.clone();
+        edit_name(&mut forge, number, at, value);
+        let ntfs = forge.open();
+        assert_eq!(list(&ntfs, find(&ntfs, "many")).unwrap().len(), 400, "{at} = {value}");
+        all_right(&ntfs, contents, |_| false);
+        // A root folder has no number that counts.
+        let told = ntfs.findings().iter().any(|finding| finding.severity == Severity::Error);
+        assert!(told || at == 6, "{at} = {value}");
+    }
+}
+
+#[test]
+fn a_file_without_its_attribute_list_keeps_its_name_in_a_damaged_folder() {
+    let test = "a_file_without_its_attribute_list_keeps_its_name_in_a_damaged_folder";
+    if !have(test, &["mkntfs", "ntfs-3g"]) {
+        return;
+    }
+    let volume = Volume::new(8, &["-c", "4096"]);
+    volume.mounted("streams_interface=xattr", |root| {
+        std::fs::create_dir(root.join("x")).unwrap();
+        for index in 0..25 {
+            std::fs::write(root.join(format!("x/file of some long name {index}")), b"content").unwrap();
+        }
+        std::fs::write(root.join("x/big"), b"content").unwrap();
+        for index in 0..60 {
+            let (name, value) = (format!("user.stream {index}"), format!("what stands in {index}"));
+            rustix::fs::setxattr(root.join("x/big"), name, value.as_bytes(), XattrFlags::CREATE).unwrap();
+        }
+    });
+    let mut forge = Forge { bytes: std::fs::read(volume.image()).unwrap() };
+    let (folder, file) = (record(&forge, "x"), record(&forge, "x/big"));
+    let index = forge.one_run(folder, INDEX_ALLOCATION);
+    let attributes = forge.one_run(file, ATTRIBUTE_LIST);
+    let holder = *forge.extensions(file).iter().find(|holder| forge.has_attribute(**holder, FILE_NAME)).unwrap();
+    let name_of_big = |ntfs: &Ntfs| {
+        let (entries, end) = listed(ntfs, find(ntfs, "x"));
+        assert!(entries.len() >= 25);
+        (entries.iter().any(|entry| entry.name == "big".into()), end.is_ok())
+    };
+    let lost = |range: std::ops::Range<usize>| (range, FaultKind::Lost);
+    assert_eq!(name_of_big(&forge.open_with(&[lost(index.clone())])), (true, true));
+    // The list is lost; its second half is; an entry has no length, another type, another record.
+    let half = attributes.start + 512..attributes.end;
+    assert_eq!(name_of_big(&forge.open_with(&[lost(index.clone()), lost(attributes.clone())])), (true, true));
+    assert_eq!(name_of_big(&forge.open_with(&[lost(index.clone()), lost(half)])), (true, true));
+    for (at, value) in [(4, 0), (0, 0x40), (0x10, 0xff)] {
+        let mut forge = forge.clone();
+        let entry = attributes.start + forge.list_entry(attributes.clone(), FILE_NAME);
+        forge.bytes[entry + at] = value;
+        assert_eq!(name_of_big(&forge.open_with(&[lost(index.clone())])), (true, true), "{at} = {value}");
+    }
+    // The name is lost, or whose it is: its flag of use, its base record, its length, its folder.
+    let gone = lost(forge.record(holder));
+    assert_eq!(name_of_big(&forge.open_with(&[lost(index.clone()), gone])), (false, false));
+    for (at, value) in [(0x16, 0), (0x20, 0xff), (0x20, 5)] {
+        for number in [holder, file] {
+            let mut forge = forge.clone();
+            forge.edit(forge.record(number), |record| record[at] = value);
+            let (_, complete) = name_of_big(&forge.open_with(&[lost(index.clone())]));
+            assert!(!complete, "{number}: {at} = {value}");
+        }
+    }
+    for (at, value) in WRONG_NAMES.into_iter().skip(2) {
+        let mut forge = forge.clone();
+        edit_name(&mut forge, holder, at, value);
+        assert_eq!(name_of_big(&forge.open_with(&[lost(index.clone())])), (false, false), "{at} = {value}");
+    }
+}
+
+#[test]
+fn records_that_are_free_or_ntfs_own_are_no_loss_to_a_damaged_folder() {
+    let test = "records_that_are_free_or_ntfs_own_are_no_loss_to_a_damaged_folder";
+    let Some((mut forge, _)) = sample(test) else { return };
+    let many = record(&forge, "many");
+    let index = forge.one_run(many, INDEX_ALLOCATION);
+    let bitmap = forge.one_run(0, BITMAP);
+    let free = (24..64).find(|number| forge.bytes[bitmap.start + number / 8] >> (number % 8) & 1 == 0).unwrap();
+    let used = record(&forge, "plain 3");
+    for (number, complete) in [(1, true), (6, true), (12, true), (20, true), (free, true), (used, false)] {
+        let lost = [index.clone(), forge.record(number)].map(|range| (range, FaultKind::Lost));
+        let ntfs = forge.open_with(&lost);
+        let (entries, end) = listed(&ntfs, find(&ntfs, "many"));
+        assert_eq!((entries.len(), end.is_ok()), (400, complete), "{number}");
+    }
+    // A bitmap that has records free which are in use is not believed.
+    forge.bytes[bitmap].fill(0);
+    let ntfs = forge.open_with(&[index, forge.record(free)].map(|range| (range, FaultKind::Lost)));
+    assert!(listed(&ntfs, find(&ntfs, "many")).1.is_err());
+}
+
+#[test]
+fn a_folder_whose_record_is_lost_is_there_by_its_files() {
+    let test = "a_folder_whose_record_is_lost_is_there_by_its_files";
+    let Some((forge, contents)) = sample(test) else { return };
+    let number = record(&forge, "many");
+    let sound = list(&forge.open(), find(&forge.open(), "many")).unwrap();
+    let mut zeroed = forge.clone();
+    zeroed.bytes[forge.record(number)].fill(0);
+    let lost = [(forge.record(number), FaultKind::Lost)];
+    for ntfs in [forge.open_with(&lost), zeroed.open()] {
+        let folder = find(&ntfs, "many");
+        assert!(matches!(ntfs.attr(folder).unwrap().trust, Trust::Doubtful("ntfs-file-record-bad")));
+        let (entries, end) = listed(&ntfs, folder);
+        assert!(entries.iter().map(|one| (&one.name, one.node)).eq(sound.iter().map(|one| (&one.name, one.node))));
+        assert_eq!(end, Ok(()));
+        all_right(&ntfs, contents, |_| false);
+        let file = find(&ntfs, "many/entry 007");
+        assert_eq!(ntfs.path(file).unwrap().names, ["many".into(), "entry 007".into()]);
+    }
+}
