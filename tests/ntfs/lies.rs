@@ -4,8 +4,9 @@ use std::fs;
 use std::ops::ControlFlow;
 
 use fixtures::random::Rng;
-use mount_api::{Error, Faults, Kind, NodeId, Tree, Trust};
+use mount_api::{Error, ErrorKind, Faults, Kind, NodeId, Tree, Trust};
 use rustix::fs::XattrFlags;
+use vhdx_mount::FaultKind;
 use vhdx_mount::fs::ntfs::Ntfs;
 use vhdx_mount::report::Code;
 
@@ -194,4 +195,38 @@ fn an_attribute_list_that_leads_to_nothing_hides_no_stream() {
         };
         assert!(codes.contains(&Code::NtfsAttributeListBad), "{field:#x} = {value:#x}: {codes:?}");
     }
+}
+
+#[test]
+fn streams_whose_record_is_lost_have_their_names() {
+    let Some((forge, _, contents)) = streams("streams_whose_record_is_lost_have_their_names") else { return };
+    let extensions = forge.extensions(record(&forge, "file"));
+    assert!(extensions.len() > 2, "{extensions:?}");
+    let mut lost = Vec::new();
+    for extension in extensions {
+        let ntfs = forge.open_with(&[(forge.record(extension), FaultKind::Lost)]);
+        let file = find(&ntfs, "file");
+        let mut named = Vec::new();
+        let end = ntfs.streams(file, &mut |stream| {
+            named.push((stream.name.to_string_lossy(), stream.node));
+            ControlFlow::Continue(())
+        });
+        assert_eq!((named.len(), end), (40, Ok(())));
+        for (name, node) in named {
+            let index: usize = name.strip_prefix("stream ").and_then(|index| index.parse().ok()).unwrap();
+            match ntfs.attr(node) {
+                Ok(_) => assert!(content(&ntfs, node) == contents[index], "{name}"),
+                Err(error) => {
+                    assert!(error.kind() == ErrorKind::Lost && is_told(&ntfs, node), "{name}: {error}");
+                    lost.push(index);
+                }
+            }
+        }
+        // The name of the file may stand in the record that is lost: it is in its folder all the same.
+        ntfs.look_for_orphans();
+        assert!(ntfs.findings().iter().all(|finding| finding.code != Code::NtfsOrphans), "{extension}");
+    }
+    lost.sort_unstable();
+    let distinct = lost.windows(2).all(|pair| pair[0] < pair[1]);
+    assert!(distinct && lost.len() > 20, "{lost:?}");
 }

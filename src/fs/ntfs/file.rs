@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use mount_api::{Error, Faults, Trust};
+use mount_api::{Error, ErrorKind, Faults, Trust};
 
 use super::attribute::{self, Form, NonResidentHeader, RawAttribute};
 use super::attribute_list::{self, Entry};
@@ -36,6 +36,8 @@ pub(super) struct File {
     pub(super) attributes: Vec<Attribute>,
     /// Why attributes may be missing: its attribute list is wrong in some place.
     pub(super) missing: Option<Error>,
+    /// Why it is not even known which attributes are missing: the list does not name them.
+    pub(super) untold: Option<Error>,
 }
 
 /// One attribute, put together from its parts.
@@ -90,6 +92,7 @@ impl File {
             trust: base.trust,
             attributes: Vec::with_capacity(raws.len()),
             missing: None,
+            untold: None,
         };
         match raws.iter().find(|raw| raw.kind == attribute::ATTRIBUTE_LIST) {
             None => file.attributes.extend(raws.iter().map(|raw| file_attribute(base.number, raw))),
@@ -123,6 +126,7 @@ impl File {
             freed: base.freed,
             trust: lesser(base.trust, Trust::Doubtful(Code::NtfsFileRecordBad.as_str())),
             attributes,
+            untold: Some(missing.clone()),
             missing: Some(missing),
         }
     }
@@ -210,11 +214,16 @@ impl Attribute {
     }
 
     /// Why it cannot be read, if it cannot.
-    fn damage(&self) -> Option<Error> {
+    fn damage(&self) -> Option<&Error> {
         match &self.value {
-            Value::Unreadable(error) => Some(error.clone()),
+            Value::Unreadable(error) => Some(error),
             _ => None,
         }
+    }
+
+    /// Whether it is there by its name, and nothing else is known of it: the record that it begins in cannot be read.
+    pub(super) fn is_lost(&self) -> bool {
+        self.damage().is_some_and(is_of_lost_record)
     }
 }
 
@@ -254,6 +263,13 @@ fn list_value(list: &RawAttribute<'_>, volume: &Volume) -> Result<(Vec<u8>, Trus
             Ok((bytes, trust))
         }
     }
+}
+
+/// The code of errors that say that an extension record cannot be read.
+const LOST_RECORD: &str = Code::NtfsFileRecordBad.as_str();
+
+fn is_of_lost_record(error: &Error) -> bool {
+    error.code() == Some(LOST_RECORD)
 }
 
 fn list_is_bad(text: String) -> Error {
@@ -307,9 +323,11 @@ impl Joining<'_> {
             raw.kind != attribute::ATTRIBUTE_LIST && !self.found.contains_key(&(raw.kind, raw.name.clone()))
         });
         file.attributes.extend(unlisted.map(|raw| file_attribute(self.base.number, raw)));
-        // An entry that leads to nothing may have been that of any attribute.
-        let unreadable = || file.attributes.iter().find_map(Attribute::damage);
-        file.missing = twice.or_else(unreadable);
+        // An entry that leads to nothing may have been that of any attribute; one that leads to a record which cannot be read is
+        // as good as any.
+        let unreadable = || file.attributes.iter().filter_map(Attribute::damage);
+        file.untold = twice.or_else(|| unreadable().find(|error| !is_of_lost_record(error)).cloned());
+        file.missing = file.untold.clone().or_else(|| unreadable().next().cloned());
     }
 
     /// The attribute that begins where this entry says.
@@ -381,7 +399,10 @@ fn pick<'r, 'a>(
 
 /// Reads an extension record and makes sure that it belongs to the file.
 fn extension(holder: FileReference, base: u32, sequence: u16, fetch: Fetch<'_>) -> Result<FileRecord, Error> {
-    let record = fetch(holder)?;
+    let record = fetch(holder).map_err(|error| match error.kind() {
+        ErrorKind::Lost | ErrorKind::Corrupt => error.with_code(LOST_RECORD),
+        _ => error,
+    })?;
     let belongs = record.state.in_use
         && holder.means(record.state.sequence)
         && record.base.record == u64::from(base)

@@ -55,7 +55,8 @@ impl Shelf {
 
 /// What stands for a folder without a record where a file is wanted.
 pub(super) fn file(number: u32, trust: Trust) -> File {
-    File { number, sequence: 0, directory: true, freed: false, trust, attributes: Vec::new(), missing: None }
+    let attributes = Vec::new();
+    File { number, sequence: 0, directory: true, freed: false, trust, attributes, missing: None, untold: None }
 }
 
 /// A shelf, or a deleted folder.

@@ -90,7 +90,9 @@ impl Tree for Ntfs {
         let node = self.node_at(node)?;
         let mut damage = None;
         for (ordinal, _, stream) in node.named_streams() {
-            let entry = self.shown_sizes(stream).and_then(|(size, allocated)| {
+            // One whose record is lost has a name, and who asks for more is told.
+            let sizes = if stream.is_lost() { Ok((0, 0)) } else { self.shown_sizes(stream) };
+            let entry = sizes.and_then(|(size, allocated)| {
                 let name = Name::from_units(stream.name.clone());
                 Ok(StreamEntry { node: node.stream_id(ordinal)?, name, size, allocated })
             });
@@ -105,7 +107,7 @@ impl Tree for Ntfs {
                 }
             }
         }
-        damage.or_else(|| node.file.missing.clone()).map_or(Ok(()), Err)
+        damage.or_else(|| node.file.untold.clone()).map_or(Ok(()), Err)
     }
 
     fn attr(&self, node: NodeId) -> Result<Attr, Error> {
