@@ -141,12 +141,12 @@ fn streams_that_cannot_be_told_make_no_second_row() {
             }
         }
     });
-    // Extension records: those that name a base record (MFT record header, offset 0x20).
+    // Extension records: those that name a base record (MFT record header, offset 0x20). Now they name one of another file.
     let mut bytes = fs::read(&volume).expect("the volume");
     let mut spoiled = 0;
     for at in (0..bytes.len()).step_by(1024) {
         if bytes[at..].starts_with(b"FILE") && bytes[at + 0x20..at + 0x26] != [0; 6] {
-            bytes[at..at + 4].copy_from_slice(b"BAAD");
+            bytes[at + 0x26] ^= 0x40;
             spoiled += 1;
         }
     }

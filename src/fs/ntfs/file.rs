@@ -6,12 +6,12 @@ use mount_api::{Error, ErrorKind, Faults, Trust};
 
 use super::attribute::{self, Form, NonResidentHeader, RawAttribute};
 use super::attribute_list::{self, Entry};
-use super::extents::{Extents, Place};
+use super::extents::Extents;
 use super::file_name::FileName;
 use super::file_record::{FileRecord, FileReference};
 use super::standard_information::StandardInformation;
 use super::volume::{Volume, lesser, whole};
-use super::{corrupt, data_runs, to_usize};
+use super::{corrupt, to_usize};
 use crate::report::Code;
 
 /// `FILE_ATTRIBUTE_REPARSE_POINT`.
@@ -20,8 +20,6 @@ pub(super) const ATTRIBUTE_REPARSE_POINT: u32 = 0x400;
 const NAMES: &str = "$I30";
 /// The longest attribute list that is believed. Windows stops at 256 KiB.
 const MAX_ATTRIBUTE_LIST: u64 = 1 << 20;
-/// The most extents that one value may have: what the longest attribute list can lead to, and far beyond any real file.
-const MAX_EXTENTS: usize = 1 << 24;
 
 /// A file or folder, with all its attributes.
 #[derive(Debug)]
@@ -63,17 +61,17 @@ pub(super) enum Value {
 pub(super) struct NonResident {
     pub(super) header: NonResidentHeader,
     /// The run list of the first part.
-    runs: Box<[u8]>,
+    pub(super) runs: Box<[u8]>,
     /// The other parts, in the order of their clusters.
-    parts: Vec<Part>,
+    pub(super) parts: Vec<Part>,
 }
 
 /// A further part of a run list.
 #[derive(Debug)]
-struct Part {
-    lowest_vcn: u64,
-    holder: FileReference,
-    id: u16,
+pub(super) struct Part {
+    pub(super) lowest_vcn: u64,
+    pub(super) holder: FileReference,
+    pub(super) id: u16,
 }
 
 /// Reads file records.
@@ -276,7 +274,7 @@ fn list_is_bad(text: String) -> Error {
     corrupt(text).with_code(Code::NtfsAttributeListBad.as_str())
 }
 
-fn not_held(holder: u32, base: u32) -> Error {
+pub(super) fn not_held(holder: u32, base: u32) -> Error {
     list_is_bad(format!("file record {holder} does not hold what the attribute list of file record {base} says"))
 }
 
@@ -382,7 +380,7 @@ impl Joining<'_> {
 }
 
 /// The attribute of this type, name and lowest VCN; where several are alike, the one of this number.
-fn pick<'r, 'a>(
+pub(super) fn pick<'r, 'a>(
     raws: &'r [RawAttribute<'a>],
     kind: u32,
     name: &[u16],
@@ -398,7 +396,12 @@ fn pick<'r, 'a>(
 }
 
 /// Reads an extension record and makes sure that it belongs to the file.
-fn extension(holder: FileReference, base: u32, sequence: u16, fetch: Fetch<'_>) -> Result<FileRecord, Error> {
+pub(super) fn extension(
+    holder: FileReference,
+    base: u32,
+    sequence: u16,
+    fetch: Fetch<'_>,
+) -> Result<FileRecord, Error> {
     let record = fetch(holder).map_err(|error| match error.kind() {
         ErrorKind::Lost | ErrorKind::Corrupt => error.with_code(LOST_RECORD),
         _ => error,
@@ -414,111 +417,4 @@ fn extension(holder: FileReference, base: u32, sequence: u16, fetch: Fetch<'_>) 
         "file record {} does not belong to file record {base}, whose attribute list names it",
         record.number
     )))
-}
-
-/// The run list of a value, resolved.
-#[derive(Debug)]
-pub(super) struct Resolved {
-    pub(super) extents: Extents,
-    /// The least trust of the records that its parts stand in.
-    pub(super) trust: Trust,
-    /// Why parts of it are lost, the first reason.
-    pub(super) damage: Option<Error>,
-}
-
-/// Reads file records; is also told what is resolved so far, for the `$MFT` lies where its own records lead.
-pub(super) type FetchPart<'a> = &'a dyn Fn(&Extents, FileReference) -> Result<FileRecord, Error>;
-
-impl File {
-    /// Resolves the run list of one of the file's attributes, part after part. Each part stands for itself: one that
-    /// cannot be had is lost, the others are served.
-    pub(super) fn resolve(
-        &self,
-        attribute: &Attribute,
-        value: &NonResident,
-        volume: &Volume,
-        fetch: FetchPart<'_>,
-    ) -> Result<Resolved, Error> {
-        let bad = |text: &str| corrupt(format!("file record {}: {text}", self.number));
-        let mut resolved = Resolved { extents: Extents::default(), trust: self.trust, damage: None };
-        let extents = &mut resolved.extents;
-        if let Err(text) = value.first_part(extents, volume) {
-            if value.parts.is_empty() {
-                return Err(bad(&text));
-            }
-            resolved.damage = Some(bad(&text));
-        }
-        for part in &value.parts {
-            let gap = part.lowest_vcn.checked_sub(extents.end());
-            let gap = gap.ok_or_else(|| bad("two parts of its run list are about the same clusters"))?;
-            extents.push(gap, Place::Lost(Code::NtfsRunListBad));
-            let done = self.part(attribute, part, |holder| fetch(extents, holder)).and_then(|part| {
-                resolved.trust = lesser(resolved.trust, part.trust);
-                add_runs(extents, &part.runs, part.highest_vcn, volume).map_err(|text| bad(&text))
-            });
-            if let Err(error) = done {
-                resolved.damage.get_or_insert(error);
-            }
-            if extents.len() > MAX_EXTENTS {
-                return Err(bad("more extents than any file has"));
-            }
-        }
-        match extents.claimed_twice() {
-            Some(lcn) => Err(bad(&format!("its run list claims cluster {lcn} twice"))),
-            None => Ok(resolved),
-        }
-    }
-
-    fn part(
-        &self,
-        attribute: &Attribute,
-        part: &Part,
-        fetch: impl Fn(FileReference) -> Result<FileRecord, Error>,
-    ) -> Result<PartRuns, Error> {
-        let own = part.holder.record == u64::from(self.number);
-        let holder = if own { fetch(part.holder) } else { extension(part.holder, self.number, self.sequence, &fetch) }?;
-        let raws = holder.attributes()?;
-        let found = pick(&raws, attribute.kind, &attribute.name, part.lowest_vcn, part.id);
-        match found.map(|raw| &raw.form) {
-            Some(Form::NonResident(header, runs)) => {
-                Ok(PartRuns { highest_vcn: header.highest_vcn, runs: runs.to_vec(), trust: holder.trust })
-            }
-            _ => Err(not_held(holder.number, self.number)),
-        }
-    }
-}
-
-struct PartRuns {
-    highest_vcn: u64,
-    runs: Vec<u8>,
-    trust: Trust,
-}
-
-impl NonResident {
-    /// A value whose run list is `runs`, as long as no other part of it is known.
-    pub(super) fn new(header: NonResidentHeader, runs: &[u8]) -> Self {
-        NonResident { header, runs: runs.into(), parts: Vec::new() }
-    }
-
-    /// Adds the part of the run list that stands with the header.
-    pub(super) fn first_part(&self, extents: &mut Extents, volume: &Volume) -> Result<(), String> {
-        let NonResidentHeader { size, allocated, .. } = self.header;
-        if i64::try_from(size.max(allocated)).is_err() {
-            return Err(format!("a size of {size} bytes in {allocated} is absurd"));
-        }
-        add_runs(extents, &self.runs, self.header.highest_vcn, volume)
-    }
-}
-
-/// Adds the runs that reach from the end of `extents` to `highest_vcn`.
-pub(super) fn add_runs(extents: &mut Extents, runs: &[u8], highest_vcn: u64, volume: &Volume) -> Result<(), String> {
-    // -1, and so an end of 0, for a value of no clusters.
-    let end = highest_vcn.wrapping_add(1);
-    let bytes = end.checked_mul(volume.boot.cluster_size).and_then(|bytes| i64::try_from(bytes).ok());
-    let expected = end.checked_sub(extents.end()).filter(|_| bytes.is_some());
-    let expected = expected.ok_or_else(|| format!("a part of its run list ends at its cluster {highest_vcn}"))?;
-    for run in data_runs::decode(runs, expected, volume.boot.clusters())? {
-        extents.push(run.clusters, run.lcn.map_or(Place::Hole, Place::Clusters));
-    }
-    Ok(())
 }

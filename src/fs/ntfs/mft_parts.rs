@@ -7,8 +7,9 @@ use mount_api::{Error, Faults, Trust};
 
 use super::attribute::{self, Form};
 use super::extents::{Extents, Place};
-use super::file::{NonResident, add_runs};
+use super::file::NonResident;
 use super::file_record::FileRecord;
+use super::run_list::add_runs;
 use super::volume::{Volume, lesser, whole};
 use super::{corrupt, to_u64, to_usize};
 use crate::report::Code;

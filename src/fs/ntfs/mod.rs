@@ -1,17 +1,18 @@
 //! NTFS: a volume as a [`Tree`](mount_api::Tree), read by positioned reads from any number of threads.
 //!
 //! One file per on-disk structure, named by NTFS's own term. From the ground up: `boot_sector` and `volume` (the bytes),
-//! `update_sequence`, `file_record`, `attribute`, `attribute_list`, `data_runs` and `extents` (what a record says and where
-//! its clusters are), `file` (a base record and its extension records joined), `mft` (all records), `stream` (reading a
-//! value; `compressed` and `lznt1` for compressed ones, `wof` for files of CompactOS, `unit` for what both decompress),
-//! `index_node` and `index` (the B-tree), `folder` and `folder_survey` (names), `link_path` (where links lead), `tree` (the
-//! trait).
+//! `update_sequence`, `file_record`, `attribute`, `attribute_list`, `data_runs`, `run_list` and `extents` (what a record
+//! says and where its clusters are), `file` (a base record and its extension records joined), `mft` (all records), `stream`
+//! (reading a value; `compressed` and `lznt1` for compressed ones, `wof` for files of CompactOS, `unit` for what both
+//! decompress), `index_node` and `index` (the B-tree), `folder` and `folder_survey` (names), `link_path` (where links lead),
+//! `tree` (the trait).
 //!
 //! Damage is met where it is: a bad record costs its file, a bad run list its stream, a bad index block nothing: then
-//! `mft_survey` (all records read once, what is kept of each in `record_table`, rounds of folders cut by `folder_cycles`)
-//! tells the names. It also finds what is deleted and what no folder has: `shelf` shows them, `recovered` knows what is
-//! known of them, `freed_clusters` keeps them from what `cluster_bitmap` says is somebody else's. `volume_state` says how
-//! the volume was left, with `log_file`.
+//! `mft_survey` (all records read once, what is kept of each in `record_table`, those free by `record_bitmap` left out,
+//! rounds of folders cut by `folder_cycles`) tells the names, and `adopted` keeps where folders stand that do not tell it
+//! themselves. It also finds what is deleted and what no folder has: `shelf` shows them, `recovered` knows what is known of
+//! them, `freed_clusters` keeps them from what `cluster_bitmap` says is somebody else's. Without all of record 0, `mft_parts`
+//! and `mft_start` find the `$MFT`. `volume_state` says how the volume was left, with `log_file`.
 
 mod adopted;
 mod attribute;
@@ -46,6 +47,7 @@ mod record_bitmap;
 mod record_table;
 mod recovered;
 mod reparse_point;
+mod run_list;
 mod secure;
 mod security_descriptor;
 mod shelf;
