@@ -227,7 +227,10 @@ impl Ntfs {
     /// The value of one of a file's attributes.
     fn value(&self, file: &File, index: usize) -> Result<Arc<Stream>, Error> {
         let key = (file.number, index);
-        if let Some(stream) = self.streams.get(&key) {
+        // What stands in the record is at hand with it.
+        let is_resident =
+            file.attributes.get(index).is_some_and(|attribute| matches!(attribute.value, file::Value::Resident(_)));
+        if !is_resident && let Some(stream) = self.streams.get(&key) {
             return Ok(stream);
         }
         let fetch = |_: &extents::Extents, reference| self.referred(file, reference);
@@ -238,7 +241,9 @@ impl Ntfs {
             self.note(Code::NtfsRunListBad, Severity::Error, text);
         }
         let stream = Arc::new(stream);
-        self.streams.insert(key, Arc::clone(&stream), stream.weight());
+        if !is_resident {
+            self.streams.insert(key, Arc::clone(&stream), stream.weight());
+        }
         Ok(stream)
     }
 
