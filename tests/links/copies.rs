@@ -1,12 +1,4 @@
 //! Several files of one identity: which of them is taken, and what is said.
-#![cfg(unix)]
-#![expect(
-    clippy::disallowed_types,
-    clippy::disallowed_methods,
-    reason = "arranges forged images in folders of its own"
-)]
-
-mod support;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,29 +9,14 @@ use fixtures::fill::Fill;
 use fixtures::host_file::HostFile;
 use fixtures::random::Rng;
 use fixtures::vhdx::header;
-use fixtures::vhdx::{Block, Image, MIB};
-use support::Untouched;
-use vhdx_mount::chain::{self, Chain, ChainOptions};
-use vhdx_mount::image::{HostFolders, ReadAt};
-use vhdx_mount::namespace::VolumeJudge;
+use fixtures::vhdx::{Image, MIB};
+use vhdx_mount::Faults;
+use vhdx_mount::chain::{Chain, ChainOptions};
+use vhdx_mount::image::ReadAt;
 use vhdx_mount::report::Finding;
-use vhdx_mount::{Error, Faults};
 
-const SIZE: u64 = 8 * MIB;
-
-/// A chain of three: the base is full, link `n` holds block `n`.
-fn chain(folder: &Path) -> Forged {
-    let base = Image::fixed(SIZE, 2 * MIB as u32, &Fill::live(0));
-    let mut middle = Image::child_of(&base, "base.vhdx");
-    middle.blocks.insert(1, Block::fully_present(Fill::live(1)));
-    let mut youngest = Image::child_of(&middle, "x_1.avhdx");
-    youngest.blocks.insert(2, Block::fully_present(Fill::live(2)));
-    Forged::write(vec![base, middle, youngest], folder).expect("a chain is written")
-}
-
-fn open(path: &Path, options: &ChainOptions) -> Result<Chain, Error> {
-    chain::open_judged(&HostFolders, path, options, &VolumeJudge).map_err(|refusal| refusal.error)
-}
+use crate::support::Untouched;
+use crate::{SIZE, chain, has_finding, open};
 
 /// Whether all of the disk is as the links hold it, and how many bytes of it are lost.
 fn read(chain: &Chain) -> (bool, u64) {
@@ -56,10 +33,6 @@ fn read(chain: &Chain) -> (bool, u64) {
 
 fn told<'a>(chain: &'a Chain, code: &str) -> Vec<&'a Finding> {
     chain.findings().iter().filter(|finding| finding.code.as_str() == code).collect()
-}
-
-fn has_finding(chain: &Chain, code: &str) -> bool {
-    !told(chain, code).is_empty()
 }
 
 #[test]

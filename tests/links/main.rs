@@ -6,6 +6,8 @@
     reason = "arranges forged images in folders of its own"
 )]
 
+mod copies;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::fs;
