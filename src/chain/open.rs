@@ -414,11 +414,23 @@ impl<'a> Opening<'a> {
     /// What is unusual about the last link as the parent of the one before it.
     fn compare_with_child(&mut self) {
         let [.., child, parent] = self.links.as_slice() else { return };
-        let findings = super::link::compare(child, parent);
+        let mut findings = super::link::compare(child, parent);
+        if parent.found == Found::Given && self.is_in_place(child, parent) {
+            findings.retain(|finding| finding.code != Code::ParentElsewhere);
+        }
         let path = parent.path.clone();
         let number = u32::try_from(self.links.len().saturating_sub(1)).unwrap_or(u32::MAX);
         for finding in findings {
             self.add(finding, number, &path);
         }
+    }
+
+    /// Whether a parent stands where its child says, however it was found.
+    fn is_in_place(&self, child: &Link, parent: &Link) -> bool {
+        let Some(record) = &child.layer.identity().parent else { return false };
+        let mut recorded = self.locator.by_record(&child.path, record).into_iter();
+        recorded.any(|one| {
+            matches!(one.found, Found::Recorded(_)) && one.open(self.store).is_ok_and(|opened| opened.id == parent.id)
+        })
     }
 }

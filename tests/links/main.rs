@@ -83,6 +83,18 @@ fn has_finding(chain: &Chain, code: &str) -> bool {
 }
 
 #[test]
+fn a_parent_that_was_given_and_stands_in_its_place_is_nowhere_else() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let forged = chain(folder.path());
+    let given = |path: PathBuf| ChainOptions { parents: vec![path], ..ChainOptions::default() };
+    let opened = open(&forged.youngest, &given(forged.files[1].clone())).expect("a chain");
+    assert!(!has_finding(&opened, "parent-elsewhere"));
+    let moved = folder.path().join("moved.avhdx");
+    fs::rename(&forged.files[1], &moved).expect("another name");
+    assert!(has_finding(&open(&forged.youngest, &given(moved)).expect("a chain"), "parent-elsewhere"));
+}
+
+#[test]
 fn a_missing_base_costs_what_falls_through() {
     let folder = tempfile::tempdir().expect("a folder");
     let forged = chain(folder.path());
