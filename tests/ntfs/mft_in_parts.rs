@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use mount_api::{NodeId, Tree};
+use mount_api::{NodeId, Tree, Trust};
 use vhdx_mount::FaultKind;
 use vhdx_mount::report::Code;
 
@@ -146,5 +146,21 @@ fn a_lost_part_of_the_mft_costs_the_records_in_it() {
         // The index of the root folder names them all.
         let entries = list(&ntfs, NodeId::ROOT).unwrap();
         assert!(entries.iter().any(|entry| entry.name == "plain 3".into() && ntfs.attr(entry.node).is_err()));
+    }
+}
+
+#[test]
+fn a_part_of_the_mft_that_a_doubtful_record_tells_is_doubtful_whatever_is_lost_beside_it() {
+    let test = "a_part_of_the_mft_that_a_doubtful_record_tells_is_doubtful_whatever_is_lost_beside_it";
+    let Some((mut forge, attributes, _)) = in_parts(test) else { return };
+    forge.bytes[attributes.start + 4] = 0;
+    let number = crate::forge::record(&forge, "plain 3");
+    for lost in [None, Some((forge.record(HOLDER + 1), FaultKind::Lost))] {
+        let mut faults = vec![(forge.record(HOLDER), FaultKind::Doubtful)];
+        faults.extend(lost);
+        let ntfs = forge.open_with(&faults);
+        let file = crate::walk::find(&ntfs, "plain 3");
+        assert_eq!(ntfs.attr(file).unwrap().record as usize, number);
+        assert_eq!(ntfs.attr(file).unwrap().trust, Trust::Doubtful("a-test"), "{} faults", faults.len());
     }
 }

@@ -3,19 +3,22 @@
 
 use std::collections::BTreeMap;
 
-use mount_api::{Error, Faults, Trust};
+use mount_api::{Error, FaultKind, Faults, Trust};
 
 use super::attribute::{self, Form};
 use super::extents::{Extents, Place};
 use super::file::NonResident;
 use super::file_record::FileRecord;
 use super::run_list::add_runs;
-use super::volume::{Volume, lesser, whole};
+use super::volume::{Volume, lesser};
 use super::{corrupt, to_u64, to_usize};
 use crate::report::Code;
 
 /// Bytes of records that are read at once.
 const TOGETHER: u64 = 256 << 10;
+
+/// Bytes of the `$MFT` that are looked through: 64 million records of 1 KiB. A run list may claim far more than stands there.
+const MOST: u64 = 64 << 30;
 
 /// The clusters of the `$MFT`, as far as they were found.
 pub(super) struct MftParts {
@@ -99,7 +102,7 @@ impl MftParts {
     fn look(&self, base: &FileRecord, volume: &Volume, at: u64, parts: &mut BTreeMap<u64, Part>) -> Option<u64> {
         let record_size = to_u64(volume.boot.record_size);
         let reached = self.extents.end().saturating_mul(volume.boot.cluster_size);
-        let length = TOGETHER.max(record_size).min(reached.checked_sub(at)?);
+        let length = TOGETHER.max(record_size).min(reached.min(MOST).checked_sub(at)?);
         let length = length.checked_div(record_size)?.saturating_mul(record_size);
         if length == 0 {
             return None;
@@ -108,11 +111,12 @@ impl MftParts {
         let mut faults = Faults::new();
         // What is lost reads as zeros, which are no record.
         let _ = self.extents.read(volume, &mut bytes, at, &mut faults);
-        let trust = if faults.any_lost() { Ok(Trust::Proven) } else { whole(&faults, String::new) };
+        // Which of the records it is that are doubtful does not matter: all that they tell becomes a part of one list.
+        let doubt = faults.iter().find(|fault| fault.kind == FaultKind::Doubtful);
+        let trust = doubt.map_or(Trust::Proven, |fault| Trust::Doubtful(fault.code));
         let first = at.checked_div(record_size)?;
         for (number, bytes) in (first..).zip(bytes.chunks_exact(volume.boot.record_size)) {
             let Ok(number) = u32::try_from(number) else { return None };
-            let trust = trust.clone().unwrap_or(Trust::Proven);
             if let Ok(record) = FileRecord::parse(bytes.to_vec(), number, trust) {
                 take(base, &record, parts);
             }
