@@ -341,8 +341,8 @@ impl<'a> Opening<'a> {
         };
         let Some(child) = self.links.get_mut(number) else { return };
         child.layer = container.layer;
-        let (link, file) = (u32::try_from(number).ok(), Some(child.path.display().to_string()));
-        let told = container.findings.into_iter().map(|finding| Finding { link, file: file.clone(), ..finding });
+        let link = u32::try_from(number).unwrap_or(u32::MAX);
+        let told = container.findings.into_iter().map(|finding| finding.in_link(link, &child.path));
         self.findings.splice(inferred.findings.clone(), told);
     }
 
