@@ -5,6 +5,7 @@ use std::path::Path;
 
 use mount_api::Time;
 use vhdx_mount::chain::{self, Chain, ChainOptions, Doubt, Missing};
+use vhdx_mount::extract::last_change;
 use vhdx_mount::format::FormatOptions;
 use vhdx_mount::fs::FsOptions;
 use vhdx_mount::image::{HostFolders, ImageStore, LiveFolders};
@@ -77,7 +78,5 @@ pub(crate) fn print_refusal<T>(opened: Result<T, Failure>, json: bool) -> Result
 
 /// When an image was last changed; 0 where the host does not say.
 pub(crate) fn time_of(image: &Path) -> Time {
-    let modified = std::fs::metadata(image).and_then(|metadata| metadata.modified()).ok();
-    let since = modified.and_then(|modified| modified.duration_since(std::time::UNIX_EPOCH).ok());
-    since.map_or(Time(0), |since| Time::from_unix(i64::try_from(since.as_secs()).unwrap_or(0), since.subsec_nanos()))
+    std::fs::metadata(image).ok().as_ref().and_then(last_change).unwrap_or(Time(0))
 }

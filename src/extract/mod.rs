@@ -14,6 +14,7 @@ mod copy;
 pub mod export;
 mod hashes;
 mod landing;
+mod last_change;
 pub mod listings;
 mod manifest;
 pub mod names;
@@ -43,6 +44,7 @@ use crate::image::FileId;
 
 pub use choice::{Choice, Listed, Patterns};
 pub use hashes::{HashKind, hash_image};
+pub use last_change::last_change;
 pub use manifest::MANIFEST;
 pub use progress::Progress;
 pub use reading::Reading;

@@ -6,6 +6,7 @@ use std::path::Path;
 use mount_api::Time;
 use serde::{Deserialize, Serialize};
 
+use super::last_change::last_change;
 use super::row::timestamp;
 use crate::chain::Link;
 
@@ -111,9 +112,7 @@ impl ReadLink {
 
 /// When a file was last changed; devices do not tell.
 fn modified(path: &Path) -> Option<Time> {
-    let found = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;
-    let since = found.modified().ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
-    Some(Time::from_unix(i64::try_from(since.as_secs()).ok()?, since.subsec_nanos()))
+    std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file).as_ref().and_then(last_change)
 }
 
 #[cfg(test)]

@@ -3,8 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use mount_api::Time;
-
+use crate::extract::last_change::last_change;
 use crate::extract::row::timestamp;
 
 /// What the map keeps of a file that is complete.
@@ -21,10 +20,7 @@ impl Finished {
     /// How the file stands now.
     pub(super) fn of(file: &Path, sha256: Option<String>) -> io::Result<Self> {
         let found = std::fs::metadata(file)?;
-        let since = found.modified().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
-        let time =
-            since.and_then(|since| Some(Time::from_unix(i64::try_from(since.as_secs()).ok()?, since.subsec_nanos())));
-        Ok(Finished { size: found.len(), modified: time.and_then(timestamp), sha256 })
+        Ok(Finished { size: found.len(), modified: last_change(&found).and_then(timestamp), sha256 })
     }
 
     /// What is known of a file that stands so now; `None` where it was changed. Where both times its bytes were hashed, they
