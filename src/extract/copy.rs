@@ -10,11 +10,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use mount_api::{Attr, Error, ErrorKind, Kind, Name, NodeId, StreamEntry, Times, Tree, Trust};
 use serde_json::json;
 
+use super::buffer::Buffer;
 use super::carrier::{Carrier, Marks};
 use super::landing::{DOUBTFUL, Landed, PARTIAL, Target};
 use super::manifest::Manifest;
 use super::patience::Patience;
-use super::pour::{Buffer, Content, Failed, pour};
+use super::pour::{Content, Failed, pour};
 use super::row::{Row, Verdict};
 use super::sink::{Folder, Output, Sink, describe};
 use super::spot::Spot;
@@ -92,6 +93,11 @@ impl<'a> Run<'a> {
         self.manifest.add(row);
     }
 
+    /// Writes the rows that wait for the hashes of their contents.
+    pub(super) fn tell_waiting(&self, buf: &mut Buffer) {
+        buf.take().for_each(|row| self.tell(&row));
+    }
+
     /// Keeps what folders get until all is written.
     pub(super) fn leave(&self, folders: Vec<Made>) {
         self.folders.lock().unwrap_or_else(PoisonError::into_inner).extend(folders);
@@ -140,6 +146,8 @@ impl<'a> Run<'a> {
             }
         }
         if !streams.is_empty() {
+            // The row of a file stands before those of its streams.
+            self.tell_waiting(buf);
             let carrier = self.carrier(item, &attr, landed);
             streams.iter().for_each(|stream| self.stream(item, stream, &carrier, buf));
         }
@@ -238,16 +246,27 @@ impl<'a> Run<'a> {
             return None;
         }
         if attr.size > LONG {
+            self.tell_waiting(buf);
             self.manifest.flush();
         }
+        let keep = Buffer::keeps(&self.options.hashes, attr.size);
+        let hashes = if keep { &[] } else { &*self.options.hashes };
         let poured = self.sink.create(&item.folder, attr.attributes).map_err(Failed::Host).and_then(|mut output| {
             let source = Stream { tree: &*item.tree, node, size: attr.size };
             // Where the host refuses it, it goes with this: the row may need its space.
-            let content = pour(source, &self.options.hashes, &mut output, self.progress, buf)?;
+            let content = pour(source, hashes, &mut output, self.progress, buf.room(), keep)?;
             Ok((output, content))
         });
         match poured {
-            Ok((output, content)) => self.name(item, attr, which, target, output, content),
+            Ok((output, content)) => {
+                let (landed, row) = self.name(item, attr, which, target, output, content)?;
+                if !keep {
+                    self.tell(&row);
+                } else if buf.keep(row, attr.size) {
+                    self.tell_waiting(buf);
+                }
+                Some(landed)
+            }
             Err(failed) => {
                 match failed {
                     Failed::Stopped => {}
@@ -263,7 +282,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Judges a content that was copied, gives it a name that says so, and tells of it.
+    /// Judges a content that was copied, and gives it a name that says so. Gives the row that tells of it; where it gets no
+    /// name, that was told.
     fn name(
         &self,
         item: &Item,
@@ -272,7 +292,7 @@ impl<'a> Run<'a> {
         target: Target<'_>,
         output: Output<'_>,
         content: Content,
-    ) -> Option<Landed> {
+    ) -> Option<(Landed, Row)> {
         let (stream, unlisted) = (which.stream(), which.unlisted());
         let verdict = match self.judge(attr, &content) {
             // A part of the file that was asked for is lost.
@@ -309,8 +329,8 @@ impl<'a> Run<'a> {
                 if let Some(why) = beside {
                     row.set("beside", json!(why));
                 }
-                self.tell(&row.written(&landed.spot));
-                Some(landed)
+                let row = row.written(&landed.spot);
+                Some((landed, row))
             }
             Err(error) => {
                 row.judge(Verdict::Failed);

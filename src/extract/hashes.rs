@@ -1,7 +1,5 @@
 //! Hashes of one file, computed in one pass.
 
-use std::fmt::Write as _;
-
 use md5::Md5;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
@@ -109,11 +107,10 @@ pub fn hash_image(image: &dyn ReadAt) -> Result<String> {
     Ok(hashing.finish().into_iter().map(|(_, hash)| hash).collect())
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+/// Lower-case hex digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    let digit = |value: u8| char::from_digit(value.into(), 16).unwrap_or_default();
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 #[cfg(test)]

@@ -8,11 +8,13 @@
 //! [`reading`] tells one run from another that reads otherwise.
 //! [`listings`] makes the lists of other tools of a manifest. [`export`](mod@export) writes the whole disk into one file.
 
+mod buffer;
 mod carrier;
 mod choice;
 mod copy;
 pub mod export;
 mod hashes;
+mod in_turns;
 mod landing;
 mod last_change;
 pub mod listings;

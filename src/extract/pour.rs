@@ -10,7 +10,7 @@ use std::ops::Range;
 use mount_api::Error;
 
 use super::hashes::Hashing;
-use super::pieces::{MOST, Piece, Pieces, length};
+use super::pieces::{Piece, Pieces, length};
 use super::reader::Reader;
 use super::row::Damage;
 use super::sink::Output;
@@ -26,15 +26,6 @@ const READERS: usize = 4;
 
 /// Pieces of one file that are read ahead, or wait to be hashed: this bounds the memory.
 const AHEAD: usize = 8;
-
-/// What one thread reads into.
-pub(super) struct Buffer(Vec<u8>);
-
-impl Buffer {
-    pub(super) fn new() -> Self {
-        Buffer(vec![0; MOST])
-    }
-}
 
 /// Why a content could not be copied.
 pub(super) enum Failed {
@@ -55,19 +46,22 @@ pub(super) struct Content {
     pub(super) error: Option<Error>,
 }
 
-/// Reads a stream into the output.
+/// Reads a stream into the output. With `keep` the whole of it stands at the beginning of `buf` then.
 pub(super) fn pour(
     stream: Stream<'_>,
     hashes: &[HashKind],
     output: &mut Output<'_>,
     progress: &Progress,
-    buf: &mut Buffer,
+    buf: &mut [u8],
+    keep: bool,
 ) -> Result<Content, Failed> {
     let mut pouring = Pouring { output, progress, hashing: Hashing::new(hashes), content: Content::default() };
-    if stream.size < LARGE {
-        pouring.alone(stream, &mut buf.0)?;
+    if keep {
+        pouring.kept(stream, buf)?;
+    } else if stream.size < LARGE {
+        pouring.alone(stream, buf)?;
     } else {
-        pouring.ahead(stream, &mut buf.0)?;
+        pouring.ahead(stream, buf)?;
     }
     let Pouring { output, hashing, mut content, .. } = pouring;
     output.set_length(stream.size).map_err(Failed::Host)?;
@@ -94,6 +88,27 @@ impl Pouring<'_, '_> {
                     self.take(range.start, bytes, read)?;
                 }
                 Piece::Hole(range) => self.skip(&range, buf)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// As alone, and each piece stays, one behind the other.
+    fn kept(&mut self, stream: Stream<'_>, buf: &mut [u8]) -> Result<(), Failed> {
+        let mut rest = buf;
+        for piece in Pieces::new(stream) {
+            self.go_on()?;
+            let (Piece::Data(range) | Piece::Hole(range)) = &piece;
+            let bytes = rest.split_off_mut(..length(range)).unwrap_or_default();
+            match piece {
+                Piece::Data(range) => {
+                    let read = stream.read(range.start, bytes);
+                    self.take(range.start, bytes, read)?;
+                }
+                Piece::Hole(_) => {
+                    bytes.fill(0);
+                    self.progress.pass(len_u64(bytes));
+                }
             }
         }
         Ok(())

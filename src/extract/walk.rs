@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use mount_api::{DirEntry, Error, ErrorKind, From, Kind, Name, NodeId, Tree, Trust};
 
+use super::buffer::Buffer;
 use super::copy::{Item, Made, Run, unlisted};
-use super::pour::Buffer;
 use super::queue::Queue;
 use super::row::{Row, Verdict};
 use super::sink::{Folder, describe};
@@ -57,6 +57,7 @@ pub(super) fn all(sources: &[Source], run: &Run<'_>) {
             let mut buf = Buffer::new();
             while let Some(items) = queue.take() {
                 items.iter().for_each(|item| run.copy(item, &mut buf));
+                run.tell_waiting(&mut buf);
             }
         };
         // Where the host gives no more threads, those that are there do all.
@@ -64,7 +65,10 @@ pub(super) fn all(sources: &[Source], run: &Run<'_>) {
         let workers = (0..threads).map_while(|_| worker().spawn_scoped(scope, work).ok()).count();
         let hand_on: &mut dyn FnMut(Item) = if workers == 0 {
             let mut buf = Buffer::new();
-            &mut move |item| run.copy(&item, &mut buf)
+            &mut move |item| {
+                run.copy(&item, &mut buf);
+                run.tell_waiting(&mut buf);
+            }
         } else {
             &mut |item| queue.put(item)
         };
