@@ -3,6 +3,10 @@
 /// Control characters become `\x1b` and the like, a backslash before them is not doubled: this is for reading, not for
 /// parsing back (`--json` and `-0` are exact).
 pub(crate) fn escape(text: &str) -> String {
+    // By far the most names are made of these, and there are millions.
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text.to_owned();
+    }
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

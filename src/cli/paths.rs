@@ -7,32 +7,55 @@ use mount_api::{Case, ErrorKind, Name, NodeId, Tree};
 use super::escape::escape;
 use super::outcome::Failure;
 
-/// A path from the root of a tree: its names, joined when it is told.
+/// A path from the root of a tree. One is led through all names of a folder in turn, for there are millions.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct TreePath(Vec<Name>);
+pub(crate) struct TreePath {
+    names: Vec<Name>,
+    text: String,
+    /// How long the text was before each name.
+    before: Vec<usize>,
+}
 
 impl TreePath {
-    /// The path of what this one's folder holds under a name.
-    pub(crate) fn join(&self, name: &Name) -> Self {
-        let mut names = self.0.clone();
-        names.push(name.clone());
-        TreePath(names)
+    /// Goes down to what stands under a name.
+    pub(crate) fn push(&mut self, name: Name) {
+        self.before.push(self.text.len());
+        if !self.names.is_empty() {
+            self.text.push('/');
+        }
+        let chars = char::decode_utf16(name.units().iter().copied());
+        self.text.extend(chars.map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)));
+        self.names.push(name);
+    }
+
+    /// Goes up again.
+    pub(crate) fn pop(&mut self) {
+        self.names.pop();
+        self.text.truncate(self.before.pop().unwrap_or(0));
     }
 
     /// As text for people and for JSON; what text cannot hold is replaced.
-    pub(crate) fn text(&self) -> String {
-        self.0.iter().map(Name::to_string_lossy).collect::<Vec<_>>().join("/")
+    pub(crate) fn text(&self) -> &str {
+        &self.text
     }
 
     /// The UTF-16 units, where text does not hold them all.
     pub(crate) fn units_if_lossy(&self) -> Option<Vec<u16>> {
-        let exact = self.0.iter().all(|name| String::from_utf16(name.units()).is_ok());
-        (!exact).then(|| self.0.iter().map(Name::units).collect::<Vec<_>>().join(&u16::from(b'/')))
+        let exact = self.names.iter().all(|name| String::from_utf16(name.units()).is_ok());
+        (!exact).then(|| self.names.iter().map(Name::units).collect::<Vec<_>>().join(&u16::from(b'/')))
     }
 
     /// The bytes that stand at the mount point.
     pub(crate) fn bytes(&self) -> Vec<u8> {
-        self.0.iter().map(spell).collect::<Vec<_>>().join(&b'/')
+        self.names.iter().map(spell).collect::<Vec<_>>().join(&b'/')
+    }
+}
+
+impl FromIterator<Name> for TreePath {
+    fn from_iter<T: IntoIterator<Item = Name>>(names: T) -> Self {
+        let mut path = TreePath::default();
+        names.into_iter().for_each(|name| path.push(name));
+        path
     }
 }
 
@@ -99,7 +122,7 @@ fn names(path: &OsStr) -> Vec<Name> {
 
 /// The text of a path that is spelled as at the mount point: as patterns see it.
 pub(crate) fn text_of_spelled(path: &OsStr) -> String {
-    TreePath(names(path)).text()
+    names(path).into_iter().collect::<TreePath>().text
 }
 
 /// The node that a typed path leads to, and the path as it was typed: names are taken as they are, or without
@@ -108,13 +131,13 @@ pub(crate) fn find(tree: &dyn Tree, path: &OsStr) -> Result<(NodeId, TreePath), 
     let mut node = NodeId::ROOT;
     let mut walked = TreePath::default();
     for name in names(path) {
-        walked = walked.join(&name);
+        walked.push(name.clone());
         node = match tree.lookup(node, &name, Case::Sensitive) {
             Err(error) if error.kind() == ErrorKind::NotFound => tree.lookup(node, &name, Case::Insensitive),
             other => other,
         }
         .map_err(|error| {
-            let failure = Failure::new(format!("{}: {error}", escape(&walked.text())));
+            let failure = Failure::new(format!("{}: {error}", escape(walked.text())));
             match error.kind() {
                 ErrorKind::NotFound => failure.advise("see what is there: vhdx-mount ls CHAIN"),
                 _ => failure,

@@ -355,6 +355,45 @@ fn a_name_that_leads_to_another_file_is_that_of_its_own() {
     }
 }
 
+/// So many names are held against their records by several threads.
+#[test]
+fn one_wrong_name_among_thousands_is_found() {
+    const NAMES: usize = 20_000;
+    if !have("one_wrong_name_among_thousands_is_found", &["mkntfs", "ntfs-3g"]) {
+        return;
+    }
+    let volume = Volume::new(96, &[]);
+    volume.mounted("streams_interface=windows", |root| {
+        std::fs::create_dir(root.join("many")).expect("a folder");
+        for number in 0..NAMES {
+            File::create(root.join(format!("many/entry {number:05}"))).expect("a file");
+        }
+    });
+    let whole = Forge { bytes: std::fs::read(volume.image()).expect("the volume") };
+    let sound: Vec<_> = list(&whole.open(), find(&whole.open(), "many")).unwrap();
+    assert_eq!(sound.len(), NAMES);
+    assert!(told(&whole.open()).is_none());
+    for wrong in [0, 7777, NAMES - 1] {
+        let mut forge = whole.clone();
+        let wanted: Vec<u8> = format!("entry {wrong:05}").encode_utf16().flat_map(u16::to_le_bytes).collect();
+        for block in (0..forge.bytes.len()).step_by(4096) {
+            if forge.bytes[block..].starts_with(b"INDX") {
+                forge.edit(block..block + 4096, |bytes| {
+                    let used = 0x18 + usize::from(u16::from_le_bytes([bytes[0x1c], bytes[0x1d]]));
+                    if let Some(at) = bytes[..used].windows(wanted.len()).position(|window| window == wanted) {
+                        // `Entry`: another name at the same place in the order.
+                        bytes[at] ^= 0x20;
+                    }
+                });
+            }
+        }
+        let ntfs = forge.open();
+        let entries = list(&ntfs, find(&ntfs, "many")).unwrap();
+        assert!(told(&ntfs).is_some(), "{wrong}");
+        assert_eq!(entries.len(), NAMES);
+    }
+}
+
 #[test]
 fn a_listing_that_meets_a_wrong_name_goes_on_behind_it() {
     let Some((mut forge, _)) = sample("a_listing_that_meets_a_wrong_name_goes_on_behind_it") else { return };

@@ -118,25 +118,29 @@ impl<W: Write> Listing<'_, W> {
     /// A folder, and what is below it where that is wanted; without recursion, for a tree may be deep.
     fn folder(&mut self, dir: NodeId, path: &TreePath) -> io::Result<()> {
         let mut open: Vec<Level> = self.open(dir, path.clone()).into_iter().collect();
-        while let Some(level) = open.last_mut() {
+        loop {
+            let is_deepest = open.len() >= MAX_DEPTH;
+            let Some(level) = open.last_mut() else { return Ok(()) };
             let Some((entry, answers)) = level.next(self.tree, self.wanted()) else {
                 if let Some(Level { path, listed: Err(error), .. }) = open.pop() {
                     self.complain(&path, &error);
                 }
                 continue;
             };
-            let path = level.path.join(&entry.name);
-            self.entry(entry.kind, &path, answers)?;
-            if !self.args.recursive || entry.kind != Kind::Directory {
-                continue;
-            }
-            if open.len() < MAX_DEPTH {
-                open.extend(self.open(entry.node, path));
-            } else {
-                self.complain(&path, &Error::new(ErrorKind::Corrupt, "a folder that stands too deep to be true"));
-            }
+            level.path.push(entry.name);
+            self.entry(entry.kind, &level.path, answers)?;
+            let below = match (self.args.recursive && entry.kind == Kind::Directory, is_deepest) {
+                (false, _) => None,
+                (true, false) => self.open(entry.node, level.path.clone()),
+                (true, true) => {
+                    let error = Error::new(ErrorKind::Corrupt, "a folder that stands too deep to be true");
+                    self.complain(&level.path, &error);
+                    None
+                }
+            };
+            level.path.pop();
+            open.extend(below);
         }
-        Ok(())
     }
 
     /// Reads the names of a folder, unless it was listed already.
@@ -185,7 +189,7 @@ impl<W: Write> Listing<'_, W> {
             self.out.write_all(&path.bytes())?;
             return self.out.write_all(b"\0");
         }
-        write!(self.out, "{}", escape(&path.text()))?;
+        write!(self.out, "{}", escape(path.text()))?;
         match known.map(|known| (known.reparse, known.refused)) {
             Some((Some(Reparse { target: Some(target), .. }), _)) => {
                 writeln!(self.out, " -> {}", escape(&target.substitute.to_string_lossy()))
@@ -198,7 +202,7 @@ impl<W: Write> Listing<'_, W> {
 
     fn complain(&mut self, path: &TreePath, error: &Error) {
         self.whole = false;
-        say::tell!("/{}: {}", escape(&path.text()), escape(error.message()));
+        say::tell!("/{}: {}", escape(path.text()), escape(error.message()));
     }
 }
 

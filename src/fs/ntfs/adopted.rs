@@ -11,8 +11,8 @@ use mount_api::{Name, Trust};
 use super::file::File;
 use super::file_name::FileName;
 use super::file_record::FileReference;
-use super::mft::Target;
 use super::path::MAX_DEPTH;
+use super::record_states::Target;
 use super::{Ntfs, RECORD_ROOT, attribute};
 use crate::report::{Code, Severity};
 

@@ -12,7 +12,8 @@ use super::file_record::FileReference;
 use super::folder_survey::{self, Ordered, Stands, Survey};
 use super::index::{Cursor, Found, Index, NodePlace};
 use super::index_node::{IndexEntry, Node};
-use super::mft::Target;
+use super::near_states::NearStates;
+use super::record_states::Target;
 use super::{Ntfs, RECORD_ROOT, attribute, node_id, to_u64, to_usize};
 use crate::report::{Code, Severity};
 
@@ -268,6 +269,7 @@ impl<'a> Folder<'a> {
             }
         };
         let mut damage = None;
+        let mut near = NearStates::new(&self.ntfs.mft, false);
         let rest = std::iter::from_fn(|| cursor.next());
         for found in pending.into_iter().map(Ok).chain(rest) {
             let found = match found {
@@ -279,7 +281,7 @@ impl<'a> Folder<'a> {
             };
             let entry = match pair_of(&found) {
                 Some(pair) if !pair.0.is_dos() => cookie_of(&found).and_then(|cookie| {
-                    let target = self.ntfs.mft.target(pair.1);
+                    let target = near.target(pair.1);
                     self.dir_entry(pair, target, cookie)
                 }),
                 _ => Ok(None),

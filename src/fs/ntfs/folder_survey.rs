@@ -6,13 +6,14 @@ use std::collections::HashSet;
 
 use mount_api::Error;
 
+use super::believed::Claims;
 use super::file_name::FileName;
 use super::file_record::FileReference;
 use super::folder::Folder;
 use super::index::{Cursor, NodePlace};
 use super::index_node::IndexEntry;
-use super::mft::Target;
 use super::mft_survey::MftSurvey;
+use super::record_states::Target;
 use super::{RECORD_ROOT, corrupt};
 
 /// What is wrong with an index that is whole.
@@ -87,7 +88,7 @@ impl Survey {
         let mut cursor = Cursor::wary(index, &load);
         let mut damage: Option<Error> = None;
         let mut last: Option<Vec<u16>> = None;
-        let mut denied = false;
+        let mut claims = believed.then(|| Claims::new(folder));
         let mut roll = folder.ntfs.known_mft_survey().map(|survey| RollCall::new(survey, folder.number));
         while let Some(found) = cursor.next() {
             let error = match found {
@@ -99,7 +100,9 @@ impl Survey {
                             {
                                 roll.answer(reference);
                             }
-                            denied |= believed && folder.denies(&(key, reference));
+                            if let Some(claims) = &mut claims {
+                                claims.add(&key, reference, &found);
+                            }
                             let last = last.get_or_insert_default();
                             last.clear();
                             last.extend(key.units());
@@ -120,7 +123,9 @@ impl Survey {
             damage.get_or_insert_with(|| bad(folder, &text));
         }
         match damage {
-            None if denied => Survey::Broken(order(folder, &cursor.into_met(), bad(folder, DENIED), true)),
+            None if claims.is_some_and(Claims::found_denied) => {
+                Survey::Broken(order(folder, &cursor.into_met(), bad(folder, DENIED), true))
+            }
             None => Survey::Whole { compared, believed },
             Some(error) => Survey::Broken(order(folder, &cursor.into_met(), error, false)),
         }

@@ -12,9 +12,11 @@ use super::cache::Cache;
 use super::extents::{Extents, SegmentPlace};
 use super::file::{File, NonResident, Value};
 use super::file_name::FileName;
-use super::file_record::{FileRecord, FileReference, RecordState};
+use super::file_record::{FileRecord, FileReference};
 use super::mft_parts::MftParts;
 use super::mft_start::MftStart;
+use super::near_states::NearStates;
+use super::record_states::{self, RecordMarks, States, Target};
 use super::volume::{Volume, lesser, whole};
 use super::{corrupt, to_usize};
 use crate::bytes::len_u64;
@@ -50,24 +52,6 @@ pub(super) struct Mft {
 struct Window {
     bytes: Vec<u8>,
     faults: Faults,
-}
-
-/// The state of each record of a window, `None` where no record can be told; and marks of the first names in it.
-type States = Vec<Option<(RecordState, NameMarks)>>;
-
-/// Of two names, which is as many as most records hold, what tells that they are the very ones without reading them again.
-type NameMarks = [u32; 2];
-const NO_MARKS: NameMarks = [0; 2];
-
-/// Whom a file reference leads to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Target {
-    /// The file that is meant; whether it is a folder.
-    Live { directory: bool },
-    /// The record was freed, belongs to another file by now, never was, or is a folder that stands elsewhere.
-    Stale,
-    /// The record cannot be read; whose it is, is not known.
-    Unknown,
 }
 
 impl Mft {
@@ -251,59 +235,45 @@ impl Mft {
 
     /// Whether a reference still means the file that stands in its record.
     pub(super) fn target(&self, reference: FileReference) -> Target {
-        self.target_and_marks(reference).0
+        NearStates::new(self, false).target(reference)
     }
 
     /// Whom a reference leads to, and whether it was seen that its record bears this name in this folder. Where it was not,
     /// it may all the same.
     pub(super) fn target_of_name(&self, reference: FileReference, name: &FileName<'_>) -> (Target, bool) {
-        let (target, marks) = self.target_and_marks(reference);
-        (target, marks.contains(&mark(name)))
+        let (target, marks) = NearStates::new(self, false).target_and_marks(reference);
+        (target, marks.contains(&record_states::mark(name)))
     }
 
-    fn target_and_marks(&self, reference: FileReference) -> (Target, NameMarks) {
-        let offset = reference.record.checked_mul(self.record_size()).filter(|offset| *offset < self.size);
-        let Some(offset) = offset else { return (Target::Stale, NO_MARKS) };
-        match self.state_and_marks(offset) {
-            None => (Target::Unknown, NO_MARKS),
-            Some((state, marks)) if state.in_use && !state.extension && reference.means(state.sequence) => {
-                (Target::Live { directory: state.directory }, marks)
-            }
-            Some((_, marks)) => (Target::Stale, marks),
+    /// The window in which a record stands, and its ordinal there; `None` for what is past the end.
+    pub(super) fn window_of(&self, reference: FileReference) -> Option<(u64, usize)> {
+        let offset = reference.record.checked_mul(self.record_size()).filter(|offset| *offset < self.size)?;
+        Some((offset / WINDOW, to_usize((offset % WINDOW).checked_div(self.record_size())?)))
+    }
+
+    /// The states of the records of a window.
+    pub(super) fn states_of(&self, window: u64) -> Result<Arc<States>, Error> {
+        match self.states.get(&window) {
+            Some(states) => Ok(states),
+            None => Ok(self.keep_states(window, &self.window(window)?.bytes)),
         }
     }
 
-    /// Those of the record at this byte of the `$MFT`.
-    fn state_and_marks(&self, offset: u64) -> Option<(RecordState, NameMarks)> {
-        let window = offset / WINDOW;
-        let within = to_usize((offset % WINDOW).checked_div(self.record_size())?);
-        let states = self.states_of(window).ok()?;
-        states.get(within).copied().flatten()
-    }
-
-    fn states_of(&self, window: u64) -> Result<Arc<States>, Error> {
+    /// The same for who goes through many windows: `memory` is read into, and the windows are not kept.
+    pub(super) fn states_through(&self, window: u64, memory: &mut Vec<u8>) -> Result<Arc<States>, Error> {
         if let Some(states) = self.states.get(&window) {
             return Ok(states);
         }
-        let held = self.window(window)?;
+        let (bytes, _) = self.read_window(window, std::mem::take(memory))?;
+        *memory = bytes;
+        Ok(self.keep_states(window, memory))
+    }
+
+    fn keep_states(&self, window: u64, bytes: &[u8]) -> Arc<States> {
         let first = window.saturating_mul(WINDOW).checked_div(self.record_size()).unwrap_or(0);
-        let bytes = held.bytes.chunks(self.volume.boot.record_size);
-        let mut memory = Vec::new();
-        let states = (first..).zip(bytes).map(|(number, bytes)| {
-            let state = RecordState::peek(bytes)?;
-            memory.clear();
-            memory.extend_from_slice(bytes);
-            let number = u32::try_from(number).ok();
-            let parse = |number| FileRecord::parse(std::mem::take(&mut memory), number, Trust::Proven).ok();
-            let record = number.and_then(parse);
-            let marks = record.as_ref().map_or(NO_MARKS, marks);
-            memory = record.map(FileRecord::into_bytes).unwrap_or_default();
-            Some((state, marks))
-        });
-        let states: Arc<States> = Arc::new(states.collect());
-        let weight = states.len().saturating_mul(size_of::<Option<(RecordState, NameMarks)>>());
-        self.states.insert(window, Arc::clone(&states), weight);
-        Ok(states)
+        let states = Arc::new(record_states::all(bytes, first, self.volume.boot.record_size));
+        self.states.insert(window, Arc::clone(&states), states.len().saturating_mul(size_of::<RecordMarks>()));
+        states
     }
 
     /// The bytes of a record as they stand on the disk; faults are counted from its start.
@@ -342,17 +312,20 @@ impl Mft {
         if let Some(held) = self.windows.get(&window) {
             return Ok(held);
         }
-        let offset = window.saturating_mul(WINDOW);
-        let length = to_usize(self.size.saturating_sub(offset).min(WINDOW));
-        let mut memory = std::mem::take(&mut *self.spare());
-        memory.resize(length, 0);
-        let (bytes, faults) = self.read(memory, offset)?;
+        let memory = std::mem::take(&mut *self.spare());
+        let (bytes, faults) = self.read_window(window, memory)?;
         let weight = bytes.len();
         let held = Arc::new(Window { bytes, faults });
         if let Some(gone) = self.windows.insert(window, Arc::clone(&held), weight).and_then(Arc::into_inner) {
             *self.spare() = gone.bytes;
         }
         Ok(held)
+    }
+
+    fn read_window(&self, window: u64, mut memory: Vec<u8>) -> Result<(Vec<u8>, Faults), Error> {
+        let offset = window.saturating_mul(WINDOW);
+        memory.resize(to_usize(self.size.saturating_sub(offset).min(WINDOW)), 0);
+        self.read(memory, offset)
     }
 
     fn spare(&self) -> MutexGuard<'_, Vec<u8>> {
@@ -408,28 +381,6 @@ impl Mft {
         here.append_moved(faults, offset, 0);
         Ok((bytes, here))
     }
-}
-
-/// Marks of the first names that a record bears; 0 for none.
-fn marks(record: &FileRecord) -> NameMarks {
-    let mut marks = NO_MARKS;
-    for (to, name) in marks.iter_mut().zip(record.names()) {
-        *to = mark(&name);
-    }
-    marks
-}
-
-/// A number for a name and its folder: never 0, and another one for all others but by chance.
-fn mark(name: &FileName<'_>) -> u32 {
-    const PRIME: u64 = 0x0000_0100_0000_01b3;
-    let FileReference { record, sequence } = name.parent();
-    let units = name.units().map(u64::from);
-    let hash = [record, u64::from(sequence), u64::from(name.is_dos())]
-        .into_iter()
-        .chain(units)
-        .fold(0xcbf2_9ce4_8422_2325, |hash: u64, part| (hash ^ part).wrapping_mul(PRIME).rotate_left(23));
-    let [a, b, c, d, e, f, g, h] = hash.to_le_bytes();
-    (u32::from_le_bytes([a, b, c, d]) ^ u32::from_le_bytes([e, f, g, h])).max(1)
 }
 
 /// Whether a record says of whom it was: a name, content or a folder's index is left. Windows makes records that were

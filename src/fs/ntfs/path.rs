@@ -3,7 +3,7 @@
 use mount_api::{Name, NodeId, NodePath};
 
 use super::file_record::FileReference;
-use super::mft::Target;
+use super::record_states::Target;
 use super::{Ntfs, RECORD_ROOT};
 
 /// Folders above a file; a path of more is that of a damaged one.

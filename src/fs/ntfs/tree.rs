@@ -10,8 +10,8 @@ use mount_api::{
 
 use super::file::{ATTRIBUTE_REPARSE_POINT, Attribute, File, Value};
 use super::folder::{Folder, node_of};
-use super::mft::Target;
 use super::node_id::{self, ITSELF, STALE};
+use super::record_states::Target;
 use super::reparse_point::{self, Elsewhere};
 use super::shelf::Shelf;
 use super::standard_information::StandardInformation;

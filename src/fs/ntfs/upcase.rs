@@ -37,7 +37,18 @@ impl UpCase {
     /// How two names stand to each other by upper case alone: the order of folders, but for names that differ in case
     /// only.
     pub(super) fn compare(&self, one: impl Iterator<Item = u16>, other: impl Iterator<Item = u16>) -> Ordering {
-        one.map(|unit| self.upper(unit)).cmp(other.map(|unit| self.upper(unit)))
+        let mut other = other.fuse();
+        for unit in one {
+            let Some(against) = other.next() else { return Ordering::Greater };
+            // Neighbours in a folder begin alike: the table is asked where they part.
+            if unit != against {
+                match self.upper(unit).cmp(&self.upper(against)) {
+                    Ordering::Equal => {}
+                    order => return order,
+                }
+            }
+        }
+        if other.next().is_none() { Ordering::Equal } else { Ordering::Less }
     }
 }
 
