@@ -1,6 +1,7 @@
 //! Damage costs what it touches, and is told.
 
 use std::fs::File;
+use std::ops::{ControlFlow, Range};
 use std::os::unix::fs::FileExt;
 
 use fixtures::random::Rng;
@@ -9,7 +10,7 @@ use vhdx_mount::FaultKind;
 use vhdx_mount::fs::ntfs::Ntfs;
 use vhdx_mount::report::Code;
 
-use crate::forge::{DATA, Forge, all_right, record, sample};
+use crate::forge::{ATTRIBUTE_LIST, DATA, Forge, all_right, record, sample};
 use crate::tools::{Volume, have};
 use crate::walk::{content, find, list};
 
@@ -346,6 +347,47 @@ fn a_lost_part_of_a_run_list_costs_what_it_leads_to() {
     }
     // The base record holds the list of the others, and few runs or none.
     assert!(others < 2 && covered.iter().filter(|covered| !**covered).count() < 1500);
+}
+
+#[test]
+fn a_file_without_its_attribute_list_is_read_by_the_records_that_say_to_be_its_own() {
+    let test = "a_file_without_its_attribute_list_is_read_by_the_records_that_say_to_be_its_own";
+    let Some((mut forge, content)) = scattered(test) else { return };
+    let number = record(&forge, "scattered");
+    let extensions = forge.extensions(number);
+    let list = forge.one_run(number, ATTRIBUTE_LIST);
+    let read = |ntfs: &Ntfs| {
+        let mut buf = vec![0xa5; content.len()];
+        let mut faults = Faults::new();
+        assert_eq!(ntfs.read_at(find(ntfs, "scattered"), 0, &mut buf, &mut faults), Ok(content.len()));
+        assert!(codes(ntfs).contains(&Code::NtfsAttributeListBad));
+        // There may be streams that none of the records tells.
+        assert!(ntfs.streams(find(ntfs, "scattered"), &mut |_| ControlFlow::Continue(())).is_err());
+        let wrong = |range: &Range<usize>| buf[range.clone()] != content[range.clone()];
+        let lost: Vec<_> = faults.iter().map(|f| f.range.start as usize..f.range.end as usize).collect();
+        let sound = (0..content.len()).step_by(512).map(|at| at..at + 512);
+        let mut sound = sound.filter(|sector| !lost.iter().any(|lost| lost.contains(&sector.start)));
+        assert!(!sound.any(|sector| wrong(&sector)));
+        lost
+    };
+    // Lost, as a whole and but for its start; with zeros and with noise in its place.
+    let rest = list.start + 100..list.end;
+    assert!(read(&forge.open_with(&[(list.clone(), FaultKind::Lost)])).is_empty());
+    assert!(read(&forge.open_with(&[(rest, FaultKind::Lost)])).is_empty());
+    for value in [0, 0x5a] {
+        let mut forge = forge.clone();
+        forge.bytes[list.clone()].fill(value);
+        assert!(read(&forge.open()).is_empty());
+    }
+    // Records that are lost besides cost what they lead to.
+    let mut costly = 0;
+    for extension in extensions {
+        let gone = (forge.record(extension), FaultKind::Lost);
+        let lost = read(&forge.open_with(&[(list.clone(), FaultKind::Lost), gone]));
+        assert!(lost.len() <= 1 && lost.iter().all(|range| range.len() < content.len() / 2));
+        costly += lost.len();
+    }
+    assert!(costly > 2);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `$ATTRIBUTE_LIST`: which file records hold the attributes of a file that do not fit into its base record.
 
+use super::attribute::RawAttribute;
 use super::file_record::FileReference;
 use crate::bytes::{u16_le, u32_le, u64_le, utf16_le};
 
@@ -21,6 +22,13 @@ pub(super) struct Entry {
     pub(super) holder: FileReference,
     /// Its number within that record.
     pub(super) id: u16,
+}
+
+impl Entry {
+    /// That of an attribute, or a part of one, which stands in the record `holder`.
+    pub(super) fn of(raw: &RawAttribute<'_>, holder: FileReference) -> Self {
+        Entry { kind: raw.kind, name: raw.name.clone(), lowest_vcn: raw.lowest_vcn(), holder, id: raw.id }
+    }
 }
 
 /// The entries of a list, in order.

@@ -82,18 +82,9 @@ impl File {
     /// beginning of an attribute; where the others are, is kept for [`File::resolve`].
     pub(super) fn load(base: &FileRecord, volume: &Volume, fetch: Fetch<'_>) -> Result<File, Error> {
         let raws = base.attributes()?;
-        let mut file = File {
-            number: base.number,
-            sequence: base.state.sequence,
-            directory: base.state.directory,
-            freed: base.freed,
-            trust: base.trust,
-            attributes: Vec::with_capacity(raws.len()),
-            missing: None,
-            untold: None,
-        };
+        let mut file = File::without_attributes(base);
         match raws.iter().find(|raw| raw.kind == attribute::ATTRIBUTE_LIST) {
-            None => file.attributes.extend(raws.iter().map(|raw| file_attribute(base.number, raw))),
+            None => file.attributes = Vec::from_iter(raws.iter().map(|raw| file_attribute(base.number, raw))),
             Some(list) => {
                 let bad = |text: String| list_is_bad(format!("file record {}: attribute list: {text}", base.number));
                 let (bytes, trust) = list_value(list, volume).map_err(|error| in_list(base.number, &error))?;
@@ -107,6 +98,44 @@ impl File {
         Ok(file)
     }
 
+    /// Puts a file together where its attribute list does not hold, for `damage`: from its base record and the `extensions`, which
+    /// are the records that say to be its own. What stood in others is missing.
+    pub(super) fn load_by_records(
+        base: &FileRecord,
+        extensions: &[FileRecord],
+        fetch: Fetch<'_>,
+        damage: Error,
+    ) -> Result<File, Error> {
+        let raws = base.attributes()?;
+        let mut entries = Vec::new();
+        for record in std::iter::once(base).chain(extensions) {
+            let holder = FileReference { record: record.number.into(), sequence: record.state.sequence };
+            entries.extend(record.attributes()?.iter().map(|raw| Entry::of(raw, holder)));
+        }
+        // The beginning of each attribute before its other parts.
+        entries.sort_by_key(|entry| entry.lowest_vcn);
+        let mut file = File::without_attributes(base);
+        Joining { base, raws: &raws, fetch, held: HashMap::new(), found: HashMap::new() }.run(&mut file, entries);
+        file.is_one_thing()?;
+        file.untold.get_or_insert(damage.clone());
+        file.missing.get_or_insert(damage);
+        Ok(file)
+    }
+
+    /// What the header of its base record says.
+    fn without_attributes(base: &FileRecord) -> File {
+        File {
+            number: base.number,
+            sequence: base.state.sequence,
+            directory: base.state.directory,
+            freed: base.freed,
+            trust: base.trust,
+            attributes: Vec::new(),
+            missing: None,
+            untold: None,
+        }
+    }
+
     /// A folder by its base record alone, where what leads to its other records, or something else in it, does not hold: its
     /// names are had all the same.
     pub(super) fn folder_by_base(base: &FileRecord, missing: Error) -> File {
@@ -117,16 +146,9 @@ impl File {
             }
             Err(_) => base.names().map(|name| Attribute::name(name.value())).collect(),
         };
-        File {
-            number: base.number,
-            sequence: base.state.sequence,
-            directory: base.state.directory,
-            freed: base.freed,
-            trust: lesser(base.trust, Trust::Doubtful(Code::NtfsFileRecordBad.as_str())),
-            attributes,
-            untold: Some(missing.clone()),
-            missing: Some(missing),
-        }
+        let trust = lesser(base.trust, Trust::Doubtful(Code::NtfsFileRecordBad.as_str()));
+        let (untold, missing) = (Some(missing.clone()), Some(missing));
+        File { trust, attributes, untold, missing, ..File::without_attributes(base) }
     }
 
     /// What the header says, a folder or a file, must be what the attributes make it.
@@ -162,6 +184,11 @@ impl File {
             _ => None,
         });
         resident.filter_map(FileName::parse)
+    }
+
+    /// How many attributes are there, damaged ones not counted.
+    pub(super) fn readable(&self) -> usize {
+        self.attributes.iter().filter(|attribute| attribute.damage().is_none()).count()
     }
 
     /// Whether all of its names could be read, and there are any.

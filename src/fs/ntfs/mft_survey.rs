@@ -1,9 +1,9 @@
 //! A survey of the `$MFT`: every file record read once, from the first to the last. It tells which names each folder has
 //! by the records of its files, which files no folder has, and which were deleted.
 //!
-//! Memory: six bytes a record and twelve for each name whose folder comes later in the `$MFT`, while it goes on; eight
-//! for each name, four for each orphan and eight for each deleted file, afterwards. Names themselves are read again when
-//! they are wanted.
+//! Memory: six bytes a record, 24 for each extension record and twelve for each name whose folder comes later in the
+//! `$MFT`, while it goes on; eight for each name and each extension record, four for each orphan and eight for each deleted
+//! file, afterwards. Names themselves are read again when they are wanted.
 
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -33,7 +33,7 @@ pub(super) const NO_FOLDER: u32 = u32::MAX;
 pub(super) struct MftSurvey {
     /// Folder and file, of all names of files that are there; in order.
     children: Vec<(u32, u32)>,
-    /// File, and an extension record of it that bears a name; in order.
+    /// File, and an extension record of it; in order.
     extensions: Vec<(u32, u32)>,
     /// Folders whose records cannot be read, with the sequence number that the files in them say; in order.
     lost_folders: Vec<(u32, u16)>,
@@ -70,7 +70,7 @@ impl MftSurvey {
         part(&self.children, folder).iter().map(|(_, child)| *child)
     }
 
-    /// The extension records of a file that bear names of it.
+    /// The extension records of a file.
     pub(super) fn extensions(&self, file: u32) -> impl Iterator<Item = u32> {
         part(&self.extensions, file).iter().map(|(_, extension)| *extension)
     }
@@ -157,6 +157,13 @@ impl Standing {
     }
 }
 
+/// An extension record.
+struct Extension {
+    of: FileReference,
+    number: u32,
+    has_names: bool,
+}
+
 #[derive(Default)]
 struct Pass {
     table: RecordTable,
@@ -168,8 +175,7 @@ struct Pass {
     deleted: Vec<Standing>,
     /// Deleted ones that do not say where they stood.
     nowhere: Vec<u32>,
-    /// Whose names stand in which extension records.
-    extensions: Vec<(FileReference, u32)>,
+    extensions: Vec<Extension>,
     /// Names whose folders have records that cannot be read.
     in_lost: Vec<Standing>,
     /// Records that cannot be read, or do not tell all of their names, and may be in use; in order.
@@ -297,8 +303,7 @@ impl Pass {
                 }
                 match is_base {
                     true => self.table.update(record.number, |facts| facts.bears_name |= has_names),
-                    false if has_names => self.extensions.push((record.base, record.number)),
-                    false => {}
+                    false => self.extensions.push(Extension { of: record.base, number: record.number, has_names }),
                 }
             }
             // By the bitmap it is somebody's, and by its own account nobody's any more.
@@ -388,20 +393,20 @@ impl Pass {
         MftSurvey { children, extensions, lost_folders, orphans, nameless, lost, deleted, damage }
     }
 
-    /// The extension records that bear names of files that are there.
+    /// The extension records of files that are there.
     fn extensions_of_files(&mut self) -> Vec<(u32, u32)> {
         let mut extensions = Vec::new();
-        for (base, extension) in std::mem::take(&mut self.extensions) {
-            let owner = base.number().map(|number| (number, self.table.get(number)));
+        for Extension { of, number, has_names } in std::mem::take(&mut self.extensions) {
+            let owner = of.number().map(|owner| (owner, self.table.get(owner)));
             match owner {
-                Some((owner, facts)) if facts.state == Use::Live && base.means(facts.sequence) => {
-                    self.table.update(owner, |facts| facts.bears_name = true);
-                    extensions.push((owner, extension));
+                Some((owner, facts)) if facts.state == Use::Live && of.means(facts.sequence) => {
+                    self.table.update(owner, |facts| facts.bears_name |= has_names);
+                    extensions.push((owner, number));
                 }
                 // That its file cannot be read is known.
                 Some((owner, _)) if is_within(&self.lost, owner) => {}
                 // Whose its names are is not.
-                _ => self.damage.names = true,
+                _ => self.damage.names |= has_names,
             }
         }
         extensions

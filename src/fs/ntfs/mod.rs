@@ -212,7 +212,7 @@ impl Ntfs {
             Err(error) => Some(error).filter(|error| error.code() == Some(Code::NtfsAttributeListBad.as_str())),
         };
         if let Some(error) = bad {
-            let text = format!("An attribute list does not hold, and attributes of its file are lost: {error}");
+            let text = format!("An attribute list does not hold, and attributes of its file may be lost: {error}");
             self.note(Code::NtfsAttributeListBad, Severity::Error, text);
         }
         let file = file?;

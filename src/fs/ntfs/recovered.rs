@@ -100,10 +100,30 @@ impl Ntfs {
                 self.mft.freed_file(number, &recovery.volume)
             }
             (Err(error), _) if error.kind() != ErrorKind::NotFound && number >= FIRST_WITH_NAME => {
-                self.folder_by_its_children(number, &error).ok_or(error)
+                let found = self.folder_by_its_children(number, &error);
+                let by_list = error.code() == Some(Code::NtfsAttributeListBad.as_str());
+                found.or_else(|| by_list.then(|| self.file_by_its_records(number, &error))?).ok_or(error)
             }
-            (file, _) => file,
+            (Ok(file), _) => Ok(self.all_of_it(file)),
+            (failed, _) => failed,
         }
+    }
+
+    /// A file whose attribute list is wrong in some place, by its records where those tell more of it.
+    fn all_of_it(&self, file: File) -> File {
+        let Some(error) = file.missing.as_ref().filter(|_| !file.freed && file.number >= FIRST_WITH_NAME) else {
+            return file;
+        };
+        let by_records = self.file_by_its_records(file.number, error);
+        by_records.filter(|other| other.readable() > file.readable()).unwrap_or(file)
+    }
+
+    /// A file whose attribute list does not hold, by the records that say to be its own.
+    fn file_by_its_records(&self, number: u32, error: &Error) -> Option<File> {
+        let base = self.mft.record(number).ok().filter(|base| base.state.in_use && !base.state.directory)?;
+        let extensions = self.mft_survey().extensions(number);
+        let extensions: Vec<_> = extensions.filter_map(|extension| self.mft.record(extension).ok()).collect();
+        File::load_by_records(&base, &extensions, &|reference| self.mft.referred(reference), error.clone()).ok()
     }
 
     /// A folder whose record does not hold, for `error`: by what is left of it, or by the files that say to stand in it.
