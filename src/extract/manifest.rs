@@ -100,8 +100,7 @@ impl<'a> Manifest<'a> {
         state.waiting.extend(line);
         let alike = |one: &&NotWell| one.verdict == row.verdict;
         if !row.verdict.is_well() && state.not_well.iter().filter(alike).count() < MAX_NAMED {
-            let path = row.get("path").and_then(|path| path.as_str()).unwrap_or_default();
-            state.not_well.push(NotWell { path: path.to_owned(), verdict: row.verdict, why: why(row) });
+            state.not_well.push(NotWell { path: told_path(row), verdict: row.verdict, why: why(row) });
         }
         if state.waiting.len() >= TOGETHER || state.since.elapsed() >= OFTEN {
             self.write_out(&mut state);
@@ -209,6 +208,13 @@ fn fair(not_well: Vec<NotWell>) -> Vec<NotWell> {
     numbered.truncate(MAX_NAMED);
     numbered.sort_by_key(|(_, place, _)| *place);
     numbered.into_iter().map(|(_, _, one)| one).collect()
+}
+
+/// Which file, or which stream of it.
+fn told_path(row: &Row) -> String {
+    let text = |field| row.get(field).and_then(|value| value.as_str());
+    let path = text("path").unwrap_or_default();
+    text("stream").map_or_else(|| path.to_owned(), |stream| format!("{path}:{stream}"))
 }
 
 /// Why a row is not well, as far as it tells.

@@ -114,7 +114,7 @@ pub struct Options {
 /// A file that is not whole.
 #[derive(Debug)]
 pub struct NotWell {
-    /// Its path, as in the manifest.
+    /// Its path, as in the manifest, with the name of the stream behind a colon.
     pub path: String,
     /// What became of it.
     pub verdict: Verdict,

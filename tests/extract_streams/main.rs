@@ -19,7 +19,7 @@ use fake_host::FakeHost;
 use memory_tree::{MemoryTree, TIMES};
 use mount_api::{Name, NodeId};
 use serde_json::Value;
-use vhdx_mount::extract::{Choice, HashKind, Options, Progress, Sink, Source, Sources, extract};
+use vhdx_mount::extract::{Choice, Extracted, HashKind, Options, Progress, Sink, Source, Sources, Verdict, extract};
 
 const READ_ONLY: u32 = 0x1;
 const HIDDEN: u32 = 0x2;
@@ -54,11 +54,13 @@ fn options() -> Options {
 }
 
 /// Extracts a tree as volume 1.
-fn run(tree: &Arc<MemoryTree>, to: &Path, host: &FakeHost, options: &Options) {
+fn run(tree: &Arc<MemoryTree>, to: &Path, host: &FakeHost, options: &Options) -> Extracted {
     let sink = Sink::open(to).expect("a folder").on(Box::new(host.clone()));
     let source = Source { folder: "v".to_owned(), tree: Arc::<MemoryTree>::clone(tree) };
-    extract(&Sources { read: vec![source], unread: Vec::new() }, &sink, options, &Progress::default()).expect("a run");
+    let sources = Sources { read: vec![source], unread: Vec::new() };
+    let extracted = extract(&sources, &sink, options, &Progress::default()).expect("a run");
     sink.close();
+    extracted
 }
 
 /// The manifest's rows by path, streams as `path:stream`.
@@ -212,7 +214,8 @@ fn what_is_not_whole_says_so_in_its_name() {
         tree.stream(file, "s", name.as_bytes());
     }
     let (tree, to, host) = (Arc::new(tree), tempfile::tempdir().expect("a folder"), FakeHost::new(true, ""));
-    run(&tree, to.path(), &host, &options());
+    let told = run(&tree, to.path(), &host, &options()).not_well;
+    assert!(told.iter().any(|one| one.path == "v/whole:gone" && one.verdict == Verdict::Failed), "{told:?}");
 
     let (rows, v) = (rows(to.path()), to.path().join("v"));
     assert_eq!(host.streams_of(&v.join("whole")), streams(&[("s.partial", b"\0\x00345678")]));
