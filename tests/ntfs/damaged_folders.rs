@@ -298,7 +298,7 @@ fn a_folder_in_two_places_makes_no_circle() {
 }
 
 /// Changes the entry of a name in the index of `many`.
-fn edit_entry(forge: &mut Forge, name: &str, edit: impl Fn(&mut [u8])) {
+pub(crate) fn edit_entry(forge: &mut Forge, name: &str, edit: impl Fn(&mut [u8])) {
     let many = record(forge, "many");
     let wanted: Vec<u8> = name.encode_utf16().flat_map(u16::to_le_bytes).collect();
     for block in forge.one_run(many, INDEX_ALLOCATION).step_by(4096) {

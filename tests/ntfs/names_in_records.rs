@@ -1,13 +1,13 @@
 //! What a file record tells of its names, held against the folder's index: where one of the two does not hold, the other counts,
 //! and where neither does, that is told.
 
-use mount_api::{DirEntry, Tree, Trust};
+use mount_api::{DirEntry, Faults, Tree, Trust};
 use rustix::fs::XattrFlags;
 use vhdx_mount::FaultKind;
 use vhdx_mount::fs::ntfs::Ntfs;
-use vhdx_mount::report::Severity;
+use vhdx_mount::report::{Code, Severity};
 
-use crate::damaged_folders::{listed, resumes_anywhere};
+use crate::damaged_folders::{edit_entry, listed, resumes_anywhere};
 use crate::forge::{ATTRIBUTE_LIST, BITMAP, FILE_NAME, Forge, INDEX_ALLOCATION, all_right, record, sample};
 use crate::tools::{Volume, have};
 use crate::walk::{find, list};
@@ -44,12 +44,95 @@ fn a_name_that_a_whole_index_has_is_listed_whatever_its_record_says() {
                 |entries: &[DirEntry]| entries.iter().map(|one| (one.name.clone(), one.node)).collect::<Vec<_>>();
             assert_eq!(named(&entries), named(&sound), "{at} = {value}");
             resumes_anywhere(&ntfs, folder, &entries);
-            all_right(&ntfs, contents, |_| false);
+            all_right(&ntfs, contents, |path| path == "many/entry 123");
             let attr = ntfs.attr(find(&ntfs, "many/entry 123")).unwrap();
             assert!(matches!(attr.trust, Trust::Doubtful(_)), "{at} = {value}");
             assert!(ntfs.findings().iter().any(|finding| finding.severity == Severity::Error), "{at} = {value}");
         }
     }
+}
+
+/// Takes the entry of a name out of the index of `many`.
+fn take_entry(forge: &mut Forge, name: &str) {
+    let many = record(forge, "many");
+    let wanted: Vec<u8> = name.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for block in forge.one_run(many, INDEX_ALLOCATION).step_by(4096) {
+        forge.edit(block..block + 4096, |bytes| {
+            let used = 0x18 + usize::from(u16::from_le_bytes([bytes[0x1c], bytes[0x1d]]));
+            let Some(at) = bytes[..used].windows(wanted.len()).position(|window| window == wanted) else { return };
+            let entry = at - 0x52;
+            let length = usize::from(u16::from_le_bytes([bytes[entry + 8], bytes[entry + 9]]));
+            assert_eq!(bytes[entry + 12] & 1, 0, "the entry of {name} leads to a node");
+            bytes.copy_within(entry + length..used, entry);
+            let left = u16::try_from(used - length - 0x18).unwrap();
+            bytes[0x1c..0x1e].copy_from_slice(&left.to_le_bytes());
+        });
+    }
+}
+
+#[test]
+fn a_file_that_says_to_have_the_name_of_another_takes_nothing_from_it() {
+    let test = "a_file_that_says_to_have_the_name_of_another_takes_nothing_from_it";
+    let Some((mut forge, contents)) = sample(test) else { return };
+    let number = record(&forge, "many/entry 123");
+    let sound = list(&forge.open(), find(&forge.open(), "many")).unwrap();
+    // The last digit: entry 124 by its record.
+    edit_name(&mut forge, number, 0x42 + 2 * 8, b'4');
+    let doubted = |ntfs: &Ntfs, name: &str| {
+        let node = find(ntfs, &format!("many/{name}"));
+        assert!(matches!(ntfs.attr(node).unwrap().trust, Trust::Doubtful(_)), "{name}");
+        let (mut buf, mut faults) = ([0; 64], Faults::new());
+        // As everywhere: what is doubtful is read by who accepts it.
+        ntfs.read_at(node, 0, &mut buf, &mut faults).unwrap();
+        assert!(faults.any_lost(), "{name}");
+    };
+    // The index has both, each by its own name.
+    for survey in [false, true] {
+        let ntfs = forge.open();
+        if survey {
+            ntfs.look_for_orphans();
+        }
+        let entries = list(&ntfs, find(&ntfs, "many")).unwrap();
+        assert!(entries.iter().map(|one| (&one.name, one.node)).eq(sound.iter().map(|one| (&one.name, one.node))));
+        doubted(&ntfs, "entry 123");
+        assert_eq!(ntfs.attr(find(&ntfs, "many/entry 124")).unwrap().trust, Trust::Proven);
+        all_right(&ntfs, contents, |path| path == "many/entry 123");
+    }
+    // The index has the other one alone.
+    let mut without = forge.clone();
+    take_entry(&mut without, "entry 123");
+    let ntfs = without.open();
+    ntfs.look_for_orphans();
+    let names: Vec<_> =
+        list(&ntfs, find(&ntfs, "many")).unwrap().into_iter().map(|one| one.name.to_string_lossy()).collect();
+    assert_eq!(names.len(), 400);
+    let beside = format!("{number}-entry 124");
+    assert!(names.contains(&beside) && names.contains(&"entry 124".to_owned()), "{names:?}");
+    doubted(&ntfs, &beside);
+    assert_eq!(ntfs.attr(find(&ntfs, "many/entry 124")).unwrap().trust, Trust::Proven);
+    all_right(&ntfs, contents, |path| path == "many/entry 123");
+    resumes_anywhere(&ntfs, find(&ntfs, "many"), &list(&ntfs, find(&ntfs, "many")).unwrap());
+    // The index is gone: nothing tells which of the two is right.
+    let index = forge.one_run(record(&forge, "many"), INDEX_ALLOCATION);
+    let ntfs = forge.open_with(&[(index, FaultKind::Lost)]);
+    let entries = list(&ntfs, find(&ntfs, "many")).unwrap();
+    let claims = entries.iter().filter(|one| one.name.to_string_lossy().ends_with("entry 124"));
+    for name in claims.map(|one| one.name.to_string_lossy()) {
+        doubted(&ntfs, &name);
+    }
+    all_right(&ntfs, contents, |path| path == "many/entry 123" || path == "many/entry 124");
+}
+
+#[test]
+fn a_short_name_that_is_the_only_one_is_listed() {
+    let Some((mut forge, contents)) = sample("a_short_name_that_is_the_only_one_is_listed") else { return };
+    let number = record(&forge, "many/entry 123");
+    edit_name(&mut forge, number, 0x41, 2);
+    edit_entry(&mut forge, "entry 123", |entry| entry[0x51] = 2);
+    let ntfs = forge.open();
+    assert_eq!(list(&ntfs, find(&ntfs, "many")).unwrap().len(), 400);
+    assert!(ntfs.findings().iter().any(|finding| finding.code == Code::NtfsIndexBad));
+    all_right(&ntfs, contents, |_| false);
 }
 
 #[test]

@@ -81,6 +81,17 @@ impl Ntfs {
         self.doubted_names().insert(number, Code::NtfsIndexDoubtful);
     }
 
+    /// Tells that a file says to have a name that another one has, by the index or by its own record as well.
+    pub(super) fn doubt_claim(&self, folder: u32, reference: FileReference, name: &[u16], by_index: bool) {
+        let Some(number) = reference.number() else { return };
+        let name = Name::from_units(name);
+        let other = if by_index { "the index has another file by that name" } else { "another one says the same" };
+        let text =
+            format!("File record {number} says that it is {name:?} in folder {folder}, and {other}: it is doubtful");
+        self.note(Code::NtfsIndexDoubtful, Severity::Error, text);
+        self.doubted_names().insert(number, Code::NtfsIndexDoubtful);
+    }
+
     /// The trust in a file by its names alone.
     pub(super) fn trust_in_name(&self, file: &File) -> Trust {
         self.doubted_names().get(&file.number).map_or(Trust::Proven, |code| Trust::Doubtful(code.as_str()))

@@ -9,6 +9,8 @@ use crate::bytes::{u32_le, u64_le, utf16_le};
 
 /// Bytes before the name.
 const HEADER: usize = 0x42;
+/// Where its length in units stands.
+const NAME_LENGTH: usize = 0x40;
 /// The namespace of the short names that exist beside a long one.
 const NAMESPACE_DOS: u8 = 2;
 /// `FILE_ATTRIBUTE_REPARSE_POINT`.
@@ -27,7 +29,7 @@ pub(super) struct FileName<'a> {
 impl<'a> FileName<'a> {
     /// `None` where the value is longer or shorter than the name, or the name is empty, which none is.
     pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
-        let length = usize::from(*bytes.get(0x40)?).checked_mul(2).filter(|length| *length > 0)?;
+        let length = usize::from(*bytes.get(NAME_LENGTH)?).checked_mul(2).filter(|length| *length > 0)?;
         Some(FileName { bytes, name: bytes.get(HEADER..)?.get(..length)? }).filter(|name| name.fills_its_value())
     }
 
@@ -38,6 +40,14 @@ impl<'a> FileName<'a> {
     /// The whole value that it was read from.
     pub(super) fn value(&self) -> &'a [u8] {
         self.bytes
+    }
+
+    /// A value with another name of at most 255 units, and all else as it is here.
+    pub(super) fn renamed(&self, units: &[u16]) -> Box<[u8]> {
+        let count = u8::try_from(units.len()).unwrap_or(u8::MAX);
+        let header = self.bytes.iter().take(HEADER).enumerate();
+        let header = header.map(|(at, byte)| if at == NAME_LENGTH { count } else { *byte });
+        header.chain(units.iter().take(count.into()).flat_map(|unit| unit.to_le_bytes())).collect()
     }
 
     /// The folder that the name stands in.

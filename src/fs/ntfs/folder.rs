@@ -9,11 +9,12 @@ use mount_api::{Case, DirEntry, Error, ErrorKind, From, Kind, Name, NodeId};
 use super::file::File;
 use super::file_name::FileName;
 use super::file_record::FileReference;
-use super::folder_survey::{self, Ordered, Stands, Survey};
+use super::folder_survey::{self, Ordered, OrderedPlace, Stands, Survey};
 use super::index::{Cursor, Found, Index, NodePlace};
 use super::index_node::{IndexEntry, Node};
 use super::near_states::NearStates;
 use super::record_states::Target;
+use super::shelf;
 use super::{Ntfs, RECORD_ROOT, attribute, node_id, to_u64, to_usize};
 use crate::report::{Code, Severity};
 
@@ -47,6 +48,13 @@ pub(super) struct Named {
 impl Named {
     pub(super) fn new(value: &[u8], reference: FileReference) -> Self {
         Named { value: value.into(), reference }
+    }
+
+    /// The same with the number of its file before it.
+    fn numbered(self) -> Self {
+        let Some(name) = FileName::parse(&self.value) else { return self };
+        let numbered = shelf::numbered(self.reference.record, name.name().units());
+        Named { value: name.renamed(numbered.units()), ..self }
     }
 
     fn pair(&self) -> Option<Pair<'_>> {
@@ -103,7 +111,7 @@ impl<'a> Folder<'a> {
             (Survey::Broken(ordered), _) => {
                 let first = self.first_not_less(ordered, name, false);
                 let rest = ordered.list.iter().skip(first).map_while(|place| {
-                    let named = self.named(place.stands)?;
+                    let named = self.named(place)?;
                     let (key, _) = named.pair()?;
                     let order = self.ntfs.upcase.compare(key.units(), name.units().iter().copied());
                     (order == Ordering::Equal).then_some(named)
@@ -224,8 +232,13 @@ impl<'a> Folder<'a> {
         survey
     }
 
-    /// The name that stands there.
-    fn named(&self, stands: Stands) -> Option<Named> {
+    /// The name that stands there, as it is listed.
+    fn named(&self, place: &OrderedPlace) -> Option<Named> {
+        let named = self.named_at(place.stands)?;
+        Some(if place.numbered { named.numbered() } else { named })
+    }
+
+    fn named_at(&self, stands: Stands) -> Option<Named> {
         match stands {
             Stands::Index { node, ordinal } => {
                 let node = self.load(node).ok()?;
@@ -340,7 +353,7 @@ impl<'a> Folder<'a> {
             From::After(name) => self.first_not_less(ordered, name, true),
         };
         for (index, place) in ordered.list.iter().enumerate().skip(first).filter(|(_, place)| place.listed) {
-            let Some(named) = self.named(place.stands) else { continue };
+            let Some(named) = self.named(place) else { continue };
             let Some(pair) = named.pair() else { continue };
             let target = self.ntfs.mft.target(pair.1);
             if let Ok(Some(entry)) = self.dir_entry(pair, target, to_u64(index).saturating_add(1) | IN_ORDER)
@@ -355,7 +368,7 @@ impl<'a> Folder<'a> {
     /// Where in the order the names begin that are not less than `name`, or, `behind` it, greater.
     fn first_not_less(&self, ordered: &Ordered, name: &Name, behind: bool) -> usize {
         ordered.list.partition_point(|place| {
-            let named = self.named(place.stands);
+            let named = self.named(place);
             let Some((key, _)) = named.as_ref().and_then(Named::pair) else { return true };
             let by_case = self.ntfs.upcase.compare(key.units(), name.units().iter().copied());
             match (by_case, behind) {

@@ -14,10 +14,12 @@ use super::index::{Cursor, NodePlace};
 use super::index_node::IndexEntry;
 use super::mft_survey::MftSurvey;
 use super::record_states::Target;
+use super::shelf;
 use super::{RECORD_ROOT, corrupt};
 
 /// What is wrong with an index that is whole.
 const DENIED: &str = "it has a name that its file has not";
+const SHORT_ALONE: &str = "it has a short name of a file, and no other";
 
 /// What a survey found.
 pub(super) enum Survey {
@@ -42,6 +44,8 @@ pub(super) struct OrderedPlace {
     pub(super) stands: Stands,
     /// Whether it is to be listed: short names are not, where the long one is there.
     pub(super) listed: bool,
+    /// Whether another file has the very name: this one bears its number before it.
+    pub(super) numbered: bool,
 }
 
 /// Where a name of a folder can be read again.
@@ -63,12 +67,14 @@ struct Gathered {
     stands: Stands,
     /// Whether the record of its file tells other names only.
     denied: bool,
+    /// Whether another file has the very name.
+    numbered: bool,
 }
 
 impl Gathered {
     fn new(key: &FileName<'_>, reference: FileReference, stands: Stands) -> Self {
         let reference = (reference.record, reference.sequence);
-        Gathered { units: key.units().collect(), reference, dos: key.is_dos(), stands, denied: false }
+        Gathered { units: key.units().collect(), reference, dos: key.is_dos(), stands, denied: false, numbered: false }
     }
 
     fn reference(&self) -> FileReference {
@@ -88,6 +94,7 @@ impl Survey {
         let mut cursor = Cursor::wary(index, &load);
         let mut damage: Option<Error> = None;
         let mut last: Option<Vec<u16>> = None;
+        let mut short = ShortNames::default();
         let mut claims = believed.then(|| Claims::new(folder));
         let mut roll = folder.ntfs.known_mft_survey().map(|survey| RollCall::new(survey, folder.number));
         while let Some(found) = cursor.next() {
@@ -100,6 +107,7 @@ impl Survey {
                             {
                                 roll.answer(reference);
                             }
+                            short.add(&key, reference);
                             if let Some(claims) = &mut claims {
                                 claims.add(&key, reference, &found);
                             }
@@ -125,6 +133,9 @@ impl Survey {
         match damage {
             None if claims.is_some_and(Claims::found_denied) => {
                 Survey::Broken(order(folder, &cursor.into_met(), bad(folder, DENIED), true))
+            }
+            None if short.one_stands_alone() => {
+                Survey::Broken(order(folder, &cursor.into_met(), bad(folder, SHORT_ALONE), true))
             }
             None => Survey::Whole { compared, believed },
             Some(error) => Survey::Broken(order(folder, &cursor.into_met(), error, false)),
@@ -152,6 +163,28 @@ impl Survey {
             Survey::Whole { .. } => 0,
             Survey::Broken(ordered) => ordered.list.len().saturating_mul(size_of::<OrderedPlace>()),
         }
+    }
+}
+
+/// Files that have short names, and those that have others: a short name never is the only one.
+#[derive(Default)]
+struct ShortNames {
+    short: Vec<u64>,
+    others: Vec<u64>,
+}
+
+impl ShortNames {
+    fn add(&mut self, key: &FileName<'_>, reference: FileReference) {
+        let names = if key.is_dos() { &mut self.short } else { &mut self.others };
+        names.push(reference.record);
+    }
+
+    /// Whether a file has a short name alone.
+    fn one_stands_alone(mut self) -> bool {
+        if !self.short.is_empty() {
+            self.others.sort_unstable();
+        }
+        self.short.iter().any(|file| self.others.binary_search(file).is_err())
     }
 }
 
@@ -222,11 +255,12 @@ fn order(folder: &Folder<'_>, met: &HashSet<NodePlace>, error: Error, whole: boo
     }
     let all_told = gather_records(folder, &mut gathered);
     let upcase = &folder.ntfs.upcase;
-    gathered.sort_by(|one, other| {
+    let by_name = |one: &Gathered, other: &Gathered| {
         let by_case = upcase.compare(one.units.iter().copied(), other.units.iter().copied());
         let by_units = by_case.then_with(|| one.units.cmp(&other.units));
         by_units.then_with(|| one.reference.cmp(&other.reference)).then(one.denied.cmp(&other.denied))
-    });
+    };
+    gathered.sort_by(by_name);
     gathered.dedup_by(|one, other| one.units == other.units && one.reference == other.reference);
     // Where a file is there that has the name, one that is not there has it no more.
     let is_live = |name: &Gathered| matches!(folder.ntfs.mft.target(name.reference()), Target::Live { .. });
@@ -234,9 +268,15 @@ fn order(folder: &Folder<'_>, met: &HashSet<NodePlace>, error: Error, whole: boo
         gathered.iter().filter(|name| !name.denied && is_live(name)).map(|name| name.units.clone()).collect();
     gathered.retain(|name| (!name.denied && is_live(name)) || !taken.contains(&name.units));
     settle_denied(folder, &mut gathered, whole);
+    if set_apart(folder, &mut gathered) {
+        gathered.sort_by(by_name);
+    }
     let long: HashSet<_> = gathered.iter().filter(|name| !name.dos).map(|name| name.reference).collect();
-    let place =
-        |name: Gathered| OrderedPlace { listed: !name.dos || !long.contains(&name.reference), stands: name.stands };
+    let place = |name: Gathered| OrderedPlace {
+        listed: !name.dos || !long.contains(&name.reference),
+        numbered: name.numbered,
+        stands: name.stands,
+    };
     let complete = whole || all_told && folder.ntfs.mft_survey().has_all_names(folder.number);
     Ordered { list: gathered.into_iter().map(place).collect(), error, complete }
 }
@@ -249,17 +289,38 @@ fn settle_denied(folder: &Folder<'_>, gathered: &mut Vec<Gathered>, whole: bool)
     };
     let in_index = |name: &Gathered| matches!(name.stands, Stands::Index { .. });
     let (denied, otherwise) = (files_of(true), files_of(false));
-    let by_index: HashSet<_> =
-        gathered.iter().filter(|name| in_index(name) && !name.denied).map(|name| name.units.clone()).collect();
     gathered.retain(|name| match (name.denied, whole) {
         (true, true) => true,
         (true, false) => !otherwise.contains(&name.reference),
-        (false, true) if denied.contains(&name.reference) => in_index(name) || by_index.contains(&name.units),
+        (false, true) if denied.contains(&name.reference) => in_index(name),
         (false, _) => true,
     });
     for name in gathered.iter().filter(|name| name.denied && !name.dos) {
         folder.ntfs.doubt_name(folder.number, name.reference(), &name.units);
     }
+}
+
+/// Of files that claim one name the one that the index has by it keeps it, or, where that has none of them, the first. The
+/// others get their number before it, as in the folder of orphans. Whether there are any.
+fn set_apart(folder: &Folder<'_>, gathered: &mut [Gathered]) -> bool {
+    let mut any = false;
+    for alike in gathered.chunk_by_mut(|one, other| one.units == other.units) {
+        if alike.len() < 2 {
+            continue;
+        }
+        let by_index = alike.iter().position(|name| matches!(name.stands, Stands::Index { .. }) && !name.denied);
+        for (place, name) in alike.iter_mut().enumerate() {
+            if by_index != Some(place) {
+                folder.ntfs.doubt_claim(folder.number, name.reference(), &name.units, by_index.is_some());
+            }
+            if place != by_index.unwrap_or(0) {
+                name.units = shelf::numbered(name.reference.0, &name.units).units().to_vec();
+                name.numbered = true;
+                any = true;
+            }
+        }
+    }
+    any
 }
 
 /// Adds the names of a node, if it can be read. Where the tree does not lead to it, `led`, it may be an old one: only

@@ -4,6 +4,7 @@
 //! is there once, whatever they were called, and a listing in the order of the numbers can go on anywhere.
 
 use std::cmp::Ordering;
+use std::fmt::Display;
 use std::ops::ControlFlow;
 
 use mount_api::{Case, DirEntry, Error, ErrorKind, From, Kind, Name, NodeId, Trust};
@@ -231,7 +232,7 @@ fn number_of(name: &Name) -> Option<u64> {
 }
 
 /// `1234-report.docx`. A name that gets too long by that is shortened before its extension.
-fn numbered(number: u32, name: &[u16]) -> Name {
+pub(super) fn numbered(number: impl Display, name: &[u16]) -> Name {
     let mut units: Vec<u16> = number.to_string().encode_utf16().collect();
     if name.is_empty() {
         return Name::from_units(units);

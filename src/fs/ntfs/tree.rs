@@ -210,6 +210,9 @@ impl Tree for Ntfs {
             let text = format!("File record {}: compressed data do not decompress and are lost", node.file.number);
             self.note(Code::NtfsCompressionBad, Severity::Error, text);
         }
+        if let Trust::Doubtful(code) = self.trust_in_name(&node.file) {
+            met.doubtful(offset..offset.saturating_add(super::to_u64(read)), code);
+        }
         // What the disk gave though it is doubtful, the user has accepted there.
         let is_own = |fault: &Fault| fault.kind == FaultKind::Doubtful && fault.code.starts_with("ntfs-");
         for fault in met.iter().cloned() {
