@@ -6,6 +6,7 @@
     reason = "makes volumes in folders of its own, and fills them through another driver"
 )]
 
+mod attribute_types;
 mod compression;
 mod contents;
 mod damage;
@@ -17,9 +18,11 @@ mod links;
 mod many_records;
 mod metadata;
 mod mft_in_parts;
+mod mft_mirror;
 mod mutations;
 mod names;
 mod names_in_records;
+mod owners;
 mod recovery;
 mod refused;
 mod samples;

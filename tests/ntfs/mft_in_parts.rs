@@ -111,22 +111,34 @@ fn the_mft_is_found_by_its_records_where_its_attribute_list_does_not_hold() {
     let sound = forge.open();
     assert!(sound.findings().is_empty(), "{:?}", sound.findings());
     all_right(&sound, contents, |_| false);
-    // An entry of no length; the second part in another record; the entry cut off from the list, with that of the bitmap.
+    // An entry of no length; the second part in another record, of other types, beginning elsewhere, with a name; the entry cut
+    // off from the list, with that of the bitmap.
     type Edit = fn(&mut [u8], usize);
-    let edits: [Edit; 4] = [
+    let edits: [Edit; 11] = [
         |record, list| record[list + 4] = 0,
         |record, list| record[list + 3 * 0x20 + 0x10] = 41,
         |record, list| record[list + 3 * 0x20 + 0x10] = 5,
+        |record, list| record[list + 3 * 0x20] = 0x90,
+        |record, list| record[list + 3 * 0x20] = 0xb0,
+        |record, list| record[list + 3 * 0x20 + 8] = 0,
+        |record, list| record[list + 3 * 0x20 + 8] -= 1,
+        |record, list| record[list + 3 * 0x20 + 8] += 1,
+        |record, list| record[list + 3 * 0x20 + 6] = 1,
+        |record, list| record[list + 3 * 0x20 + 0x16] = 9,
         |record, list| {
             put(record, list - RESIDENT + 4, (RESIDENT + 3 * 0x20) as u64, 4);
             put(record, list - RESIDENT + 0x10, 3 * 0x20, 4);
             record.copy_within(list + 5 * 0x20.., list + 3 * 0x20);
+            let used = u16::from_le_bytes([record[0x18], record[0x19]]);
+            put(record, 0x18, u64::from(used) - 2 * 0x20, 4);
         },
     ];
     for edit in edits {
         let mut forge = forge.clone();
         let list = attributes.start - forge.record(0).start;
-        forge.edit(forge.record(0), |record| edit(record, list));
+        for place in [forge.record(0), forge.mirror()..forge.mirror() + Forge::RECORD] {
+            forge.edit(place, |record| edit(record, list));
+        }
         let ntfs = forge.open();
         all_right(&ntfs, contents, |_| false);
         let told = ntfs.findings();

@@ -9,6 +9,7 @@ use super::attribute_list::{self, Entry};
 use super::extents::Extents;
 use super::file_name::FileName;
 use super::file_record::{FileRecord, FileReference};
+use super::mft_survey::FIRST_WITH_NAME;
 use super::standard_information::StandardInformation;
 use super::volume::{Volume, lesser, whole};
 use super::{corrupt, to_usize};
@@ -153,12 +154,9 @@ impl File {
 
     /// What the header says, a folder or a file, must be what the attributes make it.
     fn is_one_thing(&self) -> Result<(), Error> {
-        let is_names = |attribute: &Attribute| attribute.name.iter().copied().eq(NAMES.encode_utf16());
-        let mut roots = self.attributes.iter().filter(|attribute| attribute.kind == attribute::INDEX_ROOT);
-        let has_names = roots.any(is_names);
         let standard = self.resident(attribute::STANDARD_INFORMATION).and_then(StandardInformation::parse);
         let tagged = standard.is_some_and(|standard| standard.attributes & ATTRIBUTE_REPARSE_POINT != 0);
-        let text = match (self.directory, has_names) {
+        let text = match (self.directory, self.has_index_of_names()) {
             _ if tagged && self.find(attribute::REPARSE_POINT, &[]).is_none() => {
                 "it has a reparse point by its attributes, and there is none"
             }
@@ -169,6 +167,13 @@ impl File {
             _ => return Ok(()),
         };
         Err(corrupt(format!("file record {}: {text}", self.number)))
+    }
+
+    /// Whether it has the index that makes a folder.
+    pub(super) fn has_index_of_names(&self) -> bool {
+        let is_names = |attribute: &Attribute| attribute.name.iter().copied().eq(NAMES.encode_utf16());
+        let mut roots = self.attributes.iter().filter(|attribute| attribute.kind == attribute::INDEX_ROOT);
+        roots.any(is_names)
     }
 
     /// The first attribute of this type and name.
@@ -186,9 +191,26 @@ impl File {
         resident.filter_map(FileName::parse)
     }
 
-    /// How many attributes are there, damaged ones not counted.
+    /// Whether it is one of NTFS's own files, which have other things instead of an unnamed stream: indexes, or streams whose
+    /// names begin with `$`.
+    pub(super) fn is_of_ntfs(&self) -> bool {
+        let is_own = |attribute: &Attribute| attribute.name.first() == Some(&u16::from(b'$'));
+        let mut instead = self
+            .attributes
+            .iter()
+            .filter(|one| [attribute::DATA, attribute::INDEX_ROOT].contains(&one.kind))
+            .peekable();
+        self.number < FIRST_WITH_NAME || instead.peek().is_some() && instead.all(is_own)
+    }
+
+    /// How many attributes and parts of run lists are there, damaged ones not counted.
     pub(super) fn readable(&self) -> usize {
-        self.attributes.iter().filter(|attribute| attribute.damage().is_none()).count()
+        let parts = |attribute: &Attribute| match &attribute.value {
+            Value::Resident(_) => 1,
+            Value::NonResident(value) => value.parts.len().saturating_add(1),
+            Value::Unreadable(_) => 0,
+        };
+        self.attributes.iter().map(parts).fold(0, usize::saturating_add)
     }
 
     /// Whether all of its names could be read, and there are any.
@@ -200,6 +222,19 @@ impl File {
     pub(super) fn has_sound_names(&self) -> bool {
         let mut names = self.attributes.iter().filter(|attribute| attribute.kind == attribute::FILE_NAME);
         names.all(|name| matches!(&name.value, Value::Resident(bytes) if FileName::parse(bytes).is_some()))
+    }
+
+    /// What is wrong with the names of a file in use that tells all of its attributes, if anything is.
+    pub(super) fn lacks_names(&self) -> Option<&'static str> {
+        let is_told = self.missing.is_none() && !self.freed && !self.attributes.is_empty();
+        if !is_told || self.number < FIRST_WITH_NAME && self.has_sound_names() {
+            return None;
+        }
+        match (self.has_sound_names(), self.find(attribute::FILE_NAME, &[])) {
+            (false, _) => Some("a name in it does not hold"),
+            (true, None) => Some("it has no name"),
+            (true, Some(_)) => None,
+        }
     }
 
     /// The name that is shown: the first that is no short one, if there is any.

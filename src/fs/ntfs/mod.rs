@@ -11,8 +11,8 @@
 //! `mft_survey` (all records read once, what is kept of each in `record_table`, those free by `record_bitmap` left out,
 //! rounds of folders cut by `folder_cycles`) tells the names, and `adopted` keeps where folders stand that do not tell it
 //! themselves. It also finds what is deleted and what no folder has: `shelf` shows them, `recovered` knows what is known of
-//! them, `freed_clusters` keeps them from what `cluster_bitmap` says is somebody else's. Without all of record 0, `mft_parts`
-//! and `mft_start` find the `$MFT`. `volume_state` says how the volume was left, with `log_file`.
+//! them, `freed_clusters` keeps them from what `cluster_bitmap` says is somebody else's. Without all of record 0, `mft_mirror`,
+//! `mft_parts` and `mft_start` find the `$MFT`. `volume_state` says how the volume was left, with `log_file`.
 
 mod adopted;
 mod attribute;
@@ -38,6 +38,7 @@ mod link_path;
 mod log_file;
 mod lznt1;
 mod mft;
+mod mft_mirror;
 mod mft_parts;
 mod mft_start;
 mod mft_survey;
@@ -51,6 +52,7 @@ mod record_table;
 mod recovered;
 mod reparse_point;
 mod run_list;
+mod sds;
 mod secure;
 mod security_descriptor;
 mod shelf;
@@ -139,6 +141,8 @@ pub struct Ntfs {
     nodes: Cache<(u32, &'static str, NodePlace), Node>,
     surveys: Cache<u32, Survey>,
     descriptors: Cache<u32, Vec<u8>>,
+    /// Where security descriptors stand, looked for where the index does not tell.
+    descriptor_places: OnceLock<sds::Places>,
     units: Arc<Units>,
     wof_contents: Cache<u32, Stream>,
     wof_chunks: Arc<Chunks>,
@@ -216,9 +220,8 @@ impl Ntfs {
             self.note(Code::NtfsAttributeListBad, Severity::Error, text);
         }
         let file = file?;
-        if file.missing.is_none() && !file.freed && !file.has_sound_names() {
-            let text =
-                format!("File record {number}: a name in it does not hold; the file is listed as its folder has it");
+        if let Some(what) = file.lacks_names() {
+            let text = format!("File record {number}: {what}; the file is listed as its folder has it");
             self.note(Code::NtfsFileRecordBad, Severity::Error, text);
             self.doubted_names().insert(number, Code::NtfsFileRecordBad);
         }
