@@ -33,7 +33,9 @@ enum End {
 pub(super) fn run(scan: &Path, args: &ExtractArgs, verbosity: &Verbosity) -> Result<Outcome, Failure> {
     let report = scan_report::read(scan)?;
     if report.chains.is_empty() {
-        return Err(Failure::new(format!("{}: the scan found no chain", escape(&scan.display().to_string()))));
+        let mut failure = Failure::new(format!("{}: the scan found no chain", escape(&scan.display().to_string())));
+        failure.details.extend(report.unreadable.iter().map(|one| format!("{}: {}", one.path, one.reason)));
+        return Err(failure);
     }
     if !report.complete {
         say::tell!("{YELLOW}warning{YELLOW:#}: the scan could not read everything: chains may be missing");
@@ -50,15 +52,15 @@ pub(super) fn run(scan: &Path, args: &ExtractArgs, verbosity: &Verbosity) -> Res
         let end = several.one(number, chain, &name, progress);
         told.push(object(chain, &name, &end, progress));
         if let Some(sink) = &sink {
-            write(sink, &told)?;
+            write(sink, &report, &told)?;
         }
         ends.push((chain, end));
     }
     if let Some(sink) = sink {
         sink.close();
     }
-    summary(&ends, verbosity);
-    let so_far = worst(&ends, asked.exit_code())?;
+    summary(&ends, &report, verbosity);
+    let so_far = worst(&ends, &report, asked.exit_code())?;
     if args.dry_run {
         face::counted(&all)?;
     }
@@ -119,9 +121,15 @@ fn begin(args: &ExtractArgs) -> Result<Sink, Failure> {
     Ok(sink)
 }
 
-fn write(sink: &Sink, told: &[Value]) -> Result<(), Failure> {
-    let object =
-        json!({ "schema": 1, "program": env!("CARGO_PKG_NAME"), "version": env!("CARGO_PKG_VERSION"), "chains": told });
+fn write(sink: &Sink, report: &ScanReport, told: &[Value]) -> Result<(), Failure> {
+    let object = json!({
+        "schema": 1,
+        "program": env!("CARGO_PKG_NAME"),
+        "version": env!("CARGO_PKG_VERSION"),
+        "scan_complete": report.complete,
+        "unreadable": report.unreadable,
+        "chains": told,
+    });
     let mut text = serde_json::to_vec_pretty(&object).unwrap_or_default();
     text.push(b'\n');
     let failed = |error| Failure::new(format!("{}: {error}", escape(&sink.path().join(SUMMARY).display().to_string())));
@@ -147,18 +155,21 @@ fn object(chain: &ScannedChain, name: &str, end: &End, progress: &Progress) -> V
     json!({ "youngest": youngest, "folder": folder, "end": word, "why": why, "totals": totals })
 }
 
-/// Which chains are not well, in one look.
-fn summary(ends: &[(&ScannedChain, End)], verbosity: &Verbosity) {
+/// Which chains are not well, in one look, and what the scan could not read: it may belong to more of them.
+fn summary(ends: &[(&ScannedChain, End)], report: &ScanReport, verbosity: &Verbosity) {
     let bad = |end: &End| match end {
         End::Done(outcome) => *outcome != Outcome::Well,
         End::LeftOut(left_out) => left_out.is_missed,
         End::Failed(_) | End::NotTried => true,
     };
     let count = ends.iter().filter(|(_, end)| bad(end)).count();
-    if verbosity.quiet && count == 0 {
+    if verbosity.quiet && count == 0 && report.complete {
         return;
     }
     match count {
+        0 if !report.complete => say::tell!(
+            "{RED}not all was read{RED:#}: every chain that the scan found is well, and it may have missed others"
+        ),
         0 => say::tell!("{GREEN}all is well{GREEN:#}: {} chains", ends.len()),
         _ => say::tell!("{RED}not all is whole{RED:#}: {count} of {} chains", ends.len()),
     }
@@ -172,19 +183,24 @@ fn summary(ends: &[(&ScannedChain, End)], verbosity: &Verbosity) {
         };
         say::tell!("  {BOLD}{word:<9}{BOLD:#} {}{why}", escape(&chain.youngest.display().to_string()));
     }
+    for one in &report.unreadable {
+        say::tell!("  {BOLD}unread   {BOLD:#} {}: {}", escape(&one.path), escape(&one.reason));
+    }
 }
 
-/// What a run came to by the worst of its chains: stopped, an error, not whole, well.
-fn worst(ends: &[(&ScannedChain, End)], signal: Option<u8>) -> Result<Outcome, Failure> {
+/// What a run came to by the worst of its chains: stopped, an error, not whole, well. A chain that the scan may have missed is
+/// not whole.
+fn worst(ends: &[(&ScannedChain, End)], report: &ScanReport, signal: Option<u8>) -> Result<Outcome, Failure> {
     if let Some(code) = signal {
         return Ok(Outcome::Stopped(code));
     }
     let failed = ends.iter().filter(|(_, end)| matches!(end, End::Failed(_))).count();
-    let whole = ends.iter().all(|(_, end)| match end {
-        End::Done(outcome) => *outcome == Outcome::Well,
-        End::LeftOut(left_out) => !left_out.is_missed,
-        End::Failed(_) | End::NotTried => false,
-    });
+    let whole = report.complete
+        && ends.iter().all(|(_, end)| match end {
+            End::Done(outcome) => *outcome == Outcome::Well,
+            End::LeftOut(left_out) => !left_out.is_missed,
+            End::Failed(_) | End::NotTried => false,
+        });
     match failed {
         0 if whole => Ok(Outcome::Well),
         0 => Ok(Outcome::NotWhole),
