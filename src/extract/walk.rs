@@ -113,7 +113,10 @@ impl Walk<'_> {
     /// Hands on what is in a folder; gives the folders below it.
     fn folder(&mut self, place: &Place, known: &mut HashSet<NodeId>) -> Vec<Place> {
         let tree = &self.source.tree;
-        let (mut entries, listed) = list(&**tree, place.node);
+        let (mut entries, listed) = list(&**tree, place.node, &|| self.run.is_over());
+        if self.run.is_over() {
+            return Vec::new();
+        }
         // About the order in which they were made, and so that of their places on the disk.
         entries.sort_by_key(|entry| entry.node);
         let with_streams =
@@ -256,10 +259,10 @@ pub(super) fn count(sources: &Sources, options: &Options, progress: &Progress) {
         let mut open = vec![root(source)];
         let mut known = HashSet::from([NodeId::ROOT]);
         while let Some(place) = open.pop() {
+            let (entries, listed) = list(&*source.tree, place.node, &|| progress.is_stopped());
             if progress.is_stopped() {
                 return;
             }
-            let (entries, listed) = list(&*source.tree, place.node);
             match (place.wanted, listed.is_ok()) {
                 (true, true) => progress.done(Verdict::Whole),
                 (true, false) => progress.done(Verdict::Partial),
@@ -299,12 +302,12 @@ fn root(source: &Source) -> Place {
     Place { node: NodeId::ROOT, path, text: source.folder.clone(), names, wanted: false }
 }
 
-/// The entries of a folder, as far as they can be listed.
-fn list(tree: &dyn Tree, folder: NodeId) -> (Vec<DirEntry>, Result<(), Error>) {
+/// The entries of a folder, as far as they can be listed; some of them when it is over meanwhile.
+fn list(tree: &dyn Tree, folder: NodeId, is_over: &dyn Fn() -> bool) -> (Vec<DirEntry>, Result<(), Error>) {
     let mut entries = Vec::new();
     let listed = tree.read_dir(folder, From::Start, &mut |entry| {
         entries.push(entry);
-        ControlFlow::Continue(())
+        if is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     let listed = listed.map_err(|error| match error.kind() {
         ErrorKind::NotADirectory => Error::new(ErrorKind::Corrupt, "it is listed as a folder and is none"),

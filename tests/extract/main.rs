@@ -7,6 +7,7 @@ mod lists;
 mod ntfs_3g;
 mod resume;
 mod several;
+mod stopped;
 #[path = "../support/mod.rs"]
 mod support;
 mod unread;

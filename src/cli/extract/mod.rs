@@ -4,6 +4,7 @@ mod args;
 mod earlier_run;
 pub(super) mod face;
 mod lists;
+mod opening;
 mod path_list;
 mod run_record;
 mod scan_report;
@@ -37,17 +38,18 @@ pub(crate) fn run(args: &ExtractArgs, verbosity: &Verbosity) -> Result<Outcome, 
         return several::run(scan, args, verbosity);
     }
     let Some(image) = args.chain() else { return Err(Failure::usage("no chain is given")) };
-    let stop = Arc::default();
-    let asked = Asked::watch(&stop);
-    let progress = Progress::stopped_by(&stop);
+    let progress = Progress::default();
     let choice = choice(args)?;
     let job = Job { args, image, how: &args.how, to: &args.to, choice: &choice, verbosity };
-    let inventory = job.take_inventory()?;
+    let inventory = job.opening(&progress)?()?;
+    say::findings(inventory.all_findings(), verbosity);
     if args.dry_run {
         job.count(&inventory, &progress)?;
         let so_far = face::counted(&progress)?;
         return face::missed(&choice, &progress, so_far);
     }
+    // From here on something is written: until then a signal ends the program as ever, at once.
+    let asked = Asked::watch(&progress.stop());
     let extracted = job.copy_out(&inventory, &progress)?;
     // The program ends: to free what is known of a hundred thousand files piece by piece would take as long as a tenth of them.
     std::mem::forget(inventory);
@@ -66,15 +68,22 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    fn take_inventory(&self) -> Result<Inventory, Failure> {
+    /// What opens the chain and looks at what is on its disk, in any thread.
+    fn opening(
+        &self,
+        progress: &Progress,
+    ) -> Result<impl FnOnce() -> Result<Inventory, Failure> + Clone + Send + 'static + use<>, Failure> {
         // Who wants everything has all records read anyway: then a folder that lacks a name is found by them.
         let everything = self.args.patterns()?.is_empty() && self.args.choice.from_file.is_none();
         // Doubtful bytes are read, so that they can be told from lost ones.
-        let shown =
-            FsOptions { accept_doubtful: true, look_for_orphans: everything, ..self.args.files.options(self.how) };
-        let inventory = Inventory::take(chain::open_to_check(self.image, self.how)?, &shown);
-        say::findings(inventory.all_findings(), self.verbosity);
-        Ok(inventory)
+        let shown = FsOptions {
+            accept_doubtful: true,
+            look_for_orphans: everything,
+            stop: progress.stop(),
+            ..self.args.files.options(self.how)
+        };
+        let (image, how) = (self.image.to_owned(), self.how.clone());
+        Ok(move || Ok(Inventory::take(chain::open_to_check(&image, &how)?, &shown)))
     }
 
     /// Counts only.

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use serde_json::{Map, Value, json};
 use vhdx_mount::extract::{Choice, Progress, Sink, Verdict, names};
 
+use super::opening::unless_stopped;
 use super::scan_report::{self, LeftOut, ScanReport, ScannedChain};
 use super::{ExtractArgs, Job, choice, face, outcome};
 use crate::cli::args::Verbosity;
@@ -42,7 +43,8 @@ pub(super) fn run(scan: &Path, args: &ExtractArgs, verbosity: &Verbosity) -> Res
     }
     let choice = choice(args)?;
     let several = Several { args, verbosity, choice: &choice, stop: Arc::default(), count: report.chains.len() };
-    let asked = Asked::watch(&several.stop);
+    // Where nothing is written a signal ends the program at once.
+    let asked = if args.dry_run { Asked::default() } else { Asked::watch(&several.stop) };
     let all = Progress::stopped_by(&several.stop);
     let sink = if args.dry_run { None } else { Some(begin(args)?) };
     let mut told = Vec::new();
@@ -92,7 +94,13 @@ impl Several<'_> {
         let to = self.args.to.join(name);
         let Several { args, verbosity, choice, .. } = *self;
         let job = Job { args, image: &chain.youngest, how: &how, to: &to, choice, verbosity };
-        let done = job.take_inventory().and_then(|inventory| {
+        let opened = match job.opening(progress) {
+            Ok(open) => unless_stopped(&self.stop, open),
+            Err(failure) => Some(Err(failure)),
+        };
+        let Some(opened) = opened else { return End::NotTried };
+        let done = opened.and_then(|inventory| {
+            say::findings(inventory.all_findings(), verbosity);
             if args.dry_run {
                 return job.count(&inventory, progress).map(|()| outcome(progress));
             }
