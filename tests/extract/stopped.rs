@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::support::program::{PROGRAM, has, run, wait_until};
 use super::support::skip;
-use super::{expect_code, tree, whole_chain};
+use super::{expect_code, rows, tree, whole_chain};
 
 /// Whether system calls can be made slow.
 fn can_slow(test: &str) -> bool {
@@ -92,4 +92,21 @@ fn of_several_chains_the_summary_is_right_though_one_was_being_opened() {
     let summary: Value =
         serde_json::from_slice(&fs::read(out.path().join("chains.json")).expect("a summary")).expect("JSON");
     assert_eq!(summary["chains"][0]["end"], "not-tried");
+}
+
+#[test]
+fn a_signal_that_is_ignored_stays_ignored() {
+    if !can_slow("a_signal_that_is_ignored_stays_ignored") {
+        return;
+    }
+    let (_folder, chain) = whole_chain();
+    for (name, signal) in [("HUP", Signal::HUP), ("INT", Signal::INT), ("TERM", Signal::TERM)] {
+        let out = tempfile::tempdir().expect("a folder");
+        let args = ["extract", text(&chain.youngest), "--to", text(out.path())];
+        let traced = slowed("linkat", 20, &args, name);
+        wait_until("a file", || out.path().join("volume-1").exists());
+        let (_, output) = signalled(traced, signal);
+        expect_code(&output, 0);
+        assert!(rows(out.path()).contains_key("volume-1/long.txt"), "{name}");
+    }
 }
