@@ -5,6 +5,7 @@
 //! whole, [`landing`] finds it a free name; [`patience`] ends
 //! where the destination takes nothing any more; [`carrier`] is the file or folder that a named stream is written to. [`sink`] is
 //! the only writer of this program. Each name and stream gets a row ([`row`]) in the [`manifest`], which [`rows`] reads back.
+//! [`count`](mod@count) tells how much there is to do.
 //! [`reading`] tells one run from another that reads otherwise.
 //! [`listings`] makes the lists of other tools of a manifest. [`export`](mod@export) writes the whole disk into one file.
 
@@ -12,6 +13,7 @@ mod buffer;
 mod carrier;
 mod choice;
 mod copy;
+mod count;
 pub mod export;
 mod hashes;
 mod in_turns;
@@ -45,6 +47,7 @@ use crate::error::Result;
 use crate::image::FileId;
 
 pub use choice::{Choice, Listed, Patterns};
+pub use count::{Counted, count};
 pub use hashes::{HashKind, hash_image};
 pub use last_change::last_change;
 pub use manifest::MANIFEST;
@@ -151,9 +154,4 @@ pub fn extract(sources: &Sources, sink: &Sink, options: &Options, progress: &Pro
         return Err(sink::refuses(sink.path()));
     }
     Ok(Extracted { not_well, stopped: progress.is_stopped() })
-}
-
-/// Counts what would be extracted: files, folders and bytes, in `progress`. Nothing is written, no content is read.
-pub fn count(sources: &Sources, options: &Options, progress: &Progress) {
-    walk::count(sources, options, progress);
 }

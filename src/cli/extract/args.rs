@@ -54,7 +54,7 @@ pub(crate) struct ExtractArgs {
     /// that say how they are read, must be the same.
     #[arg(long)]
     pub(crate) resume: bool,
-    /// Only count: files, folders and bytes.
+    /// Only count: files, folders, links, with --streams also streams, and bytes.
     #[arg(long)]
     pub(crate) dry_run: bool,
     /// Hashes of each file in the manifest.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use vhdx_mount::extract::{Choice, Extracted, MANIFEST, NotWell, Progress, Sink, Verdict};
+use vhdx_mount::extract::{Choice, Counted, Extracted, MANIFEST, NotWell, Progress, Sink, Verdict};
 
 use super::super::args::Verbosity;
 use super::super::escape::escape;
@@ -150,15 +150,22 @@ fn line(progress: &Progress, total: Option<u64>, elapsed: Duration) -> String {
 }
 
 /// What a dry run counted, on stdout.
-pub(super) fn counted(progress: &Progress) -> Result<Outcome, Failure> {
-    let mut out = anstream::stdout().lock();
-    let (files, lost) = (progress.count(Verdict::Whole), progress.count(Verdict::Failed));
-    let mut told =
-        writeln!(out, "files and folders: {files}, bytes: {} ({})", progress.bytes(), size(progress.bytes()));
+pub(super) fn counted(counted: &Counted, progress: &Progress) -> Result<Outcome, Failure> {
+    let Counted { files, folders, links, streams, lost, unlisted } = *counted;
+    let bytes = progress.bytes();
+    let mut lines = vec![format!(
+        "files: {files}, folders: {folders}, links: {links}, streams: {streams}, bytes: {bytes} ({})",
+        size(bytes)
+    )];
     if lost > 0 {
-        told = told.and_then(|()| writeln!(out, "{lost} more, whose metadata is lost"));
+        lines.push(format!("{lost} more, whose metadata is lost"));
     }
-    Outcome::of_output(told.and_then(|()| out.flush()), lost == 0)
+    if unlisted > 0 {
+        lines.push(format!("{unlisted} of which not all names or streams can be told: there may be more"));
+    }
+    let mut out = anstream::stdout().lock();
+    let told = lines.iter().try_for_each(|line| writeln!(out, "{line}"));
+    Outcome::of_output(told.and_then(|()| out.flush()), counted.is_whole())
 }
 
 /// How many patterns and paths that fitted nothing are named.

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use mount_api::Name;
 use vhdx_mount::extract::{
-    self, Choice, Extracted, Options, Patterns, Progress, Sink, Source, Sources, Unread, Verdict,
+    self, Choice, Counted, Extracted, Options, Patterns, Progress, Sink, Source, Sources, Unread, Verdict,
 };
 use vhdx_mount::fs::FsOptions;
 use vhdx_mount::namespace::{Inventory, Volume};
@@ -44,8 +44,9 @@ pub(crate) fn run(args: &ExtractArgs, verbosity: &Verbosity) -> Result<Outcome, 
     let inventory = job.opening(&progress)?()?;
     say::findings(inventory.all_findings(), verbosity);
     if args.dry_run {
-        job.count(&inventory, &progress)?;
-        let so_far = face::counted(&progress)?;
+        let mut counted = Counted::default();
+        job.count(&inventory, &progress, &mut counted)?;
+        let so_far = face::counted(&counted, &progress)?;
         return face::missed(&choice, &progress, so_far);
     }
     // From here on something is written: until then a signal ends the program as ever, at once.
@@ -87,10 +88,10 @@ impl Job<'_> {
     }
 
     /// Counts only.
-    fn count(&self, inventory: &Inventory, progress: &Progress) -> Result<(), Failure> {
+    fn count(&self, inventory: &Inventory, progress: &Progress, counted: &mut Counted) -> Result<(), Failure> {
         let sources = sources(self.args, inventory)?;
         let options = options(self.args, self.choice.clone());
-        face::with(progress, None, self.verbosity, || extract::count(&sources, &options, progress));
+        face::with(progress, None, self.verbosity, || extract::count(&sources, &options, progress, counted));
         Ok(())
     }
 
@@ -106,7 +107,7 @@ impl Job<'_> {
         lists::refuse_in_the_way(self.args, &earlier)?;
         let mut record = RunRecord::begin(&sink, inventory, &reading, &earlier, self.args)?;
         let work = || extract::extract(&sources, &sink, &options, progress);
-        let count = |counted: &Progress| extract::count(&sources, &options, counted);
+        let count = |bytes: &Progress| extract::count(&sources, &options, bytes, &mut Counted::default());
         let extracted = face::with_count(progress, count, self.verbosity, work)?;
         let changed = record.end(&sink, inventory, progress, &extracted)?;
         face::summary(&sink, progress, &extracted, self.verbosity);

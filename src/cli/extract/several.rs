@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use serde_json::{Map, Value, json};
-use vhdx_mount::extract::{Choice, Progress, Sink, Verdict, names};
+use vhdx_mount::extract::{Choice, Counted, Progress, Sink, Verdict, names};
 
 use super::opening::unless_stopped;
 use super::scan_report::{self, LeftOut, ScanReport, ScannedChain};
@@ -47,11 +47,12 @@ pub(super) fn run(scan: &Path, args: &ExtractArgs, verbosity: &Verbosity) -> Res
     let asked = if args.dry_run { Asked::default() } else { Asked::watch(&several.stop) };
     let all = Progress::stopped_by(&several.stop);
     let sink = if args.dry_run { None } else { Some(begin(args)?) };
+    let mut counted = Counted::default();
     let mut told = Vec::new();
     let mut ends = Vec::new();
     for ((number, chain), name) in (1..).zip(&report.chains).zip(folder_names(&report)) {
         let progress = if args.dry_run { &all } else { &Progress::stopped_by(&several.stop) };
-        let end = several.one(number, chain, &name, progress);
+        let end = several.one(number, chain, &name, progress, &mut counted);
         told.push(object(chain, &name, &end, progress));
         if let Some(sink) = &sink {
             write(sink, &report, &told)?;
@@ -64,7 +65,7 @@ pub(super) fn run(scan: &Path, args: &ExtractArgs, verbosity: &Verbosity) -> Res
     summary(&ends, &report, verbosity);
     let so_far = worst(&ends, &report, asked.exit_code())?;
     if args.dry_run {
-        face::counted(&all)?;
+        face::counted(&counted, &all)?;
     }
     face::missed(&choice, &all, so_far)
 }
@@ -79,7 +80,7 @@ struct Several<'a> {
 }
 
 impl Several<'_> {
-    fn one(&self, number: usize, chain: &ScannedChain, name: &str, progress: &Progress) -> End {
+    fn one(&self, number: usize, chain: &ScannedChain, name: &str, progress: &Progress, counted: &mut Counted) -> End {
         if self.stop.load(Ordering::Relaxed) {
             return End::NotTried;
         }
@@ -102,7 +103,10 @@ impl Several<'_> {
         let done = opened.and_then(|inventory| {
             say::findings(inventory.all_findings(), verbosity);
             if args.dry_run {
-                return job.count(&inventory, progress).map(|()| outcome(progress));
+                let before = (counted.lost, counted.unlisted);
+                job.count(&inventory, progress, counted)?;
+                let is_whole = before == (counted.lost, counted.unlisted);
+                return Ok(if is_whole { Outcome::Well } else { Outcome::NotWhole });
             }
             let extracted = job.copy_out(&inventory, progress)?;
             // What it is in the end, the exit code of all tells.
