@@ -72,7 +72,7 @@ pub struct Output<'a> {
 pub enum Standing {
     /// It stays, and the new one does not get its name.
     Stays,
-    /// The new one takes its place.
+    /// The new one takes its place, but for that of a folder.
     Replaced,
 }
 
