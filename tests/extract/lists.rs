@@ -1,7 +1,9 @@
 //! Lists that are given, and lists that are written.
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use fixtures::ntfs;
 
@@ -71,6 +73,39 @@ fn lists_that_would_be_empty_or_have_no_folder_are_told_at_once() {
         assert_eq!(fs::read_dir(out.path()).expect("a folder").count(), 0, "{more:?}: something was written");
         assert!(!Path::new(&list).exists());
     }
+}
+
+#[test]
+fn lists_that_cannot_be_two_files_are_told_before_the_chain_is_opened() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    let (list, same, manifest) = (place("list"), place("./list"), place("out/manifest.jsonl"));
+    fs::create_dir(folder.path().join("out")).expect("a folder");
+    for (more, why) in [
+        (&["--csv", &list, "--bodyfile", &same][..], "another list"),
+        (&["--csv", &list, "--bodyfile", &list], "another list"),
+        (&["--csv", &manifest], "another list"),
+        (&["--hashdeep", "-"], "a list is no stream"),
+        (&["--chains-from", "-", "--from-file", "-"], "the standard input cannot be both"),
+    ] {
+        // There is no such chain.
+        let output = extract(Path::new("/nowhere/x.vhdx"), &folder.path().join("out"), more);
+        expect_code(&output, 2);
+        assert!(String::from_utf8_lossy(&output.stderr).contains(why), "{output:?}");
+        assert_eq!(fs::read_dir(folder.path().join("out")).expect("a folder").count(), 0);
+    }
+}
+
+#[test]
+fn a_list_of_paths_comes_through_a_pipe() {
+    let (_folder, chain) = whole_chain();
+    let out = tempfile::tempdir().expect("a folder");
+    let mut command = Command::new("timeout");
+    command.args(["60", PROGRAM, "extract", "--from-file", "-", "--to"]).args([out.path(), &chain.youngest]);
+    let mut running = command.stdin(Stdio::piped()).spawn().expect("a run");
+    running.stdin.take().expect("a pipe").write_all(b"volume-1/long.txt\n").expect("a list");
+    assert!(running.wait().expect("an end").success());
+    assert_eq!(rows(out.path()).into_keys().collect::<Vec<_>>(), ["volume-1/long.txt"]);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod args;
 mod earlier_run;
 pub(super) mod face;
+mod input;
 mod lists;
 mod opening;
 mod path_list;
@@ -34,7 +35,15 @@ use run_record::RunRecord;
 
 /// Extracts what is wanted.
 pub(crate) fn run(args: &ExtractArgs, verbosity: &Verbosity) -> Result<Outcome, Failure> {
+    lists::refuse_wrong(args)?;
     if let Some(scan) = &args.chains_from {
+        if [Some(scan), args.choice.from_file.as_ref()]
+            .into_iter()
+            .all(|from| from.is_some_and(|from| input::is_stdin(from)))
+        {
+            return Err(Failure::usage("the standard input cannot be both the report of a scan and a list of paths")
+                .advise("give one of them as a file"));
+        }
         return several::run(scan, args, verbosity);
     }
     let Some(image) = args.chain() else { return Err(Failure::usage("no chain is given")) };

@@ -4,15 +4,15 @@ use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::Path;
 
+use super::input;
 use crate::cli::escape::escape;
 use crate::cli::outcome::Failure;
 use crate::cli::paths;
 
-/// The paths in a file: one a line, as people write them; or, where there is a zero byte, each ended by one and spelled as at
+/// The paths in a file, or with `-` on the standard input: one a line, as people write them; or, where there is a zero byte, each ended by one and spelled as at
 /// the mount point, which `ls --null` does.
-#[expect(clippy::disallowed_methods, reason = "a list of paths that the user wrote, no image")]
 pub(super) fn read(file: &Path) -> Result<HashSet<String>, Failure> {
-    let content = std::fs::read(file).map_err(|error| Failure::new(format!("{}: {error}", file.display())))?;
+    let content = input::read(file).map_err(|error| Failure::new(format!("{}: {error}", file.display())))?;
     let paths = paths(&content);
     if paths.is_empty() {
         return Err(Failure::usage(format!("{}: no path stands in this list", escape(&file.display().to_string())))

@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 use std::ffi::OsString;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::input;
 use crate::cli::args::{ChainArgs, MissingArg};
 use crate::cli::escape::escape;
 use crate::cli::outcome::Failure;
@@ -86,15 +86,8 @@ struct Link {
 }
 
 /// Reads what a scan printed, from a file, or with `-` from the standard input.
-#[expect(clippy::disallowed_methods, reason = "what a scan told, no image")]
 pub(super) fn read(from: &Path) -> Result<ScanReport, Failure> {
-    let failed = |error: std::io::Error| Failure::new(format!("{}: {error}", from.display()));
-    let mut text = Vec::new();
-    if from == Path::new("-") {
-        std::io::stdin().lock().read_to_end(&mut text).map_err(failed)?;
-    } else {
-        text = std::fs::read(from).map_err(failed)?;
-    }
+    let text = input::read(from).map_err(|error| Failure::new(format!("{}: {error}", from.display())))?;
     parse(&text).map_err(|why| {
         let advice = "make it with `vhdx-mount scan DIR --json > FILE`";
         Failure::usage(format!("{}: {why}", from.display())).advise(advice)
