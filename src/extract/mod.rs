@@ -125,11 +125,32 @@ pub struct NotWell {
     pub why: String,
 }
 
+/// Files that an earlier run wrote and something wrote to since. They are read again; what is not the same stays.
+#[derive(Debug, Default)]
+pub struct Changed {
+    /// How many.
+    pub count: u64,
+    /// The first few of them, as the manifest had them in `written`.
+    pub first: Vec<String>,
+}
+
+impl Changed {
+    fn add(&mut self, place: &str) {
+        const MAX_NAMED: usize = 10;
+        self.count = self.count.saturating_add(1);
+        if self.first.len() < MAX_NAMED {
+            self.first.push(place.to_owned());
+        }
+    }
+}
+
 /// What an extraction came to. The counts are with its [`Progress`].
 #[derive(Debug, Default)]
 pub struct Extracted {
     /// The first few files that are not whole.
     pub not_well: Vec<NotWell>,
+    /// What somebody changed since the run that was gone on with.
+    pub changed: Changed,
     /// Whether it was stopped before its end.
     pub stopped: bool,
 }
@@ -149,9 +170,9 @@ pub fn extract(sources: &Sources, sink: &Sink, options: &Options, progress: &Pro
         gave_up = run.gave_up();
         run.finish_folders();
     }
-    let not_well = manifest.close()?;
+    let (not_well, changed) = manifest.close()?;
     if gave_up {
         return Err(sink::refuses(sink.path()));
     }
-    Ok(Extracted { not_well, stopped: progress.is_stopped() })
+    Ok(Extracted { not_well, changed, stopped: progress.is_stopped() })
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use vhdx_mount::extract::{Choice, Counted, Extracted, MANIFEST, NotWell, Progress, Sink, Verdict};
+use vhdx_mount::extract::{Changed, Choice, Counted, Extracted, MANIFEST, NotWell, Progress, Sink, Verdict};
 
 use super::super::args::Verbosity;
 use super::super::escape::escape;
@@ -223,7 +223,25 @@ pub(super) fn summary(sink: &Sink, progress: &Progress, extracted: &Extracted, v
     if bad > told {
         say::tell!("  and {} more", bad - told);
     }
+    changed(&extracted.changed);
     say::tell!("each name and its verdict: {}", escape(&sink.path().join(MANIFEST).display().to_string()));
+}
+
+/// What is no longer what the earlier run wrote.
+fn changed(Changed { count, first }: &Changed) {
+    if *count == 0 {
+        return;
+    }
+    say::tell!(
+        "{YELLOW}changed{YELLOW:#} since the earlier run wrote them, and read again: {count} files; one that is not the same stays"
+    );
+    for place in first {
+        say::tell!("  {BOLD}changed {BOLD:#} {}", escape(place));
+    }
+    let told = u64::try_from(first.len()).unwrap_or(u64::MAX);
+    if *count > told {
+        say::tell!("  and {} more", count - told);
+    }
 }
 
 #[cfg(test)]

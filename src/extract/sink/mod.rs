@@ -10,6 +10,7 @@
 )]
 
 mod disk_file;
+mod earlier;
 mod failure;
 mod ntfs;
 mod unfinished;
@@ -32,6 +33,7 @@ use self::workshop::Workshop;
 use crate::error::{Error, Result};
 
 pub use disk_file::{DiskFile, new_of};
+pub use earlier::Stands;
 pub use failure::{describe, gone, holds_a_run, refuses};
 pub use ntfs::{Host, Opened, Streams};
 
@@ -193,15 +195,6 @@ impl Sink {
         output.write(0, content)?;
         output.file.sync_data()?;
         output.take_place_of(name)
-    }
-
-    /// Whether a file of this size stands at a place below the folder, as the manifest has it; or a stream.
-    #[must_use]
-    pub fn holds(&self, place: &str, size: u64) -> bool {
-        match self.split(place) {
-            Some((of, stream)) => self.holds_stream(of, stream, size),
-            None => self.root.0.symlink_metadata(place).is_ok_and(|found| found.is_file() && found.len() == size),
-        }
     }
 
     /// Whether a folder stands at a place below the folder.
