@@ -33,6 +33,31 @@ fn a_list_with_a_folder_and_what_is_in_it_misses_nothing() {
 }
 
 #[test]
+fn all_that_a_listing_prints_may_be_listed() {
+    let (_folder, chain) = whole_chain();
+    let list = tempfile::NamedTempFile::new().expect("a file");
+    let from_file = ["--from-file", list.path().to_str().expect("a path"), "-v"];
+    let listed = run(PROGRAM, &[&"ls", &"-r", &"-0", &chain.youngest]);
+    expect_success(&listed);
+    fs::write(list.path(), listed.stdout).expect("a list");
+    let (out, everything) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let output = extract(&chain.youngest, out.path(), &from_file);
+    expect_code(&output, 0);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("disk.raw, report.json, volume-1.raw: no files of a volume, passed over"), "{said}");
+    assert!(!said.contains("nothing fits"), "{said}");
+    expect_code(&extract(&chain.youngest, everything.path(), &[]), 0);
+    assert!(rows(out.path()).into_keys().eq(rows(everything.path()).into_keys()));
+    // Right in a volume they are files as others are; and who lists nothing else is told what there is instead.
+    fs::write(list.path(), "disk.raw\nvolume-12.raw\n").expect("a list");
+    let in_volume = extract(&chain.youngest, out.path(), &[&from_file[..], &["--volume", "1", "--dry-run"]].concat());
+    expect_code(&in_volume, 1);
+    let output = extract(&chain.youngest, out.path(), &[&from_file[..], &["--dry-run"]].concat());
+    expect_code(&output, 2);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("vhdx-mount export"), "{output:?}");
+}
+
+#[test]
 fn what_names_nothing_is_no_success() {
     let (_folder, chain) = whole_chain();
     let list = tempfile::NamedTempFile::new().expect("a file");

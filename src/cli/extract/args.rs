@@ -96,7 +96,8 @@ pub(crate) struct ChoiceArgs {
     #[arg(long, value_name = "BYTES", value_parser = bytes)]
     pub(crate) max_size: Option<u64>,
     /// Only the paths in this file (- for standard input), one a line, or each ended by a zero byte as `ls -0` prints them. Names that no line of text can
-    /// hold need the latter. Other than in a GLOB, case matters. Exit code 3 where one is not there.
+    /// hold need the latter. Other than in a GLOB, case matters. Exit code 3 where one is not there; disk.raw, report.json and
+    /// volume-N.raw, which `ls` lists too, are passed over.
     #[arg(long, value_name = "LIST")]
     pub(crate) from_file: Option<PathBuf>,
 }

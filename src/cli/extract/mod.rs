@@ -142,7 +142,8 @@ fn outcome(progress: &Progress) -> Outcome {
 fn choice(args: &ExtractArgs) -> Result<Choice, Failure> {
     let (unwanted, wanted): (Vec<&str>, Vec<&str>) =
         args.patterns()?.into_iter().partition(|pattern| pattern.starts_with('!'));
-    let listed = args.choice.from_file.as_deref().map(path_list::read).transpose()?;
+    let listed = args.choice.from_file.as_deref();
+    let listed = listed.map(|file| path_list::read(file, args.choice.volume.is_none())).transpose()?;
     let listed = listed.map(|paths| paths.into_iter().collect());
     Ok(Choice {
         wanted: Patterns::new(wanted)?,
