@@ -110,3 +110,39 @@ fn a_signal_that_is_ignored_stays_ignored() {
         assert!(rows(out.path()).contains_key("volume-1/long.txt"), "{name}");
     }
 }
+
+#[test]
+fn a_run_is_complete_when_the_storage_has_it() {
+    if !can_slow("a_run_is_complete_when_the_storage_has_it") {
+        return;
+    }
+    let (_folder, chain) = whole_chain();
+    let extracted = |inject: &str| {
+        let out = tempfile::tempdir().expect("a folder");
+        let log = tempfile::NamedTempFile::new().expect("a file");
+        let calls = "trace=syncfs,linkat,renameat,renameat2";
+        let mut args = vec!["-f", "-qq", "-o", text(log.path()), "-e", calls];
+        args.extend(if inject.is_empty() { vec![] } else { vec!["-e", inject] });
+        args.extend([PROGRAM, "extract", text(&chain.youngest), "--to", text(out.path())]);
+        let args: Vec<&dyn AsRef<std::ffi::OsStr>> = args.iter().map(|arg| arg as _).collect();
+        let output = run("strace", &args);
+        let record: Value =
+            serde_json::from_slice(&fs::read(out.path().join("run.json")).expect("a record")).expect("JSON");
+        (output, record["complete"] == true, fs::read_to_string(log.path()).expect("the calls"))
+    };
+    let (output, complete, calls) = extracted("");
+    expect_code(&output, 0);
+    assert!(complete);
+    let at: Vec<usize> = calls
+        .lines()
+        .enumerate()
+        .filter(|(_, call)| call.contains("syncfs") && call.ends_with("= 0"))
+        .map(|(n, _)| n)
+        .collect();
+    assert_eq!(at.len(), 1, "{calls}");
+    let last = |name: &str| calls.lines().enumerate().filter(|(_, call)| call.contains(name)).map(|(n, _)| n).last();
+    assert!(last("long.txt") < Some(at[0]) && last("run.json") > Some(at[0]), "{calls}");
+    let (output, complete, _) = extracted("inject=syncfs:error=EIO");
+    expect_code(&output, 1);
+    assert!(!complete && String::from_utf8_lossy(&output.stderr).contains("takes nothing any more"), "{output:?}");
+}

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use mount_api::Time;
 use serde_json::{Map, Value, json};
+use vhdx_mount::extract::sink::gone;
 use vhdx_mount::extract::{Extracted, MANIFEST, Progress, Reading, Sink, Verdict, hash_image, timestamp};
 use vhdx_mount::image::{HostFolders, ImageStore};
 use vhdx_mount::namespace::{Inventory, report};
@@ -90,6 +91,11 @@ impl RunRecord {
             .map(|verdict| (verdict.as_str().to_owned(), json!(progress.count(*verdict))))
             .chain([("bytes_read".to_owned(), json!(progress.bytes()))])
             .collect();
+        if !extracted.stopped {
+            log::info!("what was written is brought to the storage");
+            // A loss of power after the word that all is there shall not cost any of it.
+            sink.sync().map_err(|error| gone(sink.path(), error))?;
+        }
         self.fields.insert("ended".to_owned(), json!(now()));
         self.fields.insert("complete".to_owned(), json!(!extracted.stopped));
         self.fields.insert("totals".to_owned(), Value::Object(totals));

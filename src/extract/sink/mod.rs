@@ -197,6 +197,27 @@ impl Sink {
         output.take_place_of(name)
     }
 
+    /// Waits until all that was written stands on the storage: on Linux, all of the file system; elsewhere nothing is asked.
+    ///
+    /// # Errors
+    /// When the storage did not take something of it. A file system that knows no such call is none.
+    pub fn sync(&self) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        {
+            use rustix::io::Errno;
+            // A folder's handle is for names alone, and takes no such call.
+            let folder = self.root.0.open(".")?;
+            match rustix::fs::syncfs(&folder) {
+                Err(error @ (Errno::IO | Errno::NOSPC | Errno::DQUOT | Errno::ROFS | Errno::NODEV)) => {
+                    return Err(error.into());
+                }
+                Err(error) => log::debug!("{}: it cannot be synchronized: {error}", self.path.display()),
+                Ok(()) => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Whether a folder stands at a place below the folder.
     #[must_use]
     pub fn holds_folder(&self, place: &str) -> bool {
