@@ -91,6 +91,8 @@ impl Count<'_> {
                         open.push(Place { node: entry.node, text, depth, wanted });
                     }
                 } else if wanted {
+                    // Asked, so that what fits nothing is known.
+                    let _ = self.options.choice.goes_first(&text);
                     self.file(entry.node);
                 }
             }

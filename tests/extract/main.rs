@@ -207,6 +207,13 @@ fn what_is_not_there_is_told() {
     fs::write(list.path(), "volume-1/long.txt\0").expect("a list");
     assert!(!said(&from_file, 0).contains("nothing fits"));
     assert!(!said(&["long.txt"], 0).contains("nothing fits"));
+    for more in
+        [&["--first", "*.nix", "--first", "LONG.*"][..], &["--dry-run", "--first", "*.nix", "--first", "LONG.*"]]
+    {
+        let told = said(more, 0);
+        assert!(told.contains("warning: nothing that is wanted fits --first *.nix"), "{told}");
+        assert!(!told.contains("LONG"), "{told}");
+    }
 }
 
 #[test]

@@ -187,14 +187,19 @@ pub(super) fn missed(choice: &Choice, progress: &Progress, so_far: Outcome) -> R
     if choice.met_nothing() {
         return Err(Failure::new("nothing that was asked for is there").advise(advice));
     }
-    let unmet = choice.unmet();
+    warn("nothing fits", &choice.unmet());
+    warn("nothing that is wanted fits --first", &choice.unmet_first());
+    Ok(if choice.misses_listed() && so_far == Outcome::Well { Outcome::NotWhole } else { so_far })
+}
+
+/// Names what fits nothing, the first of it.
+fn warn(text: &str, unmet: &[&str]) {
     for what in unmet.iter().take(NAMED) {
-        say::tell!("{YELLOW}warning{YELLOW:#}: nothing fits {}", escape(what));
+        say::tell!("{YELLOW}warning{YELLOW:#}: {text} {}", escape(what));
     }
     if unmet.len() > NAMED {
         say::tell!("{YELLOW}warning{YELLOW:#}: and {} more", unmet.len() - NAMED);
     }
-    Ok(if choice.misses_listed() && so_far == Outcome::Well { Outcome::NotWhole } else { so_far })
 }
 
 /// What it came to, in one look.
