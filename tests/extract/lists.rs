@@ -72,6 +72,8 @@ fn what_names_nothing_is_no_success() {
         ("", &[""], 2, "it is empty"),
         ("", &["long.txt", "!"], 2, "it is empty"),
         ("", &["--first", ""], 2, "it is empty"),
+        ("", &["--newer", "2026-02-01", "--older", "2026-01-31"], 2, "no file can fit"),
+        ("", &["--newer", "2026-02-01", "--older", "2026-02-01T00:00:00Z"], 2, "no file can fit"),
     ] {
         fs::write(list.path(), text).expect("a list");
         let out = tempfile::tempdir().expect("a folder");

@@ -140,6 +140,12 @@ fn outcome(progress: &Progress) -> Outcome {
 }
 
 fn choice(args: &ExtractArgs) -> Result<Choice, Failure> {
+    if let (Some(newer), Some(older)) = (args.choice.newer, args.choice.older)
+        && newer >= older
+    {
+        return Err(Failure::usage("no file can fit: --newer is not before --older")
+            .advise("--newer tells the first time that is wanted, --older the first one that is not any more"));
+    }
     let (unwanted, wanted): (Vec<&str>, Vec<&str>) =
         args.patterns()?.into_iter().partition(|pattern| pattern.starts_with('!'));
     let listed = args.choice.from_file.as_deref();
