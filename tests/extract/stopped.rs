@@ -6,11 +6,13 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use fixtures::bytes::Bytes;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::support::program::{PROGRAM, has, run, wait_until};
 use super::support::skip;
+use super::support::small_disk::disk;
 use super::{expect_code, rows, tree, whole_chain};
 
 /// Whether system calls can be made slow.
@@ -145,4 +147,26 @@ fn a_run_is_complete_when_the_storage_has_it() {
     let (output, complete, _) = extracted("inject=syncfs:error=EIO");
     expect_code(&output, 1);
     assert!(!complete && String::from_utf8_lossy(&output.stderr).contains("takes nothing any more"), "{output:?}");
+}
+
+#[test]
+fn nobody_waits_for_the_hash_of_an_image_after_a_signal() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (image, out) = (folder.path().join("disk.raw"), folder.path().join("out"));
+    let disk = disk();
+    fs::write(&image, disk.bytes_at(0, disk.size() as usize)).expect("a disk");
+    // Minutes of holes.
+    fs::File::options().write(true).open(&image).and_then(|file| file.set_len(1 << 40)).expect("a length");
+    let mut command = Command::new("env");
+    command.args(["--default-signal=INT,TERM", PROGRAM, "extract", "--hash-images", "--to"]).args([&out, &image]);
+    let running = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a run");
+    wait_until("a folder", || out.join(".vhdx-mount-unfinished").exists());
+    std::thread::sleep(Duration::from_millis(300));
+    let asked = Instant::now();
+    kill_process(Pid::from_child(&running), Signal::TERM).expect("a signal");
+    let output = running.wait_with_output().expect("its end");
+    assert!(asked.elapsed() < SOON, "{:?}", asked.elapsed());
+    expect_code(&output, 143);
+    let record: Value = serde_json::from_slice(&fs::read(out.join("run.json")).expect("a record")).expect("JSON");
+    assert_eq!(record["complete"], false);
 }

@@ -114,11 +114,11 @@ impl Job<'_> {
         let reading = earlier_run::reading_of(inventory, self.how, self.args)?;
         let earlier = if self.args.resume { earlier_run::of_same(&sink, &reading)? } else { Vec::new() };
         lists::refuse_in_the_way(self.args, &earlier)?;
-        let mut record = RunRecord::begin(&sink, inventory, &reading, &earlier, self.args)?;
+        let mut record = RunRecord::begin(&sink, inventory, &reading, &earlier, self.args, progress)?;
         let work = || extract::extract(&sources, &sink, &options, progress);
         let count = |bytes: &Progress| extract::count(&sources, &options, bytes, &mut Counted::default());
-        let extracted = face::with_count(progress, count, self.verbosity, work)?;
-        let changed = record.end(&sink, inventory, progress, &extracted)?;
+        let mut extracted = face::with_count(progress, count, self.verbosity, work)?;
+        let changed = record.end(&sink, inventory, progress, &mut extracted)?;
         face::summary(&sink, progress, &extracted, self.verbosity);
         // Of a run that was stopped there are none: they would stand in the way of the one that goes on.
         if !extracted.stopped {

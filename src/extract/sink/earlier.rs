@@ -62,7 +62,7 @@ fn is_near(one: SystemTime, other: SystemTime) -> bool {
 }
 
 #[cfg(test)]
-#[expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "what stands at the destination")]
+#[expect(clippy::disallowed_types, reason = "what stands at the destination")]
 mod tests {
     use std::fs;
 
