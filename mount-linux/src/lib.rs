@@ -57,3 +57,4 @@ pub use error::{MountError, MountErrorKind};
 pub use name::{from_bytes as name_from_bytes, to_bytes as name_to_bytes};
 pub use options::Options;
 pub use serve::{End, mount};
+pub use signals::is_ignored;

@@ -38,6 +38,12 @@ impl Drop for Watch {
     }
 }
 
+/// Whether this process ignores a signal: from its start on (`nohup`, a shell's background job), unless it watches it by now.
+#[must_use]
+pub fn is_ignored(signal: i32) -> bool {
+    ignored(&status())(signal)
+}
+
 fn status() -> String {
     #[expect(clippy::disallowed_methods, reason = "a table of the kernel, not an image")]
     std::fs::read_to_string("/proc/self/status").unwrap_or_default()

@@ -13,14 +13,15 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    /// Has the signals set `stop` from now on. Where they cannot be had, they end the program as ever.
+    /// Has the signals set `stop` from now on. Where they cannot be had, they end the program as ever. One that is ignored, as
+    /// in a shell's background job, stays so.
     #[cfg(unix)]
     pub(crate) fn watch(stop: &Arc<AtomicBool>) -> Self {
         use signal_hook::consts::{SIGINT, SIGTERM};
         use signal_hook::flag;
 
         let asked = Asked::default();
-        for signal in [SIGINT, SIGTERM] {
+        for signal in [SIGINT, SIGTERM].into_iter().filter(|signal| !is_ignored(*signal)) {
             let number = usize::try_from(signal).unwrap_or(0);
             // In this order: by the first signal the flag is not set yet.
             let watched = flag::register_conditional_default(signal, Arc::clone(stop))
@@ -63,4 +64,16 @@ impl Asked {
             signal => u8::try_from(signal).ok()?.checked_add(128),
         }
     }
+}
+
+/// Whether the program was started so that it ignores a signal.
+#[cfg(target_os = "linux")]
+fn is_ignored(signal: i32) -> bool {
+    mount_linux::is_ignored(signal)
+}
+
+/// Not asked there.
+#[cfg(all(unix, not(target_os = "linux")))]
+fn is_ignored(_: i32) -> bool {
+    false
 }

@@ -168,6 +168,14 @@ impl Choice {
         unmet
     }
 
+    /// What was to go first, and has fitted nothing that is wanted so far; sorted.
+    #[must_use]
+    pub fn unmet_first(&self) -> Vec<&str> {
+        let mut unmet: Vec<&str> = self.first.unmet().collect();
+        unmet.sort_unstable();
+        unmet
+    }
+
     /// Whether a listed path has fitted none so far: a list is of what is there, a pattern of what may be.
     #[must_use]
     pub fn misses_listed(&self) -> bool {

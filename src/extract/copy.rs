@@ -219,7 +219,11 @@ impl<'a> Run<'a> {
             Err(error) => return self.tell(&described(row(Verdict::Failed)).error(&error)),
         };
         let names = inside.names.iter().map(|name| self.spell(name));
-        let inside: PathBuf = std::iter::repeat_n(OsString::from(".."), inside.up).chain(names).collect();
+        let mut inside: PathBuf = std::iter::repeat_n(OsString::from(".."), inside.up).chain(names).collect();
+        if inside.as_os_str().is_empty() {
+            // The folder that it stands in: no link leads to no path at all.
+            inside.push(".");
+        }
         match item.folder.link(&item.name, &inside) {
             Ok(()) => {
                 let spot = Spot::new(item.place.join(&item.name));

@@ -4,6 +4,7 @@ use md5::Md5;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
+use super::Progress;
 use crate::Faults;
 use crate::bytes::len_u64;
 use crate::error::{Error, ErrorKind, Result};
@@ -85,15 +86,18 @@ impl Hashing {
     }
 }
 
-/// The SHA-256 of a whole image.
+/// The SHA-256 of a whole image; `None` where it was stopped before its end.
 ///
 /// # Errors
 /// When a part of it cannot be read.
-pub fn hash_image(image: &dyn ReadAt) -> Result<String> {
+pub fn hash_image(image: &dyn ReadAt, progress: &Progress) -> Result<Option<String>> {
     const READ: usize = 1 << 20;
     let mut hashing = Hashing::new(&[HashKind::Sha256]);
     let (mut buf, mut at) = (vec![0; READ], 0u64);
     while at < image.size() {
+        if progress.is_stopped() {
+            return Ok(None);
+        }
         let left = usize::try_from(image.size().saturating_sub(at)).unwrap_or(READ);
         let piece = buf.get_mut(..left.min(READ)).unwrap_or_default();
         let mut faults = Faults::new();
@@ -104,7 +108,7 @@ pub fn hash_image(image: &dyn ReadAt) -> Result<String> {
         hashing.update(piece);
         at = at.saturating_add(len_u64(piece));
     }
-    Ok(hashing.finish().into_iter().map(|(_, hash)| hash).collect())
+    Ok(Some(hashing.finish().into_iter().map(|(_, hash)| hash).collect()))
 }
 
 /// Lower-case hex digits.

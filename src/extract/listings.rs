@@ -14,10 +14,11 @@ pub enum Listing {
     Hashdeep,
     /// The bodyfile of The Sleuth Kit 3 and later, for `mactime`.
     Bodyfile,
-    /// Comma-separated values with a line of heads (RFC 4180).
+    /// Comma-separated values in UTF-8 with a line of heads (RFC 4180).
     Csv,
 }
 
+/// The columns before the times.
 const COLUMNS: [&str; 16] = [
     "path",
     "stream",
@@ -37,6 +38,22 @@ const COLUMNS: [&str; 16] = [
     "error",
 ];
 const TIMES: [&str; 4] = ["created", "modified", "changed", "accessed"];
+/// The columns behind them. Lists of numbers are JSON, as in the manifest.
+const MORE: [&str; 13] = [
+    "allocated",
+    "links",
+    "owner",
+    "usn",
+    "metadata_doubtful",
+    "lost",
+    "doubtful",
+    "target",
+    "reparse_tag",
+    "beside",
+    "recovered",
+    "names_utf16",
+    "written_bytes",
+];
 
 /// Writes a list of what a manifest holds, which is read as the list is written.
 ///
@@ -81,10 +98,9 @@ fn hashdeep<M: BufRead + Seek>(manifest: &mut M, out: &mut dyn Write) -> io::Res
 fn bodyfile(manifest: &mut impl BufRead, out: &mut dyn Write) -> io::Result<()> {
     let mut rows = Rows::new(manifest);
     while let Some(row) = rows.next()? {
-        let Some(path) = text(&row, "path") else { continue };
-        let stream = text(&row, "stream").map(|stream| format!(":{stream}")).unwrap_or_default();
+        let Some(mut name) = exact_path(&row) else { continue };
         // A bar or a line feed would end the field.
-        let name = format!("{path}{stream}").replace(['|', '\n', '\r'], "_");
+        name.iter_mut().filter(|byte| b"|\n\r".contains(byte)).for_each(|byte| *byte = b'_');
         let kind = match text(&row, "kind") {
             Some("folder") => "d/drwxrwxrwx",
             Some("link") => "l/lrwxrwxrwx",
@@ -94,11 +110,15 @@ fn bodyfile(manifest: &mut impl BufRead, out: &mut dyn Write) -> io::Result<()> 
         let (record, size) = (number(&row, "record"), number(&row, "size"));
         let time = |which| seconds(&row, "times", which);
         let (a, m, c, b) = (time("accessed"), time("modified"), time("changed"), time("created"));
-        writeln!(out, "{md5}|{name}|{record}|{kind}|0|0|{size}|{a}|{m}|{c}|{b}")?;
-        if row.get("name_times").is_some_and(Value::is_object) && stream.is_empty() {
+        write!(out, "{md5}|")?;
+        out.write_all(&name)?;
+        writeln!(out, "|{record}|{kind}|0|0|{size}|{a}|{m}|{c}|{b}")?;
+        if row.get("name_times").is_some_and(Value::is_object) && !row.contains_key("stream") {
             let time = |which| seconds(&row, "name_times", which);
             let (a, m, c, b) = (time("accessed"), time("modified"), time("changed"), time("created"));
-            writeln!(out, "{md5}|{name} ($FILE_NAME)|{record}|{kind}|0|0|{size}|{a}|{m}|{c}|{b}")?;
+            write!(out, "{md5}|")?;
+            out.write_all(&name)?;
+            writeln!(out, " ($FILE_NAME)|{record}|{kind}|0|0|{size}|{a}|{m}|{c}|{b}")?;
         }
     }
     Ok(())
@@ -106,43 +126,51 @@ fn bodyfile(manifest: &mut impl BufRead, out: &mut dyn Write) -> io::Result<()> 
 
 fn csv(manifest: &mut impl BufRead, out: &mut dyn Write) -> io::Result<()> {
     let times = TIMES.map(ToOwned::to_owned).into_iter().chain(TIMES.map(|time| format!("name_{time}")));
-    let heads: Vec<String> = COLUMNS.map(ToOwned::to_owned).into_iter().chain(times).collect();
-    write!(out, "{}\r\n", heads.join(","))?;
+    let heads = COLUMNS.map(ToOwned::to_owned).into_iter().chain(times).chain(MORE.map(ToOwned::to_owned));
+    write!(out, "{}\r\n", heads.collect::<Vec<_>>().join(","))?;
     let mut rows = Rows::new(manifest);
     while let Some(row) = rows.next()? {
-        let own = COLUMNS.iter().map(|column| match *column {
-            "written" => quoted(place(&row).unwrap_or_default()),
+        let of = |column: &&str| match *column {
+            "lost" | "doubtful" => quoted(ranges(row.get(*column))),
             column => field(row.get(column)),
-        });
+        };
         let times = ["times", "name_times"].into_iter().flat_map(|set| {
             let row = &row;
             TIMES.iter().map(move |time| field(row.get(set).and_then(|times| times.get(*time))))
         });
-        let fields: Vec<Vec<u8>> = own.chain(times).collect();
-        out.write_all(&fields.join(&b','))?;
-        out.write_all(b"\r\n")?;
+        let fields: Vec<String> = COLUMNS.iter().map(of).chain(times).chain(MORE.iter().map(of)).collect();
+        write!(out, "{}\r\n", fields.join(","))?;
     }
     Ok(())
 }
 
-fn field(value: Option<&Value>) -> Vec<u8> {
+/// Ranges as `OFFSET+LENGTH CODE`, with the link where one is named, and `; ` between them.
+fn ranges(value: Option<&Value>) -> String {
+    let range = |range: &Value| {
+        let number = |field: &str| range.get(field).and_then(Value::as_u64);
+        let (offset, length) = (number("offset").unwrap_or(0), number("length").unwrap_or(0));
+        let code = range.get("code").and_then(Value::as_str).unwrap_or_default();
+        let link = number("link").map(|link| format!(" link {link}")).unwrap_or_default();
+        format!("{offset}+{length} {code}{link}")
+    };
+    let all = value.and_then(Value::as_array).map(|all| all.iter().map(range).collect::<Vec<_>>());
+    all.unwrap_or_default().join("; ")
+}
+
+fn field(value: Option<&Value>) -> String {
     match value {
-        None | Some(Value::Null) => Vec::new(),
-        Some(Value::String(text)) => quoted(text.clone().into_bytes()),
-        Some(other) => quoted(other.to_string().into_bytes()),
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => quoted(text.clone()),
+        Some(other) => quoted(other.to_string()),
     }
 }
 
-fn quoted(mut text: Vec<u8>) -> Vec<u8> {
+fn quoted(mut text: String) -> String {
     // A spreadsheet would run a field that begins like a formula.
-    if text.first().is_some_and(|first| b"=+-@\t".contains(first)) {
-        text.insert(0, b'\'');
+    if text.starts_with(['=', '+', '-', '@', '\t']) {
+        text.insert(0, '\'');
     }
-    if !text.iter().any(|byte| b"\",\n\r".contains(byte)) {
-        return text;
-    }
-    let doubled = text.split(|byte| *byte == b'"').collect::<Vec<_>>().join(&b"\"\""[..]);
-    [b"\"", doubled.as_slice(), b"\""].concat()
+    if text.contains(['"', ',', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
 }
 
 /// Where it was written, in the bytes of its name there: text may not hold them.
@@ -151,6 +179,39 @@ fn place(row: &Map<String, Value>) -> Option<Vec<u8>> {
     let exact = row.get("written_bytes").and_then(Value::as_array);
     let exact = exact.and_then(|bytes| bytes.iter().map(byte).collect::<Option<Vec<u8>>>());
     exact.or_else(|| text(row, "written").map(|text| text.as_bytes().to_vec()))
+}
+
+/// The path with the stream's name behind a colon, in the bytes that its names have at the destination: text may not hold them.
+fn exact_path(row: &Map<String, Value>) -> Option<Vec<u8>> {
+    let path = text(row, "path")?;
+    let stream = text(row, "stream");
+    let unit = |value: &Value| value.as_u64().and_then(|value| u16::try_from(value).ok());
+    let name = |value: &Value| value.as_array()?.iter().map(unit).collect::<Option<Vec<u16>>>();
+    let exact = row.get("names_utf16").and_then(Value::as_array);
+    let Some(names) = exact.and_then(|names| names.iter().map(name).collect::<Option<Vec<_>>>()) else {
+        return Some(stream.map_or_else(|| path.to_owned(), |stream| format!("{path}:{stream}")).into_bytes());
+    };
+    let mut names = names.iter().map(|name| wtf8(name)).collect::<Vec<_>>();
+    let of_stream = stream.and_then(|_| names.pop());
+    let mut bytes = names.join(&b'/');
+    bytes.extend(of_stream.into_iter().flat_map(|name| [b":".to_vec(), name].concat()));
+    Some(bytes)
+}
+
+/// UTF-8 in which half of a surrogate pair has the three bytes of its number (WTF-8), as names have it on the host.
+fn wtf8(units: &[u16]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(units.len());
+    for character in char::decode_utf16(units.iter().copied()) {
+        match character {
+            Ok(character) => bytes.extend(character.encode_utf8(&mut [0; 4]).as_bytes()),
+            Err(lone) => {
+                let [high, low] = lone.unpaired_surrogate().to_be_bytes();
+                // 1110xxxx 10xxxxxx 10xxxxxx
+                bytes.extend([0xe0 | high >> 4, 0x80 | (high & 0xf) << 2 | low >> 6, 0x80 | low & 0x3f]);
+            }
+        }
+    }
+    bytes
 }
 
 fn text<'a>(row: &'a Map<String, Value>, field: &str) -> Option<&'a str> {
@@ -195,16 +256,39 @@ mod tests {
         assert!(csv.contains("\r\n\"v/=x, \"\"y\"\"\",,folder,whole,"), "{csv}");
     }
 
+    /// Half of a surrogate pair, as Linux has it.
+    const LONE: &[u8] = br#"{"path":"v/?","stream":"s","names_utf16":[[118],[97,55296,124],[115]],"size":3,"md5":"x","verdict":"whole","written":"v/?","written_bytes":[118,47,237,160,128]}
+"#;
+
     #[test]
     fn a_file_is_called_what_it_is_called_at_the_destination() {
-        // Half of a surrogate pair, as Linux has it.
-        let manifest = br#"{"path":"v/?","kind":"file","size":3,"md5":"x","verdict":"whole","written":"v/?","written_bytes":[118,47,237,160,128]}
-"#;
-        for (listing, line) in [(Listing::Hashdeep, &b"3,x,v/\xED\xA0\x80\n"[..]), (Listing::Csv, b",v/\xED\xA0\x80,")]
+        for (listing, line) in
+            [(Listing::Hashdeep, &b"3,x,v/\xED\xA0\x80\n"[..]), (Listing::Bodyfile, b"x|v/a\xED\xA0\x80_:s|0|")]
         {
             let mut out = Vec::new();
-            write(listing, &mut io::Cursor::new(manifest), &mut out).unwrap();
+            write(listing, &mut io::Cursor::new(LONE), &mut out).unwrap();
             assert!(out.windows(line.len()).any(|window| window == line), "{listing:?}: {out:?}");
         }
+    }
+
+    #[test]
+    fn csv_is_text_and_tells_exactly_what_text_cannot() {
+        let mut out = Vec::new();
+        write(Listing::Csv, &mut io::Cursor::new(LONE), &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.contains(",\"[[118],[97,55296,124],[115]]\",\"[118,47,237,160,128]\"\r\n"), "{text}");
+    }
+
+    #[test]
+    fn csv_has_all_that_the_manifest_has() {
+        let row = br#"{"path":"a","allocated":4096,"links":2,"owner":"S-1-5-18","usn":7,"metadata_doubtful":"log-torn","lost":[{"offset":0,"length":512,"code":"bat-bad","link":1},{"offset":1024,"length":512,"code":"x","link":null}],"doubtful":[],"target":"..","reparse_tag":9,"beside":"=why"}
+"#;
+        let mut out = Vec::new();
+        write(Listing::Csv, &mut io::Cursor::new(row), &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let (heads, row) = text.trim_end().split_once("\r\n").unwrap();
+        assert_eq!(heads.split(',').count(), row.split(',').count());
+        let end = "4096,2,S-1-5-18,7,log-torn,0+512 bat-bad link 1; 1024+512 x,,..,9,'=why,,,";
+        assert!(row.ends_with(end), "{row}");
     }
 }

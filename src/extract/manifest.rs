@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
+use mount_api::Time;
 use sha2::{Digest, Sha256};
 
-use super::NotWell;
 use super::row::{Row, Verdict};
 use super::rows::Rows;
-use super::sink::{self, Sink};
+use super::sink::{self, Sink, Stands};
+use super::{Changed, NotWell};
 use crate::error::{Error, Result};
 
 /// How often, and how long, a row waits for space on a full destination: unfinished files are being removed from it.
@@ -39,8 +41,24 @@ pub(super) struct Manifest<'a> {
     before: Before,
 }
 
-/// Places below the destination, and the size of what is whole there.
-type Before = HashMap<Key, Option<u64>>;
+/// What an earlier run wrote.
+#[derive(Default)]
+struct Before {
+    /// Places below the destination, and what stands there.
+    places: HashMap<Key, Earlier>,
+    changed: Changed,
+}
+
+/// What stands where an earlier run wrote.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Earlier {
+    /// What it wrote, whole, of so many bytes.
+    Whole(u64),
+    /// Something that is not whole, or what is left of it.
+    Less,
+    /// What somebody wrote since.
+    Changed,
+}
 
 /// Stands for a place: the first half of its SHA-256, for no names that somebody chose may be taken for one another.
 type Key = [u8; 16];
@@ -60,7 +78,7 @@ impl<'a> Manifest<'a> {
     /// are done again.
     pub(super) fn open(sink: &'a Sink, resume: bool) -> Result<Self> {
         let failed = |error| Error::io("the manifest cannot be written", error).in_file(sink.path().join(MANIFEST));
-        let mut before = HashMap::new();
+        let mut before = Before::default();
         if sink.has_content(MANIFEST) {
             if !resume {
                 return Err(sink::holds_a_run(sink.path()));
@@ -75,22 +93,26 @@ impl<'a> Manifest<'a> {
 
     /// Whether an earlier run wrote anything.
     pub(super) fn goes_on(&self) -> bool {
-        !self.before.is_empty()
+        !self.before.places.is_empty()
     }
 
-    /// Whether an earlier run wrote something at this place: it may be replaced.
+    fn earlier(&self, place: &str) -> Option<Earlier> {
+        self.before.places.get(&key(place)).copied()
+    }
+
+    /// Whether what stands at this place is of an earlier run: it may be replaced.
     pub(super) fn knows(&self, place: &str) -> bool {
-        self.before.contains_key(&key(place))
+        self.earlier(place).is_some_and(|earlier| earlier != Earlier::Changed)
     }
 
-    /// Whether an earlier run wrote something at this place that is not whole, or is not what it wrote any more.
+    /// Whether an earlier run wrote something at this place that is not whole, or of which less is left.
     pub(super) fn has_less(&self, place: &str) -> bool {
-        self.before.get(&key(place)) == Some(&None)
+        self.earlier(place) == Some(Earlier::Less)
     }
 
     /// Whether an earlier run wrote this place whole.
     pub(super) fn has_whole(&self, place: &str, size: u64) -> bool {
-        self.before.get(&key(place)) == Some(&Some(size))
+        self.earlier(place) == Some(Earlier::Whole(size))
     }
 
     /// Writes a row, at once or soon.
@@ -140,13 +162,13 @@ impl<'a> Manifest<'a> {
         self.broken.load(Ordering::Relaxed)
     }
 
-    /// Writes what is left. The first few files that are not well.
-    pub(super) fn close(self) -> Result<Vec<NotWell>> {
+    /// Writes what is left. The first few files that are not well, and what was changed since the earlier run.
+    pub(super) fn close(self) -> Result<(Vec<NotWell>, Changed)> {
         self.flush();
         let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         match state.broken {
             Some(error) => Err(sink::gone(self.sink.path(), error)),
-            None => Ok(fair(state.not_well)),
+            None => Ok((fair(state.not_well), self.before.changed)),
         }
     }
 
@@ -157,7 +179,7 @@ impl<'a> Manifest<'a> {
 
 /// Cuts a manifest down to the rows of what is whole and still there. Gives all places that it knew.
 fn keep_whole(sink: &Sink) -> io::Result<Before> {
-    let mut before = Before::new();
+    let mut before = Before::default();
     let mut kept = sink.create_here()?;
     let mut together = Vec::new();
     {
@@ -166,14 +188,22 @@ fn keep_whole(sink: &Sink) -> io::Result<Before> {
             let text = |field: &str| row.get(field).and_then(|value| value.as_str());
             let size = row.get("size").and_then(serde_json::Value::as_u64);
             let whole = text("verdict") == Some(Verdict::Whole.as_str());
+            let modified = row.get("times").and_then(|times| time(times.get("modified")?.as_str()?));
             let Some(place) = text("written") else { continue };
             // A file that is written anew has no streams yet. Its row stands before theirs; a folder stays.
-            let anew = sink
-                .split(place)
-                .is_some_and(|(of, _)| !sink.holds_folder(of) && !matches!(before.get(&key(of)), Some(Some(_))));
-            let stands = size.filter(|size| whole && !anew && sink.holds(place, *size));
-            before.insert(key(place), stands);
-            if stands.is_some() {
+            let anew = sink.split(place).is_some_and(|(of, _)| {
+                !sink.holds_folder(of) && !matches!(before.places.get(&key(of)), Some(Earlier::Whole(_)))
+            });
+            let stands = match (size, sink.stands(place, size.unwrap_or(0), modified)) {
+                (Some(size), Stands::AsWritten) if whole && !anew => Earlier::Whole(size),
+                (_, Stands::Changed) => {
+                    before.changed.add(place);
+                    Earlier::Changed
+                }
+                _ => Earlier::Less,
+            };
+            before.places.insert(key(place), stands);
+            if matches!(stands, Earlier::Whole(_)) {
                 together.extend(rows.line());
             }
             if together.len() >= TOGETHER {
@@ -186,6 +216,16 @@ fn keep_whole(sink: &Sink) -> io::Result<Before> {
     // Nobody has it open any more: Windows renames no file over one that is.
     kept.take_place_of(MANIFEST)?;
     Ok(before)
+}
+
+/// A time as a row has it.
+fn time(text: &str) -> Option<Time> {
+    let time: Timestamp = text.parse().ok()?;
+    let (seconds, nanos) = (time.as_second(), time.subsec_nanosecond());
+    // The second before, where the fraction counts back from the one after.
+    let (seconds, nanos) =
+        if nanos < 0 { (seconds.checked_sub(1)?, nanos.checked_add(1_000_000_000)?) } else { (seconds, nanos) };
+    Some(Time::from_unix(seconds, u32::try_from(nanos).ok()?))
 }
 
 fn key(place: &str) -> Key {

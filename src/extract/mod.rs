@@ -5,6 +5,7 @@
 //! whole, [`landing`] finds it a free name; [`patience`] ends
 //! where the destination takes nothing any more; [`carrier`] is the file or folder that a named stream is written to. [`sink`] is
 //! the only writer of this program. Each name and stream gets a row ([`row`]) in the [`manifest`], which [`rows`] reads back.
+//! [`count`](mod@count) tells how much there is to do.
 //! [`reading`] tells one run from another that reads otherwise.
 //! [`listings`] makes the lists of other tools of a manifest. [`export`](mod@export) writes the whole disk into one file.
 
@@ -12,6 +13,7 @@ mod buffer;
 mod carrier;
 mod choice;
 mod copy;
+mod count;
 pub mod export;
 mod hashes;
 mod in_turns;
@@ -45,6 +47,7 @@ use crate::error::Result;
 use crate::image::FileId;
 
 pub use choice::{Choice, Listed, Patterns};
+pub use count::{Counted, count};
 pub use hashes::{HashKind, hash_image};
 pub use last_change::last_change;
 pub use manifest::MANIFEST;
@@ -122,11 +125,32 @@ pub struct NotWell {
     pub why: String,
 }
 
+/// Files that an earlier run wrote and something wrote to since. They are read again; what is not the same stays.
+#[derive(Debug, Default)]
+pub struct Changed {
+    /// How many.
+    pub count: u64,
+    /// The first few of them, as the manifest had them in `written`.
+    pub first: Vec<String>,
+}
+
+impl Changed {
+    fn add(&mut self, place: &str) {
+        const MAX_NAMED: usize = 10;
+        self.count = self.count.saturating_add(1);
+        if self.first.len() < MAX_NAMED {
+            self.first.push(place.to_owned());
+        }
+    }
+}
+
 /// What an extraction came to. The counts are with its [`Progress`].
 #[derive(Debug, Default)]
 pub struct Extracted {
     /// The first few files that are not whole.
     pub not_well: Vec<NotWell>,
+    /// What somebody changed since the run that was gone on with.
+    pub changed: Changed,
     /// Whether it was stopped before its end.
     pub stopped: bool,
 }
@@ -146,14 +170,9 @@ pub fn extract(sources: &Sources, sink: &Sink, options: &Options, progress: &Pro
         gave_up = run.gave_up();
         run.finish_folders();
     }
-    let not_well = manifest.close()?;
+    let (not_well, changed) = manifest.close()?;
     if gave_up {
         return Err(sink::refuses(sink.path()));
     }
-    Ok(Extracted { not_well, stopped: progress.is_stopped() })
-}
-
-/// Counts what would be extracted: files, folders and bytes, in `progress`. Nothing is written, no content is read.
-pub fn count(sources: &Sources, options: &Options, progress: &Progress) {
-    walk::count(sources, options, progress);
+    Ok(Extracted { not_well, changed, stopped: progress.is_stopped() })
 }

@@ -15,10 +15,10 @@ use super::queue::Queue;
 use super::row::{Row, Verdict};
 use super::sink::{Folder, describe};
 use super::spot::Spot;
-use super::{Options, Progress, Source, Sources, Unread};
+use super::{Source, Unread};
 
 /// Folders deeper than this are not descended into: no system opens them by a path.
-const MAX_DEPTH: usize = 4096;
+pub(super) const MAX_DEPTH: usize = 4096;
 
 /// A folder of a tree.
 struct Place {
@@ -113,7 +113,10 @@ impl Walk<'_> {
     /// Hands on what is in a folder; gives the folders below it.
     fn folder(&mut self, place: &Place, known: &mut HashSet<NodeId>) -> Vec<Place> {
         let tree = &self.source.tree;
-        let (mut entries, listed) = list(&**tree, place.node);
+        let (mut entries, listed) = list(&**tree, place.node, &|| self.run.is_over());
+        if self.run.is_over() {
+            return Vec::new();
+        }
         // About the order in which they were made, and so that of their places on the disk.
         entries.sort_by_key(|entry| entry.node);
         let with_streams =
@@ -247,64 +250,18 @@ impl Walk<'_> {
     }
 }
 
-/// Counts what would be copied.
-pub(super) fn count(sources: &Sources, options: &Options, progress: &Progress) {
-    for unread in sources.unread.iter().filter(|unread| options.choice.may_want_below(&unread.folder)) {
-        progress.done(unread.verdict);
-    }
-    for source in sources.read.iter().filter(|source| options.choice.may_want_below(&source.folder)) {
-        let mut open = vec![root(source)];
-        let mut known = HashSet::from([NodeId::ROOT]);
-        while let Some(place) = open.pop() {
-            if progress.is_stopped() {
-                return;
-            }
-            let (entries, listed) = list(&*source.tree, place.node);
-            match (place.wanted, listed.is_ok()) {
-                (true, true) => progress.done(Verdict::Whole),
-                (true, false) => progress.done(Verdict::Partial),
-                (false, true) => {}
-                (false, false) => progress.done(Verdict::Failed),
-            }
-            for entry in entries {
-                let text = join(&place.text, &entry.name);
-                let wanted = options.choice.wants_path(&text);
-                if entry.kind == Kind::Directory {
-                    if !wanted && !options.choice.may_want_below(&text) {
-                        continue;
-                    }
-                    if place.names.len() < MAX_DEPTH && known.insert(entry.node) {
-                        let mut names = place.names.clone();
-                        names.push(OsString::new());
-                        open.push(Place { node: entry.node, path: Vec::new(), text, names, wanted });
-                    }
-                } else if wanted {
-                    match source.tree.attr(entry.node) {
-                        Ok(attr) if options.choice.wants(&attr) => {
-                            progress.read(if attr.kind == Kind::File { attr.size } else { 0 });
-                            progress.done(Verdict::Whole);
-                        }
-                        Ok(_) => {}
-                        Err(_) => progress.done(Verdict::Failed),
-                    }
-                }
-            }
-        }
-    }
-}
-
 fn root(source: &Source) -> Place {
     let names = if source.folder.is_empty() { Vec::new() } else { vec![OsString::from(&source.folder)] };
     let path = if source.folder.is_empty() { Vec::new() } else { vec![Name::from(source.folder.as_str())] };
     Place { node: NodeId::ROOT, path, text: source.folder.clone(), names, wanted: false }
 }
 
-/// The entries of a folder, as far as they can be listed.
-fn list(tree: &dyn Tree, folder: NodeId) -> (Vec<DirEntry>, Result<(), Error>) {
+/// The entries of a folder, as far as they can be listed; some of them when it is over meanwhile.
+pub(super) fn list(tree: &dyn Tree, folder: NodeId, is_over: &dyn Fn() -> bool) -> (Vec<DirEntry>, Result<(), Error>) {
     let mut entries = Vec::new();
     let listed = tree.read_dir(folder, From::Start, &mut |entry| {
         entries.push(entry);
-        ControlFlow::Continue(())
+        if is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     let listed = listed.map_err(|error| match error.kind() {
         ErrorKind::NotADirectory => Error::new(ErrorKind::Corrupt, "it is listed as a folder and is none"),
@@ -313,7 +270,7 @@ fn list(tree: &dyn Tree, folder: NodeId) -> (Vec<DirEntry>, Result<(), Error>) {
     (entries, listed)
 }
 
-fn join(folder: &str, name: &Name) -> String {
+pub(super) fn join(folder: &str, name: &Name) -> String {
     let name = name.to_string_lossy();
     if folder.is_empty() { name } else { [folder, &name].join("/") }
 }

@@ -6,6 +6,7 @@ pub mod ntfs;
 mod recognise;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use mount_api::Tree;
 
@@ -27,6 +28,9 @@ pub struct FsOptions {
     pub accept_doubtful: bool,
     /// Look through the records of all files for those that no folder has; the findings tell of them.
     pub look_for_orphans: bool,
+    /// Set it, and what reads all records of a volume ends soon; what it then cannot tell counts as lost. For whoever wants nothing
+    /// more of these volumes.
+    pub stop: Arc<AtomicBool>,
 }
 
 impl FsOptions {
@@ -59,6 +63,7 @@ pub fn open(volume: &Arc<dyn ReadAt>, options: &FsOptions) -> OpenedFs {
     match found {
         Some(FileSystem::Ntfs) => match ntfs::open(volume, options.of_ntfs()) {
             Ok(tree) => {
+                let tree = tree.stopped_by(&options.stop);
                 if options.look_for_orphans {
                     tree.look_for_orphans();
                 }

@@ -14,4 +14,4 @@ pub use inventory::{Inventory, Volume};
 pub use judge::VolumeJudge;
 pub use refused::refused;
 pub use report::report;
-pub use tree::{Namespace, Shown};
+pub use tree::{Namespace, Shown, is_own_file};

@@ -49,6 +49,14 @@ pub struct Namespace {
     changes: Vec<Arc<dyn Changes>>,
 }
 
+/// Whether a file of the root folder is called so that is the program's own, and none of a volume.
+#[must_use]
+pub fn is_own_file(name: &str) -> bool {
+    let number = name.strip_prefix("volume-").and_then(|rest| rest.strip_suffix(".raw"));
+    let is_volume = number.is_some_and(|n| !n.is_empty() && n.bytes().all(|byte| byte.is_ascii_digit()));
+    matches!(name, "disk.raw" | "report.json") || is_volume
+}
+
 /// One name in the root folder.
 struct Entry {
     name: Name,

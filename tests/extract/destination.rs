@@ -44,6 +44,21 @@ fn what_stands_at_the_destination_is_neither_replaced_nor_followed() {
 }
 
 #[test]
+fn a_folder_that_bears_the_name_of_a_file_stays_and_the_file_stands_beside_it() {
+    let (_folder, chain) = whole_chain();
+    let out = tempfile::tempdir().expect("a folder");
+    fs::create_dir_all(out.path().join("volume-1/long.txt/mine")).expect("a folder");
+    expect_code(&extract(&chain.youngest, out.path(), &["--overwrite", "long.txt"]), 0);
+    assert_eq!(rows(out.path())["volume-1/long.txt"]["written"], "volume-1/long.txt%~2");
+    assert_eq!(fs::read(out.path().join("volume-1/long.txt%~2")).expect("the file"), long_text());
+    assert!(out.path().join("volume-1/long.txt/mine").is_dir());
+    // And so where the run is gone on with.
+    fs::remove_file(out.path().join("volume-1/long.txt%~2")).expect("a file less");
+    expect_code(&extract(&chain.youngest, out.path(), &["--resume", "--overwrite", "long.txt"]), 0);
+    assert_eq!(fs::read(out.path().join("volume-1/long.txt%~2")).expect("the file"), long_text());
+}
+
+#[test]
 fn a_destination_that_is_full_is_told_and_the_rest_goes_on_later() {
     let test = "a_destination_that_is_full_is_told_and_the_rest_goes_on_later";
     if !rustix::process::geteuid().is_root() {

@@ -1,7 +1,9 @@
 //! Lists that are given, and lists that are written.
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use fixtures::ntfs;
 
@@ -31,6 +33,31 @@ fn a_list_with_a_folder_and_what_is_in_it_misses_nothing() {
 }
 
 #[test]
+fn all_that_a_listing_prints_may_be_listed() {
+    let (_folder, chain) = whole_chain();
+    let list = tempfile::NamedTempFile::new().expect("a file");
+    let from_file = ["--from-file", list.path().to_str().expect("a path"), "-v"];
+    let listed = run(PROGRAM, &[&"ls", &"-r", &"-0", &chain.youngest]);
+    expect_success(&listed);
+    fs::write(list.path(), listed.stdout).expect("a list");
+    let (out, everything) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let output = extract(&chain.youngest, out.path(), &from_file);
+    expect_code(&output, 0);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("disk.raw, report.json, volume-1.raw: no files of a volume, passed over"), "{said}");
+    assert!(!said.contains("nothing fits"), "{said}");
+    expect_code(&extract(&chain.youngest, everything.path(), &[]), 0);
+    assert!(rows(out.path()).into_keys().eq(rows(everything.path()).into_keys()));
+    // Right in a volume they are files as others are; and who lists nothing else is told what there is instead.
+    fs::write(list.path(), "disk.raw\nvolume-12.raw\n").expect("a list");
+    let in_volume = extract(&chain.youngest, out.path(), &[&from_file[..], &["--volume", "1", "--dry-run"]].concat());
+    expect_code(&in_volume, 1);
+    let output = extract(&chain.youngest, out.path(), &[&from_file[..], &["--dry-run"]].concat());
+    expect_code(&output, 2);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("vhdx-mount export"), "{output:?}");
+}
+
+#[test]
 fn what_names_nothing_is_no_success() {
     let (_folder, chain) = whole_chain();
     let list = tempfile::NamedTempFile::new().expect("a file");
@@ -45,6 +72,8 @@ fn what_names_nothing_is_no_success() {
         ("", &[""], 2, "it is empty"),
         ("", &["long.txt", "!"], 2, "it is empty"),
         ("", &["--first", ""], 2, "it is empty"),
+        ("", &["--newer", "2026-02-01", "--older", "2026-01-31"], 2, "no file can fit"),
+        ("", &["--newer", "2026-02-01", "--older", "2026-02-01T00:00:00Z"], 2, "no file can fit"),
     ] {
         fs::write(list.path(), text).expect("a list");
         let out = tempfile::tempdir().expect("a folder");
@@ -71,6 +100,39 @@ fn lists_that_would_be_empty_or_have_no_folder_are_told_at_once() {
         assert_eq!(fs::read_dir(out.path()).expect("a folder").count(), 0, "{more:?}: something was written");
         assert!(!Path::new(&list).exists());
     }
+}
+
+#[test]
+fn lists_that_cannot_be_two_files_are_told_before_the_chain_is_opened() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    let (list, same, manifest) = (place("list"), place("./list"), place("out/manifest.jsonl"));
+    fs::create_dir(folder.path().join("out")).expect("a folder");
+    for (more, why) in [
+        (&["--csv", &list, "--bodyfile", &same][..], "another list"),
+        (&["--csv", &list, "--bodyfile", &list], "another list"),
+        (&["--csv", &manifest], "another list"),
+        (&["--hashdeep", "-"], "a list is no stream"),
+        (&["--chains-from", "-", "--from-file", "-"], "the standard input cannot be both"),
+    ] {
+        // There is no such chain.
+        let output = extract(Path::new("/nowhere/x.vhdx"), &folder.path().join("out"), more);
+        expect_code(&output, 2);
+        assert!(String::from_utf8_lossy(&output.stderr).contains(why), "{output:?}");
+        assert_eq!(fs::read_dir(folder.path().join("out")).expect("a folder").count(), 0);
+    }
+}
+
+#[test]
+fn a_list_of_paths_comes_through_a_pipe() {
+    let (_folder, chain) = whole_chain();
+    let out = tempfile::tempdir().expect("a folder");
+    let mut command = Command::new("timeout");
+    command.args(["60", PROGRAM, "extract", "--from-file", "-", "--to"]).args([out.path(), &chain.youngest]);
+    let mut running = command.stdin(Stdio::piped()).spawn().expect("a run");
+    running.stdin.take().expect("a pipe").write_all(b"volume-1/long.txt\n").expect("a list");
+    assert!(running.wait().expect("an end").success());
+    assert_eq!(rows(out.path()).into_keys().collect::<Vec<_>>(), ["volume-1/long.txt"]);
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod lists;
 mod ntfs_3g;
 mod resume;
 mod several;
+mod stopped;
 #[path = "../support/mod.rs"]
 mod support;
 mod unread;
@@ -151,10 +152,38 @@ fn only_what_is_wanted_comes_out() {
     let out = tempfile::tempdir().expect("a folder");
     let counted = extract(&chain.youngest, &out.path().join("new"), &["--dry-run", "long.txt"]);
     expect_code(&counted, 0);
-    assert!(
-        String::from_utf8_lossy(&counted.stdout).starts_with(&format!("files and folders: 1, bytes: {} ", long_size()))
-    );
+    let told = format!("files: 1, folders: 0, links: 0, streams: 0, bytes: {} ", long_size());
+    assert!(String::from_utf8_lossy(&counted.stdout).starts_with(&told));
     assert!(!out.path().join("new").exists(), "a dry run writes nothing");
+}
+
+#[test]
+fn a_dry_run_counts_what_a_run_writes() {
+    let (_folder, chain) = whole_chain();
+    let rows_of = |more: &[&str]| {
+        let out = tempfile::tempdir().expect("a folder");
+        expect_code(&extract(&chain.youngest, out.path(), more), 0);
+        rows(out.path()).into_values().filter(|row| row["verdict"] == "whole").collect::<Vec<_>>()
+    };
+    for more in [&[][..], &["--streams"]] {
+        let written = rows_of(more);
+        let count = |kind: &str| written.iter().filter(|row| row["kind"] == kind).count();
+        let content = written.iter().filter(|row| row["kind"] != "folder");
+        let bytes: u64 = content.map(|row| row["size"].as_u64().expect("a size")).sum();
+        let expected = format!(
+            "files: {}, folders: {}, links: {}, streams: {}, bytes: {bytes} ",
+            count("file"),
+            count("folder"),
+            count("link"),
+            count("stream")
+        );
+        assert_eq!(count("stream") > 0, !more.is_empty());
+        let out = tempfile::tempdir().expect("a folder");
+        let counted = extract(&chain.youngest, out.path(), &[&["--dry-run"], more].concat());
+        expect_code(&counted, 0);
+        let told = String::from_utf8_lossy(&counted.stdout).into_owned();
+        assert!(told.starts_with(&expected), "{told}{expected}");
+    }
 }
 
 #[test]
@@ -178,6 +207,13 @@ fn what_is_not_there_is_told() {
     fs::write(list.path(), "volume-1/long.txt\0").expect("a list");
     assert!(!said(&from_file, 0).contains("nothing fits"));
     assert!(!said(&["long.txt"], 0).contains("nothing fits"));
+    for more in
+        [&["--first", "*.nix", "--first", "LONG.*"][..], &["--dry-run", "--first", "*.nix", "--first", "LONG.*"]]
+    {
+        let told = said(more, 0);
+        assert!(told.contains("warning: nothing that is wanted fits --first *.nix"), "{told}");
+        assert!(!told.contains("LONG"), "{told}");
+    }
 }
 
 #[test]

@@ -199,3 +199,25 @@ fn a_destination_that_takes_what_windows_takes_gets_the_names_of_windows() {
         "{streams:?}"
     );
 }
+
+#[test]
+fn a_link_to_its_own_folder_is_made() {
+    let test = "a_link_to_its_own_folder_is_made";
+    if !["mkntfs", "ntfs-3g", "setfattr"].iter().all(|tool| has(test, tool)) || !can_mount(test) {
+        return;
+    }
+    let (_folder, volume) = volume_of(8, |at| {
+        fs::create_dir_all(at.join("a/here")).expect("a folder");
+        fs::write(at.join("a/file"), "content").expect("a file");
+        // IO_REPARSE_TAG_SYMLINK, 14 bytes of data; two names of 2 bytes in one place, relative: "." ([MS-FSCC] 2.1.2.4).
+        let value = "0x0c0000a0".to_owned() + "0e000000" + "0000020000000200" + "01000000" + "2e00";
+        let link = at.join("a/here");
+        expect_success(&run("setfattr", &[&"-n", &"system.ntfs_reparse_data", &"-v", &value, &link]));
+    });
+    let out = tempfile::tempdir().expect("a folder");
+    expect_code(&extract(&volume, out.path(), &["--links"]), 0);
+    let link = out.path().join("volume-1/a/here");
+    assert_eq!(fs::read_link(&link).expect("a link"), Path::new("."));
+    assert_eq!(fs::read(link.join("file")).expect("the file"), b"content");
+    assert_eq!(rows(out.path())["volume-1/a/here"]["verdict"], "whole");
+}

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::SystemTime;
 
 use fixtures::chain::{Chain, spread};
 use fixtures::damage::EntryDamage;
@@ -50,7 +51,7 @@ fn an_image_that_was_changed_is_no_way_to_go_on_and_one_that_was_moved_is() {
     expect_code(&extract(&youngest, out.path(), &["--resume"]), 0);
     let base = moved.path().join(chain.files[0].file_name().expect("a name"));
     let image = fs::File::options().write(true).open(&base).expect("an image");
-    let later = std::time::SystemTime::now() + std::time::Duration::from_secs(60);
+    let later = SystemTime::now() + std::time::Duration::from_secs(60);
     image.set_modified(later).expect("a later time");
     expect_refused(&youngest, out.path(), &[], "was changed since: its time of last change was");
     drop(folder);
@@ -108,6 +109,49 @@ fn the_record_stands_before_the_first_file_and_nothing_is_gone_on_with_without_i
     assert_eq!(fs::read(&record).expect("my file"), b"mine");
     fs::remove_file(&record).expect("no record");
     expect_refused(&chain.youngest, out.path(), &[], "what the earlier run read is not known");
+}
+
+#[test]
+fn what_somebody_wrote_to_since_is_read_again_and_stays() {
+    let (_folder, chain) = whole_chain();
+    let out = tempfile::tempdir().expect("a folder");
+    expect_code(&extract(&chain.youngest, out.path(), &["long.txt", "*.txt"]), 0);
+    let file = out.path().join("volume-1/long.txt");
+    let as_it_was = fs::metadata(&file).expect("the file").modified().expect("a time");
+    let resumed = |more: &[&str]| {
+        let output = extract(&chain.youngest, out.path(), &[&["--resume", "long.txt", "*.txt"], more].concat());
+        expect_code(&output, 0);
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    // Another byte, and so another time.
+    let mut mine = long_text();
+    mine[77] ^= 1;
+    fs::write(&file, &mine).expect("a change");
+    let said = resumed(&[]);
+    assert!(said.contains("1 files; one that is not the same stays") && said.contains("volume-1/long.txt"), "{said}");
+    assert!(fs::read(&file).expect("my file") == mine);
+    assert_eq!(rows(out.path())["volume-1/long.txt"]["written"], "volume-1/long.txt%~2");
+    assert_eq!(fs::read(out.path().join("volume-1/long.txt%~2")).expect("the file"), long_text());
+    // With --overwrite it goes.
+    resumed(&["--overwrite"]);
+    assert_eq!(fs::read(&file).expect("the file"), long_text());
+    // The same bytes at another time are read again, and stay where they are.
+    fs::remove_file(out.path().join("volume-1/long.txt%~2")).expect("a file less");
+    fs::File::options().write(true).open(&file).and_then(|file| file.set_modified(SystemTime::now())).expect("a time");
+    let said = resumed(&[]);
+    assert!(said.contains("changed"), "{said}");
+    assert_eq!(rows(out.path())["volume-1/long.txt"]["written"], "volume-1/long.txt");
+    assert!(!out.path().join("volume-1/long.txt%~2").exists());
+    // Two seconds are what some file systems are off.
+    let later = as_it_was + std::time::Duration::from_millis(1900);
+    fs::File::options().write(true).open(&file).and_then(|file| file.set_modified(later)).expect("a time");
+    let said = resumed(&[]);
+    assert!(!said.contains("changed") && said.contains("; 0 B read"), "{said}");
+    // What is left of a file that the run wrote, by its time, is replaced.
+    let half = fs::File::options().write(true).open(&file).expect("a file");
+    half.set_len(100).and_then(|()| half.set_modified(as_it_was)).expect("half a file");
+    assert!(!resumed(&[]).contains("changed"));
+    assert_eq!(fs::read(&file).expect("the file"), long_text());
 }
 
 #[test]

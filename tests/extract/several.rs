@@ -85,8 +85,35 @@ fn every_chain_of_a_scan_comes_out_and_what_is_left_out_is_named() {
     let counted = extract_all(folder.path(), &new, &["long.txt", "--dry-run"]);
     expect_code(&counted, 3);
     let counted = String::from_utf8_lossy(&counted.stdout).into_owned();
-    assert!(counted.starts_with(&format!("files and folders: 2, bytes: {} ", 2 * long_size())), "{counted}");
+    assert!(
+        counted.starts_with(&format!("files: 2, folders: 0, links: 0, streams: 0, bytes: {} ", 2 * long_size())),
+        "{counted}"
+    );
     assert!(!new.exists(), "a dry run writes nothing");
+}
+
+#[test]
+fn what_the_scan_could_not_read_is_told_at_the_end_and_is_no_success() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let home = folder.path().join("a");
+    fs::create_dir(&home).expect("a folder");
+    Chain::write(spread(&disk(), 1, 512, &mut Rng::new(1)), &home).expect("a chain is written");
+    // Named like an image, and too short to be one.
+    let torn = folder.path().join("torn.avhdx");
+    fs::write(&torn, "vhdxfile").expect("a file");
+    let out = tempfile::tempdir().expect("a folder");
+    let output = extract_all(folder.path(), out.path(), &["long.txt", "-q"]);
+    expect_code(&output, 3);
+    assert_eq!(ends(out.path()).into_values().collect::<Vec<_>>(), ["well"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let end = said.lines().last().expect("a line").trim().to_owned();
+    assert!(end.starts_with("unread") && end.contains(torn.to_str().expect("a path")), "{said}");
+    assert!(said.contains("not all was read: every chain that the scan found is well"), "{said}");
+    let summary = fs::read(out.path().join("chains.json")).expect("a summary");
+    let summary: Value = serde_json::from_slice(&summary).expect("JSON");
+    assert_eq!(summary["scan_complete"], false);
+    assert_eq!(summary["unreadable"][0]["path"], torn.to_str().expect("a path"));
+    assert!(!summary["unreadable"][0]["reason"].as_str().expect("words").is_empty());
 }
 
 #[test]

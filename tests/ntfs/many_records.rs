@@ -5,6 +5,7 @@
 use std::fs;
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use mount_api::{ErrorKind, From, NodeId, Tree};
@@ -262,5 +263,24 @@ fn each_record_is_read_as_its_own_in_any_order() {
             let attr = attr.unwrap();
             assert_eq!((attr.record, attr.sequence), (number, say(number).sequence));
         }
+    }
+}
+
+#[test]
+fn a_survey_that_was_stopped_tells_that_it_is_not_whole() {
+    if !have("a_survey_that_was_stopped_tells_that_it_is_not_whole", &["mkntfs"]) {
+        return;
+    }
+    let say = |number| Said { parent: reference(number + 1), sequence: 9, flags: 1 };
+    let volume: Arc<dyn ReadAt> = Arc::new(Endless::new(base(), records(), say));
+    for stopped in [false, true] {
+        let ntfs = ntfs::open(&volume, Options { deleted: true, ..Options::default() }).unwrap();
+        let ntfs = ntfs.stopped_by(&Arc::new(AtomicBool::new(stopped)));
+        let mut count = 0;
+        let listed = ntfs.read_dir(find(&ntfs, "$Orphans"), From::Start, &mut |_| {
+            count += 1;
+            ControlFlow::Continue(())
+        });
+        assert_eq!((listed.is_err(), count), (stopped, if stopped { 0 } else { records() }));
     }
 }

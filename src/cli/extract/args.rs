@@ -9,8 +9,9 @@ use vhdx_mount::extract::HashKind;
 use crate::cli::args::{ChainArgs, FilesArgs};
 use crate::cli::outcome::Failure;
 
-/// Writes DIR/manifest.jsonl, a row for each name with its hash and verdict, and DIR/run.json. Exit code 0: all that was
-/// wanted is whole; 3: it is not, and the manifest says which files and bytes; 1: the run could not do its work.
+/// Writes the files, DIR/manifest.jsonl, a row for each name with its hash and verdict, and DIR/run.json, what was read and what it
+/// came to. With --chains-from each chain has such a folder in DIR, and DIR/chains.json says what became of each. Exit code 0: all
+/// that was wanted is whole; 3: it is not, and the manifest says which files and bytes; 1: the run could not do its work.
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct ExtractArgs {
@@ -22,7 +23,7 @@ pub(crate) struct ExtractArgs {
     #[arg(value_name = "GLOB")]
     patterns: Vec<String>,
     /// Every chain that `vhdx-mount scan --json` printed into FILE (- for standard input), each into a folder of its own in
-    /// DIR. Chains without their base are named, and taken with --missing lost.
+    /// DIR. Chains without their base are named, and taken with --missing lost. Lists (--hashdeep, --bodyfile, --csv) are not made.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["map", "assume", "hashdeep", "bodyfile", "csv"])]
     pub(crate) chains_from: Option<PathBuf>,
     /// With --chains-from: also the chains that backups left behind.
@@ -54,7 +55,7 @@ pub(crate) struct ExtractArgs {
     /// that say how they are read, must be the same.
     #[arg(long)]
     pub(crate) resume: bool,
-    /// Only count: files, folders and bytes.
+    /// Only count: files, folders, links, with --streams also streams, and bytes.
     #[arg(long)]
     pub(crate) dry_run: bool,
     /// Hashes of each file in the manifest.
@@ -66,7 +67,7 @@ pub(crate) struct ExtractArgs {
     /// Files that are copied at once; as many as processors if left out.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) threads: Option<u16>,
-    /// Also write a list for `hashdeep -a` into this new file.
+    /// Also write a list for hashdeep into this new file; it audits with: cd DIR; hashdeep -l -a -r -k FILE volume-1
     #[arg(long, value_name = "FILE")]
     pub(crate) hashdeep: Option<PathBuf>,
     /// Also write a bodyfile for `mactime` into this new file.
@@ -95,8 +96,9 @@ pub(crate) struct ChoiceArgs {
     /// Only files of at most so many bytes: 4096, 100M, 2G.
     #[arg(long, value_name = "BYTES", value_parser = bytes)]
     pub(crate) max_size: Option<u64>,
-    /// Only the paths in this file, one a line, or each ended by a zero byte as `ls -0` prints them. Names that no line of text can
-    /// hold need the latter. Other than in a GLOB, case matters. Exit code 3 where one is not there.
+    /// Only the paths in this file (- for standard input), one a line, or each ended by a zero byte as `ls -0` prints them. Names that no line of text can
+    /// hold need the latter. Other than in a GLOB, case matters. Exit code 3 where one is not there; disk.raw, report.json and
+    /// volume-N.raw, which `ls` lists too, are passed over.
     #[arg(long, value_name = "LIST")]
     pub(crate) from_file: Option<PathBuf>,
 }
@@ -129,6 +131,7 @@ const AFTER_HELP: &str = "Examples:
   vhdx-mount extract VM_1A2B.avhdx --to /rescue
   vhdx-mount extract VM_1A2B.avhdx --to /rescue 'volume-2/Users' '*.mdf' '!*.tmp' --first '*.mdf'
   vhdx-mount extract VM_1A2B.avhdx --to /rescue --resume
+  vhdx-mount ls -0 -r VM_1A2B.avhdx volume-2/Users | vhdx-mount extract VM_1A2B.avhdx --to /rescue --from-file -
   vhdx-mount scan /vms --json | vhdx-mount extract --chains-from - --to /rescue '*.mdf'
 
 Verdicts in the manifest:

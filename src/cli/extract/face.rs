@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use vhdx_mount::extract::{Choice, Extracted, MANIFEST, NotWell, Progress, Sink, Verdict};
+use vhdx_mount::extract::{Changed, Choice, Counted, Extracted, MANIFEST, NotWell, Progress, Sink, Verdict};
 
 use super::super::args::Verbosity;
 use super::super::escape::escape;
@@ -150,15 +150,22 @@ fn line(progress: &Progress, total: Option<u64>, elapsed: Duration) -> String {
 }
 
 /// What a dry run counted, on stdout.
-pub(super) fn counted(progress: &Progress) -> Result<Outcome, Failure> {
-    let mut out = anstream::stdout().lock();
-    let (files, lost) = (progress.count(Verdict::Whole), progress.count(Verdict::Failed));
-    let mut told =
-        writeln!(out, "files and folders: {files}, bytes: {} ({})", progress.bytes(), size(progress.bytes()));
+pub(super) fn counted(counted: &Counted, progress: &Progress) -> Result<Outcome, Failure> {
+    let Counted { files, folders, links, streams, lost, unlisted } = *counted;
+    let bytes = progress.bytes();
+    let mut lines = vec![format!(
+        "files: {files}, folders: {folders}, links: {links}, streams: {streams}, bytes: {bytes} ({})",
+        size(bytes)
+    )];
     if lost > 0 {
-        told = told.and_then(|()| writeln!(out, "{lost} more, whose metadata is lost"));
+        lines.push(format!("{lost} more, whose metadata is lost"));
     }
-    Outcome::of_output(told.and_then(|()| out.flush()), lost == 0)
+    if unlisted > 0 {
+        lines.push(format!("{unlisted} of which not all names or streams can be told: there may be more"));
+    }
+    let mut out = anstream::stdout().lock();
+    let told = lines.iter().try_for_each(|line| writeln!(out, "{line}"));
+    Outcome::of_output(told.and_then(|()| out.flush()), counted.is_whole())
 }
 
 /// How many patterns and paths that fitted nothing are named.
@@ -180,14 +187,19 @@ pub(super) fn missed(choice: &Choice, progress: &Progress, so_far: Outcome) -> R
     if choice.met_nothing() {
         return Err(Failure::new("nothing that was asked for is there").advise(advice));
     }
-    let unmet = choice.unmet();
+    warn("nothing fits", &choice.unmet());
+    warn("nothing that is wanted fits --first", &choice.unmet_first());
+    Ok(if choice.misses_listed() && so_far == Outcome::Well { Outcome::NotWhole } else { so_far })
+}
+
+/// Names what fits nothing, the first of it.
+fn warn(text: &str, unmet: &[&str]) {
     for what in unmet.iter().take(NAMED) {
-        say::tell!("{YELLOW}warning{YELLOW:#}: nothing fits {}", escape(what));
+        say::tell!("{YELLOW}warning{YELLOW:#}: {text} {}", escape(what));
     }
     if unmet.len() > NAMED {
         say::tell!("{YELLOW}warning{YELLOW:#}: and {} more", unmet.len() - NAMED);
     }
-    Ok(if choice.misses_listed() && so_far == Outcome::Well { Outcome::NotWhole } else { so_far })
 }
 
 /// What it came to, in one look.
@@ -216,7 +228,25 @@ pub(super) fn summary(sink: &Sink, progress: &Progress, extracted: &Extracted, v
     if bad > told {
         say::tell!("  and {} more", bad - told);
     }
+    changed(&extracted.changed);
     say::tell!("each name and its verdict: {}", escape(&sink.path().join(MANIFEST).display().to_string()));
+}
+
+/// What is no longer what the earlier run wrote.
+fn changed(Changed { count, first }: &Changed) {
+    if *count == 0 {
+        return;
+    }
+    say::tell!(
+        "{YELLOW}changed{YELLOW:#} since the earlier run wrote them, and read again: {count} files; one that is not the same stays"
+    );
+    for place in first {
+        say::tell!("  {BOLD}changed {BOLD:#} {}", escape(place));
+    }
+    let told = u64::try_from(first.len()).unwrap_or(u64::MAX);
+    if *count > told {
+        say::tell!("  and {} more", count - told);
+    }
 }
 
 #[cfg(test)]

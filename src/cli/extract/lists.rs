@@ -8,7 +8,8 @@ use vhdx_mount::extract::listings::{self, Listing};
 use vhdx_mount::extract::sink::{create_new, remove_list};
 use vhdx_mount::extract::{HashKind, MANIFEST, Sink, timestamp};
 
-use super::ExtractArgs;
+use super::run_record::NAME;
+use super::{ExtractArgs, input};
 use crate::cli::chain::time_of;
 use crate::cli::escape::escape;
 use crate::cli::outcome::Failure;
@@ -36,14 +37,40 @@ fn wanted(args: &ExtractArgs) -> impl Iterator<Item = (&PathBuf, Listing)> {
     lists.into_iter().filter_map(|(file, listing)| Some((file.as_ref()?, listing)))
 }
 
-/// Before anything is read: the lists are written last, and a long run should not end at one that cannot be. `earlier` are
-/// those that the run wrote that is gone on with.
-pub(super) fn refuse_in_the_way(args: &ExtractArgs, earlier: &[Written]) -> Result<(), Failure> {
+/// What is wrong with the lists whatever the chain is: told before it is opened.
+pub(super) fn refuse_wrong(args: &ExtractArgs) -> Result<(), Failure> {
     let has_hash = args.hashes().iter().any(|hash| matches!(hash, HashKind::Md5 | HashKind::Sha1 | HashKind::Sha256));
     if args.hashdeep.is_some() && !has_hash {
         return Err(Failure::usage("hashdeep knows none of the hashes that are computed, and its list would be empty")
             .advise("add --hash md5,sha256"));
     }
+    let mut taken = [MANIFEST, NAME].map(|own| place(&args.to.join(own))).to_vec();
+    for (file, _) in wanted(args) {
+        let told = escape(&file.display().to_string());
+        if input::is_stdin(file) {
+            return Err(Failure::usage("a list is no stream: it is written when the run ends, and anew by --resume")
+                .advise("name a new file"));
+        }
+        let place = place(file);
+        if taken.contains(&place) {
+            return Err(Failure::usage(format!("{told}: another list, or the record of the run, is to stand there"))
+                .advise("give each list a file of its own"));
+        }
+        taken.push(place);
+    }
+    Ok(())
+}
+
+/// A path by which two spellings of it are one, as far as its folder is there.
+fn place(file: &Path) -> PathBuf {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder.canonicalize().or_else(|_| std::path::absolute(folder)).unwrap_or(folder.to_owned());
+    folder.join(file.file_name().unwrap_or_default())
+}
+
+/// Before anything is read: the lists are written last, and a long run should not end at one that cannot be. `earlier` are
+/// those that the run wrote that is gone on with.
+pub(super) fn refuse_in_the_way(args: &ExtractArgs, earlier: &[Written]) -> Result<(), Failure> {
     for (file, _) in wanted(args) {
         let told = escape(&file.display().to_string());
         if file.symlink_metadata().is_ok() {

@@ -3,7 +3,9 @@
 mod args;
 mod earlier_run;
 pub(super) mod face;
+mod input;
 mod lists;
+mod opening;
 mod path_list;
 mod run_record;
 mod scan_report;
@@ -17,7 +19,7 @@ use std::sync::Arc;
 
 use mount_api::Name;
 use vhdx_mount::extract::{
-    self, Choice, Extracted, Options, Patterns, Progress, Sink, Source, Sources, Unread, Verdict,
+    self, Choice, Counted, Extracted, Options, Patterns, Progress, Sink, Source, Sources, Unread, Verdict,
 };
 use vhdx_mount::fs::FsOptions;
 use vhdx_mount::namespace::{Inventory, Volume};
@@ -33,21 +35,31 @@ use run_record::RunRecord;
 
 /// Extracts what is wanted.
 pub(crate) fn run(args: &ExtractArgs, verbosity: &Verbosity) -> Result<Outcome, Failure> {
+    lists::refuse_wrong(args)?;
     if let Some(scan) = &args.chains_from {
+        if [Some(scan), args.choice.from_file.as_ref()]
+            .into_iter()
+            .all(|from| from.is_some_and(|from| input::is_stdin(from)))
+        {
+            return Err(Failure::usage("the standard input cannot be both the report of a scan and a list of paths")
+                .advise("give one of them as a file"));
+        }
         return several::run(scan, args, verbosity);
     }
     let Some(image) = args.chain() else { return Err(Failure::usage("no chain is given")) };
-    let stop = Arc::default();
-    let asked = Asked::watch(&stop);
-    let progress = Progress::stopped_by(&stop);
+    let progress = Progress::default();
     let choice = choice(args)?;
     let job = Job { args, image, how: &args.how, to: &args.to, choice: &choice, verbosity };
-    let inventory = job.take_inventory()?;
+    let inventory = job.opening(&progress)?()?;
+    say::findings(inventory.all_findings(), verbosity);
     if args.dry_run {
-        job.count(&inventory, &progress)?;
-        let so_far = face::counted(&progress)?;
+        let mut counted = Counted::default();
+        job.count(&inventory, &progress, &mut counted)?;
+        let so_far = face::counted(&counted, &progress)?;
         return face::missed(&choice, &progress, so_far);
     }
+    // From here on something is written: until then a signal ends the program as ever, at once.
+    let asked = Asked::watch(&progress.stop());
     let extracted = job.copy_out(&inventory, &progress)?;
     // The program ends: to free what is known of a hundred thousand files piece by piece would take as long as a tenth of them.
     std::mem::forget(inventory);
@@ -66,22 +78,29 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    fn take_inventory(&self) -> Result<Inventory, Failure> {
+    /// What opens the chain and looks at what is on its disk, in any thread.
+    fn opening(
+        &self,
+        progress: &Progress,
+    ) -> Result<impl FnOnce() -> Result<Inventory, Failure> + Clone + Send + 'static + use<>, Failure> {
         // Who wants everything has all records read anyway: then a folder that lacks a name is found by them.
         let everything = self.args.patterns()?.is_empty() && self.args.choice.from_file.is_none();
         // Doubtful bytes are read, so that they can be told from lost ones.
-        let shown =
-            FsOptions { accept_doubtful: true, look_for_orphans: everything, ..self.args.files.options(self.how) };
-        let inventory = Inventory::take(chain::open_to_check(self.image, self.how)?, &shown);
-        say::findings(inventory.all_findings(), self.verbosity);
-        Ok(inventory)
+        let shown = FsOptions {
+            accept_doubtful: true,
+            look_for_orphans: everything,
+            stop: progress.stop(),
+            ..self.args.files.options(self.how)
+        };
+        let (image, how) = (self.image.to_owned(), self.how.clone());
+        Ok(move || Ok(Inventory::take(chain::open_to_check(&image, &how)?, &shown)))
     }
 
     /// Counts only.
-    fn count(&self, inventory: &Inventory, progress: &Progress) -> Result<(), Failure> {
+    fn count(&self, inventory: &Inventory, progress: &Progress, counted: &mut Counted) -> Result<(), Failure> {
         let sources = sources(self.args, inventory)?;
         let options = options(self.args, self.choice.clone());
-        face::with(progress, None, self.verbosity, || extract::count(&sources, &options, progress));
+        face::with(progress, None, self.verbosity, || extract::count(&sources, &options, progress, counted));
         Ok(())
     }
 
@@ -95,11 +114,11 @@ impl Job<'_> {
         let reading = earlier_run::reading_of(inventory, self.how, self.args)?;
         let earlier = if self.args.resume { earlier_run::of_same(&sink, &reading)? } else { Vec::new() };
         lists::refuse_in_the_way(self.args, &earlier)?;
-        let mut record = RunRecord::begin(&sink, inventory, &reading, &earlier, self.args)?;
+        let mut record = RunRecord::begin(&sink, inventory, &reading, &earlier, self.args, progress)?;
         let work = || extract::extract(&sources, &sink, &options, progress);
-        let count = |counted: &Progress| extract::count(&sources, &options, counted);
-        let extracted = face::with_count(progress, count, self.verbosity, work)?;
-        let changed = record.end(&sink, inventory, progress, &extracted)?;
+        let count = |bytes: &Progress| extract::count(&sources, &options, bytes, &mut Counted::default());
+        let mut extracted = face::with_count(progress, count, self.verbosity, work)?;
+        let changed = record.end(&sink, inventory, progress, &mut extracted)?;
         face::summary(&sink, progress, &extracted, self.verbosity);
         // Of a run that was stopped there are none: they would stand in the way of the one that goes on.
         if !extracted.stopped {
@@ -121,9 +140,16 @@ fn outcome(progress: &Progress) -> Outcome {
 }
 
 fn choice(args: &ExtractArgs) -> Result<Choice, Failure> {
+    if let (Some(newer), Some(older)) = (args.choice.newer, args.choice.older)
+        && newer >= older
+    {
+        return Err(Failure::usage("no file can fit: --newer is not before --older")
+            .advise("--newer tells the first time that is wanted, --older the first one that is not any more"));
+    }
     let (unwanted, wanted): (Vec<&str>, Vec<&str>) =
         args.patterns()?.into_iter().partition(|pattern| pattern.starts_with('!'));
-    let listed = args.choice.from_file.as_deref().map(path_list::read).transpose()?;
+    let listed = args.choice.from_file.as_deref();
+    let listed = listed.map(|file| path_list::read(file, args.choice.volume.is_none())).transpose()?;
     let listed = listed.map(|paths| paths.into_iter().collect());
     Ok(Choice {
         wanted: Patterns::new(wanted)?,

@@ -4,18 +4,33 @@ use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::Path;
 
+use vhdx_mount::namespace::is_own_file;
+
+use super::input;
 use crate::cli::escape::escape;
 use crate::cli::outcome::Failure;
 use crate::cli::paths;
 
-/// The paths in a file: one a line, as people write them; or, where there is a zero byte, each ended by one and spelled as at
-/// the mount point, which `ls --null` does.
-#[expect(clippy::disallowed_methods, reason = "a list of paths that the user wrote, no image")]
-pub(super) fn read(file: &Path) -> Result<HashSet<String>, Failure> {
-    let content = std::fs::read(file).map_err(|error| Failure::new(format!("{}: {error}", file.display())))?;
-    let paths = paths(&content);
+/// The paths in a file, or with `-` on the standard input: one a line, as people write them; or, where there is a zero byte, each
+/// ended by one and spelled as at the mount point, which `ls --null` does. What `ls` lists of the program's own files is passed
+/// over, where all volumes are listed.
+pub(super) fn read(file: &Path, all_volumes: bool) -> Result<HashSet<String>, Failure> {
+    let content = input::read(file).map_err(|error| Failure::new(format!("{}: {error}", file.display())))?;
+    let (own, paths): (HashSet<_>, HashSet<_>) =
+        paths(&content).into_iter().partition(|path| all_volumes && is_own_file(path));
+    let told = escape(&file.display().to_string());
+    if !own.is_empty() {
+        let mut own: Vec<_> = own.into_iter().collect();
+        own.sort_unstable();
+        log::info!("{told}: {}: no files of a volume, passed over", own.join(", "));
+        if paths.is_empty() {
+            return Err(Failure::usage(format!("{told}: no path of a volume's file stands in this list")).advise(
+                "`vhdx-mount export` writes the disk, or a volume; `vhdx-mount info --json` prints the report",
+            ));
+        }
+    }
     if paths.is_empty() {
-        return Err(Failure::usage(format!("{}: no path stands in this list", escape(&file.display().to_string())))
+        return Err(Failure::usage(format!("{told}: no path stands in this list"))
             .advise("see why it came out empty; without --from-file everything is wanted"));
     }
     Ok(paths)

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use mount_api::Time;
 use serde_json::{Map, Value, json};
+use vhdx_mount::extract::sink::gone;
 use vhdx_mount::extract::{Extracted, MANIFEST, Progress, Reading, Sink, Verdict, hash_image, timestamp};
 use vhdx_mount::image::{HostFolders, ImageStore};
 use vhdx_mount::namespace::{Inventory, report};
@@ -32,12 +33,14 @@ impl RunRecord {
         reading: &Reading,
         lists: &[Written],
         args: &ExtractArgs,
+        progress: &Progress,
     ) -> Result<Self, Failure> {
         if !args.resume && sink.has(NAME) && !sink.has(MANIFEST) {
             return Err(Failure::usage(format!("{}: the file exists already", place(sink)))
                 .advise("choose an empty folder: the record of this run is to stand there"));
         }
-        let hashes = if args.hash_images { hash_images(inventory)? } else { Vec::new() };
+        let hashes = if args.hash_images { hash_images(inventory, progress)? } else { None };
+        let hashes = hashes.unwrap_or_default();
         let images = inventory.chain.links().iter().enumerate().map(|(number, link)| {
             json!({
                 "path": link.path.display().to_string(),
@@ -76,25 +79,38 @@ impl RunRecord {
         sink: &Sink,
         inventory: &Inventory,
         progress: &Progress,
-        extracted: &Extracted,
+        extracted: &mut Extracted,
     ) -> Result<Option<PathBuf>, Failure> {
         let mut changed = None;
         if !self.hashes.is_empty() {
-            let after = hash_images(inventory)?;
+            let Some(after) = hash_images(inventory, progress)? else {
+                // It is not known whether they are the same.
+                extracted.stopped = true;
+                return self.finish(sink, progress, extracted).map(|()| None);
+            };
             changed = self.hashes.iter().zip(&after).find(|(a, b)| a.1 != b.1).map(|(before, _)| before.0.clone());
             let hashes: Vec<_> = after.into_iter().map(|(_, hash)| hash).collect();
             self.fields.insert("sha256_after".to_owned(), json!(hashes));
         }
+        self.finish(sink, progress, extracted)?;
+        Ok(changed)
+    }
+
+    fn finish(&mut self, sink: &Sink, progress: &Progress, extracted: &Extracted) -> Result<(), Failure> {
         let totals: Map<String, Value> = Verdict::ALL
             .iter()
             .map(|verdict| (verdict.as_str().to_owned(), json!(progress.count(*verdict))))
             .chain([("bytes_read".to_owned(), json!(progress.bytes()))])
             .collect();
+        if !extracted.stopped {
+            log::info!("what was written is brought to the storage");
+            // A loss of power after the word that all is there shall not cost any of it.
+            sink.sync().map_err(|error| gone(sink.path(), error))?;
+        }
         self.fields.insert("ended".to_owned(), json!(now()));
         self.fields.insert("complete".to_owned(), json!(!extracted.stopped));
         self.fields.insert("totals".to_owned(), Value::Object(totals));
-        self.write(sink)?;
-        Ok(changed)
+        self.write(sink)
     }
 
     /// Writes down which lists were made.
@@ -118,13 +134,14 @@ pub(super) fn place(sink: &Sink) -> String {
     escape(&sink.path().join(NAME).display().to_string())
 }
 
-fn hash_images(inventory: &Inventory) -> Result<Vec<(PathBuf, String)>, Failure> {
+/// The hash of each image; `None` where it was stopped.
+fn hash_images(inventory: &Inventory, progress: &Progress) -> Result<Option<Vec<(PathBuf, String)>>, Failure> {
     let links = inventory.chain.links().iter();
     links
         .map(|link| {
             let image = HostFolders.open_named(&link.path)?.image;
-            let hash = hash_image(&*image).map_err(|error| error.in_file(&link.path))?;
-            Ok((link.path.clone(), hash))
+            let hash = hash_image(&*image, progress).map_err(|error| error.in_file(&link.path))?;
+            Ok(hash.map(|hash| (link.path.clone(), hash)))
         })
         .collect()
 }

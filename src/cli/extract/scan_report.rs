@@ -1,11 +1,12 @@
 //! What `vhdx-mount scan --json` printed: which chains there are.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
+use super::input;
 use crate::cli::args::{ChainArgs, MissingArg};
 use crate::cli::escape::escape;
 use crate::cli::outcome::Failure;
@@ -19,6 +20,16 @@ pub(super) struct ScanReport {
     pub(super) complete: bool,
     pub(super) folders: Vec<PathBuf>,
     pub(super) chains: Vec<ScannedChain>,
+    /// What it could not read, besides images of these chains.
+    pub(super) unreadable: Vec<Unreadable>,
+}
+
+/// A file or folder that a scan could not read.
+#[derive(Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub(super) struct Unreadable {
+    pub(super) path: String,
+    /// Why, in words.
+    pub(super) reason: String,
 }
 
 /// A chain that a scan told of.
@@ -50,6 +61,8 @@ struct Report {
     folders: Vec<PathBuf>,
     images: Vec<Image>,
     chains: Vec<Chain>,
+    #[serde(default)]
+    unreadable: Vec<Unreadable>,
 }
 
 #[derive(Deserialize)]
@@ -73,15 +86,8 @@ struct Link {
 }
 
 /// Reads what a scan printed, from a file, or with `-` from the standard input.
-#[expect(clippy::disallowed_methods, reason = "what a scan told, no image")]
 pub(super) fn read(from: &Path) -> Result<ScanReport, Failure> {
-    let failed = |error: std::io::Error| Failure::new(format!("{}: {error}", from.display()));
-    let mut text = Vec::new();
-    if from == Path::new("-") {
-        std::io::stdin().lock().read_to_end(&mut text).map_err(failed)?;
-    } else {
-        text = std::fs::read(from).map_err(failed)?;
-    }
+    let text = input::read(from).map_err(|error| Failure::new(format!("{}: {error}", from.display())))?;
     parse(&text).map_err(|why| {
         let advice = "make it with `vhdx-mount scan DIR --json > FILE`";
         Failure::usage(format!("{}: {why}", from.display())).advise(advice)
@@ -89,12 +95,18 @@ pub(super) fn read(from: &Path) -> Result<ScanReport, Failure> {
 }
 
 fn parse(text: &[u8]) -> Result<ScanReport, String> {
-    let report: Report = serde_json::from_slice(text).map_err(|error| format!("no report of a scan: {error}"))?;
+    let mut report: Report = serde_json::from_slice(text).map_err(|error| format!("no report of a scan: {error}"))?;
     if report.schema != SCHEMA {
         return Err(format!("a report of schema {}; {SCHEMA} is what this version reads", report.schema));
     }
     let chains = report.chains.iter().map(|chain| chain_of(chain, &report.images)).collect::<Result<_, _>>()?;
-    Ok(ScanReport { complete: report.complete, folders: report.folders, chains })
+    // Those in a chain are told with it.
+    let in_chain: HashSet<usize> = report.chains.iter().flat_map(|chain| &chain.links).map(|link| link.image).collect();
+    let others = report.images.iter().enumerate().filter(|(number, _)| !in_chain.contains(number));
+    let others =
+        others.filter_map(|(_, image)| Some(Unreadable { path: image.path.clone(), reason: image.error.clone()? }));
+    report.unreadable.extend(others);
+    Ok(ScanReport { complete: report.complete, folders: report.folders, chains, unreadable: report.unreadable })
 }
 
 fn chain_of(chain: &Chain, images: &[Image]) -> Result<ScannedChain, String> {
@@ -182,6 +194,17 @@ mod tests {
         assert_eq!(chain("missing", true, None), State::NoBase);
         assert_eq!(chain("cycle", false, None), State::Endless);
         assert_eq!(chain("base", false, Some("torn")), State::Unopenable("/v/a.vhdx: torn".to_owned()));
+    }
+
+    #[test]
+    fn what_could_not_be_read_is_known_once() {
+        let text = r#"{"schema":1,"complete":false,"folders":[],
+            "images":[{"path":"/v/a","path_bytes":null,"error":"torn"},{"path":"/v/b","path_bytes":null,"error":"circle"}],
+            "chains":[{"leftover":false,"ending":"base","links":[{"image":0}],"parents_to_name":[]}],
+            "unreadable":[{"path":"/v/c","reason":"gone"}]}"#;
+        let told = parse(text.as_bytes()).unwrap().unreadable;
+        let told: Vec<_> = told.iter().map(|one| (one.path.as_str(), one.reason.as_str())).collect();
+        assert_eq!(told, [("/v/c", "gone"), ("/v/b", "circle")]);
     }
 
     #[test]

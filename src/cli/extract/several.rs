@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use serde_json::{Map, Value, json};
-use vhdx_mount::extract::{Choice, Progress, Sink, Verdict, names};
+use vhdx_mount::extract::{Choice, Counted, Progress, Sink, Verdict, names};
 
+use super::opening::unless_stopped;
 use super::scan_report::{self, LeftOut, ScanReport, ScannedChain};
 use super::{ExtractArgs, Job, choice, face, outcome};
 use crate::cli::args::Verbosity;
@@ -33,34 +34,38 @@ enum End {
 pub(super) fn run(scan: &Path, args: &ExtractArgs, verbosity: &Verbosity) -> Result<Outcome, Failure> {
     let report = scan_report::read(scan)?;
     if report.chains.is_empty() {
-        return Err(Failure::new(format!("{}: the scan found no chain", escape(&scan.display().to_string()))));
+        let mut failure = Failure::new(format!("{}: the scan found no chain", escape(&scan.display().to_string())));
+        failure.details.extend(report.unreadable.iter().map(|one| format!("{}: {}", one.path, one.reason)));
+        return Err(failure);
     }
     if !report.complete {
         say::tell!("{YELLOW}warning{YELLOW:#}: the scan could not read everything: chains may be missing");
     }
     let choice = choice(args)?;
     let several = Several { args, verbosity, choice: &choice, stop: Arc::default(), count: report.chains.len() };
-    let asked = Asked::watch(&several.stop);
+    // Where nothing is written a signal ends the program at once.
+    let asked = if args.dry_run { Asked::default() } else { Asked::watch(&several.stop) };
     let all = Progress::stopped_by(&several.stop);
     let sink = if args.dry_run { None } else { Some(begin(args)?) };
+    let mut counted = Counted::default();
     let mut told = Vec::new();
     let mut ends = Vec::new();
     for ((number, chain), name) in (1..).zip(&report.chains).zip(folder_names(&report)) {
         let progress = if args.dry_run { &all } else { &Progress::stopped_by(&several.stop) };
-        let end = several.one(number, chain, &name, progress);
+        let end = several.one(number, chain, &name, progress, &mut counted);
         told.push(object(chain, &name, &end, progress));
         if let Some(sink) = &sink {
-            write(sink, &told)?;
+            write(sink, &report, &told)?;
         }
         ends.push((chain, end));
     }
     if let Some(sink) = sink {
         sink.close();
     }
-    summary(&ends, verbosity);
-    let so_far = worst(&ends, asked.exit_code())?;
+    summary(&ends, &report, verbosity);
+    let so_far = worst(&ends, &report, asked.exit_code())?;
     if args.dry_run {
-        face::counted(&all)?;
+        face::counted(&counted, &all)?;
     }
     face::missed(&choice, &all, so_far)
 }
@@ -75,7 +80,7 @@ struct Several<'a> {
 }
 
 impl Several<'_> {
-    fn one(&self, number: usize, chain: &ScannedChain, name: &str, progress: &Progress) -> End {
+    fn one(&self, number: usize, chain: &ScannedChain, name: &str, progress: &Progress, counted: &mut Counted) -> End {
         if self.stop.load(Ordering::Relaxed) {
             return End::NotTried;
         }
@@ -90,9 +95,18 @@ impl Several<'_> {
         let to = self.args.to.join(name);
         let Several { args, verbosity, choice, .. } = *self;
         let job = Job { args, image: &chain.youngest, how: &how, to: &to, choice, verbosity };
-        let done = job.take_inventory().and_then(|inventory| {
+        let opened = match job.opening(progress) {
+            Ok(open) => unless_stopped(&self.stop, open),
+            Err(failure) => Some(Err(failure)),
+        };
+        let Some(opened) = opened else { return End::NotTried };
+        let done = opened.and_then(|inventory| {
+            say::findings(inventory.all_findings(), verbosity);
             if args.dry_run {
-                return job.count(&inventory, progress).map(|()| outcome(progress));
+                let before = (counted.lost, counted.unlisted);
+                job.count(&inventory, progress, counted)?;
+                let is_whole = before == (counted.lost, counted.unlisted);
+                return Ok(if is_whole { Outcome::Well } else { Outcome::NotWhole });
             }
             let extracted = job.copy_out(&inventory, progress)?;
             // What it is in the end, the exit code of all tells.
@@ -119,9 +133,15 @@ fn begin(args: &ExtractArgs) -> Result<Sink, Failure> {
     Ok(sink)
 }
 
-fn write(sink: &Sink, told: &[Value]) -> Result<(), Failure> {
-    let object =
-        json!({ "schema": 1, "program": env!("CARGO_PKG_NAME"), "version": env!("CARGO_PKG_VERSION"), "chains": told });
+fn write(sink: &Sink, report: &ScanReport, told: &[Value]) -> Result<(), Failure> {
+    let object = json!({
+        "schema": 1,
+        "program": env!("CARGO_PKG_NAME"),
+        "version": env!("CARGO_PKG_VERSION"),
+        "scan_complete": report.complete,
+        "unreadable": report.unreadable,
+        "chains": told,
+    });
     let mut text = serde_json::to_vec_pretty(&object).unwrap_or_default();
     text.push(b'\n');
     let failed = |error| Failure::new(format!("{}: {error}", escape(&sink.path().join(SUMMARY).display().to_string())));
@@ -147,18 +167,21 @@ fn object(chain: &ScannedChain, name: &str, end: &End, progress: &Progress) -> V
     json!({ "youngest": youngest, "folder": folder, "end": word, "why": why, "totals": totals })
 }
 
-/// Which chains are not well, in one look.
-fn summary(ends: &[(&ScannedChain, End)], verbosity: &Verbosity) {
+/// Which chains are not well, in one look, and what the scan could not read: it may belong to more of them.
+fn summary(ends: &[(&ScannedChain, End)], report: &ScanReport, verbosity: &Verbosity) {
     let bad = |end: &End| match end {
         End::Done(outcome) => *outcome != Outcome::Well,
         End::LeftOut(left_out) => left_out.is_missed,
         End::Failed(_) | End::NotTried => true,
     };
     let count = ends.iter().filter(|(_, end)| bad(end)).count();
-    if verbosity.quiet && count == 0 {
+    if verbosity.quiet && count == 0 && report.complete {
         return;
     }
     match count {
+        0 if !report.complete => say::tell!(
+            "{RED}not all was read{RED:#}: every chain that the scan found is well, and it may have missed others"
+        ),
         0 => say::tell!("{GREEN}all is well{GREEN:#}: {} chains", ends.len()),
         _ => say::tell!("{RED}not all is whole{RED:#}: {count} of {} chains", ends.len()),
     }
@@ -172,19 +195,24 @@ fn summary(ends: &[(&ScannedChain, End)], verbosity: &Verbosity) {
         };
         say::tell!("  {BOLD}{word:<9}{BOLD:#} {}{why}", escape(&chain.youngest.display().to_string()));
     }
+    for one in &report.unreadable {
+        say::tell!("  {BOLD}unread   {BOLD:#} {}: {}", escape(&one.path), escape(&one.reason));
+    }
 }
 
-/// What a run came to by the worst of its chains: stopped, an error, not whole, well.
-fn worst(ends: &[(&ScannedChain, End)], signal: Option<u8>) -> Result<Outcome, Failure> {
+/// What a run came to by the worst of its chains: stopped, an error, not whole, well. A chain that the scan may have missed is
+/// not whole.
+fn worst(ends: &[(&ScannedChain, End)], report: &ScanReport, signal: Option<u8>) -> Result<Outcome, Failure> {
     if let Some(code) = signal {
         return Ok(Outcome::Stopped(code));
     }
     let failed = ends.iter().filter(|(_, end)| matches!(end, End::Failed(_))).count();
-    let whole = ends.iter().all(|(_, end)| match end {
-        End::Done(outcome) => *outcome == Outcome::Well,
-        End::LeftOut(left_out) => !left_out.is_missed,
-        End::Failed(_) | End::NotTried => false,
-    });
+    let whole = report.complete
+        && ends.iter().all(|(_, end)| match end {
+            End::Done(outcome) => *outcome == Outcome::Well,
+            End::LeftOut(left_out) => !left_out.is_missed,
+            End::Failed(_) | End::NotTried => false,
+        });
     match failed {
         0 if whole => Ok(Outcome::Well),
         0 => Ok(Outcome::NotWhole),

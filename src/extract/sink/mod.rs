@@ -10,6 +10,7 @@
 )]
 
 mod disk_file;
+mod earlier;
 mod failure;
 mod ntfs;
 mod unfinished;
@@ -32,6 +33,7 @@ use self::workshop::Workshop;
 use crate::error::{Error, Result};
 
 pub use disk_file::{DiskFile, new_of};
+pub use earlier::Stands;
 pub use failure::{describe, gone, holds_a_run, refuses};
 pub use ntfs::{Host, Opened, Streams};
 
@@ -72,7 +74,7 @@ pub struct Output<'a> {
 pub enum Standing {
     /// It stays, and the new one does not get its name.
     Stays,
-    /// The new one takes its place.
+    /// The new one takes its place, but for that of a folder.
     Replaced,
 }
 
@@ -195,13 +197,25 @@ impl Sink {
         output.take_place_of(name)
     }
 
-    /// Whether a file of this size stands at a place below the folder, as the manifest has it; or a stream.
-    #[must_use]
-    pub fn holds(&self, place: &str, size: u64) -> bool {
-        match self.split(place) {
-            Some((of, stream)) => self.holds_stream(of, stream, size),
-            None => self.root.0.symlink_metadata(place).is_ok_and(|found| found.is_file() && found.len() == size),
+    /// Waits until all that was written stands on the storage: on Linux, all of the file system; elsewhere nothing is asked.
+    ///
+    /// # Errors
+    /// When the storage did not take something of it. A file system that knows no such call is none.
+    pub fn sync(&self) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        {
+            use rustix::io::Errno;
+            // A folder's handle is for names alone, and takes no such call.
+            let folder = self.root.0.open(".")?;
+            match rustix::fs::syncfs(&folder) {
+                Err(error @ (Errno::IO | Errno::NOSPC | Errno::DQUOT | Errno::ROFS | Errno::NODEV)) => {
+                    return Err(error.into());
+                }
+                Err(error) => log::debug!("{}: it cannot be synchronized: {error}", self.path.display()),
+                Ok(()) => {}
+            }
         }
+        Ok(())
     }
 
     /// Whether a folder stands at a place below the folder.

@@ -60,7 +60,9 @@ impl<'a> Unfinished<'a> {
                 self.name = Called::Meanwhile(own);
                 return self.finish(file, folder, name, standing);
             }
-            (Standing::Replaced, Called::Meanwhile(own)) => unfinished.rename(own, folder, name)?,
+            (Standing::Replaced, Called::Meanwhile(own)) => {
+                unfinished.rename(own, folder, name).map_err(|error| in_the_way(error, folder, name))?;
+            }
             (_, Called::Finished) => {}
         }
         self.name = Called::Finished;
@@ -81,6 +83,12 @@ impl Sink {
     fn unfinished_name(&self) -> String {
         self.files.fetch_add(1, Ordering::Relaxed).to_string()
     }
+}
+
+/// Why a file did not take a name. A folder is never replaced: it stays, as all else does where nothing is to be replaced.
+fn in_the_way(error: io::Error, folder: &Dir, name: &OsStr) -> io::Error {
+    let is_folder = folder.symlink_metadata(name).is_ok_and(|found| found.is_dir());
+    if is_folder { io::ErrorKind::AlreadyExists.into() } else { error }
 }
 
 /// Renames a file unless something bears the new name.

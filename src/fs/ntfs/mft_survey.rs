@@ -6,6 +6,7 @@
 //! file, afterwards. Names themselves are read again when they are wanted.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use mount_api::Faults;
@@ -58,10 +59,11 @@ struct Damage {
 }
 
 impl MftSurvey {
-    /// Reads all records. By the bitmap those are known that hold nothing and should.
-    pub(super) fn of(mft: &Mft, bitmap: Option<&RecordBitmap<'_>>) -> Self {
+    /// Reads all records, until `stop` is set: those that are left count as lost. By the bitmap those are known that hold
+    /// nothing and should.
+    pub(super) fn of(mft: &Mft, bitmap: Option<&RecordBitmap<'_>>, stop: &AtomicBool) -> Self {
         let mut pass = Pass::default();
-        pass.read(mft, bitmap);
+        pass.read(mft, bitmap, stop);
         pass.finish()
     }
 
@@ -187,11 +189,15 @@ struct Pass {
 }
 
 impl Pass {
-    fn read(&mut self, mft: &Mft, bitmap: Option<&RecordBitmap<'_>>) {
+    fn read(&mut self, mft: &Mft, bitmap: Option<&RecordBitmap<'_>>, stop: &AtomicBool) {
         let record_size = mft.record_size();
         let mut at = 0u64;
         let mut told = Instant::now();
         loop {
+            if stop.load(Ordering::Relaxed) {
+                self.damage.unread = true;
+                return self.lose_bytes(at..mft.size(), record_size);
+            }
             if told.elapsed() >= EVERY {
                 told = Instant::now();
                 let [done, all] = [at, mft.size()].map(|bytes| bytes >> 20);

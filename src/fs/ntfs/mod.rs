@@ -68,6 +68,7 @@ mod volume_state;
 mod wof;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use mount_api::{Error, ErrorKind, Faults, Name, Trust};
@@ -151,6 +152,8 @@ pub struct Ntfs {
     /// Files with names in folders that their own records do not tell, and why not.
     doubted_names: Mutex<BTreeMap<u32, Code>>,
     recovery: Option<Recovery>,
+    /// Whether nobody waits for the answer of what takes long.
+    stop: Arc<AtomicBool>,
 }
 
 /// Findings, each made once.

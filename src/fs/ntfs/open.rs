@@ -119,6 +119,7 @@ impl Ntfs {
             adopted: Adopted::default(),
             doubted_names: Mutex::default(),
             recovery: None,
+            stop: Arc::default(),
         };
         ntfs.judge_size();
         ntfs.read_volume_metafile();

@@ -1,6 +1,7 @@
 //! Deleted files, and files that no folder has: what is read differently for them, and what is known of them.
 
 use std::ops::ControlFlow;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
 use mount_api::{
@@ -51,6 +52,12 @@ impl Ntfs {
         Recovery { volume, bitmap, reused, shelves: OnceLock::new() }
     }
 
+    /// The same volume, whose survey ends when `stop` is set: the rest of the `$MFT` counts as lost then.
+    #[must_use]
+    pub fn stopped_by(self, stop: &Arc<AtomicBool>) -> Self {
+        Ntfs { stop: Arc::clone(stop), ..self }
+    }
+
     /// The survey of the `$MFT`, made when it is first asked for.
     pub(super) fn mft_survey(&self) -> &MftSurvey {
         self.mft_survey.get_or_init(|| {
@@ -59,6 +66,7 @@ impl Ntfs {
             MftSurvey::of(
                 &self.mft,
                 bitmap.ok().flatten().map(|bits| RecordBitmap { bits, volume: &self.volume }).as_ref(),
+                &self.stop,
             )
         })
     }
