@@ -114,8 +114,8 @@ fn a_signal_that_is_ignored_stays_ignored() {
 }
 
 #[test]
-fn a_run_is_complete_when_the_storage_has_it() {
-    if !can_slow("a_run_is_complete_when_the_storage_has_it") {
+fn a_run_with_sync_is_complete_when_the_storage_has_it() {
+    if !can_slow("a_run_with_sync_is_complete_when_the_storage_has_it") {
         return;
     }
     let (_folder, chain) = whole_chain();
@@ -125,11 +125,12 @@ fn a_run_is_complete_when_the_storage_has_it() {
         let calls = "trace=syncfs,linkat,renameat,renameat2";
         let mut args = vec!["-f", "-qq", "-o", text(log.path()), "-e", calls];
         args.extend(if inject.is_empty() { vec![] } else { vec!["-e", inject] });
-        args.extend([PROGRAM, "extract", text(&chain.youngest), "--to", text(out.path())]);
+        args.extend([PROGRAM, "extract", text(&chain.youngest), "--sync", "--to", text(out.path())]);
         let args: Vec<&dyn AsRef<std::ffi::OsStr>> = args.iter().map(|arg| arg as _).collect();
         let output = run("strace", &args);
         let record: Value =
             serde_json::from_slice(&fs::read(out.path().join("run.json")).expect("a record")).expect("JSON");
+        assert_eq!(record["complete"], record["synced"]);
         (output, record["complete"] == true, fs::read_to_string(log.path()).expect("the calls"))
     };
     let (output, complete, calls) = extracted("");

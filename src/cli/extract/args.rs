@@ -64,6 +64,9 @@ pub(crate) struct ExtractArgs {
     /// Hash the images before and after, and compare.
     #[arg(long)]
     pub(crate) hash_images: bool,
+    /// Wait at the end until the storage has all that was written, before run.json says that the run is complete.
+    #[arg(long)]
+    pub(crate) sync: bool,
     /// Files that are copied at once; as many as processors if left out.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) threads: Option<u16>,

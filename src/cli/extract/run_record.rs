@@ -23,6 +23,8 @@ pub(super) struct RunRecord {
     fields: Map<String, Value>,
     /// The hash of each image before the run; empty where they were not asked for.
     hashes: Vec<(PathBuf, String)>,
+    /// Whether the storage is to have all before the run is called complete.
+    sync: bool,
 }
 
 impl RunRecord {
@@ -59,13 +61,14 @@ impl RunRecord {
             ("started", json!(now())),
             ("ended", Value::Null),
             ("complete", json!(false)),
+            ("synced", json!(false)),
             ("reading", json!(reading)),
             ("images", images.collect()),
             ("lists", json!(lists)),
             ("report", report(inventory)),
         ];
         let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        let record = RunRecord { fields, hashes };
+        let record = RunRecord { fields, hashes, sync: args.sync };
         // Only a run that may write its manifest writes this; a folder that holds an earlier run is left alone.
         if args.resume || !sink.has(MANIFEST) {
             record.write(sink)?;
@@ -102,10 +105,10 @@ impl RunRecord {
             .map(|verdict| (verdict.as_str().to_owned(), json!(progress.count(*verdict))))
             .chain([("bytes_read".to_owned(), json!(progress.bytes()))])
             .collect();
-        if !extracted.stopped {
+        if self.sync && !extracted.stopped {
             log::info!("what was written is brought to the storage");
-            // A loss of power after the word that all is there shall not cost any of it.
             sink.sync().map_err(|error| gone(sink.path(), error))?;
+            self.fields.insert("synced".to_owned(), json!(true));
         }
         self.fields.insert("ended".to_owned(), json!(now()));
         self.fields.insert("complete".to_owned(), json!(!extracted.stopped));
