@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 
 use fixtures::ntfs;
 
-use super::support::program::{PROGRAM, expect_success, run};
-use super::{expect_code, extract, rows, whole_chain};
+use super::support::program::{PROGRAM, expect_success, has, run};
+use super::{expect_code, extract, renamed_to, rows, whole_chain};
 
 #[test]
 fn a_list_with_a_folder_and_what_is_in_it_misses_nothing() {
@@ -100,6 +100,33 @@ fn lists_that_would_be_empty_or_have_no_folder_are_told_at_once() {
         assert_eq!(fs::read_dir(out.path()).expect("a folder").count(), 0, "{more:?}: something was written");
         assert!(!Path::new(&list).exists());
     }
+}
+
+#[test]
+fn a_name_that_is_no_text_stands_in_every_list() {
+    let (folder, chain) = renamed_to(&[0x61, 0xd800, 0x62, 0x2e, 0x74, 0x78, 0x74, 0xdfff]);
+    let name = b"a\xED\xA0\x80b.txt\xED\xBF\xBF";
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    let (csv, body, deep) = (place("csv"), place("body"), place("deep"));
+    let out = tempfile::tempdir().expect("a folder");
+    let lists = ["--csv", &csv, "--bodyfile", &body, "--hashdeep", &deep, "--hash", "md5,sha256"];
+    expect_code(&extract(&chain, out.path(), &lists), 0);
+    let text = fs::read_to_string(&csv).expect("text");
+    assert!(text.contains("volume-1/a\u{fffd}b.txt\u{fffd},"), "{text}");
+    assert!(text.contains("[97,55296,98,46,116,120,116,57343]]"), "{text}");
+    for list in [&body, &deep] {
+        let list = fs::read(list).expect("a list");
+        assert!(list.windows(name.len()).any(|part| part == name), "{}", String::from_utf8_lossy(&list));
+    }
+    if !has("a_name_that_is_no_text_stands_in_every_list", "hashdeep") {
+        return;
+    }
+    let audit = Command::new("hashdeep")
+        .args(["-r", "-l", "-a", "-k", &deep, "volume-1"])
+        .current_dir(out.path())
+        .output()
+        .expect("hashdeep");
+    assert!(audit.status.success(), "{audit:?}");
 }
 
 #[test]

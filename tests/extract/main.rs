@@ -343,8 +343,13 @@ fn other_tools_read_the_lists() {
 
 /// The small volume with another name for `long.txt`, of eight units too, wherever it stands.
 fn renamed(name: &str) -> (tempfile::TempDir, PathBuf) {
-    let units = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
-    let (old, new) = (units("long.txt"), units(name));
+    renamed_to(&name.encode_utf16().collect::<Vec<_>>())
+}
+
+/// The same, with a name that may be no text.
+fn renamed_to(name: &[u16]) -> (tempfile::TempDir, PathBuf) {
+    let old: Vec<u8> = "long.txt".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let new: Vec<u8> = name.iter().copied().flat_map(u16::to_le_bytes).collect();
     assert_eq!(old.len(), new.len());
     let disk = disk();
     let mut bytes = disk.bytes_at(0, disk.size() as usize);
