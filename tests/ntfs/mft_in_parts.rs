@@ -121,6 +121,8 @@ fn the_mft_is_found_by_its_records_where_its_attribute_list_does_not_hold() {
             put(record, list - RESIDENT + 4, (RESIDENT + 3 * 0x20) as u64, 4);
             put(record, list - RESIDENT + 0x10, 3 * 0x20, 4);
             record.copy_within(list + 5 * 0x20.., list + 3 * 0x20);
+            let used = u16::from_le_bytes([record[0x18], record[0x19]]);
+            put(record, 0x18, u64::from(used) - 2 * 0x20, 4);
         },
     ];
     for edit in edits {

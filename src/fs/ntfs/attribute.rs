@@ -7,6 +7,7 @@ use crate::bytes::{u16_le, u32_le, u64_le, utf16_le};
 pub(super) const STANDARD_INFORMATION: u32 = 0x10;
 pub(super) const ATTRIBUTE_LIST: u32 = 0x20;
 pub(super) const FILE_NAME: u32 = 0x30;
+const OBJECT_ID: u32 = 0x40;
 pub(super) const SECURITY_DESCRIPTOR: u32 = 0x50;
 pub(super) const VOLUME_NAME: u32 = 0x60;
 pub(super) const VOLUME_INFORMATION: u32 = 0x70;
@@ -15,6 +16,10 @@ pub(super) const INDEX_ROOT: u32 = 0x90;
 pub(super) const INDEX_ALLOCATION: u32 = 0xa0;
 pub(super) const BITMAP: u32 = 0xb0;
 pub(super) const REPARSE_POINT: u32 = 0xc0;
+const EA_INFORMATION: u32 = 0xd0;
+const EA: u32 = 0xe0;
+/// Planned once, and never written.
+const PROPERTY_SET: u32 = 0xf0;
 pub(super) const LOGGED_UTILITY_STREAM: u32 = 0x100;
 /// All type codes are multiples of the first one, up to [`LOGGED_UTILITY_STREAM`]; volumes could have more of their own, and
 /// none has.
@@ -30,6 +35,8 @@ const HEADER: usize = 0x18;
 /// Bytes before the name, or the run list, of a non-resident attribute; compressed and sparse ones may have the longer
 /// header.
 const NON_RESIDENT_HEADERS: [usize; 2] = [0x40, 0x48];
+/// What the names that NTFS gives begin with, as it stands on the disk.
+const OWN_NAME: [u8; 2] = [b'$', 0];
 /// Values and run lists begin, and attributes end, at a multiple of this.
 const ALIGNMENT: usize = 8;
 
@@ -83,7 +90,9 @@ impl<'a> RawAttribute<'a> {
             return Err(format!("an attribute is of type {kind:#x}, which there is not"));
         }
         let bytes = bytes.get(..length).filter(|_| length >= HEADER).ok_or_else(|| bad("has an absurd length"))?;
-        Self::fields(kind, bytes).map(|attribute| (attribute, length)).ok_or_else(|| bad("points out of itself"))
+        Self::fields(kind, bytes)
+            .map(|attribute| (attribute, length))
+            .ok_or_else(|| bad("points out of itself, or is not as its type has to be"))
     }
 
     fn fields(kind: u32, bytes: &'a [u8]) -> Option<Self> {
@@ -96,16 +105,7 @@ impl<'a> RawAttribute<'a> {
             1 => non_resident(bytes)?,
             _ => return None,
         };
-        // A wrong type code makes another attribute of it.
-        let may_be = match kind {
-            STANDARD_INFORMATION | FILE_NAME | VOLUME_NAME | VOLUME_INFORMATION => {
-                name_length == 0 && matches!(form, Form::Resident(_))
-            }
-            INDEX_ROOT => name_length > 0 && matches!(form, Form::Resident(_)),
-            INDEX_ALLOCATION => name_length > 0 && matches!(form, Form::NonResident(..)),
-            _ => true,
-        };
-        let rules = may_be
+        let rules = may_be(kind, name, &form)
             && match &form {
                 // All who write NTFS keep to this to the byte; so a wrong flag, length or offset does not pass for another value.
                 Form::Resident(value) => {
@@ -138,6 +138,25 @@ impl<'a> RawAttribute<'a> {
             Form::Resident(_) => 0,
             Form::NonResident(header, _) => header.lowest_vcn,
         }
+    }
+}
+
+/// Whether an attribute of this type can have this name and form: a wrong type code makes another attribute of it.
+fn may_be(kind: u32, name: &[u8], form: &Form<'_>) -> bool {
+    let is_resident = matches!(form, Form::Resident(_));
+    // The names of all but streams are NTFS's own: `$I30`, `$SDH`, `$EFS`, `$TXF_DATA`.
+    let is_own = name.starts_with(&OWN_NAME);
+    match kind {
+        STANDARD_INFORMATION | FILE_NAME | VOLUME_NAME | VOLUME_INFORMATION | OBJECT_ID | EA_INFORMATION => {
+            name.is_empty() && is_resident
+        }
+        ATTRIBUTE_LIST | SECURITY_DESCRIPTOR | REPARSE_POINT | EA => name.is_empty(),
+        INDEX_ROOT => is_own && is_resident,
+        INDEX_ALLOCATION => is_own && !is_resident,
+        BITMAP => name.is_empty() || is_own,
+        LOGGED_UTILITY_STREAM => is_own,
+        PROPERTY_SET => false,
+        _ => true,
     }
 }
 
@@ -217,6 +236,25 @@ mod tests {
     }
 
     #[test]
+    fn only_streams_have_names_that_a_user_gave() {
+        for (kind, name) in [(0x80, b'n'), (0x80, b'$'), (0x90, b'$'), (0xb0, b'$')] {
+            let mut bytes = resident_sample();
+            (bytes[0], bytes[0x18]) = (kind, name);
+            assert!(RawAttribute::parse(&bytes).is_ok(), "{kind:#x}");
+        }
+        for kind in [0x10, 0x20, 0x30, 0x40, 0x50, 0x60, 0x70, 0x90, 0xa0, 0xb0, 0xc0, 0xd0, 0xe0, 0xf0] {
+            let mut bytes = resident_sample();
+            bytes[0] = kind;
+            assert!(RawAttribute::parse(&bytes).is_err(), "{kind:#x}");
+        }
+        let mut bytes = resident_sample();
+        (bytes[0], bytes[1]) = (0, 1);
+        assert!(RawAttribute::parse(&bytes).is_err());
+        bytes[0x18] = b'$';
+        assert!(RawAttribute::parse(&bytes).is_ok());
+    }
+
+    #[test]
     fn what_leaves_room_that_nobody_leaves_is_refused() {
         // Shorter by a multiple of 8, begun too early, a name that ends before the value does begin.
         for (at, value) in [(0x10, 0), (0x14, 0x1a), (0x14, 0x18), (9, 0), (9, 5), (0x0a, 0x10)] {
@@ -230,7 +268,20 @@ mod tests {
         bytes[8] = 1;
         bytes[0x20] = 0x40;
         assert!(matches!(RawAttribute::parse(&bytes).unwrap().0.form, Form::NonResident(..)));
-        for (at, value) in [(0, 0x90), (0, 0x30), (0, 0x81), (1, 1), (8, 0), (0x20, 0x38), (0x20, 0x41), (9, 1)] {
+        for (at, value) in [
+            (0, 0x90),
+            (0, 0x40),
+            (0, 0xa0),
+            (0, 0xd0),
+            (0, 0xf0),
+            (0, 0x30),
+            (0, 0x81),
+            (1, 1),
+            (8, 0),
+            (0x20, 0x38),
+            (0x20, 0x41),
+            (9, 1),
+        ] {
             let mut bytes = bytes.clone();
             bytes[at] = value;
             assert!(RawAttribute::parse(&bytes).is_err(), "{at:#x} = {value:#x}");

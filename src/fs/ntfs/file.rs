@@ -9,6 +9,7 @@ use super::attribute_list::{self, Entry};
 use super::extents::Extents;
 use super::file_name::FileName;
 use super::file_record::{FileRecord, FileReference};
+use super::mft_survey::FIRST_WITH_NAME;
 use super::standard_information::StandardInformation;
 use super::volume::{Volume, lesser, whole};
 use super::{corrupt, to_usize};
@@ -186,6 +187,18 @@ impl File {
         resident.filter_map(FileName::parse)
     }
 
+    /// Whether it is one of NTFS's own files, which have other things instead of an unnamed stream: indexes, or streams whose
+    /// names begin with `$`.
+    pub(super) fn is_of_ntfs(&self) -> bool {
+        let is_own = |attribute: &Attribute| attribute.name.first() == Some(&u16::from(b'$'));
+        let mut instead = self
+            .attributes
+            .iter()
+            .filter(|one| [attribute::DATA, attribute::INDEX_ROOT].contains(&one.kind))
+            .peekable();
+        self.number < FIRST_WITH_NAME || instead.peek().is_some() && instead.all(is_own)
+    }
+
     /// How many attributes are there, damaged ones not counted.
     pub(super) fn readable(&self) -> usize {
         self.attributes.iter().filter(|attribute| attribute.damage().is_none()).count()
@@ -200,6 +213,19 @@ impl File {
     pub(super) fn has_sound_names(&self) -> bool {
         let mut names = self.attributes.iter().filter(|attribute| attribute.kind == attribute::FILE_NAME);
         names.all(|name| matches!(&name.value, Value::Resident(bytes) if FileName::parse(bytes).is_some()))
+    }
+
+    /// What is wrong with the names of a file in use that tells all of its attributes, if anything is.
+    pub(super) fn lacks_names(&self) -> Option<&'static str> {
+        let is_told = self.missing.is_none() && !self.freed && !self.attributes.is_empty();
+        if !is_told || self.number < FIRST_WITH_NAME && self.has_sound_names() {
+            return None;
+        }
+        match (self.has_sound_names(), self.find(attribute::FILE_NAME, &[])) {
+            (false, _) => Some("a name in it does not hold"),
+            (true, None) => Some("it has no name"),
+            (true, Some(_)) => None,
+        }
     }
 
     /// The name that is shown: the first that is no short one, if there is any.

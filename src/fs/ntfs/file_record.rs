@@ -4,7 +4,7 @@ use mount_api::{Error, Trust};
 
 use super::attribute::{self, RawAttribute};
 use super::file_name::FileName;
-use super::{corrupt, update_sequence};
+use super::{RECORD_MFT, RECORD_VOLUME, corrupt, update_sequence};
 use crate::bytes::{u16_le, u32_le, u64_le};
 
 const SIGNATURE: [u8; 4] = *b"FILE";
@@ -12,6 +12,8 @@ const FLAG_IN_USE: u16 = 1;
 const FLAG_DIRECTORY: u16 = 2;
 /// The type that ends the row of attributes.
 const END_OF_ATTRIBUTES: u32 = 0xffff_ffff;
+/// Bytes of the end of the row: its type, and what would be the length. Some may leave the latter out.
+const END_LENGTH: usize = 8;
 /// Older headers end before the record's own number; the update sequence begins here where it is there.
 const HEADER_WITH_NUMBER: u16 = 0x30;
 /// Most records have no more attributes.
@@ -180,16 +182,36 @@ impl FileRecord {
             let rest = self.bytes.get(at..).unwrap_or_default();
             match u32_le(rest, 0) {
                 None => return Err(bad("its attributes run past its end")),
-                Some(END_OF_ATTRIBUTES) => return Ok(list),
+                Some(END_OF_ATTRIBUTES) if rest.len() <= END_LENGTH => return Ok(list),
+                // An end before the end that the header tells would hide what follows.
+                Some(END_OF_ATTRIBUTES) => return Err(bad("its attributes end before it does")),
                 Some(_) => {}
             }
             let (attribute, length) = RawAttribute::parse(rest).map_err(|text| bad(&text))?;
+            if !self.may_hold(&attribute) {
+                return Err(bad(&format!(
+                    "an attribute is of type {:#x}, which this file cannot have",
+                    attribute.kind
+                )));
+            }
             if let Some(before) = list.last() {
                 follows(before, &attribute).map_err(bad)?;
             }
             list.push(attribute);
             // `length` is at least the size of a header, so this ends.
             at = at.saturating_add(length);
+        }
+    }
+}
+
+impl FileRecord {
+    /// Whether an attribute can be one of this file: some types belong to NTFS's own files alone.
+    fn may_hold(&self, attribute: &RawAttribute<'_>) -> bool {
+        let file = if self.state.extension { self.base.record } else { self.number.into() };
+        match attribute.kind {
+            attribute::VOLUME_NAME | attribute::VOLUME_INFORMATION => file == u64::from(RECORD_VOLUME),
+            attribute::BITMAP if attribute.name.is_empty() => file == u64::from(RECORD_MFT),
+            _ => true,
         }
     }
 }

@@ -216,9 +216,8 @@ impl Ntfs {
             self.note(Code::NtfsAttributeListBad, Severity::Error, text);
         }
         let file = file?;
-        if file.missing.is_none() && !file.freed && !file.has_sound_names() {
-            let text =
-                format!("File record {number}: a name in it does not hold; the file is listed as its folder has it");
+        if let Some(what) = file.lacks_names() {
+            let text = format!("File record {number}: {what}; the file is listed as its folder has it");
             self.note(Code::NtfsFileRecordBad, Severity::Error, text);
             self.doubted_names().insert(number, Code::NtfsFileRecordBad);
         }

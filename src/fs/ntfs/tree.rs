@@ -319,14 +319,13 @@ impl Ntfs {
         }
     }
 
-    /// Every file of a user has an unnamed stream, be it empty; only NTFS's own have other things instead, and links may.
-    /// Without those the stream is lost, and the file not empty.
+    /// Every file of a user has an unnamed stream, be it empty; only NTFS's own and links may have none. Without it the stream
+    /// is lost, and the file not empty.
     fn may_have_no_content(&self, file: &File) -> Result<(), Error> {
         if let Some(error) = &file.missing {
             return Err(error.clone());
         }
-        let instead = [attribute::DATA, attribute::INDEX_ROOT];
-        if file.attributes.iter().any(|attribute| instead.contains(&attribute.kind)) || self.kind(file) == Kind::Link {
+        if file.is_of_ntfs() || self.kind(file) == Kind::Link {
             return Ok(());
         }
         Err(corrupt(format!("file record {}: it has no unnamed stream", file.number)))
