@@ -18,6 +18,7 @@ mod links;
 mod many_records;
 mod metadata;
 mod mft_in_parts;
+mod mft_mirror;
 mod mutations;
 mod names;
 mod names_in_records;

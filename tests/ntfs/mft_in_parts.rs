@@ -128,7 +128,9 @@ fn the_mft_is_found_by_its_records_where_its_attribute_list_does_not_hold() {
     for edit in edits {
         let mut forge = forge.clone();
         let list = attributes.start - forge.record(0).start;
-        forge.edit(forge.record(0), |record| edit(record, list));
+        for place in [forge.record(0), forge.mirror()..forge.mirror() + Forge::RECORD] {
+            forge.edit(place, |record| edit(record, list));
+        }
         let ntfs = forge.open();
         all_right(&ntfs, contents, |_| false);
         let told = ntfs.findings();

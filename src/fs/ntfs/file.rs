@@ -154,12 +154,9 @@ impl File {
 
     /// What the header says, a folder or a file, must be what the attributes make it.
     fn is_one_thing(&self) -> Result<(), Error> {
-        let is_names = |attribute: &Attribute| attribute.name.iter().copied().eq(NAMES.encode_utf16());
-        let mut roots = self.attributes.iter().filter(|attribute| attribute.kind == attribute::INDEX_ROOT);
-        let has_names = roots.any(is_names);
         let standard = self.resident(attribute::STANDARD_INFORMATION).and_then(StandardInformation::parse);
         let tagged = standard.is_some_and(|standard| standard.attributes & ATTRIBUTE_REPARSE_POINT != 0);
-        let text = match (self.directory, has_names) {
+        let text = match (self.directory, self.has_index_of_names()) {
             _ if tagged && self.find(attribute::REPARSE_POINT, &[]).is_none() => {
                 "it has a reparse point by its attributes, and there is none"
             }
@@ -170,6 +167,13 @@ impl File {
             _ => return Ok(()),
         };
         Err(corrupt(format!("file record {}: {text}", self.number)))
+    }
+
+    /// Whether it has the index that makes a folder.
+    pub(super) fn has_index_of_names(&self) -> bool {
+        let is_names = |attribute: &Attribute| attribute.name.iter().copied().eq(NAMES.encode_utf16());
+        let mut roots = self.attributes.iter().filter(|attribute| attribute.kind == attribute::INDEX_ROOT);
+        roots.any(is_names)
     }
 
     /// The first attribute of this type and name.

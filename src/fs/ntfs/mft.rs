@@ -1,4 +1,4 @@
-//! The `$MFT`: all file records, found by its own record 0 or by the copy of it in `$MFTMirr`.
+//! The `$MFT`: all file records, found by what record 0 says of them.
 
 use std::num::NonZeroUsize;
 use std::ops::Range;
@@ -12,13 +12,13 @@ use super::cache::Cache;
 use super::extents::{Extents, SegmentPlace};
 use super::file::{File, NonResident, Value};
 use super::file_name::FileName;
-use super::file_record::{FileRecord, FileReference};
+use super::file_record::{FileRecord, FileReference, RecordState, own_number};
 use super::mft_parts::MftParts;
 use super::mft_start::MftStart;
 use super::near_states::NearStates;
 use super::record_states::{self, RecordMarks, States, Target};
 use super::volume::{Volume, lesser, whole};
-use super::{corrupt, to_usize};
+use super::{RECORD_MFT, RECORD_ROOT, corrupt, to_usize};
 use crate::bytes::len_u64;
 use crate::report::{Code, Finding, Severity};
 
@@ -35,11 +35,13 @@ pub(super) const MIRRORED: u32 = 4;
 
 /// The `$MFT`, opened.
 pub(super) struct Mft {
-    volume: Arc<Volume>,
-    extents: Extents,
+    pub(super) volume: Arc<Volume>,
+    pub(super) extents: Extents,
     trust: Trust,
     /// Bytes of records.
     size: u64,
+    /// Whether it was opened by the copy of record 0 in `$MFTMirr`, which counts from then on.
+    pub(super) by_mirror: bool,
     windows: Cache<u64, Window>,
     states: Cache<u64, States>,
     recent: Mutex<LruCache<u64, ()>>,
@@ -55,22 +57,6 @@ struct Window {
 }
 
 impl Mft {
-    /// Opens the `$MFT` by its own record, or else by the mirror's copy.
-    pub(super) fn open(volume: &Arc<Volume>, findings: &mut Vec<Finding>) -> Result<Mft, Error> {
-        let boot = &volume.boot;
-        let error = match Self::open_at(volume, boot.mft_lcn, findings) {
-            Ok(mft) => return Ok(mft),
-            Err(error) => error,
-        };
-        let offset = volume.offset_of(boot.mft_lcn).unwrap_or(u64::MAX);
-        let mft = Self::open_at(volume, boot.mirror_lcn, findings).map_err(|mirror| {
-            Error::new(error.kind(), format!("the $MFT cannot be opened: {error}; nor by $MFTMirr: {mirror}"))
-        })?;
-        let text = format!("The first file record of the $MFT does not hold; its copy in $MFTMirr is used: {error}");
-        findings.push(Finding::new(Code::NtfsMirrorUsed, Severity::Warning, text).at("$MFT", offset));
-        Ok(mft)
-    }
-
     /// Opens the `$MFT` where neither its own record nor the mirror's copy tells where it stands.
     pub(super) fn as_far_as_seen(volume: &Arc<Volume>, findings: &mut Vec<Finding>) -> Result<Mft, Error> {
         let lcn = volume.boot.mft_lcn;
@@ -87,19 +73,25 @@ impl Mft {
         Ok(Self::of(volume, start.extents, trust, start.size))
     }
 
-    fn open_at(volume: &Arc<Volume>, lcn: u64, findings: &mut Vec<Finding>) -> Result<Mft, Error> {
-        let offset = volume.offset_of(lcn).ok_or_else(|| corrupt(format!("cluster {lcn} is absurd")))?;
-        let (bytes, trust) = volume.read_structure(offset, volume.boot.record_size, "file record 0")?;
-        let base = FileRecord::parse(bytes, 0, trust)?;
-        let (parts, damage) = match Self::listed_parts(&base, volume) {
+    /// Opens the `$MFT` by what `base`, a record 0 that stands at byte `offset` of the volume, says of it.
+    pub(super) fn open_by(
+        base: &FileRecord,
+        volume: &Arc<Volume>,
+        offset: u64,
+        findings: &mut Vec<Finding>,
+    ) -> Result<Mft, Error> {
+        if !base.state.in_use {
+            return Err(corrupt("file record 0: it is not in use"));
+        }
+        let (parts, damage) = match Self::listed_parts(base, volume) {
             Ok((parts, None)) => (parts, None),
             Ok((parts, damage)) => {
-                let found = MftParts::find(&base, volume).ok().filter(|found| found.known() > parts.known());
+                let found = MftParts::find(base, volume).ok().filter(|found| found.known() > parts.known());
                 (found.unwrap_or(parts), damage)
             }
             Err(damage) => {
                 let by_list = damage.code() == Some(Code::NtfsAttributeListBad.as_str());
-                let found = if by_list { MftParts::find(&base, volume).ok() } else { None };
+                let found = if by_list { MftParts::find(base, volume).ok() } else { None };
                 (found.ok_or_else(|| damage.clone())?, Some(damage))
             }
         };
@@ -115,6 +107,10 @@ impl Mft {
             findings.push(Finding::new(Code::NtfsFileRecordBad, Severity::Error, text).at("$MFT", offset));
         }
         let size = size_of_records(&parts.value, volume.boot.record_size);
+        let root = u64::try_from(volume.boot.record_size).unwrap_or(u64::MAX).saturating_mul(RECORD_ROOT.into());
+        if size <= root {
+            return Err(corrupt(format!("file record 0: by its sizes the $MFT has {size} bytes, and no root folder")));
+        }
         Ok(Self::of(volume, parts.extents, parts.trust, size))
     }
 
@@ -144,6 +140,7 @@ impl Mft {
             extents,
             trust,
             size,
+            by_mirror: false,
             windows: Cache::new(WINDOWS_KEPT),
             states: Cache::new(STATES_KEPT),
             recent: Mutex::new(LruCache::new(RECENT)),
@@ -166,6 +163,9 @@ impl Mft {
     /// # Errors
     /// Not found past the end; lost or corrupt when the record cannot be had.
     pub(super) fn record(&self, number: u32) -> Result<FileRecord, Error> {
+        if number == RECORD_MFT && self.by_mirror {
+            return self.mirrored(number).or_else(|_| self.own_record(number));
+        }
         let own = self.own_record(number);
         if number >= MIRRORED {
             return own;
@@ -173,42 +173,18 @@ impl Mft {
         own.or_else(|error| self.mirrored(number).map_err(|_| error))
     }
 
-    fn own_record(&self, number: u32) -> Result<FileRecord, Error> {
+    /// Whether the bytes of a record can be read and are those of that record.
+    pub(super) fn has_record(&self, number: u32) -> bool {
+        let bytes = self.record_bytes(number).ok().filter(|(_, faults)| !faults.any_lost());
+        bytes.is_some_and(|(bytes, _)| {
+            RecordState::peek(&bytes).is_some() && own_number(&bytes).is_none_or(|own| own == number)
+        })
+    }
+
+    pub(super) fn own_record(&self, number: u32) -> Result<FileRecord, Error> {
         let (bytes, faults) = self.record_bytes(number)?;
         let trust = whole(&faults, || format!("file record {number}"))?;
         FileRecord::parse(bytes, number, lesser(self.trust, trust))
-    }
-
-    /// Where the copy of a record stands on the volume.
-    fn mirror_offset(&self, number: u32) -> Result<u64, Error> {
-        let place = self.record_size().checked_mul(u64::from(number));
-        let start = self.volume.offset_of(self.volume.boot.mirror_lcn).zip(place);
-        let offset = start.and_then(|(start, place)| start.checked_add(place));
-        offset.ok_or_else(|| corrupt("the place of $MFTMirr is absurd"))
-    }
-
-    /// How one of the first records and its copy in `$MFTMirr` differ, in words, and where on the volume the copy stands.
-    /// `None` where they do not.
-    pub(super) fn mirror_differs(&self, number: u32) -> Option<(u64, String)> {
-        let offset = self.mirror_offset(number).unwrap_or(u64::MAX);
-        let text = match (self.own_record(number), self.mirrored(number)) {
-            (Ok(own), Ok(copy)) if own.says_the_same_as(&copy) => return None,
-            (Ok(_), Ok(_)) => {
-                format!("File record {number} and its copy in $MFTMirr say different things; the record counts")
-            }
-            (Ok(_), Err(error)) => format!("The copy of file record {number} in $MFTMirr does not hold: {error}"),
-            // Opening the `$MFT` told of this one.
-            (Err(_), Ok(_)) if number == 0 => return None,
-            (Err(error), Ok(_)) => format!("File record {number} does not hold; its copy in $MFTMirr is used: {error}"),
-            (Err(error), Err(_)) => format!("Neither file record {number} nor its copy in $MFTMirr holds: {error}"),
-        };
-        Some((offset, text))
-    }
-
-    fn mirrored(&self, number: u32) -> Result<FileRecord, Error> {
-        let offset = self.mirror_offset(number)?;
-        let (bytes, trust) = self.volume.read_structure(offset, self.volume.boot.record_size, "$MFTMirr")?;
-        FileRecord::parse(bytes, number, trust)
     }
 
     /// Reads a record's file, extension records and all.

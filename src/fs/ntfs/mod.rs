@@ -11,8 +11,8 @@
 //! `mft_survey` (all records read once, what is kept of each in `record_table`, those free by `record_bitmap` left out,
 //! rounds of folders cut by `folder_cycles`) tells the names, and `adopted` keeps where folders stand that do not tell it
 //! themselves. It also finds what is deleted and what no folder has: `shelf` shows them, `recovered` knows what is known of
-//! them, `freed_clusters` keeps them from what `cluster_bitmap` says is somebody else's. Without all of record 0, `mft_parts`
-//! and `mft_start` find the `$MFT`. `volume_state` says how the volume was left, with `log_file`.
+//! them, `freed_clusters` keeps them from what `cluster_bitmap` says is somebody else's. Without all of record 0, `mft_mirror`,
+//! `mft_parts` and `mft_start` find the `$MFT`. `volume_state` says how the volume was left, with `log_file`.
 
 mod adopted;
 mod attribute;
@@ -38,6 +38,7 @@ mod link_path;
 mod log_file;
 mod lznt1;
 mod mft;
+mod mft_mirror;
 mod mft_parts;
 mod mft_start;
 mod mft_survey;
