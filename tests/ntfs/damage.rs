@@ -379,6 +379,13 @@ fn a_file_without_its_attribute_list_is_read_by_the_records_that_say_to_be_its_o
         forge.bytes[list.clone()].fill(value);
         assert!(read(&forge.open()).is_empty());
     }
+    // The second part of the run list as something else.
+    let second = list.start + forge.list_entry(list.clone(), DATA) + 0x20;
+    for kind in [0x90, 0xb0] {
+        let mut forge = forge.clone();
+        forge.bytes[second] = kind;
+        assert!(read(&forge.open()).is_empty(), "{kind:#x}");
+    }
     // Records that are lost besides cost what they lead to.
     let mut costly = 0;
     for extension in extensions {

@@ -111,12 +111,20 @@ fn the_mft_is_found_by_its_records_where_its_attribute_list_does_not_hold() {
     let sound = forge.open();
     assert!(sound.findings().is_empty(), "{:?}", sound.findings());
     all_right(&sound, contents, |_| false);
-    // An entry of no length; the second part in another record; the entry cut off from the list, with that of the bitmap.
+    // An entry of no length; the second part in another record, of other types, beginning elsewhere, with a name; the entry cut
+    // off from the list, with that of the bitmap.
     type Edit = fn(&mut [u8], usize);
-    let edits: [Edit; 4] = [
+    let edits: [Edit; 11] = [
         |record, list| record[list + 4] = 0,
         |record, list| record[list + 3 * 0x20 + 0x10] = 41,
         |record, list| record[list + 3 * 0x20 + 0x10] = 5,
+        |record, list| record[list + 3 * 0x20] = 0x90,
+        |record, list| record[list + 3 * 0x20] = 0xb0,
+        |record, list| record[list + 3 * 0x20 + 8] = 0,
+        |record, list| record[list + 3 * 0x20 + 8] -= 1,
+        |record, list| record[list + 3 * 0x20 + 8] += 1,
+        |record, list| record[list + 3 * 0x20 + 6] = 1,
+        |record, list| record[list + 3 * 0x20 + 0x16] = 9,
         |record, list| {
             put(record, list - RESIDENT + 4, (RESIDENT + 3 * 0x20) as u64, 4);
             put(record, list - RESIDENT + 0x10, 3 * 0x20, 4);

@@ -203,9 +203,14 @@ impl File {
         self.number < FIRST_WITH_NAME || instead.peek().is_some() && instead.all(is_own)
     }
 
-    /// How many attributes are there, damaged ones not counted.
+    /// How many attributes and parts of run lists are there, damaged ones not counted.
     pub(super) fn readable(&self) -> usize {
-        self.attributes.iter().filter(|attribute| attribute.damage().is_none()).count()
+        let parts = |attribute: &Attribute| match &attribute.value {
+            Value::Resident(_) => 1,
+            Value::NonResident(value) => value.parts.len().saturating_add(1),
+            Value::Unreadable(_) => 0,
+        };
+        self.attributes.iter().map(parts).fold(0, usize::saturating_add)
     }
 
     /// Whether all of its names could be read, and there are any.

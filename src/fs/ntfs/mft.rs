@@ -89,11 +89,7 @@ impl Mft {
                 let found = MftParts::find(base, volume).ok().filter(|found| found.known() > parts.known());
                 (found.unwrap_or(parts), damage)
             }
-            Err(damage) => {
-                let by_list = damage.code() == Some(Code::NtfsAttributeListBad.as_str());
-                let found = if by_list { MftParts::find(base, volume).ok() } else { None };
-                (found.ok_or_else(|| damage.clone())?, Some(damage))
-            }
+            Err(damage) => (MftParts::find(base, volume).map_err(|_| damage.clone())?, Some(damage)),
         };
         if let Some(damage) = damage {
             let text = match parts.lost_records(volume) {

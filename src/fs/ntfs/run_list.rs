@@ -48,6 +48,11 @@ impl File {
         for part in &value.parts {
             let gap = part.lowest_vcn.checked_sub(extents.end());
             let gap = gap.ok_or_else(|| bad("two parts of its run list are about the same clusters"))?;
+            if gap > 0 {
+                resolved.damage.get_or_insert_with(|| {
+                    bad(&format!("no part of its run list leads to its cluster {}", extents.end()))
+                });
+            }
             extents.push(gap, Place::Lost(Code::NtfsRunListBad));
             let done = self.part(attribute, part, |holder| fetch(extents, holder)).and_then(|part| {
                 resolved.trust = lesser(resolved.trust, part.trust);
