@@ -22,6 +22,7 @@ mod mft_mirror;
 mod mutations;
 mod names;
 mod names_in_records;
+mod owners;
 mod recovery;
 mod refused;
 mod samples;

@@ -52,6 +52,7 @@ mod record_table;
 mod recovered;
 mod reparse_point;
 mod run_list;
+mod sds;
 mod secure;
 mod security_descriptor;
 mod shelf;
@@ -140,6 +141,8 @@ pub struct Ntfs {
     nodes: Cache<(u32, &'static str, NodePlace), Node>,
     surveys: Cache<u32, Survey>,
     descriptors: Cache<u32, Vec<u8>>,
+    /// Where security descriptors stand, looked for where the index does not tell.
+    descriptor_places: OnceLock<sds::Places>,
     units: Arc<Units>,
     wof_contents: Cache<u32, Stream>,
     wof_chunks: Arc<Chunks>,

@@ -111,6 +111,7 @@ impl Ntfs {
             nodes: Cache::new(NODES_KEPT),
             surveys: Cache::new(SURVEYS_KEPT),
             descriptors: Cache::new(DESCRIPTORS_KEPT),
+            descriptor_places: OnceLock::new(),
             units: Arc::new(Cache::new(UNITS_KEPT)),
             wof_contents: Cache::new(STREAMS_KEPT),
             wof_chunks: Arc::new(Cache::new(WOF_CHUNKS_KEPT)),

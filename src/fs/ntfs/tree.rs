@@ -183,7 +183,7 @@ impl Tree for Ntfs {
         }
         let standard = file.resident(attribute::STANDARD_INFORMATION).and_then(StandardInformation::parse);
         match standard.and_then(|standard| standard.security_id) {
-            Some(id) => Ok(self.descriptor(id)?.map(|descriptor| descriptor.to_vec())),
+            Some(id) => Ok(Some(self.descriptor(id)?.to_vec())),
             None => Ok(None),
         }
     }
