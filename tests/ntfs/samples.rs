@@ -7,8 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use flate2::read::MultiGzDecoder;
-use mount_api::Tree;
-use vhdx_mount::fs::ntfs::{self, Options};
+use mount_api::{Kind, NodeId, Tree, Trust};
+use vhdx_mount::fs::ntfs::{self, Ntfs, Options};
 use vhdx_mount::image::{ReadAt, Slice};
 use vhdx_mount::{chain, image, volume};
 
@@ -76,6 +76,22 @@ fn compare(disk: &Arc<dyn ReadAt>, folder: &Path, name: &str) {
         }
     });
     run("rm", [image]);
+    let with_metafiles = ntfs::open(&volume, Options { metafiles: true, ..Options::default() }).unwrap();
+    assert!(look_at_all(&with_metafiles, NodeId::ROOT) > 16, "{name}");
+    for ntfs in [ours, with_metafiles] {
+        assert_eq!(ntfs.findings(), [], "{name}");
+    }
+}
+
+/// Looks at everything in a folder, which is sound, and gives how much there is.
+fn look_at_all(ntfs: &Ntfs, folder: NodeId) -> usize {
+    let looked_at = walk::list(ntfs, folder).unwrap().into_iter().map(|entry| {
+        let attr = ntfs.attr(entry.node).unwrap();
+        assert_eq!(attr.trust, Trust::Proven, "{:?}", entry.name);
+        let streams = walk::streams(ntfs, entry.node).len();
+        1 + streams + if attr.kind == Kind::Directory { look_at_all(ntfs, entry.node) } else { 0 }
+    });
+    looked_at.sum()
 }
 
 #[test]
