@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Partition, PartitionType};
+use super::{Partition, PartitionType, Promise};
 use crate::bytes::{Guid, array, u32_le, u64_le, utf16_le};
 use crate::image::ReadAt;
 use crate::report::{Code, Finding, Severity};
@@ -12,6 +12,13 @@ const ENTRY_MIN: u64 = 128;
 const MAX_ENTRIES_LENGTH: u64 = 1 << 20;
 /// Bytes of the header that are defined.
 const HEADER_MIN: usize = 92;
+
+const BASIC_DATA: Guid =
+    Guid::from_fields(0xebd0_a0a2, 0xb9e5, 0x4433, [0x87, 0xc0, 0x68, 0xb6, 0xb7, 0x26, 0x99, 0xc7]);
+const MICROSOFT_RESERVED: Guid =
+    Guid::from_fields(0xe3c9_e316, 0x0b5c, 0x4db8, [0x81, 0x7d, 0xf9, 0x2d, 0xf0, 0x02, 0x15, 0xae]);
+const BIOS_BOOT: Guid =
+    Guid::from_fields(0x2168_6148, 0x6449, 0x6e6f, [0x74, 0x4e, 0x65, 0x65, 0x64, 0x45, 0x46, 0x49]);
 
 /// A GPT header that holds.
 struct Header {
@@ -145,17 +152,20 @@ fn disk_range(first: u64, last: u64, sector_size: u64) -> Option<Range<u64>> {
     (start < end).then_some(start..end)
 }
 
+/// What a type says of the files in its partition.
+pub(super) fn promise(kind: Guid) -> Promise {
+    match kind {
+        BASIC_DATA => Promise::Windows,
+        MICROSOFT_RESERVED | BIOS_BOOT => Promise::NoFiles,
+        _ => Promise::Nothing,
+    }
+}
+
 /// The names of the types that are met on machines of Hyper-V.
 pub(super) fn type_name(guid: Guid) -> Option<&'static str> {
     const NAMES: &[(Guid, &str)] = &[
-        (
-            Guid::from_fields(0xebd0_a0a2, 0xb9e5, 0x4433, [0x87, 0xc0, 0x68, 0xb6, 0xb7, 0x26, 0x99, 0xc7]),
-            "Microsoft basic data",
-        ),
-        (
-            Guid::from_fields(0xe3c9_e316, 0x0b5c, 0x4db8, [0x81, 0x7d, 0xf9, 0x2d, 0xf0, 0x02, 0x15, 0xae]),
-            "Microsoft reserved",
-        ),
+        (BASIC_DATA, "Microsoft basic data"),
+        (MICROSOFT_RESERVED, "Microsoft reserved"),
         (
             Guid::from_fields(0xc12a_7328, 0xf81f, 0x11d2, [0xba, 0x4b, 0x00, 0xa0, 0xc9, 0x3e, 0xc9, 0x3b]),
             "EFI system",
@@ -182,7 +192,7 @@ pub(super) fn type_name(guid: Guid) -> Option<&'static str> {
             "Linux swap",
         ),
         (Guid::from_fields(0xe6d6_d379, 0xf507, 0x44c2, [0xa2, 0x3c, 0x23, 0x8f, 0x2a, 0x3d, 0xf9, 0x28]), "Linux LVM"),
-        (Guid::from_fields(0x2168_6148, 0x6449, 0x6e6f, [0x74, 0x4e, 0x65, 0x65, 0x64, 0x45, 0x46, 0x49]), "BIOS boot"),
+        (BIOS_BOOT, "BIOS boot"),
     ];
     NAMES.iter().find(|(known, _)| *known == guid).map(|(_, name)| *name)
 }

@@ -39,6 +39,19 @@ pub enum PartitionType {
     None,
 }
 
+/// What the type of a partition says of the files in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Promise {
+    /// Nothing: it may hold anything.
+    Nothing,
+    /// It never holds files.
+    NoFiles,
+    /// Windows uses it, and may have formatted it.
+    Windows,
+    /// NTFS, exFAT or `BitLocker`: MBR partitions get this type with their file system.
+    Ntfs,
+}
+
 /// One partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Partition {
@@ -169,6 +182,16 @@ fn overlap(partitions: &[Partition]) -> Option<Finding> {
 }
 
 impl PartitionType {
+    /// What the type says of the files in it.
+    #[must_use]
+    pub fn promises(&self) -> Promise {
+        match self {
+            PartitionType::Mbr(0x07) => Promise::Ntfs,
+            PartitionType::Gpt(guid) => gpt::promise(*guid),
+            PartitionType::Mbr(_) | PartitionType::None => Promise::Nothing,
+        }
+    }
+
     /// What the type means, for the types that are met on machines of Hyper-V; else the number itself.
     #[must_use]
     pub fn describe(&self) -> String {

@@ -28,6 +28,8 @@ const ELSEWHERE: &[(Code, &str)] = &[
     (Code::GptBackupBad, "tests/volumes.rs"),
     (Code::PartitionBad, "tests/volumes.rs"),
     (Code::PartitionTableUnreadable, "tests/volumes.rs"),
+    (Code::FileSystemLost, "tests/extract/unread.rs"),
+    (Code::FileSystemUnknown, "tests/extract/unread.rs"),
     (Code::NtfsBootSectorBad, "tests/ntfs/damage.rs"),
     (Code::NtfsFileRecordBad, "tests/ntfs/damage.rs"),
     (Code::NtfsMirrorUsed, "tests/ntfs/damage.rs"),

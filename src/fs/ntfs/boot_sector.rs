@@ -136,13 +136,19 @@ pub(super) fn is_confirmed(boot: &BootSector, volume: &dyn ReadAt) -> bool {
 /// The backup boot sector near the end of the volume, and its byte offset. It is believed only where it stands in the
 /// very place that its own count of sectors gives.
 pub(super) fn backup(volume: &dyn ReadAt) -> Option<(u64, BootSector)> {
-    let length = volume.size().min(BACKUP_SEARCH);
-    let mut bytes = vec![0; usize::try_from(length).ok()?];
+    backup_of(volume.size(), |offset, length| {
+        let mut bytes = vec![0; length];
+        volume.read_at(&mut bytes, offset, &mut Faults::new()).ok()?;
+        Some(bytes)
+    })
+}
+
+/// The same, of a volume of `size` bytes from which `read` reads, zeros where bytes are lost.
+pub(super) fn backup_of(size: u64, read: impl FnOnce(u64, usize) -> Option<Vec<u8>>) -> Option<(u64, BootSector)> {
     let sector = u64::try_from(SECTOR_STEP).ok()?;
     // Counted from the start of the volume, so that every place looked at is the start of a sector.
-    let start = volume.size().saturating_sub(length).checked_next_multiple_of(sector)?;
-    let mut faults = Faults::new();
-    volume.read_at(&mut bytes, start, &mut faults).ok()?;
+    let start = size.saturating_sub(BACKUP_SEARCH).checked_next_multiple_of(sector)?;
+    let bytes = read(start, usize::try_from(size.checked_sub(start)?).ok()?)?;
     bytes.chunks_exact(SECTOR_STEP).enumerate().rev().find_map(|(index, candidate)| {
         let offset = super::to_u64(index).checked_mul(sector)?.checked_add(start)?;
         let boot = BootSector::parse(candidate).ok()?;

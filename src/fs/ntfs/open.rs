@@ -12,6 +12,7 @@ use super::upcase::UpCase;
 use super::volume::{self, Volume};
 use super::volume_information::VolumeInformation;
 use super::{Findings, Ntfs, Options, RECORD_ROOT, RECORD_UPCASE, RECORD_VOLUME, attribute, corrupt, to_u64};
+use crate::fs::marks::Marks;
 use crate::image::ReadAt;
 use crate::report::{Code, Finding, Severity};
 
@@ -182,7 +183,7 @@ impl Ntfs {
     }
 }
 
-/// Whether a backup boot sector of NTFS stands near the end of `volume`.
-pub(in crate::fs) fn has_backup(volume: &dyn ReadAt) -> bool {
-    boot_sector::backup(volume).is_some()
+/// Whether a backup boot sector of NTFS stands near the end of the volume.
+pub(in crate::fs) fn has_backup(marks: &Marks<'_>) -> bool {
+    boot_sector::backup_of(marks.size(), |offset, length| Some(marks.read(offset, length))).is_some()
 }
