@@ -70,7 +70,8 @@ pub struct Source {
 pub struct Unread {
     /// The folder that would stand for it: `volume-1`.
     pub folder: String,
-    /// [`Verdict::Skipped`] where it is of a kind that is not read, [`Verdict::Failed`] where it is damaged.
+    /// [`Verdict::Skipped`] where it is of a kind that is not read, [`Verdict::Failed`] where it is damaged,
+    /// [`Verdict::Doubtful`] where nothing proves that there is one.
     pub verdict: Verdict,
     /// Why, in words.
     pub why: String,

@@ -28,6 +28,7 @@ const ELSEWHERE: &[(Code, &str)] = &[
     (Code::GptBackupBad, "tests/volumes.rs"),
     (Code::PartitionBad, "tests/volumes.rs"),
     (Code::PartitionTableUnreadable, "tests/volumes.rs"),
+    (Code::PartitionTableDoubtful, "tests/volumes.rs"),
     (Code::FileSystemLost, "tests/extract/unread.rs"),
     (Code::FileSystemUnknown, "tests/extract/unread.rs"),
     (Code::NtfsBootSectorBad, "tests/ntfs/damage.rs"),

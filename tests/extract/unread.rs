@@ -206,3 +206,28 @@ fn a_volume_that_should_have_a_file_system_and_has_none_is_odd() {
 fn second_of(first: &SparseBytes) -> u64 {
     MIB + first.size().next_multiple_of(MIB)
 }
+
+#[test]
+fn volumes_that_a_lost_table_hides_are_told() {
+    let ntfs = ntfs::volume();
+    let record = second_of(&ntfs);
+    let of_logical = Mbr::disk_of(512, &[&ntfs], &[&ntfs]);
+    let mut of_many = Gpt::disk_of(512, &[&ntfs]);
+    // Unused entries, differently in both copies, make neither hold.
+    of_many.write_at(1024 + 40 * 128 + 60, &[1]);
+    let backup = of_many.size() - 33 * 512;
+    of_many.write_at(backup + 50 * 128 + 60, &[1]);
+    for (disk, lost) in [(of_logical, record..record + 512), (of_many, 1536..2048)] {
+        let (_folder, chain) = chain_with(&disk, &[lost]);
+        spoil(&chain, EntryDamage::PastEnd);
+        for more in [&[][..], &["*.txt"]] {
+            let out = tempfile::tempdir().expect("a folder");
+            let output = extract(&chain.youngest, out.path(), more);
+            expect_code(&output, 3);
+            let all = rows(out.path());
+            assert_eq!(all["disk.raw"]["verdict"], "failed", "{}", all["disk.raw"]);
+            assert_eq!(all["volume-1/long.txt"]["verdict"], "whole");
+        }
+        expect_code(&run(PROGRAM, &[&"ls", &chain.youngest]), 3);
+    }
+}

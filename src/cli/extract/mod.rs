@@ -23,6 +23,7 @@ use vhdx_mount::extract::{
 };
 use vhdx_mount::fs::FsOptions;
 use vhdx_mount::namespace::{Inventory, Volume};
+use vhdx_mount::report::Code;
 
 pub(crate) use args::ExtractArgs;
 
@@ -185,7 +186,10 @@ fn sources(args: &ExtractArgs, inventory: &Inventory) -> Result<Sources, Failure
     // Volumes that nobody knows of may hold what is wanted.
     sources.unread.extend(inventory.missing_volumes().map(|finding| Unread {
         folder: "disk.raw".to_owned(),
-        verdict: Verdict::Failed,
+        verdict: match finding.code {
+            Code::PartitionTableDoubtful => Verdict::Doubtful,
+            _ => Verdict::Failed,
+        },
         why: format!("volumes may be missing: {}", finding.text),
     }));
     Ok(sources)
