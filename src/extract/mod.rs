@@ -34,6 +34,7 @@ mod rows;
 pub mod sink;
 mod spot;
 mod stream;
+pub mod utc;
 mod walk;
 #[cfg(windows)]
 mod windows;
@@ -53,8 +54,9 @@ pub use last_change::last_change;
 pub use manifest::MANIFEST;
 pub use progress::Progress;
 pub use reading::Reading;
-pub use row::{Verdict, recovered_object, timestamp};
+pub use row::{Verdict, recovered_object};
 pub use sink::Sink;
+pub use utc::timestamp;
 
 use manifest::Manifest;
 
