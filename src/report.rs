@@ -269,6 +269,12 @@ codes! {
     PartitionBad = "partition-bad",
     /// A part of a partition table could not be read.
     PartitionTableUnreadable = "partition-table-unreadable",
+    /// A part of a partition table is doubtful, and so is what volumes the disk has.
+    PartitionTableDoubtful = "partition-table-doubtful",
+    /// The bytes that would tell which file system a volume has are lost or doubtful.
+    FileSystemLost = "file-system-lost",
+    /// A volume that should have a file system of Windows has none that is known.
+    FileSystemUnknown = "file-system-unknown",
     /// The NTFS boot sector does not hold; its backup is used.
     NtfsBootSectorBad = "ntfs-boot-sector-bad",
     /// A file record does not hold.

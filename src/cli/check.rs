@@ -172,8 +172,10 @@ fn verdict(out: &mut impl Write, checked: &Checked) -> io::Result<()> {
         ),
         (true, true) => format!("{GREEN}All is well{GREEN:#}: every byte of the disk was read."),
         (true, false) => {
+            let is_partial = checked.inventory.missing_files().next().is_some();
             let files = match checked.files.looked_at() {
                 0 => "which files the damage costs is not known",
+                _ if is_partial => "which files it costs is known only of the volumes whose files were read",
                 _ => "a file that is not listed, nor in a folder that is, is whole",
             };
             format!("{RED}Not all is well.{RED:#} Every byte of the disk was asked for; {files}.")

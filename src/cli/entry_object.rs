@@ -2,10 +2,9 @@
 
 use mount_api::{Attr, Details, Kind, LinkPath, Name, Reparse, Times, Trust};
 use serde_json::{Map, Value, json};
-use vhdx_mount::extract::recovered_object;
+use vhdx_mount::extract::{recovered_object, utc};
 
 use super::paths::TreePath;
-use super::units;
 
 /// What is known of an entry.
 pub(crate) struct Known {
@@ -21,6 +20,7 @@ pub(crate) struct Known {
 pub(crate) fn of(path: &TreePath, known: &Known) -> Value {
     let Known { attr, details, reparse, link_path, refused } = known;
     let mut fields = named(path, attr.kind);
+    fields.extend(times(&attr.times));
     let mut put = |name: &str, value: Value| fields.insert(name.to_owned(), value);
     let doubt = match attr.trust {
         Trust::Proven => None,
@@ -28,10 +28,7 @@ pub(crate) fn of(path: &TreePath, known: &Known) -> Value {
     };
     put("size", json!(attr.size));
     put("allocated", json!(attr.allocated));
-    for (name, value) in times(&attr.times) {
-        put(name, value);
-    }
-    put("name_times", json!(attr.name_times.as_ref().map(|told| Value::Object(times_object(told)))));
+    put("name_times", json!(attr.name_times.as_ref().map(|told| times(told).collect::<Map<_, _>>())));
     put("attributes", json!(attr.attributes));
     put("links", json!(attr.links));
     put("record", json!(attr.record));
@@ -78,13 +75,14 @@ fn reparse_object(reparse: &Reparse, path: Option<&LinkPath>) -> Value {
     })
 }
 
-fn times(times: &Times) -> [(&'static str, Value); 4] {
-    [("created", times.created), ("modified", times.modified), ("changed", times.changed), ("accessed", times.accessed)]
-        .map(|(name, time)| (name, json!(units::timestamp(time))))
-}
-
-fn times_object(told: &Times) -> Map<String, Value> {
-    times(told).into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+/// Each time, and behind one that is no RFC 3339 the number that is recorded.
+fn times(times: &Times) -> impl Iterator<Item = (String, Value)> {
+    let Times { created, modified, changed, accessed } = *times;
+    let each = [("created", created), ("modified", modified), ("changed", changed), ("accessed", accessed)];
+    each.into_iter().flat_map(|(name, time)| {
+        let number = utc::filetime(time).map(|number| (format!("{name}_filetime"), json!(number)));
+        std::iter::once((name.to_owned(), json!(utc::timestamp(time)))).chain(number)
+    })
 }
 
 fn kind_word(kind: Kind) -> &'static str {

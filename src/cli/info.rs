@@ -6,7 +6,7 @@ use vhdx_mount::bytes::Guid;
 use vhdx_mount::chain::Link;
 use vhdx_mount::fs::FsOptions;
 use vhdx_mount::namespace::{Inventory, Volume, report};
-use vhdx_mount::report::{Finding, Severity};
+use vhdx_mount::report::{Code, Finding, Severity};
 use vhdx_mount::volume::Scheme;
 
 use super::args::{InfoArgs, Verbosity};
@@ -131,6 +131,9 @@ fn volume_row(volume: &Volume) -> Vec<String> {
     let file_system = match (volume.file_system, &volume.tree) {
         (Some(name), Some(_)) => name.to_owned(),
         (Some(name), None) => format!("{name} (raw only)"),
+        (None, _) if volume.missing_files().is_some_and(|why| why.code == Code::FileSystemLost) => {
+            "cannot be told (raw only)".to_owned()
+        }
         (None, _) => "unknown (raw only)".to_owned(),
     };
     vec![

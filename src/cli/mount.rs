@@ -102,8 +102,11 @@ pub(crate) fn volume_tree(inventory: &Inventory, number: u32) -> Result<Arc<dyn 
     };
     volume.tree.clone().ok_or_else(|| {
         let name = volume.file_system.unwrap_or("unknown");
-        Failure::new(format!("the files of volume {number} cannot be read (file system: {name})"))
-            .advise("volume-N.raw and disk.raw at the mount point hold its bytes, as does `export`")
+        let text = format!("the files of volume {number} cannot be read (file system: {name})");
+        let mut failure =
+            Failure::new(text).advise("volume-N.raw and disk.raw at the mount point hold its bytes, as does `export`");
+        failure.details.extend(volume.missing_files().map(|finding| finding.text.clone()));
+        failure
     })
 }
 

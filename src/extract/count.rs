@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use mount_api::{Kind, NodeId, Tree};
 
 use super::walk::{MAX_DEPTH, join, list};
-use super::{Options, Progress, Source, Sources, Verdict};
+use super::{Options, Progress, Source, Sources};
 
 /// What would be extracted. The bytes are with the [`Progress`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -44,7 +44,7 @@ struct Place {
 /// Counts what would be extracted, and adds it to `counted`; the bytes to `progress`. Nothing is written, no content is read.
 pub fn count(sources: &Sources, options: &Options, progress: &Progress, counted: &mut Counted) {
     let wanted = |folder: &str| options.choice.may_want_below(folder);
-    let unread = sources.unread.iter().filter(|unread| unread.verdict == Verdict::Failed && wanted(&unread.folder));
+    let unread = sources.unread.iter().filter(|unread| !unread.verdict.is_well() && wanted(&unread.folder));
     unread.for_each(|_| one_more(&mut counted.lost));
     for source in sources.read.iter().filter(|source| wanted(&source.folder)) {
         Count { tree: &*source.tree, options, progress, counted: &mut *counted }.source(source);

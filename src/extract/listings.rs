@@ -2,10 +2,11 @@
 
 use std::io::{self, BufRead, Seek, Write};
 
-use jiff::Timestamp;
+use mount_api::Time;
 use serde_json::{Map, Value};
 
 use super::rows::Rows;
+use super::utc;
 
 /// A list that another tool reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,7 +137,13 @@ fn csv(manifest: &mut impl BufRead, out: &mut dyn Write) -> io::Result<()> {
         };
         let times = ["times", "name_times"].into_iter().flat_map(|set| {
             let row = &row;
-            TIMES.iter().map(move |time| field(row.get(set).and_then(|times| times.get(*time))))
+            TIMES.iter().map(move |time| {
+                let times = row.get(set);
+                match times.and_then(|times| filetime(times, time)) {
+                    Some(number) => format!("FILETIME {number}"),
+                    None => field(times.and_then(|times| times.get(*time))),
+                }
+            })
         });
         let fields: Vec<String> = COLUMNS.iter().map(of).chain(times).chain(MORE.iter().map(of)).collect();
         write!(out, "{}\r\n", fields.join(","))?;
@@ -223,8 +230,14 @@ fn number(row: &Map<String, Value>, field: &str) -> u64 {
 }
 
 fn seconds(row: &Map<String, Value>, set: &str, time: &str) -> i64 {
-    let text = row.get(set).and_then(|times| times.get(time)).and_then(Value::as_str);
-    text.and_then(|text| text.parse::<Timestamp>().ok()).map_or(0, Timestamp::as_second)
+    let Some(times) = row.get(set) else { return 0 };
+    let told = times.get(time).and_then(Value::as_str).and_then(utc::parse).map(|(seconds, _)| seconds);
+    told.or_else(|| Some(Time(filetime(times, time)?).to_unix().0)).unwrap_or(0)
+}
+
+/// A time that is no RFC 3339, as it is recorded.
+fn filetime(times: &Value, time: &str) -> Option<u64> {
+    times.get(format!("{time}_filetime")).and_then(Value::as_u64)
 }
 
 #[cfg(test)]
@@ -259,6 +272,20 @@ mod tests {
     /// Half of a surrogate pair, as Linux has it.
     const LONE: &[u8] = br#"{"path":"v/?","stream":"s","names_utf16":[[118],[97,55296,124],[115]],"size":3,"md5":"x","verdict":"whole","written":"v/?","written_bytes":[118,47,237,160,128]}
 "#;
+
+    #[test]
+    fn times_that_are_no_rfc_3339_are_numbers() {
+        let manifest = br#"{"path":"v","kind":"file","verdict":"whole","times":{"created":"9999-12-31T23:59:59.9999999Z","modified":null,"modified_filetime":9223372036854775807,"changed":null,"accessed":null},"name_times":null}
+"#;
+        let made = |listing| {
+            let mut out = Vec::new();
+            write(listing, &mut io::Cursor::new(manifest), &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(made(Listing::Bodyfile), "0|v|0|r/rrwxrwxrwx|0|0|0|0|910692730085|0|253402300799\n");
+        let csv = made(Listing::Csv);
+        assert!(csv.contains(",9999-12-31T23:59:59.9999999Z,FILETIME 9223372036854775807,,,"), "{csv}");
+    }
 
     #[test]
     fn a_file_is_called_what_it_is_called_at_the_destination() {

@@ -34,6 +34,7 @@ mod rows;
 pub mod sink;
 mod spot;
 mod stream;
+pub mod utc;
 mod walk;
 #[cfg(windows)]
 mod windows;
@@ -53,8 +54,9 @@ pub use last_change::last_change;
 pub use manifest::MANIFEST;
 pub use progress::Progress;
 pub use reading::Reading;
-pub use row::{Verdict, recovered_object, timestamp};
+pub use row::{Verdict, recovered_object};
 pub use sink::Sink;
+pub use utc::timestamp;
 
 use manifest::Manifest;
 
@@ -70,7 +72,8 @@ pub struct Source {
 pub struct Unread {
     /// The folder that would stand for it: `volume-1`.
     pub folder: String,
-    /// [`Verdict::Skipped`] where it is of a kind that is not read, [`Verdict::Failed`] where it is damaged.
+    /// [`Verdict::Skipped`] where it is of a kind that is not read, [`Verdict::Failed`] where it is damaged,
+    /// [`Verdict::Doubtful`] where nothing proves that there is one.
     pub verdict: Verdict,
     /// Why, in words.
     pub why: String,

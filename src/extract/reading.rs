@@ -7,7 +7,7 @@ use mount_api::Time;
 use serde::{Deserialize, Serialize};
 
 use super::last_change::last_change;
-use super::row::timestamp;
+use super::utc::timestamp;
 use crate::chain::Link;
 
 /// What a run reads, and how; its record keeps it from before the first file on.

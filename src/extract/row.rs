@@ -1,10 +1,10 @@
 //! One row of the manifest: what became of one name or stream.
 
-use jiff::Timestamp;
 use mount_api::{Attr, Details, Fault, FaultKind, Faults, Kind, Name, Recovered, Time, Times, WhyRecovered};
 use serde_json::{Value, json};
 
 use super::spot::Spot;
+use super::utc::{filetime, timestamp};
 
 /// Ranges that a row lists of each kind. Where there are more, their bytes are still counted.
 const MAX_RANGES: usize = 10_000;
@@ -145,6 +145,9 @@ fn write_times(line: &mut Vec<u8>, times: &Times) {
         match told.iter().find(|(known, _)| *known == time).and_then(|(_, text)| text.as_deref()) {
             Some(text) => quote(line, text),
             None => line.extend(b"null"),
+        }
+        if let Some(number) = filetime(time) {
+            line.extend(format!(",\"{name}_filetime\":{number}").as_bytes());
         }
     }
     line.push(b'}');
@@ -313,18 +316,6 @@ pub fn recovered_object(recovered: &Recovered) -> Value {
         "unallocated": bytes.map(|(unallocated, _)| unallocated),
         "reused": bytes.map(|(_, reused)| reused),
     })
-}
-
-/// A time as RFC 3339, to the 100 nanoseconds; `None` where none is recorded.
-#[must_use]
-pub fn timestamp(time: Time) -> Option<String> {
-    instant(time).map(|instant| instant.to_string())
-}
-
-fn instant(time: Time) -> Option<Timestamp> {
-    let (seconds, nanos) = time.to_unix();
-    let timestamp = Timestamp::new(seconds, i32::try_from(nanos).unwrap_or(0)).ok()?;
-    (time != Time(0)).then_some(timestamp)
 }
 
 #[cfg(test)]

@@ -2,8 +2,10 @@
 //!
 //! One room a file system. To add one: a room here, and its line in [`open`].
 
+mod marks;
 pub mod ntfs;
 mod recognise;
+mod untold;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -14,6 +16,9 @@ use crate::image::ReadAt;
 use crate::report::{Code, Finding, Severity};
 
 pub use recognise::{FileSystem, recognise};
+pub use untold::Untold;
+
+use marks::Marks;
 
 /// How file systems are shown.
 #[derive(Debug, Clone, Default)]
@@ -44,6 +49,8 @@ impl FsOptions {
 pub struct OpenedFs {
     /// The file system by name, where it is known.
     pub name: Option<&'static str>,
+    /// Why that is not told, or not proven.
+    pub untold: Option<Untold>,
     /// Its files, where it is one that this program reads.
     pub tree: Option<Arc<dyn Tree>>,
     /// What was found while opening it.
@@ -58,7 +65,8 @@ pub type LookAgain = Box<dyn Fn() -> Vec<Finding> + Send + Sync>;
 /// Opens a volume. Damage is told in the findings.
 #[must_use]
 pub fn open(volume: &Arc<dyn ReadAt>, options: &FsOptions) -> OpenedFs {
-    let found = recognise(volume);
+    let marks = Marks::of(volume);
+    let found = recognise::by_marks(&marks);
     let name = found.map(FileSystem::name);
     match found {
         Some(FileSystem::Ntfs) => match ntfs::open(volume, options.of_ntfs()) {
@@ -70,16 +78,20 @@ pub fn open(volume: &Arc<dyn ReadAt>, options: &FsOptions) -> OpenedFs {
                 let tree = Arc::new(tree);
                 let same = Arc::clone(&tree);
                 let look_again: LookAgain = Box::new(move || same.findings());
-                OpenedFs { name, findings: tree.findings(), tree: Some(tree), look_again: Some(look_again) }
+                let findings = tree.findings();
+                OpenedFs { name, untold: None, findings, tree: Some(tree), look_again: Some(look_again) }
             }
             Err(error) => unread(name, error.to_string()),
         },
-        _ => OpenedFs { name, tree: None, findings: Vec::new(), look_again: None },
+        _ => {
+            let untold = Untold::of(&marks, found);
+            OpenedFs { name, untold, tree: None, findings: Vec::new(), look_again: None }
+        }
     }
 }
 
 fn unread(name: Option<&'static str>, text: String) -> OpenedFs {
     let finding = Finding::new(Code::VolumeUnread, Severity::Error, text)
         .advise("the bytes of the volume can still be read, for tools that search for files by their content");
-    OpenedFs { name, tree: None, findings: vec![finding], look_again: None }
+    OpenedFs { name, untold: None, tree: None, findings: vec![finding], look_again: None }
 }

@@ -1,7 +1,6 @@
 //! Which file system, or what else, a volume holds: told by the marks that each leaves at a place of its own.
 
-use mount_api::Faults;
-
+use super::marks::Marks;
 use super::ntfs;
 use crate::bytes::{u16_le, u32_le, u64_le};
 use crate::image::ReadAt;
@@ -93,20 +92,16 @@ const OEM_NAME: usize = 3;
 /// the first 128 KiB, and the end where all those tell nothing.
 #[must_use]
 pub fn recognise(volume: &dyn ReadAt) -> Option<FileSystem> {
-    let head = read(volume, 0, HEAD);
-    boot_sector(&head)
-        .or_else(|| superblock(&head))
-        .or_else(|| further_in(volume))
-        .or_else(|| ntfs::has_backup(volume).then_some(FileSystem::Ntfs))
+    by_marks(&Marks::of(volume))
 }
 
-/// The bytes that can be read there; what is lost is zero, and marks nothing.
-fn read(volume: &dyn ReadAt, offset: u64, length: usize) -> Vec<u8> {
-    let mut bytes = vec![0; length];
-    if offset >= volume.size() || volume.read_at(&mut bytes, offset, &mut Faults::new()).is_err() {
-        bytes.fill(0);
-    }
-    bytes
+/// The same, through `marks`, which then know whether what was read for it was there.
+pub(super) fn by_marks(marks: &Marks<'_>) -> Option<FileSystem> {
+    let head = marks.read(0, HEAD);
+    boot_sector(&head)
+        .or_else(|| superblock(&head))
+        .or_else(|| further_in(marks))
+        .or_else(|| ntfs::has_backup(marks).then_some(FileSystem::Ntfs))
 }
 
 fn has(bytes: &[u8], at: usize, mark: &[u8]) -> bool {
@@ -215,17 +210,17 @@ fn swap(page: &[u8], size: usize) -> Option<FileSystem> {
 }
 
 /// Marks behind the first 8 KiB.
-fn further_in(volume: &dyn ReadAt) -> Option<FileSystem> {
-    let btrfs = read(volume, 0x1_0000, 0x48);
+fn further_in(marks: &Marks<'_>) -> Option<FileSystem> {
+    let btrfs = marks.read(0x1_0000, 0x48);
     // The superblock also names the place where it stands.
     if has(&btrfs, 0x40, b"_BHRfS_M") && u64_le(&btrfs, 0x30) == Some(0x1_0000) {
         return Some(FileSystem::Btrfs);
     }
-    if has(&read(volume, 0x8001, 5), 0, b"CD001") {
+    if has(&marks.read(0x8001, 5), 0, b"CD001") {
         return Some(FileSystem::Iso9660);
     }
     let large_pages = [8192, 16384, 65536u64];
-    large_pages.iter().find_map(|page| swap(&read(volume, page.checked_sub(10)?, 10), 10))
+    large_pages.iter().find_map(|page| swap(&marks.read(page.checked_sub(10)?, 10), 10))
 }
 
 #[cfg(test)]

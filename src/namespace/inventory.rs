@@ -8,7 +8,9 @@ use crate::chain::Chain;
 use crate::fs::{self, FsOptions, LookAgain};
 use crate::image::{ReadAt, Slice};
 use crate::report::{Code, Finding, Severity};
-use crate::volume::{self, Partition, Scheme};
+use crate::volume::{self, Partition, Promise, Scheme};
+
+use super::untold;
 
 /// Volumes whose file systems are opened: as many as Windows gives a disk. A forged table of thousands would fill the memory.
 const MAX_OPENED: usize = 128;
@@ -86,11 +88,18 @@ impl Inventory {
     /// Findings by which the disk may have volumes that are not known.
     pub fn missing_volumes(&self) -> impl Iterator<Item = &Finding> {
         let tells = |finding: &&Finding| match finding.code {
-            Code::PartitionTableUnreadable => self.volumes.is_empty(),
-            Code::PartitionBad | Code::GptPrimaryBad => finding.severity == Severity::Error,
+            Code::PartitionTableUnreadable
+            | Code::PartitionTableDoubtful
+            | Code::PartitionBad
+            | Code::GptPrimaryBad => finding.severity == Severity::Error,
             _ => false,
         };
         self.findings.iter().filter(tells)
+    }
+
+    /// Findings by which files may be on the disk that are not shown: whole volumes of them.
+    pub fn missing_files(&self) -> impl Iterator<Item = &Finding> {
+        self.missing_volumes().chain(self.volumes.iter().filter_map(Volume::missing_files))
     }
 
     /// Takes in what was found in the volumes while reading from them.
@@ -113,14 +122,22 @@ impl Volume {
     fn open(disk: &Arc<dyn ReadAt>, partition: Partition, options: &FsOptions) -> Self {
         let bytes = bytes_of(disk, &partition);
         let opened = fs::open(&bytes, options);
-        Volume {
-            partition,
-            bytes,
-            file_system: opened.name,
-            tree: opened.tree,
-            findings: opened.findings,
-            look_again: opened.look_again,
-        }
+        let mut findings = opened.findings;
+        findings.extend(opened.untold.and_then(|untold| untold::finding(&partition, opened.name, untold)));
+        let (file_system, tree, look_again) = (opened.name, opened.tree, opened.look_again);
+        Volume { partition, bytes, file_system, tree, findings, look_again }
+    }
+
+    /// Why files may be in the volume that are not shown: it is damaged, it should have a file system and none is known in
+    /// it, or it was left out. `None` where its files are shown, and where all was read and it has none that could be.
+    #[must_use]
+    pub fn missing_files(&self) -> Option<&Finding> {
+        let tells = |finding: &&Finding| match finding.code {
+            Code::FileSystemUnknown => self.partition.kind.promises() == Promise::Ntfs,
+            Code::VolumeUnread => true,
+            _ => finding.severity == Severity::Error,
+        };
+        self.findings.iter().filter(|_| self.tree.is_none()).find(tells)
     }
 
     /// The volume as bytes alone.

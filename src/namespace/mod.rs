@@ -9,6 +9,7 @@ mod judge;
 mod refused;
 mod report;
 mod tree;
+mod untold;
 
 pub use inventory::{Inventory, Volume};
 pub use judge::VolumeJudge;

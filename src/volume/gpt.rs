@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use super::{Partition, PartitionType};
+use mount_api::FaultKind;
+
+use super::{Partition, PartitionType, Promise};
 use crate::bytes::{Guid, array, u32_le, u64_le, utf16_le};
 use crate::image::ReadAt;
 use crate::report::{Code, Finding, Severity};
@@ -13,6 +15,13 @@ const MAX_ENTRIES_LENGTH: u64 = 1 << 20;
 /// Bytes of the header that are defined.
 const HEADER_MIN: usize = 92;
 
+const BASIC_DATA: Guid =
+    Guid::from_fields(0xebd0_a0a2, 0xb9e5, 0x4433, [0x87, 0xc0, 0x68, 0xb6, 0xb7, 0x26, 0x99, 0xc7]);
+const MICROSOFT_RESERVED: Guid =
+    Guid::from_fields(0xe3c9_e316, 0x0b5c, 0x4db8, [0x81, 0x7d, 0xf9, 0x2d, 0xf0, 0x02, 0x15, 0xae]);
+const BIOS_BOOT: Guid =
+    Guid::from_fields(0x2168_6148, 0x6449, 0x6e6f, [0x74, 0x4e, 0x65, 0x65, 0x64, 0x45, 0x46, 0x49]);
+
 /// A GPT header that holds.
 struct Header {
     alternate_lba: u64,
@@ -22,19 +31,28 @@ struct Header {
     entries_crc: u32,
 }
 
+/// A table whose header and entries hold.
+struct Table {
+    partitions: Vec<Partition>,
+    header: Header,
+    /// Whether nothing proves the header, by which the entries hold.
+    is_doubtful: bool,
+}
+
 /// Reads a GPT of this sector size: the primary one, or else the backup. `None` where there is none. `expected` says that
-/// a protective MBR announces one.
+/// a protective MBR announces one, or may have done so.
 pub(super) fn read(
     disk: &dyn ReadAt,
     sector_size: u64,
     expected: bool,
     findings: &mut Vec<Finding>,
 ) -> Option<Vec<Partition>> {
-    let primary = table(disk, sector_size, sector_size);
-    if let Ok((partitions, header)) = primary {
+    let at_primary = |code, severity, text: String| Finding::new(code, severity, text).at("GPT header", sector_size);
+    let primary = Table::read(disk, sector_size, sector_size);
+    if let Ok(Table { partitions, header, is_doubtful: false }) = primary {
         let backup_at = header.alternate_lba.checked_mul(sector_size);
         if let Some(backup_at) = backup_at
-            && let Err(why) = table(disk, backup_at, sector_size)
+            && let Err(why) = Table::read(disk, backup_at, sector_size)
         {
             let text = format!("the backup GPT does not hold: {why}");
             let finding = Finding::new(Code::GptBackupBad, Severity::Information, text);
@@ -42,55 +60,122 @@ pub(super) fn read(
         }
         return Some(partitions);
     }
-    let why = primary.err()?;
     let backup_at = (disk.size().checked_div(sector_size)?).checked_sub(1)?.checked_mul(sector_size)?;
-    match table(disk, backup_at, sector_size) {
-        Ok((partitions, _)) => {
+    let (finding, partitions) = match (primary, Table::read(disk, backup_at, sector_size)) {
+        (Ok(primary), Ok(backup)) if !backup.is_doubtful && primary.header.tells_the_same(&backup.header) => {
+            return Some(primary.partitions);
+        }
+        (primary, Ok(backup)) if !backup.is_doubtful => {
+            let why = primary.err().unwrap_or_else(|| "its header is doubtful, and tells other entries".to_owned());
             let text = format!("the primary GPT does not hold: {why}; the backup at the end of the disk is used");
-            findings.push(Finding::new(Code::GptPrimaryBad, Severity::Warning, text).at("GPT header", sector_size));
-            Some(partitions)
+            (at_primary(Code::GptPrimaryBad, Severity::Warning, text), backup.partitions)
         }
-        // Entries without a fitting checksum are better than none, where nothing else is left.
-        Err(_) if expected => {
-            let header = header(disk, sector_size, sector_size).ok()?;
-            let partitions = partitions(&entries(disk, &header, sector_size)?, &header, sector_size);
-            let text =
-                format!("the primary GPT does not hold: {why}; nor does the backup; the entries are used as they lie");
-            findings.push(Finding::new(Code::GptPrimaryBad, Severity::Error, text).at("GPT header", sector_size));
-            Some(partitions)
+        (Ok(table), _) | (Err(_), Ok(table)) => {
+            let text = "the GPT is doubtful, and so is what volumes the disk has".to_owned();
+            (at_primary(Code::PartitionTableDoubtful, Severity::Error, text), table.partitions)
         }
-        Err(_) => None,
-    }
+        (Err(why), Err(_)) => {
+            let header = header(disk, sector_size, sector_size).or_else(|_| header(disk, backup_at, sector_size));
+            let (header, is_doubtful) = header.ok()?;
+            if let Some(partitions) = by_other_entries(disk, &header, backup_at, sector_size) {
+                let severity = if is_doubtful { Severity::Error } else { Severity::Warning };
+                let text = format!(
+                    "the primary GPT does not hold: {why}; nor does the backup; the entries of one fit the header of the other, and are used"
+                );
+                (at_primary(Code::GptPrimaryBad, severity, text), partitions)
+            } else if expected {
+                // Entries without a fitting checksum are better than none, where nothing else is left.
+                let (partitions, unread) = as_they_lie(disk, &header, sector_size)?;
+                let text = format!(
+                    "the primary GPT does not hold: {why}; nor does the backup; the entries are used as they lie{unread}"
+                );
+                (at_primary(Code::GptPrimaryBad, Severity::Error, text), partitions)
+            } else {
+                return None;
+            }
+        }
+    };
+    findings.push(finding);
+    Some(partitions)
 }
 
 /// The primary GPT of this sector size, if it holds.
 pub(super) fn read_primary(disk: &dyn ReadAt, sector_size: u64) -> Option<Vec<Partition>> {
-    table(disk, sector_size, sector_size).ok().map(|(partitions, _)| partitions)
+    Table::read(disk, sector_size, sector_size).ok().map(|table| table.partitions)
 }
 
-/// The table whose header stands at byte `at`, if header and entries hold.
-fn table(disk: &dyn ReadAt, at: u64, sector_size: u64) -> Result<(Vec<Partition>, Header), String> {
-    let header = header(disk, at, sector_size)?;
-    let entries = entries(disk, &header, sector_size).ok_or("its entries cannot be read")?;
-    let crc = crc32fast::hash(&entries);
-    if crc != header.entries_crc {
-        return Err(format!("the checksum of its entries should be {:#010x}, but is {crc:#010x}", header.entries_crc));
+impl Table {
+    /// The table whose header stands at byte `at`, if header and entries hold.
+    fn read(disk: &dyn ReadAt, at: u64, sector_size: u64) -> Result<Self, String> {
+        let (header, is_doubtful) = header(disk, at, sector_size)?;
+        let at = header.entries_lba.checked_mul(sector_size);
+        let entries = at.and_then(|at| super::read(disk, at, header.entries_length()?));
+        let entries = entries.ok_or("not all of its entries can be read")?.bytes;
+        let crc = crc32fast::hash(&entries);
+        if crc != header.entries_crc {
+            let stored = header.entries_crc;
+            return Err(format!("the checksum of its entries should be {stored:#010x}, but is {crc:#010x}"));
+        }
+        Ok(Table { partitions: partitions(&entries, &header, sector_size), header, is_doubtful })
     }
-    Ok((partitions(&entries, &header, sector_size), header))
 }
 
-fn header(disk: &dyn ReadAt, at: u64, sector_size: u64) -> Result<Header, String> {
-    let sector = read_sector(disk, at, sector_size).ok_or("its header cannot be read")?;
-    parse_header(&sector).ok_or_else(|| "its header is cut".to_owned())?.and_then(|header: Header| {
-        let length = header.entry_count.checked_mul(header.entry_size);
-        let fits = header.entry_size >= ENTRY_MIN && length.is_some_and(|length| length <= MAX_ENTRIES_LENGTH);
-        let found = format!("{} of {} bytes", header.entry_count, header.entry_size);
-        if fits { Ok(header) } else { Err(format!("its entries should take at most 1 MiB, but are {found}")) }
+/// The entries of the other table, by a header whose own ones do not hold. They stand right in front of the backup's header,
+/// and behind the primary's.
+fn by_other_entries(disk: &dyn ReadAt, header: &Header, backup_at: u64, sector_size: u64) -> Option<Vec<Partition>> {
+    let length = header.entries_length()?;
+    let room = u64::try_from(length).ok()?.checked_next_multiple_of(sector_size)?;
+    let places = [backup_at.checked_sub(room), sector_size.checked_mul(2)];
+    places.into_iter().flatten().find_map(|at| {
+        let entries = super::read(disk, at, length)?.bytes;
+        (crc32fast::hash(&entries) == header.entries_crc).then(|| partitions(&entries, header, sector_size))
     })
 }
 
-fn read_sector(disk: &dyn ReadAt, at: u64, sector_size: u64) -> Option<Vec<u8>> {
-    super::read(disk, at, usize::try_from(sector_size).ok()?)
+/// The entries that can be read, whatever their checksum, and in words which cannot.
+fn as_they_lie(disk: &dyn ReadAt, header: &Header, sector_size: u64) -> Option<(Vec<Partition>, String)> {
+    let start = header.entries_lba.checked_mul(sector_size)?;
+    let (bytes, faults) = super::read_as_it_lies(disk, start, header.entries_length()?)?;
+    let mut partitions = partitions(&bytes, header, sector_size);
+    let mut unread = String::new();
+    for (kind, word) in [(FaultKind::Lost, "lost"), (FaultKind::Doubtful, "doubtful")] {
+        for fault in faults.iter().filter(|fault| fault.kind == kind) {
+            let slot = |byte: u64| byte.saturating_sub(start).checked_div(header.entry_size).unwrap_or(0);
+            let slots = slot(fault.range.start)..=slot(fault.range.end.saturating_sub(1));
+            let numbers = slots.start().saturating_add(1)..=slots.end().saturating_add(1);
+            if kind == FaultKind::Lost {
+                partitions.retain(|partition| !numbers.contains(&u64::from(partition.number)));
+            }
+            unread.push_str(&format!("; those of the partitions {} to {} are {word}", numbers.start(), numbers.end()));
+        }
+    }
+    Some((partitions, unread))
+}
+
+/// The header at byte `at`, if it holds, and whether it is doubtful.
+fn header(disk: &dyn ReadAt, at: u64, sector_size: u64) -> Result<(Header, bool), String> {
+    let length = usize::try_from(sector_size).unwrap_or(0);
+    let sector = super::read(disk, at, length).ok_or("its header cannot be read")?;
+    let header = parse_header(&sector.bytes).ok_or_else(|| "its header is cut".to_owned())??;
+    if header.entry_size < ENTRY_MIN || header.entries_length().is_none() {
+        let Header { entry_count, entry_size, .. } = header;
+        return Err(format!("its entries should take at most 1 MiB, but are {entry_count} of {entry_size} bytes"));
+    }
+    Ok((header, sector.is_doubtful))
+}
+
+impl Header {
+    /// Bytes of all entries; `None` where they are more than is believed.
+    fn entries_length(&self) -> Option<usize> {
+        let length = self.entry_count.checked_mul(self.entry_size).filter(|length| *length <= MAX_ENTRIES_LENGTH)?;
+        usize::try_from(length).ok()
+    }
+
+    /// Whether both are of one state of the table.
+    fn tells_the_same(&self, other: &Header) -> bool {
+        let table = |header: &Header| (header.entry_count, header.entry_size, header.entries_crc);
+        table(self) == table(other)
+    }
 }
 
 /// `None` where the sector is too short, `Err` where the header does not hold.
@@ -119,11 +204,6 @@ fn parse_header(sector: &[u8]) -> Option<Result<Header, String>> {
     }))
 }
 
-fn entries(disk: &dyn ReadAt, header: &Header, sector_size: u64) -> Option<Vec<u8>> {
-    let length = header.entry_count.checked_mul(header.entry_size).filter(|length| *length <= MAX_ENTRIES_LENGTH)?;
-    super::read(disk, header.entries_lba.checked_mul(sector_size)?, usize::try_from(length).ok()?)
-}
-
 fn partitions(entries: &[u8], header: &Header, sector_size: u64) -> Vec<Partition> {
     let entry_size = usize::try_from(header.entry_size).unwrap_or(usize::MAX).max(1);
     (1u32..)
@@ -145,17 +225,20 @@ fn disk_range(first: u64, last: u64, sector_size: u64) -> Option<Range<u64>> {
     (start < end).then_some(start..end)
 }
 
+/// What a type says of the files in its partition.
+pub(super) fn promise(kind: Guid) -> Promise {
+    match kind {
+        BASIC_DATA => Promise::Windows,
+        MICROSOFT_RESERVED | BIOS_BOOT => Promise::NoFiles,
+        _ => Promise::Nothing,
+    }
+}
+
 /// The names of the types that are met on machines of Hyper-V.
 pub(super) fn type_name(guid: Guid) -> Option<&'static str> {
     const NAMES: &[(Guid, &str)] = &[
-        (
-            Guid::from_fields(0xebd0_a0a2, 0xb9e5, 0x4433, [0x87, 0xc0, 0x68, 0xb6, 0xb7, 0x26, 0x99, 0xc7]),
-            "Microsoft basic data",
-        ),
-        (
-            Guid::from_fields(0xe3c9_e316, 0x0b5c, 0x4db8, [0x81, 0x7d, 0xf9, 0x2d, 0xf0, 0x02, 0x15, 0xae]),
-            "Microsoft reserved",
-        ),
+        (BASIC_DATA, "Microsoft basic data"),
+        (MICROSOFT_RESERVED, "Microsoft reserved"),
         (
             Guid::from_fields(0xc12a_7328, 0xf81f, 0x11d2, [0xba, 0x4b, 0x00, 0xa0, 0xc9, 0x3e, 0xc9, 0x3b]),
             "EFI system",
@@ -182,7 +265,7 @@ pub(super) fn type_name(guid: Guid) -> Option<&'static str> {
             "Linux swap",
         ),
         (Guid::from_fields(0xe6d6_d379, 0xf507, 0x44c2, [0xa2, 0x3c, 0x23, 0x8f, 0x2a, 0x3d, 0xf9, 0x28]), "Linux LVM"),
-        (Guid::from_fields(0x2168_6148, 0x6449, 0x6e6f, [0x74, 0x4e, 0x65, 0x65, 0x64, 0x45, 0x46, 0x49]), "BIOS boot"),
+        (BIOS_BOOT, "BIOS boot"),
     ];
     NAMES.iter().find(|(known, _)| *known == guid).map(|(_, name)| *name)
 }

@@ -113,6 +113,7 @@ fn logical(
 ) {
     let mut seen = BTreeSet::new();
     let mut lba = first_lba;
+    let mut is_doubtful = false;
     loop {
         let at = lba.saturating_mul(sector_size);
         let broken = |code, text: &str| Finding::new(code, Severity::Error, text).at("extended boot record", at);
@@ -128,7 +129,12 @@ fn logical(
             findings.push(broken(Code::PartitionTableUnreadable, text));
             return;
         };
-        let Some(record) = parse_extended(&sector) else {
+        if sector.is_doubtful && !is_doubtful {
+            is_doubtful = true;
+            let text = "an extended boot record is doubtful, and with it where the logical partitions behind it are";
+            findings.push(broken(Code::PartitionTableDoubtful, text));
+        }
+        let Some(record) = parse_extended(&sector.bytes) else {
             let text = "what should be an extended boot record is none: the logical partitions behind it are not known";
             findings.push(broken(Code::PartitionBad, text));
             return;

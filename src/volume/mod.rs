@@ -39,6 +39,19 @@ pub enum PartitionType {
     None,
 }
 
+/// What the type of a partition says of the files in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Promise {
+    /// Nothing: it may hold anything.
+    Nothing,
+    /// It never holds files.
+    NoFiles,
+    /// Windows uses it, and may have formatted it.
+    Windows,
+    /// NTFS, exFAT or `BitLocker`: MBR partitions get this type with their file system.
+    Ntfs,
+}
+
 /// One partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Partition {
@@ -66,24 +79,16 @@ pub fn find(disk: &dyn ReadAt, logical_sector_size: u32, findings: &mut Vec<Find
     let sector_size = u64::from(logical_sector_size);
     let boot_record = read(disk, 0, 512);
     let is_volume = boot_record.is_none() && ends_as_ntfs(disk);
-    if is_volume {
-        let text = "the first sector of the disk is lost or doubtful; the copy of a boot sector of NTFS at the end of the disk says that all of it is one volume";
-        let finding = Finding::new(Code::PartitionTableUnreadable, Severity::Warning, text);
-        findings.push(finding.at("master boot record", 0));
-    } else if boot_record.is_none() {
-        let text = "the first sector of the disk is lost or doubtful; only a GPT can still tell the volumes";
-        findings.push(Finding::new(Code::PartitionTableUnreadable, Severity::Error, text).at("master boot record", 0).advise(
-            "--accept-doubtful shows volumes that are doubtful only; disk.raw holds the rest of the disk for tools that search for partitions",
-        ));
-    }
-    let mbr = boot_record.as_deref().and_then(mbr::parse);
+    let mbr = boot_record.as_ref().and_then(|read| mbr::parse(&read.bytes));
     let protective = mbr.as_ref().is_some_and(mbr::BootRecord::is_protective);
+    // One that is lost may have announced a GPT.
+    let expected = protective || boot_record.is_none();
     // A disk that was imaged on a machine with other sectors keeps its table: both sizes are tried.
     let sizes = [sector_size, if sector_size == 512 { 4096 } else { 512 }];
     // A GPT counts only where the first sector protects it or tells nothing. Beside partitions of an MBR it is what is left
     // of an earlier life of the disk: partitioning anew often leaves the backup at the end of the disk.
     let gpt = if protective || mbr.is_none() {
-        let gpt = sizes.iter().find_map(|size| Some((*size, gpt::read(disk, *size, protective, findings)?)));
+        let gpt = sizes.iter().find_map(|size| Some((*size, gpt::read(disk, *size, expected, findings)?)));
         findings
             .extend(gpt.as_ref().filter(|(size, _)| *size != sector_size).map(|(size, _)| foreign(*size, sector_size)));
         gpt.map(|(_, partitions)| partitions)
@@ -91,6 +96,7 @@ pub fn find(disk: &dyn ReadAt, logical_sector_size: u32, findings: &mut Vec<Find
         findings.extend(sizes.iter().find_map(|size| unprotected(disk, *size)));
         None
     };
+    findings.extend(without_first_sector(boot_record.as_ref(), is_volume, gpt.is_some()));
     let (scheme, partitions) = match (gpt, mbr) {
         (Some(partitions), _) => (Scheme::Gpt, partitions),
         (None, Some(_)) if protective => {
@@ -169,6 +175,16 @@ fn overlap(partitions: &[Partition]) -> Option<Finding> {
 }
 
 impl PartitionType {
+    /// What the type says of the files in it.
+    #[must_use]
+    pub fn promises(&self) -> Promise {
+        match self {
+            PartitionType::Mbr(0x07) => Promise::Ntfs,
+            PartitionType::Gpt(guid) => gpt::promise(*guid),
+            PartitionType::Mbr(_) | PartitionType::None => Promise::Nothing,
+        }
+    }
+
     /// What the type means, for the types that are met on machines of Hyper-V; else the number itself.
     #[must_use]
     pub fn describe(&self) -> String {
@@ -191,7 +207,7 @@ impl PartitionType {
 fn ends_as_ntfs(disk: &dyn ReadAt) -> bool {
     let is_copy = |sector: u64| {
         let offset = disk.size().checked_sub(sector)?;
-        let bytes = read(disk, offset, 512)?;
+        let Structure { bytes, .. } = read(disk, offset, 512)?;
         let marked = bytes.get(3..11)? == b"NTFS    " && bytes.get(510..512)? == [0x55, 0xaa];
         let counted = u64_le(&bytes, 0x28)?.checked_mul(u16_le(&bytes, 0x0b)?.into())?;
         (marked && counted == offset).then_some(())
@@ -199,11 +215,57 @@ fn ends_as_ntfs(disk: &dyn ReadAt) -> bool {
     [512, 4096].into_iter().any(|sector| is_copy(sector).is_some())
 }
 
+/// What it means that the first sector is lost or doubtful.
+fn without_first_sector(boot_record: Option<&Structure>, is_volume: bool, has_gpt: bool) -> Option<Finding> {
+    let code = match boot_record {
+        Some(read) if !read.is_doubtful => return None,
+        Some(_) => Code::PartitionTableDoubtful,
+        None => Code::PartitionTableUnreadable,
+    };
+    let (severity, text) = match boot_record {
+        Some(_) if has_gpt => {
+            (Severity::Warning, "the first sector of the disk is doubtful; the volumes are those of its GPT")
+        }
+        Some(_) => (Severity::Error, "the first sector of the disk is doubtful, and so is what volumes it has"),
+        None if has_gpt => {
+            (Severity::Warning, "the first sector of the disk is lost or doubtful; the volumes are those of its GPT")
+        }
+        None if is_volume => (
+            Severity::Warning,
+            "the first sector of the disk is lost or doubtful; the copy of a boot sector of NTFS at the end of the disk says that all of it is one volume",
+        ),
+        None => (
+            Severity::Error,
+            "the first sector of the disk is lost or doubtful; only a GPT can still tell the volumes, and there is none that holds",
+        ),
+    };
+    let finding = Finding::new(code, severity, text).at("master boot record", 0);
+    Some(match severity {
+        Severity::Error => finding.advise(
+            "--accept-doubtful shows volumes that are doubtful only; disk.raw holds the rest of the disk for tools that search for partitions",
+        ),
+        _ => finding,
+    })
+}
+
+/// The bytes of a structure that was read.
+struct Structure {
+    bytes: Vec<u8>,
+    /// Whether nothing proves some of them.
+    is_doubtful: bool,
+}
+
 /// Reads `length` bytes, or nothing where a byte of them is lost.
-fn read(disk: &dyn ReadAt, offset: u64, length: usize) -> Option<Vec<u8>> {
+fn read(disk: &dyn ReadAt, offset: u64, length: usize) -> Option<Structure> {
+    let (bytes, faults) = read_as_it_lies(disk, offset, length)?;
+    (!faults.any_lost()).then(|| Structure { bytes, is_doubtful: !faults.is_empty() })
+}
+
+/// Reads `length` bytes, zeros for lost ones; the faults count from the start of the disk. Nothing where the disk ends before.
+fn read_as_it_lies(disk: &dyn ReadAt, offset: u64, length: usize) -> Option<(Vec<u8>, Faults)> {
     let mut bytes = vec![0; length];
     let end = offset.checked_add(len_u64(&bytes))?;
     let mut faults = Faults::new();
     let there = end <= disk.size() && disk.read_at(&mut bytes, offset, &mut faults).is_ok();
-    (there && !faults.any_lost()).then_some(bytes)
+    there.then_some((bytes, faults))
 }

@@ -40,8 +40,8 @@ fn run_command(row: &Row, forged: &Forged, command: &str, more: &[&str]) -> Outp
 fn words_column(row: &Row, forged: &Forged) {
     let name = &row.name;
     let [info, ls, check, scan] = row.exits;
-    // Without the first sector volumes may be missing.
-    let ls = if ls == 0 && refuses_first_sector(row) { 3 } else { ls };
+    // Without the first sector volumes may be missing, and so may files without what tells the file system.
+    let ls = if ls == 0 && hides_what_tells(row, forged) { 3 } else { ls };
     for (command, exit) in [("info", info), ("ls", ls), ("check", check)] {
         let output = run_command(row, forged, command, &[]);
         expect_exit(name, command, &output, exit);
@@ -58,9 +58,13 @@ fn words_column(row: &Row, forged: &Forged) {
     expect_exit(name, "scan", &run(PROGRAM, &[&"scan", &forged.folder]), scan);
 }
 
-fn refuses_first_sector(row: &Row) -> bool {
-    let doubted = row.doubtful.iter().filter(|_| !row.served);
-    row.lost.iter().chain(doubted).any(|(range, _)| range.start < 512)
+/// Whether bytes are lost or doubtful by which a disk without a partition table tells its file system.
+fn hides_what_tells(row: &Row, forged: &Forged) -> bool {
+    let size = forged.chain.model.size();
+    let single = [0x8001..0x8006, 16_374..16_384, 65_526..0x1_0048];
+    let places = [&[0..8192][..], &single, &[size.saturating_sub(1 << 20)..size]].concat();
+    let overlaps = |range: &Range<u64>| places.iter().any(|place| range.start < place.end && place.start < range.end);
+    row.lost.iter().chain(&row.doubtful).any(|(range, _)| overlaps(range))
 }
 
 /// What programs are told: one object, whatever becomes of the chain.

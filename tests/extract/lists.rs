@@ -5,10 +5,12 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use fixtures::bytes::{Bytes, SparseBytes};
 use fixtures::ntfs;
+use serde_json::Value;
 
 use super::support::program::{PROGRAM, expect_success, has, run};
-use super::{expect_code, extract, renamed_to, rows, whole_chain};
+use super::{chain_with, disk, expect_code, extract, renamed_to, rows, whole_chain};
 
 #[test]
 fn a_list_with_a_folder_and_what_is_in_it_misses_nothing() {
@@ -188,4 +190,60 @@ fn the_same_command_with_resume_writes_its_lists_anew_and_nobody_elses() {
     expect_code(&refused, 2);
     assert!(String::from_utf8_lossy(&refused.stderr).contains("exists already"), "{refused:?}");
     assert_eq!(fs::read(&csv).expect("my file"), b"mine");
+}
+
+/// Sets the times of creation and of change in the file record of `long.txt`. They stand in its first attribute.
+fn set_times(disk: &mut SparseBytes, created: u64, modified: u64) {
+    let name: Vec<u8> = "long.txt".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let records = (0..disk.size()).step_by(512).filter(|at| {
+        let record = disk.bytes_at(*at, 1024.min((disk.size() - at) as usize));
+        record.starts_with(b"FILE") && record.windows(name.len()).any(|window| window == name)
+    });
+    let [record] = *records.collect::<Vec<_>>() else { panic!("one record has the name") };
+    let first = record + u64::from(u16::from_le_bytes(disk.bytes_at(record + 20, 2).try_into().expect("2 bytes")));
+    assert_eq!(disk.bytes_at(first, 4), 0x10u32.to_le_bytes());
+    let value = first + u64::from(u16::from_le_bytes(disk.bytes_at(first + 20, 2).try_into().expect("2 bytes")));
+    disk.write_at(value, &created.to_le_bytes());
+    disk.write_at(value + 8, &modified.to_le_bytes());
+}
+
+#[test]
+fn no_time_is_too_far_away_to_be_told() {
+    // 265,046,774,399 seconds from 1601 to the last one of 9999, as `date -d 9999-12-31T23:59:59Z +%s` has it, and the last
+    // step of that second; and the last time that Windows itself makes, in 30828.
+    let (last, never) = (2_650_467_743_999_999_999, u64::MAX >> 1);
+    let mut disk = disk();
+    set_times(&mut disk, last, never);
+    let (folder, chain) = chain_with(&disk, &[]);
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    let (csv, body) = (place("csv"), place("body"));
+    let out = tempfile::tempdir().expect("a folder");
+    // Nothing else is so new.
+    let more = ["--newer", "9999-12-31", "--csv", &csv, "--bodyfile", &body];
+    expect_code(&extract(&chain.youngest, out.path(), &more), 0);
+    let all = rows(out.path());
+    let files: Vec<_> = all.values().filter(|row| row["kind"] == "file").map(|row| row["path"].clone()).collect();
+    assert_eq!(files, ["volume-1/long.txt"]);
+    let listed = run(PROGRAM, &[&"ls", &"--json", &chain.youngest, &"volume-1/long.txt"]);
+    expect_success(&listed);
+    let list: Value = serde_json::from_slice(&listed.stdout).expect("a list");
+    for times in [&all["volume-1/long.txt"]["times"], &list["entries"][0]] {
+        assert_eq!(times["created"], "9999-12-31T23:59:59.9999999Z");
+        assert_eq!((&times["modified"], &times["modified_filetime"]), (&Value::Null, &never.into()));
+        assert_eq!(times.get("created_filetime"), None);
+    }
+    let line = |file: &str| {
+        let text = fs::read_to_string(file).expect("a list");
+        let mut lines = text.lines().filter(|line| line.contains("volume-1/long.txt") && !line.contains("FILE_NAME"));
+        lines.next().expect("a line").to_owned()
+    };
+    assert!(line(&csv).contains(&format!(",9999-12-31T23:59:59.9999999Z,FILETIME {never},")), "{}", line(&csv));
+    let fields: Vec<String> = line(&body).split('|').map(ToOwned::to_owned).collect();
+    assert_eq!((fields[8].as_str(), fields[10].as_str()), ("910692730085", "253402300799"));
+    let long = run(PROGRAM, &[&"ls", &"--long", &chain.youngest, &"volume-1/long.txt"]);
+    assert!(String::from_utf8_lossy(&long.stdout).contains("30828-09-14 02:48:05"), "{long:?}");
+    let out = tempfile::tempdir().expect("a folder");
+    let refused = extract(&chain.youngest, out.path(), &["--newer", "10000-01-01"]);
+    expect_code(&refused, 2);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("up to the year 9999"), "{refused:?}");
 }

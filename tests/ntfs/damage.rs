@@ -51,6 +51,39 @@ fn the_backup_boot_sector_stands_in() {
 }
 
 #[test]
+fn what_a_doubtful_boot_sector_leads_to_is_doubtful_unless_its_backup_proves_it() {
+    let test = "what_a_doubtful_boot_sector_leads_to_is_doubtful_unless_its_backup_proves_it";
+    let Some((forge, contents)) = sample(test) else { return };
+    let end = forge.bytes.len();
+    let (own, backup) = (0..512, end - 512..end);
+    let trust = |forge: &Forge, lost: &[Range<usize>], doubtful: &[Range<usize>]| {
+        let lost = lost.iter().map(|range| (range.clone(), FaultKind::Lost));
+        let doubtful = doubtful.iter().map(|range| (range.clone(), FaultKind::Doubtful));
+        let ntfs = forge.open_with(&lost.chain(doubtful).collect::<Vec<_>>());
+        let trust = ntfs.attr(find(&ntfs, "plain 5")).unwrap().trust;
+        all_right(&ntfs, contents, |_| trust != Trust::Proven);
+        (trust, codes(&ntfs).contains(&Code::NtfsBootSectorBad))
+    };
+    let (own, backup) = ([own], [backup]);
+    let both = [own.clone(), backup.clone()].concat();
+    let doubtful = Trust::Doubtful("a-test");
+    assert_eq!(trust(&forge, &[], &own), (Trust::Proven, false));
+    assert_eq!(trust(&forge, &[], &backup), (Trust::Proven, false));
+    assert_eq!(trust(&forge, &[], &both), (doubtful, false));
+    assert_eq!(trust(&forge, &backup, &own), (doubtful, false));
+    assert_eq!(trust(&forge, &own, &backup), (doubtful, true));
+    // One that is sound, and not the one of this volume.
+    let mut other = forge;
+    other.bytes[0x48] ^= 1;
+    assert_eq!(trust(&other, &[], &own), (Trust::Proven, true));
+    // The volume is as large as its proven boot sector says.
+    other.bytes[0x48] ^= 1;
+    let copy = other.bytes.len() - 512;
+    other.bytes[copy + 0x28] ^= 1;
+    assert_eq!(trust(&other, &[], &backup), (Trust::Proven, false));
+}
+
+#[test]
 fn the_mirror_stands_in_for_the_first_records() {
     let Some((forge, contents)) = sample("the_mirror_stands_in_for_the_first_records") else { return };
     let mut own = forge.clone();

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use mount_api::Time;
-use vhdx_mount::extract::HashKind;
+use vhdx_mount::extract::{HashKind, utc};
 
 use crate::cli::args::{ChainArgs, FilesArgs};
 use crate::cli::outcome::Failure;
@@ -181,12 +181,10 @@ impl HashArg {
 
 /// A day, which begins at midnight UTC, or a time.
 fn time(text: &str) -> Result<Time, String> {
-    let day = text.parse::<jiff::civil::Date>().ok().and_then(|day| day.to_zoned(jiff::tz::TimeZone::UTC).ok());
-    let timestamp = match day {
-        Some(day) => day.timestamp(),
-        None => text.parse::<jiff::Timestamp>().map_err(|_| "such as 2026-01-31 or 2026-01-31T12:00:00Z".to_owned())?,
-    };
-    Ok(Time::from_unix(timestamp.as_second(), u32::try_from(timestamp.subsec_nanosecond()).unwrap_or(0)))
+    let wrong = || "such as 2026-01-31 or 2026-01-31T12:00:00Z, up to the year 9999".to_owned();
+    let is_day = text.parse::<jiff::civil::Date>().is_ok() && !text.contains(['T', 't', ' ']);
+    let moment = if is_day { utc::parse(&format!("{text}T00:00:00Z")) } else { utc::parse(text) };
+    moment.map(|(seconds, nanos)| Time::from_unix(seconds, nanos)).ok_or_else(wrong)
 }
 
 fn bytes(text: &str) -> Result<u64, String> {
@@ -211,7 +209,9 @@ mod tests {
     fn times_and_sizes_are_read_as_they_are_meant() {
         assert_eq!(time("1970-01-02"), Ok(Time::from_unix(86_400, 0)));
         assert_eq!(time("1970-01-01T00:00:01.5Z"), Ok(Time::from_unix(1, 500_000_000)));
-        assert!(time("yesterday").is_err());
+        assert_eq!(time("9999-12-31"), Ok(Time::from_unix(253_402_214_400, 0)));
+        assert_eq!(time("9999-12-31T23:59:59Z"), Ok(Time::from_unix(253_402_300_799, 0)));
+        assert!(time("yesterday").is_err() && time("10000-01-01").is_err());
         assert_eq!(bytes("4096"), Ok(4096));
         assert_eq!(bytes("2g"), Ok(2 << 30));
         assert!(bytes("").is_err() && bytes("M").is_err() && bytes("99999999T").is_err());

@@ -158,7 +158,7 @@ pub(super) fn counted(counted: &Counted, progress: &Progress) -> Result<Outcome,
         size(bytes)
     )];
     if lost > 0 {
-        lines.push(format!("{lost} more, whose metadata is lost"));
+        lines.push(format!("{lost} more, which cannot be read: their metadata or their volume is lost"));
     }
     if unlisted > 0 {
         lines.push(format!("{unlisted} of which not all names or streams can be told: there may be more"));

@@ -23,7 +23,7 @@ use vhdx_mount::extract::{
 };
 use vhdx_mount::fs::FsOptions;
 use vhdx_mount::namespace::{Inventory, Volume};
-use vhdx_mount::report::Severity;
+use vhdx_mount::report::Code;
 
 pub(crate) use args::ExtractArgs;
 
@@ -177,14 +177,19 @@ fn sources(args: &ExtractArgs, inventory: &Inventory) -> Result<Sources, Failure
         }
     }
     if sources.read.is_empty() {
-        return Err(Failure::new("no volume of this disk has files that can be read").advise(
+        let mut failure = Failure::new("no volume of this disk has files that can be read").advise(
             "`vhdx-mount info` tells what there is, and what is wrong with it; `vhdx-mount export` writes the disk for tools that search for lost partitions and files",
-        ));
+        );
+        failure.details = inventory.missing_files().map(|finding| finding.text.clone()).collect();
+        return Err(failure);
     }
     // Volumes that nobody knows of may hold what is wanted.
     sources.unread.extend(inventory.missing_volumes().map(|finding| Unread {
         folder: "disk.raw".to_owned(),
-        verdict: Verdict::Failed,
+        verdict: match finding.code {
+            Code::PartitionTableDoubtful => Verdict::Doubtful,
+            _ => Verdict::Failed,
+        },
         why: format!("volumes may be missing: {}", finding.text),
     }));
     Ok(sources)
@@ -192,9 +197,8 @@ fn sources(args: &ExtractArgs, inventory: &Inventory) -> Result<Sources, Failure
 
 /// Why the files of a volume are not read.
 fn unread(folder: String, volume: &Volume) -> Unread {
-    let damage = volume.findings.iter().find(|finding| finding.severity == Severity::Error);
-    let (verdict, why) = match (damage, volume.file_system) {
-        (Some(damage), _) => (Verdict::Failed, damage.text.clone()),
+    let (verdict, why) = match (volume.missing_files(), volume.file_system) {
+        (Some(why), _) => (Verdict::Failed, why.text.clone()),
         (None, Some(name)) => (Verdict::Skipped, format!("its files are not read: its file system is {name}")),
         (None, None) => (Verdict::Skipped, "it has no file system that is known".to_owned()),
     };

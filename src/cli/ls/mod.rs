@@ -40,10 +40,10 @@ pub(crate) fn run(args: &LsArgs, verbosity: &Verbosity) -> Result<Outcome, Failu
     };
     let kind = tree.attr(node)?.kind;
     let out = BufWriter::new(io::stdout().lock());
-    // Volumes that are not known are missing from the list.
-    let all = args.volume.is_some() || node != NodeId::ROOT || inventory.missing_volumes().next().is_none();
+    // Volumes that are not known, and files that cannot be shown, are missing from the list.
+    let all = args.volume.is_some() || node != NodeId::ROOT || inventory.missing_files().next().is_none();
     if !all {
-        say::findings(inventory.missing_volumes(), verbosity);
+        say::findings(inventory.missing_files(), verbosity);
     }
     let mut listing = Listing { args, tree: &*tree, out, entries: 0, whole: all, listed: BTreeSet::new() };
     match listing.all(node, kind, &path) {

@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use crate::extract::last_change::last_change;
-use crate::extract::row::timestamp;
+use crate::extract::utc::timestamp;
 
 /// What the map keeps of a file that is complete.
 #[derive(Debug, Clone, PartialEq, Eq)]

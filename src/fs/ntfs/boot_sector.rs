@@ -1,8 +1,10 @@
 //! The boot sector (`$Boot`): sizes, and where the `$MFT` begins. A second copy stands in the last sector of the volume.
 
+use mount_api::{Fault, Faults, Trust};
+
 use crate::bytes::{u16_le, u64_le};
 use crate::image::ReadAt;
-use crate::{Error, ErrorKind, Faults, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// Bytes of a boot sector that are looked at. Larger sectors hold zeros behind them.
 const LENGTH: usize = 512;
@@ -110,11 +112,21 @@ fn record_size(cluster_size: u64, raw: u8) -> Option<usize> {
     fits.then(|| usize::try_from(size).ok()).flatten()
 }
 
+/// A boot sector or its backup, as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct BootCopy {
+    pub(super) boot: BootSector,
+    /// Where it stands, in bytes of the volume.
+    pub(super) offset: u64,
+    /// Whether its bytes are proven.
+    pub(super) trust: Trust,
+}
+
 /// The boot sector at the start of the volume.
 ///
 /// # Errors
 /// When it cannot be read or breaks its rules.
-pub(super) fn primary(volume: &dyn ReadAt) -> Result<BootSector> {
+pub(super) fn primary(volume: &dyn ReadAt) -> Result<BootCopy> {
     let mut bytes = [0; LENGTH];
     let mut faults = Faults::new();
     let bad = |text: String| Error::new(ErrorKind::Corrupt, text).at("NTFS boot sector", 0);
@@ -122,27 +134,44 @@ pub(super) fn primary(volume: &dyn ReadAt) -> Result<BootSector> {
     if faults.any_lost() {
         return Err(bad("it cannot be read".into()));
     }
-    BootSector::parse(&bytes).map_err(bad)
+    let boot = BootSector::parse(&bytes).map_err(bad)?;
+    Ok(BootCopy { boot, offset: 0, trust: trust_of(faults.worst()) })
 }
 
-/// Whether the backup stands where `boot` says that the volume ends, and says the same.
-pub(super) fn is_confirmed(boot: &BootSector, volume: &dyn ReadAt) -> bool {
+fn trust_of(worst: Option<&Fault>) -> Trust {
+    worst.map_or(Trust::Proven, |fault| Trust::Doubtful(fault.code))
+}
+
+/// Whether the backup stands where `own` says that the volume ends, and says the same. To prove a doubtful one it has to be
+/// proven itself.
+pub(super) fn is_confirmed(own: &BootCopy, volume: &dyn ReadAt) -> bool {
     let mut bytes = [0; LENGTH];
     let mut faults = Faults::new();
-    let read = volume.read_at(&mut bytes, boot.volume_size(), &mut faults);
-    read.is_ok() && BootSector::parse(&bytes).as_ref() == Ok(boot)
+    let read = volume.read_at(&mut bytes, own.boot.volume_size(), &mut faults);
+    let proves = own.trust == Trust::Proven || faults.is_empty();
+    read.is_ok() && proves && BootSector::parse(&bytes).as_ref() == Ok(&own.boot)
 }
 
-/// The backup boot sector near the end of the volume, and its byte offset. It is believed only where it stands in the
-/// very place that its own count of sectors gives.
-pub(super) fn backup(volume: &dyn ReadAt) -> Option<(u64, BootSector)> {
-    let length = volume.size().min(BACKUP_SEARCH);
-    let mut bytes = vec![0; usize::try_from(length).ok()?];
+/// The backup boot sector near the end of the volume. It is believed only where it stands in the very place that its own
+/// count of sectors gives.
+pub(super) fn backup(volume: &dyn ReadAt) -> Option<BootCopy> {
+    let mut faults = Faults::new();
+    let (offset, boot) = backup_of(volume.size(), |offset, length| {
+        let mut bytes = vec![0; length];
+        volume.read_at(&mut bytes, offset, &mut faults).ok()?;
+        Some(bytes)
+    })?;
+    let end = offset.saturating_add(super::to_u64(LENGTH));
+    let within = |fault: &&Fault| fault.range.start < end && offset < fault.range.end;
+    Some(BootCopy { boot, offset, trust: trust_of(faults.iter().find(within)) })
+}
+
+/// The same, of a volume of `size` bytes from which `read` reads, zeros where bytes are lost.
+pub(super) fn backup_of(size: u64, read: impl FnOnce(u64, usize) -> Option<Vec<u8>>) -> Option<(u64, BootSector)> {
     let sector = u64::try_from(SECTOR_STEP).ok()?;
     // Counted from the start of the volume, so that every place looked at is the start of a sector.
-    let start = volume.size().saturating_sub(length).checked_next_multiple_of(sector)?;
-    let mut faults = Faults::new();
-    volume.read_at(&mut bytes, start, &mut faults).ok()?;
+    let start = size.saturating_sub(BACKUP_SEARCH).checked_next_multiple_of(sector)?;
+    let bytes = read(start, usize::try_from(size.checked_sub(start)?).ok()?)?;
     bytes.chunks_exact(SECTOR_STEP).enumerate().rev().find_map(|(index, candidate)| {
         let offset = super::to_u64(index).checked_mul(sector)?.checked_add(start)?;
         let boot = BootSector::parse(candidate).ok()?;
@@ -205,7 +234,7 @@ mod tests {
         let place = 0x1_ffff * 512;
         assert!(backup(&volume).is_none());
         volume[place..place + 512].copy_from_slice(&sample());
-        assert_eq!(backup(&volume).map(|(offset, _)| offset), Some(u64::try_from(place).unwrap()));
+        assert_eq!(backup(&volume).map(|copy| copy.offset), Some(u64::try_from(place).unwrap()));
         volume[place..place + 512].fill(0);
         volume[place - 512..place].copy_from_slice(&sample());
         assert!(backup(&volume).is_none());

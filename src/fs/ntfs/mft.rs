@@ -73,6 +73,11 @@ impl Mft {
         Ok(Self::of(volume, start.extents, trust, start.size))
     }
 
+    /// Makes all of it no more than this, for so is what led to it.
+    pub(super) fn trust_no_more_than(&mut self, trust: Trust) {
+        self.trust = lesser(self.trust, trust);
+    }
+
     /// Opens the `$MFT` by what `base`, a record 0 that stands at byte `offset` of the volume, says of it.
     pub(super) fn open_by(
         base: &FileRecord,

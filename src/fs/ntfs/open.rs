@@ -2,16 +2,17 @@
 
 use std::sync::{Arc, Mutex, OnceLock};
 
-use mount_api::{Error, Faults, Name};
+use mount_api::{Error, Faults, Name, Trust};
 
 use super::adopted::Adopted;
-use super::boot_sector::{self, BootSector};
+use super::boot_sector::{self, BootCopy};
 use super::cache::{ByRecord, Cache};
 use super::mft::Mft;
 use super::upcase::UpCase;
 use super::volume::{self, Volume};
 use super::volume_information::VolumeInformation;
 use super::{Findings, Ntfs, Options, RECORD_ROOT, RECORD_UPCASE, RECORD_VOLUME, attribute, corrupt, to_u64};
+use crate::fs::marks::Marks;
 use crate::image::ReadAt;
 use crate::report::{Code, Finding, Severity};
 
@@ -36,23 +37,23 @@ const DESCRIPTORS_KEPT: usize = 1 << 20;
 pub fn open(volume: &Arc<dyn ReadAt>, options: Options) -> crate::Result<Ntfs> {
     let primary = boot_sector::primary(volume);
     // A sound boot sector is confirmed by its backup. One that is not may be wrong in a field that seems sound.
-    let confirmed = primary.as_ref().is_ok_and(|boot| boot_sector::is_confirmed(boot, volume));
+    let confirmed = primary.as_ref().is_ok_and(|own| boot_sector::is_confirmed(own, volume));
     let backup = if confirmed { None } else { boot_sector::backup(volume) };
-    let primary = primary.map_err(|error| error.to_string()).and_then(|boot| match &backup {
-        Some((_, backup)) if boot.sectors != backup.sectors => {
-            Err(format!("it claims {} sectors, and its backup {}", boot.sectors, backup.sectors))
-        }
-        _ => Ok(boot),
+    let primary = primary.map_err(|error| error.to_string()).and_then(|own| match &backup {
+        Some(backup) => own.beside(backup),
+        None if confirmed => Ok(BootCopy { trust: Trust::Proven, ..own }),
+        None => Ok(own),
     });
     let way = match Way::find(volume, primary.clone(), None, Mft::open) {
         Ok(way) => way,
         Err(error) => {
             let backup = if confirmed { None } else { backup.or_else(|| boot_sector::backup(volume)) };
             let by_backup = |mft: OpenMft| {
-                let (offset, boot) = backup.clone()?;
-                let text = format!("The boot sector does not hold; its backup at byte {offset} is used: {error}");
+                let backup = backup.clone()?;
+                let text =
+                    format!("The boot sector does not hold; its backup at byte {} is used: {error}", backup.offset);
                 let told = Finding::new(Code::NtfsBootSectorBad, Severity::Warning, text).at("boot sector", 0);
-                Way::find(volume, Ok(boot), Some(told), mft).ok()
+                Way::find(volume, Ok(backup), Some(told), mft).ok()
             };
             by_backup(Mft::open)
                 .or_else(|| Way::find(volume, primary, None, Mft::as_far_as_seen).ok())
@@ -80,14 +81,30 @@ impl Way {
     /// The error says in words why there is none.
     fn find(
         bytes: &Arc<dyn ReadAt>,
-        boot: Result<BootSector, String>,
+        boot: Result<BootCopy, String>,
         told: Option<Finding>,
         open: OpenMft,
     ) -> Result<Self, String> {
-        let volume = Arc::new(Volume { bytes: Arc::clone(bytes), boot: boot? });
+        let BootCopy { boot, trust, .. } = boot?;
+        let volume = Arc::new(Volume { bytes: Arc::clone(bytes), boot });
         let mut met = Vec::from_iter(told);
-        let mft = open(&volume, &mut met).map_err(|error| error.to_string())?;
+        let mut mft = open(&volume, &mut met).map_err(|error| error.to_string())?;
+        mft.trust_no_more_than(trust);
         Ok(Way { volume, mft, met })
+    }
+}
+
+impl BootCopy {
+    /// What this one is worth beside a backup that does not confirm it.
+    fn beside(self, backup: &BootCopy) -> Result<BootCopy, String> {
+        let (own_sectors, sectors) = (self.boot.sectors, backup.boot.sectors);
+        let (own, other) = (self.trust == Trust::Proven, backup.trust == Trust::Proven);
+        match (own, other) {
+            (false, true) => Err("it is doubtful, and its backup says otherwise".to_owned()),
+            (true, false) => Ok(self),
+            _ if own_sectors != sectors => Err(format!("it claims {own_sectors} sectors, and its backup {sectors}")),
+            _ => Ok(self),
+        }
     }
 }
 
@@ -182,7 +199,7 @@ impl Ntfs {
     }
 }
 
-/// Whether a backup boot sector of NTFS stands near the end of `volume`.
-pub(in crate::fs) fn has_backup(volume: &dyn ReadAt) -> bool {
-    boot_sector::backup(volume).is_some()
+/// Whether a backup boot sector of NTFS stands near the end of the volume.
+pub(in crate::fs) fn has_backup(marks: &Marks<'_>) -> bool {
+    boot_sector::backup_of(marks.size(), |offset, length| Some(marks.read(offset, length))).is_some()
 }

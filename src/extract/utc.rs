@@ -1,0 +1,150 @@
+//! Times as text in UTC, and back.
+//!
+//! A time of NTFS reaches to the year 60056, RFC 3339 to 9999, and jiff's [`Timestamp`] two days less: so the days are counted
+//! here.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use mount_api::Time;
+
+const SECONDS_A_DAY: u64 = 86_400;
+const DAYS_IN_4_YEARS: u64 = 1461;
+const DAYS_IN_100_YEARS: u64 = 36_524;
+const DAYS_IN_400_YEARS: u64 = 146_097;
+
+/// The last year that RFC 3339 can tell.
+const LAST_YEAR: u64 = 9999;
+
+/// A moment by the Gregorian calendar, in UTC. It prints as RFC 3339 has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Utc {
+    /// From 1601 to 60056.
+    pub year: u64,
+    /// 1 to 12.
+    pub month: u32,
+    /// 1 to 31.
+    pub day: u64,
+    /// 0 to 23.
+    pub hour: u64,
+    /// 0 to 59.
+    pub minute: u64,
+    /// 0 to 59.
+    pub second: u64,
+    /// In steps of 100 nanoseconds, below 10,000,000.
+    pub fraction: u64,
+}
+
+impl Utc {
+    /// The moment of a time.
+    #[must_use]
+    pub fn of(time: Time) -> Self {
+        let (seconds, fraction) = (time.0 / 10_000_000, time.0 % 10_000_000);
+        let (days, second) = (seconds / SECONDS_A_DAY, seconds % SECONDS_A_DAY);
+        // Times count from 1601, where 400 years begin that go on alike for ever: the last year of four is a leap year, but for
+        // the last of a hundred, unless it is the last of the 400.
+        let rest = days % DAYS_IN_400_YEARS;
+        let century = (rest / DAYS_IN_100_YEARS).min(3);
+        let rest = rest.saturating_sub(century.saturating_mul(DAYS_IN_100_YEARS));
+        let (four, rest) = (rest / DAYS_IN_4_YEARS, rest % DAYS_IN_4_YEARS);
+        let single = (rest / 365).min(3);
+        let mut day = rest.saturating_sub(single.saturating_mul(365));
+        let is_leap = single == 3 && (four != 24 || century == 3);
+        let years = [(days / DAYS_IN_400_YEARS, 400), (century, 100), (four, 4), (single, 1)];
+        let year = years.into_iter().fold(1601u64, |sum, (count, of)| sum.saturating_add(count.saturating_mul(of)));
+        let mut month = 1u32;
+        for length in [31, if is_leap { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30] {
+            if day < length {
+                break;
+            }
+            day = day.saturating_sub(length);
+            month = month.saturating_add(1);
+        }
+        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+        Utc { year, month, day: day.saturating_add(1), hour, minute, second, fraction }
+    }
+}
+
+impl fmt::Display for Utc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Utc { year, month, day, hour, minute, second, fraction } = self;
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")?;
+        if *fraction > 0 {
+            write!(f, ".{}", format!("{fraction:07}").trim_end_matches('0'))?;
+        }
+        f.write_str("Z")
+    }
+}
+
+/// A time as RFC 3339, to the 100 nanoseconds; `None` where none is recorded, and from the year 10000 on.
+#[must_use]
+pub fn timestamp(time: Time) -> Option<String> {
+    let utc = Utc::of(time);
+    (time != Time(0) && utc.year <= LAST_YEAR).then(|| utc.to_string())
+}
+
+/// A time that [`timestamp`] cannot tell, from the year 10000 on, as it is recorded: steps of 100 nanoseconds since 1601.
+#[must_use]
+pub fn filetime(time: Time) -> Option<u64> {
+    (Utc::of(time).year > LAST_YEAR).then_some(time.0)
+}
+
+/// The seconds since 1970 and the nanoseconds of a time as RFC 3339; `None` where it is none.
+#[must_use]
+pub fn parse(text: &str) -> Option<(i64, u32)> {
+    let told = |seconds, nanos| Some((seconds, u32::try_from(nanos).unwrap_or(0)));
+    if let Ok(timestamp) = text.parse::<Timestamp>() {
+        return told(timestamp.as_second(), timestamp.subsec_nanosecond());
+    }
+    // The last days of the year 9999.
+    let civil: DateTime = text.strip_suffix(['Z', 'z'])?.parse().ok()?;
+    let since = civil.duration_since(jiff::civil::date(1970, 1, 1).at(0, 0, 0, 0));
+    told(since.as_secs(), since.subsec_nanos())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What jiff makes of it, where it can.
+    fn by_jiff(time: Time) -> Option<String> {
+        let (seconds, nanos) = time.to_unix();
+        Timestamp::new(seconds, i32::try_from(nanos).unwrap()).ok().map(|told| told.to_string())
+    }
+
+    #[test]
+    fn days_are_those_of_the_calendar() {
+        const DAY: u64 = 86_400 * 10_000_000;
+        // Each day of 400 years, then some up to where jiff ends, each at another time.
+        let mut days = 0;
+        for day in (0u64..146_097).chain((146_097..).step_by(97)) {
+            let time = Time(1 + day * DAY + day * 7919 % DAY);
+            let Some(expected) = by_jiff(time) else { break };
+            assert_eq!(timestamp(time), Some(expected));
+            days = day;
+        }
+        assert!(days > 3_067_000, "{days}");
+        assert_eq!(timestamp(Time(0)), None);
+        assert_eq!(timestamp(Time::from_unix(-1, 500_000_000)).as_deref(), Some("1969-12-31T23:59:59.5Z"));
+    }
+
+    #[test]
+    fn the_end_of_the_year_9999_is_told_and_what_follows_is_a_number() {
+        // 21 times 400 years end with the year 10000, a leap year.
+        let end = 21 * 146_097 * 86_400 * 10_000_000u64 - 1;
+        assert_eq!(timestamp(Time(end + 1)), None);
+        assert_eq!(filetime(Time(end + 1)), Some(end + 1));
+        let last = end - 366 * 86_400 * 10_000_000u64;
+        assert_eq!(timestamp(Time(last)).as_deref(), Some("9999-12-31T23:59:59.9999999Z"));
+        assert_eq!(filetime(Time(last)), None);
+        assert_eq!(filetime(Time(last + 1)), Some(last + 1));
+        assert_eq!(parse("9999-12-31T23:59:59.9999999Z"), Some((253_402_300_799, 999_999_900)));
+        assert_eq!(Time(last).to_unix(), (253_402_300_799, 999_999_900));
+        assert_eq!(timestamp(Time(last - 86_400 * 10_000_000)).as_deref(), Some("9999-12-30T23:59:59.9999999Z"));
+        assert_eq!(Utc::of(Time(end + 1)).to_string(), "10001-01-01T00:00:00Z");
+        assert_eq!(Utc::of(Time(u64::MAX >> 1)).to_string(), "30828-09-14T02:48:05.4775807Z");
+        assert_eq!(Utc::of(Time(u64::MAX)).year, 60056);
+        assert_eq!(parse("10000-01-01T00:00:00Z"), None);
+    }
+}
