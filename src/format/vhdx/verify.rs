@@ -21,7 +21,7 @@ use super::unowned::Unowned;
 use super::unused_entries::UnusedEntries;
 use crate::Faults;
 use crate::image::ReadAt;
-use crate::layer::{ContainerKind, Doubted, MapDoubt, Verified};
+use crate::layer::{ContainerKind, MapDoubt, Verified};
 use crate::report::Code;
 
 /// Partially present blocks of which the bitmaps are looked at while an image is opened.
@@ -152,7 +152,7 @@ impl Survey<'_> {
             let doubted = judged.doubted(vhdx, &mut self.unused, explained.saturating_add(self.given_up), self.placed);
             let _ = tell(Verified::Finding(unowned.finding(vhdx, &mut self.unused, &doubted)));
             for disk in doubted {
-                let doubt = MapDoubt { disk, what: Doubted::Everything, code: Code::BlocksUnowned };
+                let doubt = MapDoubt { disk, code: Code::BlocksUnowned };
                 let _ = tell(Verified::Doubt(doubt));
             }
         }
