@@ -109,7 +109,7 @@ impl Survey<'_> {
             Role::Payload(block) => self.vhdx.disk_of(block),
             Role::Bitmap(_) => 0..0,
         };
-        self.unused.look_at(seen.at, seen.entry, disk);
+        self.unused.look_at(seen.at, seen.entry, seen.role, &disk);
         match seen.role {
             Role::Payload(block) if block < self.vhdx.shape.payload_blocks => self.payload(block, seen),
             Role::Payload(_) => {}
