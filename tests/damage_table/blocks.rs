@@ -438,7 +438,7 @@ fn ends() -> Vec<Row> {
         let size = file.size();
         file.write_at(size, &[0xa5; 70_000]);
     }));
-    // 100 bytes of the bitmap are left, which describe 800 sectors; a bitmap is read in pieces of 512 bytes.
+    // 100 bytes of the bitmap are left, which describe 800 sectors.
     rows.push(
         row("the bitmap is cut", |forged| {
             let bitmap = forged.chain.places[YOUNGEST].bitmaps[&0].clone();
@@ -448,7 +448,7 @@ fn ends() -> Vec<Row> {
         .images(bitmap_last)
         .codes(&["block-past-end"])
         .exits(3, 0, 3, 0)
-        .lost(0..BLOCK, "bitmap-unreadable"),
+        .lost(800 * 512..BLOCK, "bitmap-unreadable"),
     );
     rows.push(
         row("the BAT is shorter than the disk needs", |_| {})
