@@ -179,24 +179,14 @@ pub enum Verified {
     Read(u64),
 }
 
-/// A range of the disk of which a layer's map is doubtful.
+/// A range of the disk of which a layer's map is doubtful: where its bytes stand in the file, and whether they are this image's or
+/// its parent's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MapDoubt {
     /// Bytes of the disk.
     pub disk: Range<u64>,
-    /// What is doubtful there.
-    pub what: Doubted,
     /// Why.
     pub code: Code,
-}
-
-/// What of a layer's map is doubtful.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Doubted {
-    /// Where this image's own bytes stand in its file. Which bytes are its own is proven.
-    Places,
-    /// Whether the bytes are this image's or its parent's, too.
-    Everything,
 }
 
 /// A [`Layer`]'s `read_data` for formats that keep payload as plain bytes.

@@ -211,6 +211,30 @@ fn chains_without_an_end_are_refused_at_once() {
         assert!(error.to_string().contains("already a link of this chain"), "{name}: {error}");
     }
     assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+
+    // The user's word leads out of the circle.
+    write(&base(), &at("real.vhdx"));
+    for (name, links) in [("own.avhdx", 2), ("a.avhdx", 3), ("b.avhdx", 3)] {
+        let parents = vec![at("real.vhdx")];
+        let error = open(&at(name), &ChainOptions { parents: parents.clone(), ..ChainOptions::default() });
+        assert_eq!(error.err().expect("a refusal").kind(), ErrorKind::Refused, "{name}: nothing proves it");
+        let options = ChainOptions { parents, allow_mismatch: true, ..ChainOptions::default() };
+        let chain = open(&at(name), &options).expect("the chain opens");
+        assert_eq!(chain.links().len(), links, "{name}");
+        assert_eq!(chain.links()[links - 1].path, at("real.vhdx"), "{name}");
+        assert!(codes(&chain).contains(&"link-unproven"), "{name}: {:?}", codes(&chain));
+    }
+    // One that is a link already does not, and that is said; so too where the parent is merely missing.
+    let mut orphan = child(&base(), ParentLocator::empty());
+    orphan.parent_locator = Some(locator(&orphan, &[]));
+    orphan.renew_guids(&mut Rng::new(6));
+    write(&orphan, &at("orphan.avhdx"));
+    for name in ["a.avhdx", "orphan.avhdx"] {
+        let options = ChainOptions { parents: vec![at(name)], allow_mismatch: true, ..ChainOptions::default() };
+        let error = open(&at(name), &options).err().expect("a refusal");
+        let told = error.details().join("\n");
+        assert!(told.contains(&format!("{name}: it is already a link of this chain")), "{told}");
+    }
 }
 
 /// Writes `depth` links; link `n` holds block `n % blocks` of a disk of `size` bytes. Returns the youngest.

@@ -195,10 +195,9 @@ fn blocks_that_claim_one_place_are_all_doubtful() {
     let _untouched = Untouched::watch(&forged.files);
     for payload in [true, false] {
         let checked = run(&forged.youngest, &CheckOptions { payload, ..CheckOptions::default() });
-        let mut doubtful = present("blocks-overlap");
-        // The last sector of block 0, and the whole of block 1.
-        doubtful[2].1.end = 4 * MIB;
-        assert_eq!(told(&checked.doubtful), doubtful);
+        // Of block 0 also the sectors that its bits leave to the parent: its state may be as wrong as its place.
+        assert_eq!(bytes(&checked.doubtful), [0..4 * MIB]);
+        assert!(checked.doubtful.iter().all(|range| range.code == "blocks-overlap"));
         assert_eq!(told(&checked.lost), []);
         assert_eq!(codes(&checked), ["blocks-overlap"]);
         let text = &checked.findings()[0].text;

@@ -6,8 +6,11 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use fixtures::bytes::Bytes;
+use fixtures::chain::{Chain, link_name};
+use fixtures::guid::Guid;
 use fixtures::host_file::HostFile;
 use fixtures::vhdx::bat::{PayloadState, entry};
+use fixtures::vhdx::header::Header;
 use fixtures::vhdx::{Image, MIB};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -67,6 +70,39 @@ fn a_signal_gives_a_partial_report_that_says_so() {
     let told = String::from_utf8_lossy(&output.stdout);
     for words in ["this report is partial", "go on with --range", "block-state-reserved"] {
         assert!(told.contains(words), "{words}: {told}");
+    }
+}
+
+/// Eight links, each with a dirty log of 4 GiB of holes, which is read as a whole before the chain is open.
+fn slow_to_open(folder: &Path) -> PathBuf {
+    const LOG: u64 = (4 << 30) - MIB;
+    let mut images = vec![Image::dynamic(8 * MIB)];
+    for link in 1..8 {
+        images.push(Image::child_of(&images[link - 1], &link_name(link - 1)));
+    }
+    let chain = Chain::write(images, folder).expect("a chain is written");
+    for (path, places) in chain.files.iter().zip(&chain.places) {
+        let mut file = HostFile::open(path).expect("the image opens");
+        let log_offset = places.file_size.next_multiple_of(MIB);
+        file.set_size(log_offset + LOG);
+        for number in [1, 2] {
+            Header::edit(&mut file, number, |header| {
+                (header.log_offset, header.log_length) = (log_offset, LOG as u32);
+                header.log_guid = Guid([7; 16]);
+            });
+        }
+    }
+    chain.youngest
+}
+
+#[test]
+fn a_signal_while_the_chain_is_being_opened_ends_it_with_the_same_code() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let image = slow_to_open(folder.path());
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        let output = stopped(&image, &["--json"], signal);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(code), 0), "{told}");
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::Faults;
 use crate::error::Result;
-use crate::layer::{Doubted, Extent, Geometry, Identity, Layer, MapDoubt, Source, Trust, Verified};
+use crate::layer::{Extent, Geometry, Identity, Layer, MapDoubt, Source, Trust, Verified};
 
 /// A layer whose map is what it was, with doubts marked. So all that is read through it knows of them: the merged disk,
 /// volumes, files.
@@ -47,8 +47,7 @@ fn push_part(extent: &Extent, disk: Range<u64>, doubt: Option<&MapDoubt>, out: &
         }
         other => other,
     };
-    let concerns = |doubt: &&MapDoubt| doubt.what == Doubted::Everything || matches!(source, Source::Data { .. });
-    let trust = match doubt.filter(concerns) {
+    let trust = match doubt {
         Some(doubt) if extent.trust == Trust::Proven => Trust::Doubtful(doubt.code),
         _ => extent.trust,
     };

@@ -11,7 +11,7 @@ use super::open::Opening;
 use super::options::Missing;
 use super::passed_over::PassedOver;
 use super::refusal::{self, Refused};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::{self, Container};
 use crate::image::{FileId, OpenedImage};
 use crate::layer::ParentRecord;
@@ -48,10 +48,14 @@ impl Opening<'_> {
         if let Some(damaged) = rejected.damaged {
             return self.settle_skipped(child, record, damaged).map(Some);
         }
-        if let Some(path) = rejected.in_chain
+        if let Some(path) = &rejected.in_chain
             && self.options.missing != Missing::Lost
         {
-            return Err(refusal::cycle(child, &path));
+            // What is recorded leads in a circle: the user's word alone leads out of it.
+            rejected.other.retain(|one| one.found == Found::Given && self.options.allow_mismatch);
+            if rejected.other.is_empty() {
+                return Err(self.telling_of_given_links(refusal::cycle(child, path)));
+            }
         }
         if self.options.missing == Missing::Lost && !self.options.allow_mismatch {
             return Ok(None);
@@ -72,9 +76,20 @@ impl Opening<'_> {
                 let refused =
                     rejected.refused.iter().map(|one| PassedOver::unopened(&one.path, one.describe(), &one.error));
                 (self.candidates, self.unreadable) = (evidence, refused.chain(rejected.unreadable).collect());
-                Err(error)
+                Err(self.telling_of_given_links(error))
             }
         }
+    }
+
+    /// Adds which of the files that the user gave are links already, so that they were not asked for.
+    fn telling_of_given_links(&self, mut error: Error) -> Error {
+        for path in &self.options.parents {
+            if self.store.open_named(path).is_ok_and(|opened| self.holds(&opened.id)) {
+                error = error
+                    .detail(format!("given with --parent: {}: it is already a link of this chain", path.display()));
+            }
+        }
+        error
     }
 
     /// A proven parent, and the image that it skips, if the child's record leads to one before that is not proven and is a child

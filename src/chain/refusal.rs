@@ -63,8 +63,8 @@ pub(super) fn cycle(child: &Path, parent: &Path) -> Error {
     let text =
         format!("its parent is {}, which is already a link of this chain: the chain has no base", parent.display());
     Error::new(ErrorKind::Refused, text).in_file(child).advise(
-        "one of these files was overwritten by a copy of another: look for the real parent, and give it with --parent; \
-         --missing lost shows what these images hold",
+        "one of these files was overwritten by a copy of another: look for the real parent, and give it with --parent FILE \
+         --allow-mismatch; --missing lost shows what these images hold",
     )
 }
 

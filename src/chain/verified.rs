@@ -3,7 +3,7 @@
 use std::ops::{ControlFlow, Range};
 
 use super::Chain;
-use crate::layer::{Doubted, MapDoubt, Verified};
+use crate::layer::{MapDoubt, Verified};
 use crate::report::{Code, Finding, Severity};
 
 /// So many doubts of one link are kept apart. Further ones become one that covers them all.
@@ -81,9 +81,6 @@ impl Doubts {
         match self.list.last_mut() {
             Some(last) if self.too_many => {
                 last.disk = last.disk.start.min(doubt.disk.start)..last.disk.end.max(doubt.disk.end);
-                if doubt.what == Doubted::Everything {
-                    last.what = Doubted::Everything;
-                }
             }
             _ => self.list.push(doubt),
         }
@@ -98,9 +95,6 @@ impl Doubts {
             match list.last_mut() {
                 Some(last) if last.disk.end > doubt.disk.start => {
                     last.disk.end = last.disk.end.max(doubt.disk.end);
-                    if doubt.what == Doubted::Everything {
-                        last.what = Doubted::Everything;
-                    }
                 }
                 _ => list.push(doubt),
             }

@@ -11,7 +11,7 @@ use super::escape::escape;
 use super::outcome::{Failure, Outcome};
 use super::progress_line;
 use super::say::{BOLD, DIM, GREEN, RED, YELLOW};
-use super::stop::Asked;
+use super::stop::{Asked, EndsAtOnce};
 use super::units::size;
 use super::{chain, info};
 
@@ -20,6 +20,7 @@ const FEW: usize = 30;
 
 /// Checks the chain and says what it came to.
 pub(crate) fn run(args: &CheckArgs, verbosity: &Verbosity) -> Result<Outcome, Failure> {
+    let opening = EndsAtOnce::watch();
     let chain = chain::print_refusal(chain::open_to_check(&args.chain, &args.how), args.json)?;
     let options = CheckOptions {
         range: args.range.clone().unwrap_or(0..u64::MAX),
@@ -28,6 +29,7 @@ pub(crate) fn run(args: &CheckArgs, verbosity: &Verbosity) -> Result<Outcome, Fa
     };
     let progress = Progress::default();
     let asked = Asked::watch(&progress.stop());
+    opening.over();
     let checked = progress_line::with(&progress, verbosity, || check(chain, &options, &progress))?;
     let mut out = anstream::stdout().lock();
     let told = if args.json {

@@ -12,6 +12,47 @@ pub(crate) struct Asked {
     _watch: Option<mount_windows::ConsoleWatch>,
 }
 
+/// Until it is over, the signals end the program with the exit code that they have in a shell: for work of which no part can
+/// be told.
+#[cfg(unix)]
+#[derive(Debug)]
+pub(crate) struct EndsAtOnce(Arc<AtomicBool>);
+
+#[cfg(unix)]
+impl EndsAtOnce {
+    pub(crate) fn watch() -> Self {
+        use signal_hook::consts::{SIGINT, SIGTERM};
+        use signal_hook::flag::register_conditional_shutdown;
+
+        let ends = Arc::new(AtomicBool::new(true));
+        for signal in [SIGINT, SIGTERM] {
+            if let Err(error) = register_conditional_shutdown(signal, signal.saturating_add(128), Arc::clone(&ends)) {
+                log::debug!("signal {signal} is not watched: {error}");
+            }
+        }
+        EndsAtOnce(ends)
+    }
+
+    /// The work is done.
+    pub(crate) fn over(&self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
+}
+
+/// The system ends the program by itself.
+#[cfg(not(unix))]
+#[derive(Debug)]
+pub(crate) struct EndsAtOnce;
+
+#[cfg(not(unix))]
+impl EndsAtOnce {
+    pub(crate) fn watch() -> Self {
+        EndsAtOnce
+    }
+
+    pub(crate) fn over(&self) {}
+}
+
 impl Asked {
     /// Has the signals set `stop` from now on. Where they cannot be had, they end the program as ever. One that is ignored, as
     /// in a shell's background job, stays so.

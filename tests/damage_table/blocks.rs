@@ -20,6 +20,7 @@ pub(crate) fn rows() -> Vec<Row> {
     rows.extend(ends());
     rows.extend(lost_entries());
     rows.extend(given_up());
+    rows.extend(lost_sectors());
     rows.extend(other_sizes());
     rows
 }
@@ -80,6 +81,11 @@ fn lost_entries() -> Vec<Row> {
 /// A large disk, of which a checkpoint holds twelve blocks, and pages of its BAT nothing. Between its blocks stands room for five
 /// that nothing owns.
 fn checkpoint() -> Vec<Image> {
+    checkpoint_with_gaps(5)
+}
+
+/// The same with room for so many.
+fn checkpoint_with_gaps(gaps: usize) -> Vec<Image> {
     let mut base = Image::dynamic(3 << 30);
     base.block_size = BLOCK as u32;
     base.blocks.insert(0, Block::fully_present(Fill::live(0)));
@@ -88,7 +94,7 @@ fn checkpoint() -> Vec<Image> {
     (0..12).for_each(|block| {
         child.blocks.insert(block, Block::fully_present(Fill::live(1)));
     });
-    let gap = (0..5).map(|_| Part::Gap(1));
+    let gap = (0..gaps).map(|_| Part::Gap(1));
     let parts = [Part::Log, Part::Metadata, Part::Bat, Part::Bitmap(0), Part::Payload(0)].into_iter();
     child.layout = Layout::Explicit(parts.chain(gap).chain([Part::Payload(1)]).collect());
     vec![base, child]
@@ -122,7 +128,58 @@ fn given_up() -> Vec<Row> {
             .images(checkpoint)
             .codes(&["blocks-unowned"])
             .exits(3, 0, 3, 0)
-            .doubtful(512 * BLOCK..3072 * BLOCK, "blocks-unowned"),
+            // Sectors of 512 bytes without an entry stand in the page in use, too.
+            .doubtful(64 * BLOCK..3072 * BLOCK, "blocks-unowned"),
+        // Each of which holds an eighth of what it has room for, at its start.
+        row("the entries of forty blocks are zeros that were partly filled", |forged| {
+            for gap in &forged.chain.places[CHILD].gaps {
+                forged.file(CHILD).write_at(gap.start, &[0x5A; 128 << 10]);
+            }
+        })
+        .images(|| checkpoint_with_gaps(40))
+        .codes(&["blocks-unowned"])
+        .exits(3, 0, 3, 0)
+        .doubtful(64 * BLOCK..3072 * BLOCK, "blocks-unowned"),
+    ]
+}
+
+/// A disk of which eight blocks stand in each of two sectors of the BAT.
+fn two_sectors() -> Vec<Image> {
+    let mut image = Image::dynamic(128 * BLOCK);
+    image.block_size = BLOCK as u32;
+    (0..8).chain(64..72).for_each(|block| {
+        image.blocks.insert(block, Block::fully_present(Fill::live(0)));
+    });
+    vec![image]
+}
+
+/// What it holds without the blocks of the first sector.
+fn second_sector() -> Model {
+    let mut images = two_sectors();
+    (0..8).for_each(|block| {
+        images[0].blocks.remove(&block);
+    });
+    Model::of_chain(&images)
+}
+
+/// A sector of the BAT, in a page that is in use.
+fn lost_sectors() -> Vec<Row> {
+    let sector = |name: &str, junk: &'static [u8]| {
+        row(format!("a sector of the BAT holds {name}"), move |forged| {
+            let bat = forged.chain.places[0].bat.start;
+            forged.file(0).write_at(bat, &[junk, &vec![0; 512 - junk.len()]].concat());
+        })
+        .images(two_sectors)
+        .model(|_| second_sector())
+        .exits(3, 0, 3, 0)
+    };
+    vec![
+        sector("zeros", &[]).codes(&["blocks-unowned"]).doubtful(0..64 * BLOCK, "blocks-unowned"),
+        // What is no entry tells no more than zeros do.
+        sector("junk and zeros", &[0xFC; 16])
+            .codes(&["block-state-reserved", "blocks-unowned"])
+            .lost(0..2 * BLOCK, "block-state-reserved")
+            .doubtful(2 * BLOCK..64 * BLOCK, "blocks-unowned"),
     ]
 }
 
@@ -214,7 +271,7 @@ fn payload_entries() -> Vec<Row> {
     );
     // Hidden by a younger link: nobody sees it, and it is told.
     rows.push(damaged(BASE, Damage::PayloadEntry(1, PastEnd)).codes(PAST_END).exits(3, 0, 3, 0));
-    // Block 0 now claims the place of block 1: both are doubtful, and of block 0 only its own sectors.
+    // Block 0 now claims the place of block 1: both are doubtful, of block 0 the sectors of older links too.
     rows.push(overlap(damaged(YOUNGEST, Damage::PayloadEntry(0, OntoLastBlock))));
     // Block 1 on the bitmap: whose sectors of block 0 are is doubtful too.
     rows.push(
@@ -254,10 +311,7 @@ fn payload_entries() -> Vec<Row> {
 }
 
 fn overlap(row: Row) -> Row {
-    let row = row.codes(&["blocks-overlap"]).exits(3, 0, 3, 0);
-    let row =
-        PRESENT.iter().fold(row, |row, sectors| row.doubtful(sectors.start * 512..sectors.end * 512, "blocks-overlap"));
-    row.doubtful(BLOCK..2 * BLOCK, "blocks-overlap")
+    row.codes(&["blocks-overlap"]).exits(3, 0, 3, 0).doubtful(0..2 * BLOCK, "blocks-overlap")
 }
 
 fn bitmap_entries() -> Vec<Row> {
@@ -384,7 +438,7 @@ fn ends() -> Vec<Row> {
         let size = file.size();
         file.write_at(size, &[0xa5; 70_000]);
     }));
-    // 100 bytes of the bitmap are left, which describe 800 sectors; a bitmap is read in pieces of 512 bytes.
+    // 100 bytes of the bitmap are left, which describe 800 sectors.
     rows.push(
         row("the bitmap is cut", |forged| {
             let bitmap = forged.chain.places[YOUNGEST].bitmaps[&0].clone();
@@ -394,7 +448,7 @@ fn ends() -> Vec<Row> {
         .images(bitmap_last)
         .codes(&["block-past-end"])
         .exits(3, 0, 3, 0)
-        .lost(0..BLOCK, "bitmap-unreadable"),
+        .lost(800 * 512..BLOCK, "bitmap-unreadable"),
     );
     rows.push(
         row("the BAT is shorter than the disk needs", |_| {})

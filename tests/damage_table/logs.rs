@@ -121,9 +121,12 @@ fn newest_damaged() -> Vec<Row> {
         newest("LastFileOffset", 56, &[0; 8], CHANGED),
         newest("TrailingBytes of a descriptor", 64 + 4, &[0xFF; 4], CHANGED),
         newest("LeadingBytes of a descriptor", 64 + 8, &[0xFF; 8], CHANGED),
-        newest("FileOffset past the end of the file", 64 + 16 + 5, &[1], 0..SIZE),
-        newest("FileOffset in the file type identifier", 64 + 16, &[0; 8], 0..SIZE),
-        newest("FileOffset no multiple of 4 KiB", 64 + 16, &[1], 0..SIZE),
+        newest("FileOffset past the end of the file", 64 + 16 + 5, &[3], 0..SIZE),
+        newest("FileOffset in the headers", 64 + 16, &[0, 0, 1, 0, 0, 0, 0, 0], 0..SIZE),
+        newest("FileOffset no multiple of 4 KiB", 64 + 16, &[3], 0..SIZE),
+        // The checksum tells which bit it was.
+        newest("one bit of FileOffset", 64 + 16 + 5, &[1], CHANGED),
+        newest("the lowest bit of FileOffset", 64 + 16, &[1], CHANGED),
         newest("SequenceNumber of a descriptor", 64 + 24, &[0xFF; 8], CHANGED),
         newest("SequenceHigh of a data sector", 4096 + 4, &[0xFF; 4], CHANGED),
         newest("SequenceLow of a data sector", 4096 + 4092, &[0xFF; 4], CHANGED),
@@ -349,10 +352,34 @@ pub(crate) fn rows() -> Vec<Row> {
         ("LastFileOffset", 56, &[0xFF; 8]),
         ("a descriptor's signature", 64, b"DESC"),
         ("a descriptor's SequenceNumber", 64 + 24, &[0xFF; 8]),
+        // Where it leads no log may write, so that it is not known where it led before.
+        ("FileOffset past the end of the file", 64 + 16 + 5, &[3]),
+        ("FileOffset in the headers", 64 + 16, &[0, 0, 1, 0, 0, 0, 0, 0]),
+        ("FileOffset no multiple of 4 KiB", 64 + 16, &[3]),
         ("a data sector's signature", 4096, b"DATA"),
         ("a data sector's SequenceLow", 4096 + 4092, &[0xFF; 4]),
     ] {
         rows.push(spoilt(name, at, bytes).torn());
+    }
+    rows.push(
+        row("log: FileOffset in the log itself", |forged| {
+            write(forged, |_| {});
+            let log = forged.chain.places[YOUNGEST].log.start;
+            forged.file(YOUNGEST).write_at(log + 64 + 16, &(log + 8192).to_le_bytes());
+        })
+        .torn(),
+    );
+    // Wherever it leads: the checksum tells which bit it was.
+    for bit in [0, 12, 20, 21, 22, 40, 63] {
+        rows.push(
+            row(format!("log: bit {bit} of FileOffset"), move |forged| {
+                write(forged, |_| {});
+                let at = forged.chain.places[YOUNGEST].log.start + 64 + 16 + bit / 8;
+                let byte = forged.file(YOUNGEST).bytes_at(at, 1)[0];
+                forged.file(YOUNGEST).write_at(at, &[byte ^ 1 << (bit % 8)]);
+            })
+            .torn(),
+        );
     }
     rows.push(
         row("log: noise stands right behind the newest whole entry", |forged| {

@@ -1,7 +1,7 @@
 //! Headers, region tables, metadata.
 
 use fixtures::bytes::Bytes;
-use fixtures::damage::{Copies, Damage, ItemDamage, TableDamage};
+use fixtures::damage::{Copies, Damage, EntryDamage, ItemDamage, TableDamage};
 use fixtures::fill::Fill;
 use fixtures::guid::Guid;
 use fixtures::mbr::{Entry, Mbr};
@@ -111,6 +111,35 @@ fn region_tables_of_an_empty_child() -> Vec<Row> {
     all.into_iter().chain([reserved]).map(lost).collect()
 }
 
+/// Region tables that do not hold, of an image of whose BAT an entry does not either: the others tell that it is one.
+fn region_tables_and_an_entry() -> Vec<Row> {
+    let entry = |name: &str, damage: Damage, more: &'static [&'static str]| {
+        row(format!("both region tables are gone, and {name}"), move |forged| {
+            forged.apply(BASE, &damage);
+            forged.apply(BASE, &Damage::RegionTable(Copies::Both, TableDamage::Zeroed));
+        })
+        .images(|| vec![Image::fixed(SIZE, BLOCK as u32, &Fill::live(0))])
+        .codes(more)
+        .exits(3, 0, 3, 0)
+    };
+    let lost = |name: &str, damage: EntryDamage, more: &'static [&'static str]| {
+        let row = entry(name, Damage::PayloadEntry(2, damage), more).lost(2 * BLOCK..3 * BLOCK, more[0]);
+        row.doubtful(0..2 * BLOCK, "region-tables-lost").doubtful(3 * BLOCK..SIZE, "region-tables-lost")
+    };
+    vec![
+        lost("an entry leads past the end", EntryDamage::PastEnd, &["block-past-end", "region-tables-lost"]),
+        lost("a state is reserved", EntryDamage::State(4), &["block-state-reserved", "region-tables-lost"]),
+        lost("a bit is set", EntryDamage::ReservedBit(9), &["block-misaligned", "region-tables-lost"]),
+        lost("an entry is noise", EntryDamage::Ones, &["block-partial-without-parent", "region-tables-lost"]),
+        entry(
+            "two entries claim one place",
+            Damage::PayloadEntry(2, EntryDamage::OntoLastBlock),
+            &["blocks-overlap", "region-tables-lost"],
+        )
+        .doubtful(0..SIZE, "region-tables-lost"),
+    ]
+}
+
 /// A disk of which one block is there: whatever its size, nothing speaks against it.
 fn one_block() -> Vec<Image> {
     let mut image = Image { block_size: BLOCK as u32, ..Image::dynamic(SIZE) };
@@ -175,6 +204,7 @@ fn region_tables_and_metadata() -> Vec<Row> {
 
 fn region_tables() -> Vec<Row> {
     let mut rows = region_tables_of_an_empty_child();
+    rows.extend(region_tables_and_an_entry());
     rows.extend(region_tables_and_metadata());
     for damage in TableDamage::ALL {
         rows.push(damaged(YOUNGEST, Damage::RegionTable(Copies::First, damage)).codes(&["region-table-bad"]));

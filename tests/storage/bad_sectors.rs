@@ -63,6 +63,14 @@ fn a_bad_header_sector_is_a_finding_and_a_bad_bat_page_costs_its_blocks() {
         let (bytes, faults) = read_all(&**chain.disk(), 1 << 20);
         assert!(bytes == content() && faults.is_empty(), "{code}: {faults:?}");
     }
+    // Behind the last entry of the metadata table nothing stands.
+    let table = places.metadata.start;
+    for bad in [table + 4096..table + 8192, table + 4096..table + (64 << 10)] {
+        let chain = open(bad);
+        assert_eq!(chain.findings(), []);
+        let (bytes, faults) = read_all(&**chain.disk(), 1 << 20);
+        assert!(bytes == content() && faults.is_empty(), "{faults:?}");
+    }
     let chain = open(places.bat.start..places.bat.start + 512);
     let (_, faults) = read_all(&**chain.disk(), 1 << 20);
     assert_eq!(ranges(&faults, FaultKind::Lost), [(0..8 * MIB, "bat-unreadable")]);

@@ -2,6 +2,7 @@
 
 use super::resolve::Vhdx;
 use crate::Faults;
+use crate::bytes::len_u64;
 use crate::image::ReadAt;
 
 /// How closely blocks are looked at.
@@ -9,7 +10,7 @@ use crate::image::ReadAt;
 pub(super) struct Look {
     /// So many are looked at.
     blocks: u64,
-    /// So many bytes are read of them. Where no more are left, samples of each block are.
+    /// So many bytes are read of them, but for [`LEAST`] and samples of each.
     bytes: u64,
 }
 
@@ -26,12 +27,21 @@ impl Look {
     }
 }
 
-const SAMPLES: u64 = 8;
-const SAMPLE: usize = 4096;
-const PIECE: u64 = 1 << 20;
+const PAGE: usize = 4096;
 
-/// What a block of the file holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Pages that are looked at of a block that is too large to be read as a whole, besides its first bytes.
+const SAMPLES: u64 = 32;
+
+/// Bytes of a block that are read at once: what was in use shows in a few of them.
+const PIECE: usize = 64 << 10;
+
+/// No block takes more than this share of the bytes that are left, so that blocks that hold little leave some for others. But
+/// so many bytes at the start of each are read in any case: writers fill a block from there.
+const SHARE: u64 = 4;
+const LEAST: u64 = 128 << 10;
+
+/// What a block of the file holds, from the least on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Content {
     /// Zeros.
     Nothing,
@@ -41,32 +51,30 @@ pub(super) enum Content {
     Much,
 }
 
-/// So many pages of 4 KiB with something in them are much, of all pages of a block and of its samples.
+/// So many pages of 4 KiB with something in them are much, of all pages that were read of a block and of its samples.
 const MUCH: usize = 8;
 const MUCH_OF_SAMPLES: usize = 2;
 
-/// What a block holds, or samples of it where there are not as many `bytes` left to read as it has.
+/// What a block holds: by all of it, as far as there are `bytes` left to read, and by samples of the rest.
 fn content(vhdx: &Vhdx, start: u64, bytes: &mut u64) -> Content {
     let block_size = vhdx.shape.block_size;
-    let Some(left) = bytes.checked_sub(block_size) else {
-        let step = block_size.checked_div(SAMPLES).unwrap_or(0);
-        let mut buf = [0; SAMPLE];
-        let at = |sample: u64| start.saturating_add(sample.saturating_mul(step));
-        let filled = (0..SAMPLES).map(|sample| pages_filled(vhdx, &mut buf, at(sample))).sum();
-        return Content::of(filled, MUCH_OF_SAMPLES);
-    };
-    *bytes = left;
-    let mut buf = vec![0; usize::try_from(PIECE.min(block_size)).unwrap_or(0)];
-    let pieces = block_size.checked_div(PIECE).unwrap_or(0);
-    let mut filled = 0usize;
-    for piece in 0..pieces {
-        let at = start.saturating_add(piece.saturating_mul(PIECE));
-        filled = filled.saturating_add(pages_filled(vhdx, &mut buf, at));
-        if filled >= MUCH {
-            break;
-        }
+    let share = bytes.checked_div(SHARE).unwrap_or(0).max(LEAST).min(block_size);
+    let mut buf = vec![0; PIECE];
+    let (mut filled, mut read) = (0usize, 0u64);
+    while read < share && filled < MUCH {
+        filled = filled.saturating_add(pages_filled(vhdx, &mut buf, start.saturating_add(read)));
+        read = read.saturating_add(len_u64(&buf));
     }
-    Content::of(filled, MUCH)
+    *bytes = bytes.saturating_sub(read);
+    let known = Content::of(filled, MUCH);
+    if known == Content::Much || read >= block_size {
+        return known;
+    }
+    let step = block_size.checked_div(SAMPLES).unwrap_or(0);
+    let mut page = [0; PAGE];
+    let at = |sample: u64| start.saturating_add(sample.saturating_mul(step));
+    let sampled = (0..SAMPLES).map(|sample| pages_filled(vhdx, &mut page, at(sample))).sum();
+    known.max(Content::of(sampled, MUCH_OF_SAMPLES))
 }
 
 impl Content {
@@ -85,5 +93,5 @@ fn pages_filled(vhdx: &Vhdx, buf: &mut [u8], at: u64) -> usize {
     if vhdx.file.read_at(buf, at, &mut faults).is_err() || faults.any_lost() {
         return 1;
     }
-    buf.chunks(SAMPLE).filter(|page| page.iter().any(|byte| *byte != 0)).take(MUCH).count()
+    buf.chunks(PAGE).filter(|page| page.iter().any(|byte| *byte != 0)).take(MUCH).count()
 }

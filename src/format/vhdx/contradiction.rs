@@ -10,7 +10,7 @@ use super::infer::{self, Misfit};
 use super::resolve::Vhdx;
 use crate::Faults;
 use crate::image::ReadAt;
-use crate::layer::{Doubted, MapDoubt, Verified};
+use crate::layer::{MapDoubt, Verified};
 use crate::report::{Code, Finding, Severity, THE_IMAGE};
 
 /// Bytes behind the entries that the disk needs of which entries are looked at.
@@ -88,7 +88,7 @@ pub(super) fn tell(vhdx: &Vhdx, behind: u64, tell: &mut dyn FnMut(Verified) -> C
             );
             let _ = tell(Verified::Finding(finding(Severity::Error, text).advise(advice)));
             if !disk.is_empty() {
-                let doubt = MapDoubt { disk, what: Doubted::Everything, code: Code::BatContradictsMetadata };
+                let doubt = MapDoubt { disk, code: Code::BatContradictsMetadata };
                 let _ = tell(Verified::Doubt(doubt));
             }
         }

@@ -4,7 +4,7 @@
 //! an overlay, and through that overlay the [`region_table`] (which one, and what without any, [`regions`] knows) and the
 //! [`metadata`]. The [`bat`] and the [`sector_bitmap`]s are read when a block is asked for ([`resolve`]), or as a whole to be
 //! checked ([`verify`]). Which places its log is for, [`loggable`] says. What both copies of a region table should tell is
-//! looked for where they are gone ([`search`], [`bat_search`]), and so is what lost metadata should ([`infer`]). What a torn log
+//! looked for where they are gone ([`search`], [`bat_candidate`], [`bat_search`]), and so is what lost metadata should ([`infer`]). What a torn log
 //! lost shows in the file, too ([`lost_updates`], [`unowned`] by [`block_content`] and [`unused_entries`], [`kept_places`]), and
 //! so may it that the metadata are not those that the BAT was made for ([`contradiction`]), and a sector bitmap that was
 //! written over ([`bitmap_doubt`], [`bitmap_noise`]).
@@ -12,6 +12,7 @@
 //! [`new_image`] is the other way round: the bytes of a new file.
 
 mod bat;
+mod bat_candidate;
 mod bat_search;
 mod bat_walk;
 mod bitmap_doubt;

@@ -7,7 +7,7 @@ use super::bat_walk::{PAYLOAD_ENTRY, Role, Tell, entries};
 use super::claims::Claims;
 use super::resolve::Vhdx;
 use super::tally::Tally;
-use crate::layer::{Doubted, MapDoubt, Verified};
+use crate::layer::{MapDoubt, Verified};
 use crate::report::Code;
 
 /// Names the blocks that claim a place which `claims` knows to be claimed twice, and tells what of the disk they make doubtful.
@@ -36,23 +36,20 @@ pub(super) fn name_claimants(vhdx: &Vhdx, claims: &Claims, tally: &mut Tally, te
         if block.checked_rem(vhdx.shape.chunk_ratio) == Some(0) {
             bitmap = bitmap_twice(vhdx.shape.chunk(block));
         }
-        let (own, partial) = match seen.entry.payload_state() {
-            PayloadState::FullyPresent => (twice(seen.entry, vhdx.shape.block_size), false),
-            PayloadState::PartiallyPresent if vhdx.is_differencing() => {
-                (twice(seen.entry, vhdx.shape.block_size), true)
-            }
+        let partial = match seen.entry.payload_state() {
+            PayloadState::FullyPresent => false,
+            PayloadState::PartiallyPresent if vhdx.is_differencing() => true,
             _ => return ControlFlow::Continue(()),
         };
+        let own = twice(seen.entry, vhdx.shape.block_size);
         if own {
             tally.count(Code::BlocksOverlap, (PAYLOAD_ENTRY, seen.at), || seen.role.describe());
         }
-        let what = match (own, partial && bitmap) {
-            (_, true) => Doubted::Everything,
-            (true, false) => Doubted::Places,
-            (false, false) => return ControlFlow::Continue(()),
-        };
-        let start = block.saturating_mul(vhdx.shape.block_size);
-        doubts.push(start..start.saturating_add(vhdx.bytes_of(block)), what, tell);
+        // As a whole: an entry that is wrong in its place may be wrong in its state, so what bits tell of the block's sectors is no
+        // better than the place.
+        if own || partial && bitmap {
+            doubts.push(vhdx.disk_of(block), tell);
+        }
         ControlFlow::Continue(())
     });
     doubts.finish(tell);
@@ -64,12 +61,12 @@ struct Doubts {
 }
 
 impl Doubts {
-    fn push(&mut self, disk: Range<u64>, what: Doubted, tell: &mut Tell<'_>) {
+    fn push(&mut self, disk: Range<u64>, tell: &mut Tell<'_>) {
         match &mut self.open {
-            Some(open) if open.disk.end == disk.start && open.what == what => open.disk.end = disk.end,
+            Some(open) if open.disk.end == disk.start => open.disk.end = disk.end,
             _ => {
                 self.finish(tell);
-                self.open = Some(MapDoubt { disk, what, code: Code::BlocksOverlap });
+                self.open = Some(MapDoubt { disk, code: Code::BlocksOverlap });
             }
         }
     }

@@ -50,7 +50,7 @@ pub(super) fn find(
     if let [Ok(first), Ok(second)] = &tables
         && first != second
     {
-        let (table, doubt) = choose(file, first, second, findings);
+        let (table, doubt) = choose(file, first, second, known.log, findings);
         let unknown = judge_unknown(&table, accept_unknown, findings)?;
         return Ok((table, unknown.or(doubt).or(doubtful.then_some(log_doubt))));
     }
@@ -58,7 +58,7 @@ pub(super) fn find(
     match first.or_else(|first| second.map_err(|_| first)) {
         Ok(table) => {
             let unknown = judge_unknown(&table, accept_unknown, findings)?;
-            if let Some(found) = misled(file, &table, findings) {
+            if let Some(found) = misled(file, &table, known.log, findings) {
                 return Ok((found, Some(Code::RegionTablesLost)));
             }
             Ok((table, unknown.or(doubtful.then_some(log_doubt))))
@@ -77,12 +77,13 @@ fn choose(
     file: &dyn ReadAt,
     first: &RegionTable,
     second: &RegionTable,
+    log: Option<&Range<u64>>,
     findings: &mut Vec<Finding>,
 ) -> (RegionTable, Option<Code>) {
     let places = |table: &RegionTable| (table.bat.clone(), table.metadata.clone());
     let starts = |table: &RegionTable| (table.bat.start, table.metadata.start);
     let same = places(first) == places(second);
-    let inferred = (!same).then(|| search::regions(file)).flatten();
+    let inferred = (!same).then(|| search::regions(file, log)).flatten().map(|(found, _)| found);
     let (mut table, other, name) = match inferred {
         Some(found) if starts(&found) == starts(second) => (second.clone(), first, "the second"),
         _ => (first.clone(), second, "the first"),
@@ -112,13 +113,18 @@ fn choose(
 
 /// The regions, found by what stands in them, where the region tables hold and lead to nothing: past the end of the file, or
 /// to metadata without their signature.
-fn misled(file: &dyn ReadAt, table: &RegionTable, findings: &mut Vec<Finding>) -> Option<RegionTable> {
+fn misled(
+    file: &dyn ReadAt,
+    table: &RegionTable,
+    log: Option<&Range<u64>>,
+    findings: &mut Vec<Finding>,
+) -> Option<RegionTable> {
     let size = file.size();
     let outside = table.bat.start >= size || table.metadata.start >= size;
     if !outside && search::is_metadata_at(file, table.metadata.start) {
         return None;
     }
-    let found = search::regions(file)?;
+    let (found, _) = search::regions(file, log)?;
     let text = format!(
         "the region tables hold and lead to nothing; by what stands there the metadata region is at byte {} and the BAT at byte {}; all that they tell is doubtful",
         found.metadata.start, found.bat.start
@@ -136,7 +142,8 @@ fn misled(file: &dyn ReadAt, table: &RegionTable, findings: &mut Vec<Finding>) -
 const INFERRED_REGIONS_ADVICE: &str = "look for a copy of the file; --accept-doubtful serves what was inferred";
 
 /// The regions where neither region table holds, from what comes first: two tables that agree and make sense but for their
-/// checksums; what stands in the regions; one table that makes sense; the place of a BAT that claims nothing; a BAT alone.
+/// checksums; what stands in the regions; one table that makes sense; a BAT with flaws; the place of a BAT that claims nothing; a
+/// BAT alone.
 fn inferred(
     file: &dyn ReadAt,
     known: &Known<'_>,
@@ -145,12 +152,14 @@ fn inferred(
     findings: &mut Vec<Finding>,
 ) -> Result<RegionTable> {
     let agree = matches!(damaged.as_slice(), [first, second] if first == second);
-    let by_content = if agree { None } else { search::regions(file) };
-    let (table, how) = if let Some(table) = by_content {
+    let by_content = if agree { None } else { search::regions(file, known.log) };
+    let (table, how) = if let Some((table, true)) = by_content {
         (table, "by what stands there")
     } else if let Some(table) = damaged.into_iter().next() {
         (table, "by their entries, which make sense all the same,")
-    } else if let Some(table) = search::regions_of_an_empty_disk(file) {
+    } else if let Some((table, false)) = by_content {
+        (table, "by what stands there, though entries of the BAT are damaged,")
+    } else if let Some(table) = search::regions_of_an_empty_disk(file, known.log) {
         (table, "by what stands there, and because nothing in the file is a BAT that claims a block,")
     } else {
         return without_metadata(file, known, broken, findings);
@@ -171,7 +180,7 @@ fn without_metadata(
     findings: &mut Vec<Finding>,
 ) -> Result<RegionTable> {
     let Some((table, others)) = search::regions_without_metadata(file, known.log, known.block_size) else {
-        let advice = "neither region table holds, and no BAT was found by its content; look for a copy of the file";
+        let advice = "neither region table holds, and no BAT was found by its content; look for a copy of the file. If it has a parent, opening that one shows the disk as it was before";
         return Err(broken.error("both region tables", region_table::OFFSETS[0]).advise(advice));
     };
     let metadata = match table.metadata.is_empty() {

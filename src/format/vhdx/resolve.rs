@@ -7,12 +7,12 @@ use super::bat::{BatEntry, BatShape, ENTRY_LENGTH, MIB, PayloadState, SECTORS_PE
 use super::bitmap_noise::Judged;
 use super::log::LogState;
 use super::{sector_bitmap, verify};
-use crate::Faults;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::Facts;
 use crate::image::{Cached, Overlay, ReadAt};
 use crate::layer::{ContainerKind, Extent, Geometry, Identity, Layer, Source, Trust, Verified, read_plain};
 use crate::report::Code;
+use crate::{FaultKind, Faults};
 
 /// One VHDX file.
 pub struct Vhdx {
@@ -69,15 +69,20 @@ impl Vhdx {
         Ok((BatEntry(u64::from_le_bytes(bytes)), trust))
     }
 
-    /// Reads bytes of BAT or bitmap: whether they are proven, or `None` where they cannot be had.
+    /// Reads bytes of the BAT: whether they are proven, or `None` where they cannot be had.
     fn table_bytes(&self, buf: &mut [u8], at: u64) -> Option<Trust> {
+        self.table_part(buf, at).filter(|(_, lost)| lost.is_empty()).map(|(trust, _)| trust)
+    }
+
+    /// Reads bytes of BAT or bitmap: whether they are proven, and where in the file those stand that cannot be had. `None` where
+    /// none can.
+    fn table_part(&self, buf: &mut [u8], at: u64) -> Option<(Trust, Vec<Range<u64>>)> {
         let mut faults = Faults::new();
         self.tables.read_at(buf, at, &mut faults).ok()?;
-        match faults.worst() {
-            None => Some(self.trust),
-            Some(_) if faults.any_lost() => None,
-            Some(doubt) => Some(Trust::Doubtful(Code::named(doubt.code).unwrap_or(Code::LogTorn))),
-        }
+        let doubt = faults.iter().find(|fault| fault.kind == FaultKind::Doubtful);
+        let doubt = doubt.map(|doubt| Trust::Doubtful(Code::named(doubt.code).unwrap_or(Code::LogTorn)));
+        let lost = faults.iter().filter(|fault| fault.kind == FaultKind::Lost).map(|fault| fault.range.clone());
+        Some((doubt.unwrap_or(self.trust), lost.collect()))
     }
 
     /// Where a claimed block of `length` bytes stands, or why it cannot stand there.
@@ -170,7 +175,7 @@ impl Vhdx {
             let bits_at = bitmap.0.saturating_add(first_byte);
             let piece = at..disk_at(stop).min(disk.end);
             at = piece.end;
-            let Some(bits_trust) = self.table_bytes(&mut buf, bits_at) else {
+            let Some((bits_trust, lost)) = self.table_part(&mut buf, bits_at) else {
                 out.push(piece, Source::Lost(Code::BitmapUnreadable), trust);
                 continue;
             };
@@ -185,12 +190,17 @@ impl Vhdx {
                 true => worse(trust, Trust::Doubtful(Code::BitmapNoise)),
                 false => trust,
             };
-            for (sectors, here) in sector_bitmap::runs(&buf, first_byte.saturating_mul(8), first..stop) {
+            let bit = |at: u64| at.saturating_sub(bitmap.0).saturating_mul(8);
+            let lost: Vec<Range<u64>> = lost.iter().map(|bytes| bit(bytes.start)..bit(bytes.end)).collect();
+            for (sectors, here) in sector_bitmap::runs_but(&buf, first_byte.saturating_mul(8), first..stop, &lost) {
                 let run = disk_at(sectors.start).max(piece.start)..disk_at(sectors.end).min(piece.end);
-                match data {
-                    _ if !here => out.push(run, Source::Parent, trust),
-                    Ok(start) => self.push_data(self.in_block(block, start, run.start), run, trust, out),
-                    Err(code) => out.push(run, Source::Lost(code), trust),
+                match (here, data) {
+                    (None, _) => out.push(run, Source::Lost(Code::BitmapUnreadable), trust),
+                    (Some(false), _) => out.push(run, Source::Parent, trust),
+                    (Some(true), Ok(start)) => {
+                        self.push_data(self.in_block(block, start, run.start), run, trust, out);
+                    }
+                    (Some(true), Err(code)) => out.push(run, Source::Lost(code), trust),
                 }
             }
         }

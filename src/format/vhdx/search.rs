@@ -1,13 +1,13 @@
 //! Looking for the regions where both region tables are gone.
 //!
-//! The metadata region bears a signature. The BAT bears none, but everything in it must fit: states that exist, places
-//! within the file and at multiples of 1 MiB, no two alike. A BAT that claims nothing is mostly zeros: it is wherever such
-//! stand that nothing else owns. What is found so is inferred, so all of it is doubtful.
+//! The metadata region bears a signature. The BAT bears none, but its entries must fit ([`bat_candidate`](super::bat_candidate)). A
+//! BAT that claims nothing is mostly zeros: it is wherever such stand that nothing else owns. What is found so is inferred, so all
+//! of it is doubtful.
 
-use std::collections::BTreeSet;
 use std::ops::Range;
 
-use super::bat::{BatEntry, BatShape, ENTRY_LENGTH, MIB, PayloadState};
+use super::bat::{BatShape, ENTRY_LENGTH, MIB};
+use super::bat_candidate::{BatCandidate, MAX_ENTRIES, Wanted};
 use super::region_table::{self, RegionTable};
 use super::{bat_search, metadata};
 use crate::Faults;
@@ -16,28 +16,38 @@ use crate::image::ReadAt;
 /// Places that are looked at: the first 4 GiB of the file. Writers put the regions at its start.
 const MAX_PLACES: u64 = 4096;
 
-/// Entries of a would-be BAT that are looked at: half a MiB.
-const MAX_ENTRIES: u64 = 1 << 16;
+/// Claims that are kept of all would-be BATs together, which bounds the memory. In a file that holds more of them none is the BAT,
+/// as far as can be told.
+const MAX_CLAIMS: usize = 4 << 20;
 
 /// Up to `UNMAPPED`, states name no place: [MS-VHDX] 2.5.1.1.
 const LAST_STATE_WITHOUT_PLACE: u64 = 3;
 
-/// The regions as far as they can be inferred.
-pub(super) fn regions(file: &dyn ReadAt) -> Option<RegionTable> {
+/// The regions as far as they can be inferred, and whether all that was looked at of the BAT makes sense. `log` is where the log
+/// stands, if a header tells.
+pub(super) fn regions(file: &dyn ReadAt, log: Option<&Range<u64>>) -> Option<(RegionTable, bool)> {
+    let wanted = wanted(file, log)?;
+    let mut found: Vec<BatCandidate> = Vec::new();
+    let mut claimed = 0usize;
+    for candidate in places(file).filter_map(|place| wanted.look_at(file, place)) {
+        claimed = claimed.saturating_add(candidate.claimed());
+        if claimed > MAX_CLAIMS {
+            return None;
+        }
+        found.push(candidate);
+    }
+    // Of two of which each one claims the other, none is known to be the inner one.
+    let is_inner = |one: &BatCandidate| found.iter().any(|other| other.holds(one) && !one.holds(other));
+    let outer = found.iter().filter(|one| !is_inner(one));
+    let best = outer.max_by_key(|one| one.weight())?;
+    let table = RegionTable { bat: best.region.clone(), metadata: wanted.metadata, unknown: Vec::new() };
+    Some((table, best.is_flawless()))
+}
+
+/// The metadata, by their signature, and the BAT that they ask for.
+fn wanted<'a>(file: &dyn ReadAt, log: Option<&'a Range<u64>>) -> Option<Wanted<'a>> {
     let (metadata, shape, has_parent) = places(file).find_map(|place| metadata_at(file, place))?;
-    let mut found: Vec<(Range<u64>, BTreeSet<u64>)> = places(file)
-        .filter(|place| *place != metadata.start)
-        .filter_map(|place| bat_at(file, place, &shape, has_parent, &metadata))
-        .collect();
-    // A block may hold an image of its own, and that a BAT: the outer one claims the block that the inner one lies in.
-    let claimed = |place: u64| {
-        let covers = |start: &u64| (*start..start.saturating_add(shape.block_size)).contains(&place);
-        found.iter().any(|(bat, blocks)| bat.start != place && blocks.iter().any(covers))
-    };
-    let inner: BTreeSet<u64> = found.iter().map(|(bat, _)| bat.start).filter(|place| claimed(*place)).collect();
-    found.retain(|(bat, _)| !inner.contains(&bat.start));
-    let (bat, _) = found.into_iter().max_by_key(|(_, blocks)| blocks.len())?;
-    Some(RegionTable { bat, metadata, unknown: Vec::new() })
+    Some(Wanted { shape, has_parent, metadata, log })
 }
 
 /// The places where a region may begin.
@@ -46,20 +56,18 @@ pub(super) fn places(file: &dyn ReadAt) -> impl Iterator<Item = u64> + use<> {
 }
 
 /// The regions of a disk of which no BAT claims a block: the metadata by its signature, and for the BAT the zeros right
-/// behind it, where writers put it, or the only ones of its length.
-pub(super) fn regions_of_an_empty_disk(file: &dyn ReadAt) -> Option<RegionTable> {
-    let (metadata, shape, _) = places(file).find_map(|place| metadata_at(file, place))?;
-    let length = shape.entries_needed().checked_mul(ENTRY_LENGTH)?;
-    let region = |place: u64| Some(place..place.checked_add(length.checked_next_multiple_of(MIB)?)?);
+/// behind it, where writers put it, or the only ones of its length. A clean log is zeros, too: it is none.
+pub(super) fn regions_of_an_empty_disk(file: &dyn ReadAt, log: Option<&Range<u64>>) -> Option<RegionTable> {
+    let wanted = wanted(file, log)?;
+    let length = wanted.shape.entries_needed().checked_mul(ENTRY_LENGTH)?;
     let is_free = |place: &u64| {
-        let apart = region(*place).is_some_and(|bat| bat.end <= metadata.start || metadata.end <= bat.start);
-        apart && claims_nothing(file, *place, length)
+        wanted.region(*place).is_some_and(|bat| !wanted.is_taken(&bat)) && claims_nothing(file, *place, length)
     };
-    let place = Some(metadata.end).filter(is_free).or_else(|| {
+    let place = Some(wanted.metadata.end).filter(is_free).or_else(|| {
         let mut free = places(file).filter(is_free);
         free.next().filter(|_| free.next().is_none())
     })?;
-    Some(RegionTable { bat: region(place)?, metadata, unknown: Vec::new() })
+    Some(RegionTable { bat: wanted.region(place)?, metadata: wanted.metadata, unknown: Vec::new() })
 }
 
 /// Whether `length` bytes are in the file and a BAT that claims nothing, as far as they are looked at: zeros, but for entries
@@ -98,7 +106,7 @@ pub(super) fn damaged_table(file: &dyn ReadAt, bytes: &[u8]) -> Option<RegionTab
 
 /// Whether a file of which nothing else says that it is a VHDX holds the regions of one.
 pub(in crate::format) fn holds_regions(file: &dyn ReadAt) -> bool {
-    can_be_searched(file) && regions(file).or_else(|| regions_of_an_empty_disk(file)).is_some()
+    can_be_searched(file) && (regions(file, None).is_some() || regions_of_an_empty_disk(file, None).is_some())
 }
 
 /// Whether a file holds what can be a BAT. `block_size` is what the user says, if anything.
@@ -143,46 +151,4 @@ fn metadata_at(file: &dyn ReadAt, place: u64) -> Option<(Range<u64>, BatShape, b
     let region = place..place.checked_add(MIB)?;
     let metadata = metadata::read(file, &region, true, &mut Vec::new()).ok()?;
     Some((region, BatShape::of(&metadata.geometry()?)?, metadata.parent.is_some()))
-}
-
-/// The BAT region at a place, if what stands there can be one and claims at least one block; and the blocks it claims.
-fn bat_at(
-    file: &dyn ReadAt,
-    place: u64,
-    shape: &BatShape,
-    has_parent: bool,
-    metadata: &Range<u64>,
-) -> Option<(Range<u64>, BTreeSet<u64>)> {
-    let needed = shape.entries_needed();
-    let length = needed.checked_mul(ENTRY_LENGTH)?.checked_next_multiple_of(MIB)?;
-    let bat = place..place.checked_add(length)?;
-    let looked_at = needed.min(MAX_ENTRIES);
-    let bytes = read(file, place, usize::try_from(looked_at.saturating_mul(ENTRY_LENGTH)).ok()?)?;
-    let mut blocks = BTreeSet::new();
-    for (number, entry) in (0u64..).zip(bytes.as_chunks::<8>().0) {
-        let entry = BatEntry(u64::from_le_bytes(*entry));
-        // Every chunk_ratio payload entries are followed by that of their sector bitmap.
-        let position = number.checked_rem(shape.chunk_ratio.checked_add(1)?)?;
-        let is_bitmap = position == shape.chunk_ratio;
-        let claims = match (is_bitmap, entry.payload_state()) {
-            (true, _) if entry.bitmap_present() => Some(MIB),
-            (true, PayloadState::NotPresent) => None,
-            (true, _) | (false, PayloadState::Reserved) => return None,
-            (false, PayloadState::PartiallyPresent) if !has_parent => return None,
-            (false, PayloadState::FullyPresent | PayloadState::PartiallyPresent) => Some(shape.block_size),
-            (false, _) => None,
-        };
-        if !entry.is_aligned() {
-            return None;
-        }
-        if let Some(length) = claims {
-            let block = entry.file_offset()..entry.file_offset().checked_add(length)?;
-            let apart = |other: &Range<u64>| block.end <= other.start || other.end <= block.start;
-            let fits = block.start >= MIB && block.start < file.size() && apart(metadata) && apart(&bat);
-            if !fits || !blocks.insert(block.start) {
-                return None;
-            }
-        }
-    }
-    (!blocks.is_empty()).then_some((bat, blocks))
 }

@@ -9,6 +9,27 @@ pub(super) fn runs(bytes: &[u8], first_bit: u64, bits: Range<u64>) -> Runs<'_> {
     Runs { bytes, first_bit, at: bits.start, end: bits.end }
 }
 
+/// The same, without the bits in `lost`, which are not known: `None` stands for these. `lost` is in order.
+pub(super) fn runs_but(
+    bytes: &[u8],
+    first_bit: u64,
+    bits: Range<u64>,
+    lost: &[Range<u64>],
+) -> Vec<(Range<u64>, Option<bool>)> {
+    let mut all = Vec::new();
+    let mut at = bits.start;
+    let end = bits.end..bits.end;
+    for lost in lost.iter().chain([&end]) {
+        let unknown = lost.start.clamp(at, bits.end)..lost.end.clamp(at, bits.end);
+        all.extend(runs(bytes, first_bit, at..unknown.start).map(|(run, set)| (run, Some(set))));
+        at = unknown.end;
+        if !unknown.is_empty() {
+            all.push((unknown, None));
+        }
+    }
+    all
+}
+
 /// Iterator over runs of equal bits: the range and whether the bits are set.
 #[derive(Debug, Clone)]
 pub(super) struct Runs<'a> {
@@ -88,6 +109,18 @@ mod tests {
             }
             assert_eq!(at, end.min(first_bit + 320));
         }
+    }
+
+    #[test]
+    fn bits_that_are_lost_cut_the_runs_around_them() {
+        let runs = |lost: &[Range<u64>]| runs_but(&[0xff, 0x0f, 0, 0], 80, 82..110, lost);
+        assert_eq!(runs(&[]), [(82..92, Some(true)), (92..110, Some(false))]);
+        assert_eq!(runs(&[88..96]), [(82..88, Some(true)), (88..96, None), (96..110, Some(false))]);
+        assert_eq!(
+            runs(&[0..88, 104..200]),
+            [(82..88, None), (88..92, Some(true)), (92..104, Some(false)), (104..110, None)]
+        );
+        assert_eq!(runs(&[80..112]), [(82..110, None)]);
     }
 
     #[test]

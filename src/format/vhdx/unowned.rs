@@ -152,7 +152,7 @@ impl Unowned {
             LogState::Declined => Vec::new(),
             // What the log was to write where is not known: it may have been any table.
             LogState::Empty => vec![0..vhdx.geometry.virtual_size],
-            _ => unused.empty_pages(),
+            _ => unused.empty_sectors().to_vec(),
         }
     }
 
@@ -165,10 +165,10 @@ impl Unowned {
             LogState::Empty => {
                 "the log that was to name them holds no entry, so what it would have changed is missing, and it may be anything:"
             }
-            _ => "pages of the BAT that hold nothing at all place",
+            _ => "parts of the BAT that hold nothing at all place",
         };
         // Free room may hold anything. It takes a sign that entries were lost to make it more than an information.
-        let (severity, text) = match (doubted, unused.empty_pages().as_slice()) {
+        let (severity, text) = match (doubted, unused.empty_pages()) {
             ([], []) if is_clean => (Severity::Information, text),
             ([], []) => (Severity::Warning, text),
             ([], pages) => {

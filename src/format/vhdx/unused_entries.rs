@@ -1,56 +1,104 @@
-//! Pages of the BAT that hold nothing, and what of the disk they place.
+//! Parts of the BAT that hold nothing, and what of the disk they place.
 
 use std::ops::Range;
 
-use super::bat::BatEntry;
+use super::bat::{BatEntry, PayloadState};
+use super::bat_walk::Role;
 
 /// Bytes of a page of the BAT, as the log writes it.
 pub(super) const PAGE: u64 = 4096;
 
-/// The blocks of the disk whose entries are zeros, as they are before a block is first set aside.
-#[derive(Debug, Default)]
+/// Bytes of a sector, the smallest part of a BAT that storage or a stray write loses.
+const SECTOR: u64 = 512;
+
+/// The blocks of the disk whose entries stand where none tells of a block.
+#[derive(Debug)]
 pub(super) struct UnusedEntries {
-    /// Where in the file the page stands whose entries come in now, which blocks these are, and whether all entries are zeros.
+    pages: Empty,
+    sectors: Empty,
+}
+
+impl Default for UnusedEntries {
+    fn default() -> Self {
+        UnusedEntries { pages: Empty::of(PAGE), sectors: Empty::of(SECTOR) }
+    }
+}
+
+impl UnusedEntries {
+    /// Takes the next entry, which stands at byte `at` of the file. `disk` is what of the disk it places: nothing where it is not
+    /// of a block.
+    pub(super) fn look_at(&mut self, at: u64, entry: BatEntry, role: Role, disk: &Range<u64>) {
+        let unused = is_unused(entry, role);
+        self.pages.look_at(at, unused, disk);
+        self.sectors.look_at(at, unused, disk);
+    }
+
+    /// What of the disk pages of 4 KiB of the BAT place that hold nothing.
+    pub(super) fn empty_pages(&mut self) -> &[Range<u64>] {
+        self.pages.ranges()
+    }
+
+    /// What of the disk sectors of 512 bytes of the BAT place that hold nothing: those of the pages, too.
+    pub(super) fn empty_sectors(&mut self) -> &[Range<u64>] {
+        self.sectors.ranges()
+    }
+}
+
+/// Whether an entry tells of no block: it is as it was before its block was first set aside, or no writer wrote it.
+fn is_unused(entry: BatEntry, role: Role) -> bool {
+    let tells = match role {
+        Role::Bitmap(_) => entry.bitmap_present(),
+        Role::Payload(_) => !matches!(entry.payload_state(), PayloadState::NotPresent | PayloadState::Reserved),
+    };
+    !(tells && entry.is_aligned())
+}
+
+/// Parts of the BAT of one length of which no entry that the disk needs tells of a block.
+#[derive(Debug)]
+struct Empty {
+    /// In bytes.
+    length: u64,
+    /// Where in the file the part stands whose entries come in now, what of the disk it places, and whether it is empty.
     now: Option<(u64, Range<u64>, bool)>,
-    /// Bytes of the disk whose blocks stand in pages of the BAT of which all entries that the disk needs are zeros.
-    pages: Vec<Range<u64>>,
+    /// Bytes of the disk.
+    ranges: Vec<Range<u64>>,
 }
 
 /// Ranges that are kept apart; what follows is one with the last.
 const MAX_APART: usize = 1 << 16;
 
-impl UnusedEntries {
-    /// Takes the next entry, which stands at byte `at` of the file. `disk` is what of the disk it places: nothing where it is not
-    /// of a block.
-    pub(super) fn look_at(&mut self, at: u64, entry: BatEntry, disk: Range<u64>) {
-        let page = at & !PAGE.saturating_sub(1);
-        let unused = entry.0 == 0;
+impl Empty {
+    fn of(length: u64) -> Self {
+        Empty { length, now: None, ranges: Vec::new() }
+    }
+
+    fn look_at(&mut self, at: u64, unused: bool, disk: &Range<u64>) {
+        let part = at & !self.length.saturating_sub(1);
         match &mut self.now {
-            Some((now, placed, all)) if *now == page => {
+            Some((now, placed, all)) if *now == part => {
                 *all &= unused;
                 if placed.is_empty() {
-                    *placed = disk;
+                    *placed = disk.clone();
                 } else if !disk.is_empty() {
                     placed.end = disk.end;
                 }
             }
             _ => {
                 self.finish();
-                self.now = Some((page, disk, unused));
+                self.now = Some((part, disk.clone(), unused));
             }
         }
     }
 
     fn finish(&mut self) {
         if let Some((_, disk, true)) = self.now.take() {
-            add(&mut self.pages, disk);
+            add(&mut self.ranges, disk);
         }
     }
 
-    /// What of the disk pages of the BAT place that hold nothing.
-    pub(super) fn empty_pages(&mut self) -> Vec<Range<u64>> {
+    fn ranges(&mut self) -> &[Range<u64>] {
         self.finish();
-        self.pages.clone()
+        &self.ranges
     }
 }
 

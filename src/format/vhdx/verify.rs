@@ -21,7 +21,7 @@ use super::unowned::Unowned;
 use super::unused_entries::UnusedEntries;
 use crate::Faults;
 use crate::image::ReadAt;
-use crate::layer::{ContainerKind, Doubted, MapDoubt, Verified};
+use crate::layer::{ContainerKind, MapDoubt, Verified};
 use crate::report::Code;
 
 /// Partially present blocks of which the bitmaps are looked at while an image is opened.
@@ -109,7 +109,7 @@ impl Survey<'_> {
             Role::Payload(block) => self.vhdx.disk_of(block),
             Role::Bitmap(_) => 0..0,
         };
-        self.unused.look_at(seen.at, seen.entry, disk);
+        self.unused.look_at(seen.at, seen.entry, seen.role, &disk);
         match seen.role {
             Role::Payload(block) if block < self.vhdx.shape.payload_blocks => self.payload(block, seen),
             Role::Payload(_) => {}
@@ -152,7 +152,7 @@ impl Survey<'_> {
             let doubted = judged.doubted(vhdx, &mut self.unused, explained.saturating_add(self.given_up), self.placed);
             let _ = tell(Verified::Finding(unowned.finding(vhdx, &mut self.unused, &doubted)));
             for disk in doubted {
-                let doubt = MapDoubt { disk, what: Doubted::Everything, code: Code::BlocksUnowned };
+                let doubt = MapDoubt { disk, code: Code::BlocksUnowned };
                 let _ = tell(Verified::Doubt(doubt));
             }
         }

@@ -2,13 +2,15 @@
 //!
 //! [`region`] knows where it stands, [`entry`] reads one entry, [`forbidden_place`] knows where none may write, [`sequence`] finds
 //! the active sequence, [`mod@replay`] makes an overlay of it. What the format leaves out, though damage and no power cut made it
-//! so, see [`cut_off`] and [`damaged_newest`]; [`written_entry`] tells such an entry from a torn one. [`unclaimed`] looks at what
+//! so, see [`cut_off`] and [`damaged_newest`]; [`written_entry`] tells such an entry from a torn one, and
+//! [`one_wrong_bit`] what a descriptor of it was. [`unclaimed`] looks at what
 //! the log of a damaged header may have been, [`without_header`] judges whether a log matters that no header tells of.
 
 mod cut_off;
 mod damaged_newest;
 mod entry;
 mod forbidden_place;
+mod one_wrong_bit;
 mod region;
 mod replay;
 mod sequence;

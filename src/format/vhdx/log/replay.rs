@@ -6,6 +6,7 @@ use super::cut_off::CutOff;
 use super::damaged_newest::DamagedNewest;
 use super::entry::{Descriptor, SECTOR, SectorKind};
 use super::forbidden_place::{ForbiddenPlace, Trespass};
+use super::one_wrong_bit::Mended;
 use super::region::{check_place, check_version};
 use super::sequence::{Candidate, Candidates, Log};
 use crate::bytes::Guid;
@@ -332,6 +333,13 @@ fn no_sequence(
     Ok(LogState::Torn)
 }
 
+/// The descriptor of an entry of which one bit is wrong, as long as there is a `budget` of bytes to look for it.
+fn one_wrong_bit(log: &Log<'_>, offset: u32, candidate: &Candidate, budget: &mut u64) -> Result<Option<Mended>> {
+    let Some(rest) = budget.checked_sub(u64::from(candidate.header.entry_length)) else { return Ok(None) };
+    *budget = rest;
+    log.one_wrong_bit(offset, &candidate.header)
+}
+
 /// Marks as doubtful what those of the entries that `which` names were about to change, and tells how many places that are.
 /// `None` where these cannot be told, so that all is doubtful: a part of the log cannot be read, a header or descriptor does
 /// not hold, or an entry tells of others before it that are not there any more.
@@ -343,8 +351,8 @@ pub(super) fn doubt_pages(
 ) -> Result<Option<usize>> {
     let mut pages = 0usize;
     let mut all_told = !candidates.may_lack_some() && (candidates.foreign == 0 || !candidates.by_offset.is_empty());
-    // Descriptors of entries that overlap each other are read no more than twice over.
-    let mut budget = u64::from(log.length).saturating_mul(2);
+    // Entries that overlap each other are read no more than a few times over.
+    let mut budget = u64::from(log.length).saturating_mul(4);
     for (offset, candidate) in candidates.by_offset.iter().filter(|(_, candidate)| which(candidate)) {
         all_told &= candidates.by_offset.contains_key(&candidate.header.tail);
         let cost = u64::from(candidate.header.descriptors_length().unwrap_or(0));
@@ -353,15 +361,24 @@ pub(super) fn doubt_pages(
             break;
         };
         budget = rest;
-        let mut data_sectors = 0u64;
-        all_told &= log.each_descriptor(*offset, &candidate.header, &mut |descriptor| match descriptor {
-            Some(descriptor) if pages < MAX_PATCHES => {
-                data_sectors = data_sectors.saturating_add(u64::from(matches!(descriptor, Descriptor::Data { .. })));
-                patches.doubtful(descriptor.file_range());
-                pages = pages.saturating_add(1);
-                ControlFlow::Continue(())
-            }
-            _ => ControlFlow::Break(()),
+        let is_whole = candidate.is_known_whole();
+        let mended = if is_whole { None } else { one_wrong_bit(log, *offset, candidate, &mut budget)? };
+        let (mut data_sectors, mut number) = (0u64, 0usize);
+        all_told &= log.each_descriptor(*offset, &candidate.header, &mut |found| {
+            let mended = mended.filter(|mended| mended.number == number).map(|mended| mended.descriptor);
+            number = number.saturating_add(1);
+            // One that names what no log is for has lost its place.
+            let is_believed = |descriptor: &Descriptor| {
+                is_whole || ForbiddenPlace::of(&descriptor.file_range(), log, &candidate.header).is_none()
+            };
+            let found = found.filter(is_believed);
+            let Some(descriptor) = mended.or(found).filter(|_| pages < MAX_PATCHES) else {
+                return ControlFlow::Break(());
+            };
+            data_sectors = data_sectors.saturating_add(u64::from(matches!(descriptor, Descriptor::Data { .. })));
+            [mended, found].iter().flatten().for_each(|descriptor| patches.doubtful(descriptor.file_range()));
+            pages = pages.saturating_add(1);
+            ControlFlow::Continue(())
         })?;
         // A header that counts fewer descriptors than its entry has room for is damaged.
         all_told &= candidate.header.length_with(data_sectors) == Some(u64::from(candidate.header.entry_length));

@@ -106,10 +106,16 @@ impl Look<'_> {
         }
         let slots: Vec<&[u8; DESCRIPTOR_LENGTH]> =
             entry::descriptor_slots(&bytes, true).take(usize::try_from(count).unwrap_or(0)).collect();
-        let descriptors: Vec<_> = slots.iter().map(|slot| Descriptor::parse_any(*slot)).collect();
+        let mut descriptors: Vec<_> = slots.iter().map(|slot| Descriptor::parse_any(*slot)).collect();
         let Some((length, pages)) = self.length(descriptors_length, count, &descriptors) else { return Ok(None) };
         let data_sectors = self.log.advance(self.offset, descriptors_length);
         let mended = EntryHeader { entry_length: length, ..header };
+        if length == header.entry_length
+            && let Some(mended) = self.log.one_wrong_bit(self.offset, &header)?
+            && let Some(descriptor) = descriptors.get_mut(mended.number)
+        {
+            *descriptor = Some(mended.descriptor);
+        }
         let written = self.all_pieces_written(&slots) && self.all_data_sectors_written(data_sectors, pages)?
             || self.checksum_holds(descriptors_length, &mended)?;
         Ok(written.then_some(WrittenEntry { length, data_sectors, descriptors }))

@@ -108,9 +108,7 @@ pub(in crate::format::vhdx) fn read(
 ) -> Result<Metadata> {
     let mut reader = Reader { file, region, doubtful: false };
     let mut metadata = Metadata::default();
-    let entries = reader
-        .bytes(0, table::LENGTH, METADATA_TABLE)
-        .and_then(|table| mended::entries(&table, region.start, findings));
+    let entries = reader.table().and_then(|table| mended::entries(&table, region.start, findings));
     let entries = metadata.keep(entries).unwrap_or_default();
     metadata.is_contradictory = mended::items_overlap(&entries, region.start, findings);
     metadata.requires_unknown = judge_unknown(&entries, region.start, accept_unknown, findings)?;
@@ -279,6 +277,24 @@ impl Reader<'_> {
         let mut bytes = vec![0; length];
         let mut faults = Faults::new();
         self.file.read_at(&mut bytes, at, &mut faults)?;
+        self.judge(&faults, structure, at)?;
+        Ok(bytes)
+    }
+
+    /// The metadata table. What cannot be read or is doubtful behind its last entry costs nothing, for nothing stands there.
+    fn table(&mut self) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; table::LENGTH];
+        let mut faults = Faults::new();
+        self.file.read_at(&mut bytes, self.region.start, &mut faults)?;
+        let end = self.region.start.saturating_add(table::used_length(&bytes));
+        let mut of_entries = Faults::new();
+        faults.iter().filter(|fault| fault.range.start < end).for_each(|fault| of_entries.push(fault.clone()));
+        self.judge(&of_entries, METADATA_TABLE, self.region.start)?;
+        Ok(bytes)
+    }
+
+    /// Whether bytes that were read of the structure at byte `at` of the file can be used.
+    fn judge(&mut self, faults: &Faults, structure: &'static str, at: u64) -> Result<()> {
         if let Some(worst) = faults.worst() {
             if faults.any_lost() {
                 let text = format!("bytes {}..{} cannot be read ({})", worst.range.start, worst.range.end, worst.code);
@@ -286,7 +302,7 @@ impl Reader<'_> {
             }
             self.doubtful = true;
         }
-        Ok(bytes)
+        Ok(())
     }
 
     /// The bytes of an item, and where they stand in the file.

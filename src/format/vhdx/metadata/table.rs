@@ -48,6 +48,13 @@ pub(super) fn parse(bytes: &[u8]) -> Result<(Vec<TableEntry>, Option<Broken>), B
     Ok((entries, broken))
 }
 
+/// Bytes of the table up to the end of its last entry; all of it where its header does not hold, so that it does not tell.
+pub(super) fn used_length(bytes: &[u8]) -> u64 {
+    let count = u16_le(bytes, 10).filter(|count| *count <= MAX_ENTRIES && bytes.starts_with(&SIGNATURE));
+    let entries = count.map_or(LENGTH, |count| usize::from(count).saturating_mul(ENTRY_LENGTH));
+    u64::try_from(entries.saturating_add(HEADER_LENGTH).min(LENGTH)).unwrap_or(u64::MAX)
+}
+
 fn parse_entry(entry: &[u8]) -> Option<TableEntry> {
     let flags = u32_le(entry, 24)?;
     Some(TableEntry {
