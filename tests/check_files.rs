@@ -11,8 +11,7 @@ use std::path::Path;
 
 use fixtures::bytes::{Bytes, SparseBytes};
 use fixtures::chain::{Chain, spread};
-use fixtures::damage::{Damage, EntryDamage};
-use fixtures::host_file::HostFile;
+use fixtures::damage::EntryDamage;
 use fixtures::ntfs;
 use fixtures::random::Rng;
 use support::Untouched;
@@ -122,17 +121,21 @@ fn lost_bytes_touch_exactly_their_files() {
 #[test]
 fn doubtful_bytes_touch_exactly_their_files() {
     let disk = disk();
-    // Two blocks of the child, each with a piece of the long file: then both claim one place.
-    let first = cluster_of_long_text(&disk, 100);
-    let other = (0..1008).map(|number| 16 * (number / 16) + 3).map(|number| cluster_of_long_text(&disk, number));
-    let second = other.into_iter().find(|place| place.start / BLOCK != first.start / BLOCK).expect("another block");
-    let (_folder, chain) = chain_with(&disk, &[first, second]);
-    assert_eq!(chain.places[1].payload.len(), 2);
-    let block = *chain.places[1].payload.keys().next().expect("a block");
-    let mut file = HostFile::open(&chain.youngest).expect("the image opens");
-    Damage::PayloadEntry(block, EntryDamage::OntoLastBlock).apply(&mut file, &chain.places[1]);
-    drop(file);
-    let checked = run(&chain);
+    let unproven = [cluster_of_long_text(&disk, 100), cluster_of_long_text(&disk, 700)];
+    // The child holds all else, and its parent is not the recorded one.
+    let ends =
+        (0..=disk.size() / BLOCK).map(|block| block * BLOCK).chain(unproven.iter().flat_map(|r| [r.start, r.end]));
+    let ends = Vec::from_iter(BTreeSet::from_iter(ends));
+    let own: Vec<Range<u64>> =
+        ends.windows(2).map(|ends| ends[0]..ends[1]).filter(|range| !unproven.contains(range)).collect();
+    let (_folder, chain) = chain_with(&disk, &own);
+    let mut other = chain.images[0].clone();
+    other.renew_guids(&mut Rng::new(5));
+    other.write_to(&chain.files[0]).expect("an image is written");
+    let _untouched = Untouched::watch(&chain.files);
+    let how = ChainOptions { doubt: Doubt::Accept, allow_mismatch: true, ..ChainOptions::default() };
+    let opened = chain::open(&HostFolders, &chain.youngest, &how).expect("a chain");
+    let checked = check(opened, &CheckOptions::default(), &Progress::default()).expect("a check");
     assert_eq!((checked.lost.bytes(), checked.doubtful.bytes()), (0, 2048));
     assert_eq!(touched(&checked), BTreeSet::from([told("long.txt", Some(1_032_192), 0, 2048, false)]));
 }
