@@ -12,8 +12,8 @@ pub(crate) struct Asked {
     _watch: Option<mount_windows::ConsoleWatch>,
 }
 
-/// Until it is over, the signals end the program with the exit code that they have in a shell: for work of which no part can
-/// be told.
+/// Until it is over, the signals that are not ignored end the program with the exit code that they have in a shell: for work of
+/// which no part can be told.
 #[cfg(unix)]
 #[derive(Debug)]
 pub(crate) struct EndsAtOnce(Arc<AtomicBool>);
@@ -25,7 +25,7 @@ impl EndsAtOnce {
         use signal_hook::flag::register_conditional_shutdown;
 
         let ends = Arc::new(AtomicBool::new(true));
-        for signal in [SIGINT, SIGTERM] {
+        for signal in [SIGINT, SIGTERM].into_iter().filter(|signal| !is_ignored(*signal)) {
             if let Err(error) = register_conditional_shutdown(signal, signal.saturating_add(128), Arc::clone(&ends)) {
                 log::debug!("signal {signal} is not watched: {error}");
             }

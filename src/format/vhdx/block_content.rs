@@ -30,7 +30,7 @@ impl Look {
 const PAGE: usize = 4096;
 
 /// Pages that are looked at of a block that is too large to be read as a whole, besides its first bytes.
-const SAMPLES: u64 = 32;
+const SAMPLES: u64 = 16;
 
 /// Bytes of a block that are read at once: what was in use shows in a few of them.
 const PIECE: usize = 64 << 10;
