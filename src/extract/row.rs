@@ -119,20 +119,21 @@ enum Field {
 
 impl Field {
     /// Writes it as JSON.
-    fn write(&self, line: &mut Vec<u8>) -> serde_json::Result<()> {
+    fn write(&self, line: &mut Vec<u8>, told: &mut ToldTimes) -> serde_json::Result<()> {
         match self {
             Field::Value(value) => serde_json::to_writer(line, value)?,
             Field::Word(word) => quote(line, word),
-            Field::Times(times) => write_times(line, times),
+            Field::Times(times) => write_times(line, times, told),
         }
         Ok(())
     }
 }
 
-fn write_times(line: &mut Vec<u8>, times: &Times) {
+/// The times of a row that were made into text: many files have fewer than eight, and nothing in a row takes longer.
+type ToldTimes = Vec<(Time, Option<String>)>;
+
+fn write_times(line: &mut Vec<u8>, times: &Times, told: &mut ToldTimes) {
     let Times { created, modified, changed, accessed } = *times;
-    // Many files have fewer than four, and to make text of a time is what takes longest in a row.
-    let mut told: Vec<(Time, Option<String>)> = Vec::with_capacity(4);
     let mut before = b'{';
     for (name, time) in [("created", created), ("modified", modified), ("changed", changed), ("accessed", accessed)] {
         if told.iter().all(|(known, _)| *known != time) {
@@ -278,13 +279,14 @@ impl Row {
     pub(super) fn line(&self) -> Vec<u8> {
         let mut line = Vec::with_capacity(USUAL_LENGTH);
         let mut before = b'{';
+        let mut told = ToldTimes::with_capacity(8);
         for (name, field) in &self.fields {
             line.push(before);
             before = b',';
             quote(&mut line, name);
             line.push(b':');
             // Nothing in a row can fail to be told.
-            if field.write(&mut line).is_err() {
+            if field.write(&mut line, &mut told).is_err() {
                 line.extend(b"null");
             }
         }

@@ -4,7 +4,8 @@
 //! folder alone; these have no such record.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Mutex, PoisonError};
 
 use mount_api::{Name, Trust};
 
@@ -78,7 +79,7 @@ impl Ntfs {
             "The index of folder {folder} calls file record {number} {name:?}, and that record knows of no such name in that folder (its name is {known}): it is listed by that name, and doubtful"
         );
         self.note(Code::NtfsIndexDoubtful, Severity::Error, text);
-        self.doubted_names().insert(number, Code::NtfsIndexDoubtful);
+        self.doubt_names_of(number, Code::NtfsIndexDoubtful);
     }
 
     /// Tells that a file says to have a name that another one has, by the index or by its own record as well.
@@ -89,15 +90,22 @@ impl Ntfs {
         let text =
             format!("File record {number} says that it is {name:?} in folder {folder}, and {other}: it is doubtful");
         self.note(Code::NtfsIndexDoubtful, Severity::Error, text);
-        self.doubted_names().insert(number, Code::NtfsIndexDoubtful);
+        self.doubt_names_of(number, Code::NtfsIndexDoubtful);
+    }
+
+    /// The names of this file are doubtful, and so is the file.
+    pub(super) fn doubt_names_of(&self, number: u32, code: Code) {
+        self.doubted_names.lock().unwrap_or_else(PoisonError::into_inner).insert(number, code);
+        self.has_doubted_names.store(true, Ordering::Release);
     }
 
     /// The trust in a file by its names alone.
     pub(super) fn trust_in_name(&self, file: &File) -> Trust {
-        self.doubted_names().get(&file.number).map_or(Trust::Proven, |code| Trust::Doubtful(code.as_str()))
-    }
-
-    pub(super) fn doubted_names(&self) -> MutexGuard<'_, BTreeMap<u32, Code>> {
-        self.doubted_names.lock().unwrap_or_else(PoisonError::into_inner)
+        // On nearly all volumes there is nothing to ask for, and every read of a file asks.
+        if !self.has_doubted_names.load(Ordering::Acquire) {
+            return Trust::Proven;
+        }
+        let names = self.doubted_names.lock().unwrap_or_else(PoisonError::into_inner);
+        names.get(&file.number).map_or(Trust::Proven, |code| Trust::Doubtful(code.as_str()))
     }
 }

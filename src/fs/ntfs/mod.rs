@@ -151,6 +151,8 @@ pub struct Ntfs {
     adopted: Adopted,
     /// Files with names in folders that their own records do not tell, and why not.
     doubted_names: Mutex<BTreeMap<u32, Code>>,
+    /// Whether there are any.
+    has_doubted_names: AtomicBool,
     recovery: Option<Recovery>,
     /// Whether nobody waits for the answer of what takes long.
     stop: Arc<AtomicBool>,
@@ -226,7 +228,7 @@ impl Ntfs {
         if let Some(what) = file.lacks_names() {
             let text = format!("File record {number}: {what}; the file is listed as its folder has it");
             self.note(Code::NtfsFileRecordBad, Severity::Error, text);
-            self.doubted_names().insert(number, Code::NtfsFileRecordBad);
+            self.doubt_names_of(number, Code::NtfsFileRecordBad);
         }
         let file = Arc::new(file);
         self.files.insert(number, Arc::clone(&file), file.weight());

@@ -1,5 +1,6 @@
 //! Opening a volume: the boot sector or its backup, the `$MFT` or its mirror, and what the metafiles say of the whole.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use mount_api::{Error, Faults, Name, Trust};
@@ -135,6 +136,7 @@ impl Ntfs {
             mft_survey: OnceLock::new(),
             adopted: Adopted::default(),
             doubted_names: Mutex::default(),
+            has_doubted_names: AtomicBool::new(false),
             recovery: None,
             stop: Arc::default(),
         };
