@@ -39,7 +39,21 @@ fn lost_entries() -> Vec<Row> {
     })
     .model(|_| Model::of_chain(&images()[..YOUNGEST]));
     let emptied = emptied.exits(3, 0, 3, 0).doubtful(0..SIZE, "blocks-unowned");
-    let mut rows: Vec<Row> = [zeroed, emptied].map(|row| row.codes(&["blocks-unowned"])).into();
+    // One block is what a power cut may leave, whole or cut by the end of the file: a warning tells of it.
+    let one_block = || {
+        let mut image = Image::dynamic(SIZE);
+        image.block_size = BLOCK as u32;
+        image.blocks.insert(0, Block::fully_present(Fill::live(3)));
+        vec![image]
+    };
+    let cut = row("the only block is cut by the end of the file, and its entry is zeros", |forged| {
+        let (bat, size) = (forged.chain.places[BASE].bat.clone(), forged.chain.places[BASE].file_size);
+        let mut file = forged.file(BASE);
+        file.write_at(bat.start, &vec![0; (bat.end - bat.start) as usize]);
+        file.set_size(size - 100_000);
+    });
+    let cut = cut.images(one_block).model(|_| Model::of_chain(&[Image::dynamic(SIZE)]));
+    let mut rows: Vec<Row> = [zeroed, emptied, cut].map(|row| row.codes(&["blocks-unowned"])).into();
     // A few bits make zeros of a block, or the older links', and the entry keeps its place.
     for state in [PayloadState::NOT_PRESENT, PayloadState::UNDEFINED, PayloadState::ZERO, PayloadState::UNMAPPED] {
         rows.push(

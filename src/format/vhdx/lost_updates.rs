@@ -57,7 +57,7 @@ fn unowned(vhdx: &Vhdx) -> String {
     let Some(ownership) = Ownership::of(vhdx) else {
         return "the BAT is too large to look for blocks without an owner while opening".to_owned();
     };
-    Unowned::in_stretches(vhdx, Look::QUICK, |each| ownership.each_unowned(each)).describe(vhdx)
+    Unowned::in_stretches(vhdx, Look::QUICK, false, |each| ownership.each_unowned(each)).describe(vhdx)
 }
 
 impl Vhdx {

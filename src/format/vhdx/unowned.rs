@@ -24,6 +24,8 @@ pub(super) struct Unowned {
     sampled: u64,
     /// Blocks of these that hold something.
     filled: u64,
+    /// Whether the rest of a block at the end of the file is one of them.
+    with_cut: bool,
     /// Those that no machine leaves which stops between growing the file and telling the BAT.
     inner: Inner,
 }
@@ -75,20 +77,24 @@ fn usual_beside(owned: u64) -> u64 {
 const MAX_WAITING: u64 = 2;
 
 impl Unowned {
-    /// Looks at the stretches of the file that belong to nothing, which `stretches` tells in order.
+    /// Looks at the stretches of the file that belong to nothing, which `stretches` tells in order. Where entries are missing,
+    /// `with_cut`, the rest of a block at the end of the file counts as one: the file may have been cut. Else nothing speaks for it.
     pub(super) fn in_stretches(
         vhdx: &Vhdx,
         mut look: Look,
+        with_cut: bool,
         stretches: impl FnOnce(&mut dyn FnMut(Range<u64>)),
     ) -> Self {
-        let mut unowned = Unowned::default();
+        let mut unowned = Unowned { with_cut, ..Unowned::default() };
         stretches(&mut |stretch| unowned.add(vhdx, &mut look, stretch.start..stretch.end.min(vhdx.file.size())));
         unowned
     }
 
     fn add(&mut self, vhdx: &Vhdx, look: &mut Look, stretch: Range<u64>) {
         let block_size = vhdx.shape.block_size;
-        let blocks = stretch.end.saturating_sub(stretch.start).checked_div(block_size).unwrap_or(0);
+        let length = stretch.end.saturating_sub(stretch.start);
+        let is_cut = self.with_cut && stretch.end == vhdx.file.size() && !length.is_multiple_of(block_size);
+        let blocks = length.checked_div(block_size).unwrap_or(0).saturating_add(u64::from(is_cut));
         if blocks == 0 {
             return;
         }

@@ -137,7 +137,8 @@ impl Survey<'_> {
         if self.any_kept {
             KeptPlaces::of(vhdx, &self.claims, &mut self.owned, look, tell).tell(vhdx, tell);
         }
-        let unowned = Unowned::in_stretches(vhdx, look, |each| self.owned.each_unclaimed(each));
+        let with_cut = !self.unused.empty_pages().is_empty();
+        let unowned = Unowned::in_stretches(vhdx, look, with_cut, |each| self.owned.each_unclaimed(each));
         if behind > 0 || self.out_of_place > 0 || self.claims.any_twice() || unowned.filled() > 0 {
             contradiction::tell(vhdx, behind, tell);
         }
@@ -146,7 +147,9 @@ impl Survey<'_> {
             // Judged alike whoever asks, or a check would doubt what a mount serves.
             let judged = match self.disk.is_empty() {
                 true => None,
-                false => Some(Unowned::in_stretches(vhdx, Look::QUICK, |each| self.owned.each_unclaimed(each))),
+                false => {
+                    Some(Unowned::in_stretches(vhdx, Look::QUICK, with_cut, |each| self.owned.each_unclaimed(each)))
+                }
             };
             let judged = judged.as_ref().unwrap_or(&unowned);
             let doubted = judged.doubted(vhdx, &mut self.unused, explained.saturating_add(self.given_up), self.placed);
