@@ -19,5 +19,5 @@ pub use attr::{Attr, Kind, LinkPath, Reparse, ReparseTarget, Time, Times};
 pub use details::{Details, Recovered, WhyRecovered};
 pub use error::{Error, ErrorKind};
 pub use faults::{Fault, FaultKind, Faults, LostReads};
-pub use name::{Case, Name};
+pub use name::{Case, Name, push_wtf8};
 pub use tree::{DirEntry, From, NodeId, NodePath, NodeRange, RangeKind, StreamEntry, Tree, TreeInfo, Trust};

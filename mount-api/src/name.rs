@@ -28,6 +28,15 @@ impl Name {
         &self.0
     }
 
+    /// The name in WTF-8: UTF-8, but for a surrogate without its partner, which becomes the three bytes that its number would
+    /// have. So two names never become one.
+    #[must_use]
+    pub fn to_wtf8(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.0.len());
+        push_wtf8(&self.0, &mut bytes);
+        bytes
+    }
+
     /// Whether the name has no unit at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -39,6 +48,22 @@ impl Name {
     pub fn to_string_lossy(&self) -> String {
         String::from_utf16_lossy(&self.0)
     }
+}
+
+/// Appends UTF-16 as WTF-8, as [`Name::to_wtf8`] does.
+pub fn push_wtf8(units: &[u16], bytes: &mut Vec<u8>) {
+    for decoded in char::decode_utf16(units.iter().copied()) {
+        match decoded {
+            Ok(character) => bytes.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
+            Err(lone) => bytes.extend(surrogate_bytes(lone.unpaired_surrogate())),
+        }
+    }
+}
+
+/// The generalised UTF-8 of a surrogate: `1110_1101 10xx_xxxx 10xx_xxxx`, its number being `1101_xxxx_xxxx_xxxx`.
+fn surrogate_bytes(unit: u16) -> [u8; 3] {
+    let [high, low] = (unit & 0x0FFF).to_be_bytes();
+    [0xED, 0x80 | (high << 2) | (low >> 6), 0x80 | (low & 0x3F)]
 }
 
 impl From<&str> for Name {

@@ -44,7 +44,7 @@ fn target_bytes(target: &ReparseTarget) -> Vec<u8> {
             bytes.push(b'/');
         }
         match part {
-            [DOT] | [DOT, DOT] => name::push_wtf8(part, &mut bytes),
+            [DOT] | [DOT, DOT] => mount_api::push_wtf8(part, &mut bytes),
             _ => name::push_name(part, &mut bytes),
         }
     }

@@ -12,7 +12,7 @@
 //! surrogates that should be one character, any byte that UTF-8 does not know) names nothing. A name of 255 units has at
 //! most 765 bytes: more than the 255 that many file systems allow, but below the 1024 that FUSE takes on every kernel.
 
-use mount_api::Name;
+use mount_api::{Name, push_wtf8};
 
 const NUL: u16 = 0;
 const PERCENT: u16 = 0x25;
@@ -63,16 +63,6 @@ pub(crate) fn push_name(units: &[u16], bytes: &mut Vec<u8>) {
     push_wtf8(&escaped, bytes);
 }
 
-/// Appends UTF-16 as WTF-8, escaping nothing.
-pub(crate) fn push_wtf8(units: &[u16], bytes: &mut Vec<u8>) {
-    for decoded in char::decode_utf16(units.iter().copied()) {
-        match decoded {
-            Ok(character) => bytes.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
-            Err(lone) => bytes.extend(surrogate_bytes(lone.unpaired_surrogate())),
-        }
-    }
-}
-
 /// Whether this is `.` or `..`, which mean something else on Linux.
 pub(crate) fn is_dots(units: &[u16]) -> bool {
     matches!(units, [DOT] | [DOT, DOT])
@@ -108,12 +98,6 @@ fn unescape(units: Vec<u16>) -> Vec<u16> {
         }
     }
     plain
-}
-
-/// The generalised UTF-8 of a surrogate: `1110_1101 10xx_xxxx 10xx_xxxx`, its number being `1101_xxxx_xxxx_xxxx`.
-fn surrogate_bytes(unit: u16) -> [u8; 3] {
-    let [high, low] = (unit & 0x0FFF).to_be_bytes();
-    [0xED, 0x80 | (high << 2) | (low >> 6), 0x80 | (low & 0x3F)]
 }
 
 /// WTF-8 to UTF-16; `None` for bytes that are none.

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, Seek, Write};
 
-use mount_api::Time;
+use mount_api::{Name, Time};
 use serde_json::{Map, Value};
 
 use super::rows::Rows;
@@ -198,27 +198,11 @@ fn exact_path(row: &Map<String, Value>) -> Option<Vec<u8>> {
     let Some(names) = exact.and_then(|names| names.iter().map(name).collect::<Option<Vec<_>>>()) else {
         return Some(stream.map_or_else(|| path.to_owned(), |stream| format!("{path}:{stream}")).into_bytes());
     };
-    let mut names = names.iter().map(|name| wtf8(name)).collect::<Vec<_>>();
+    let mut names = names.iter().map(|name| Name::from_units(&name[..]).to_wtf8()).collect::<Vec<_>>();
     let of_stream = stream.and_then(|_| names.pop());
     let mut bytes = names.join(&b'/');
     bytes.extend(of_stream.into_iter().flat_map(|name| [b":".to_vec(), name].concat()));
     Some(bytes)
-}
-
-/// UTF-8 in which half of a surrogate pair has the three bytes of its number (WTF-8), as names have it on the host.
-fn wtf8(units: &[u16]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(units.len());
-    for character in char::decode_utf16(units.iter().copied()) {
-        match character {
-            Ok(character) => bytes.extend(character.encode_utf8(&mut [0; 4]).as_bytes()),
-            Err(lone) => {
-                let [high, low] = lone.unpaired_surrogate().to_be_bytes();
-                // 1110xxxx 10xxxxxx 10xxxxxx
-                bytes.extend([0xe0 | high >> 4, 0x80 | (high & 0xf) << 2 | low >> 6, 0x80 | low & 0x3f]);
-            }
-        }
-    }
-    bytes
 }
 
 fn text<'a>(row: &'a Map<String, Value>, field: &str) -> Option<&'a str> {
@@ -231,8 +215,8 @@ fn number(row: &Map<String, Value>, field: &str) -> u64 {
 
 fn seconds(row: &Map<String, Value>, set: &str, time: &str) -> i64 {
     let Some(times) = row.get(set) else { return 0 };
-    let told = times.get(time).and_then(Value::as_str).and_then(utc::parse).map(|(seconds, _)| seconds);
-    told.or_else(|| Some(Time(filetime(times, time)?).to_unix().0)).unwrap_or(0)
+    let told = times.get(time).and_then(Value::as_str).and_then(utc::parse);
+    told.or_else(|| filetime(times, time).map(Time)).map_or(0, |time| time.to_unix().0)
 }
 
 /// A time that is no RFC 3339, as it is recorded.
