@@ -6,14 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
-use mount_api::Time;
 use sha2::{Digest, Sha256};
 
 use super::row::{Row, Verdict};
 use super::rows::Rows;
 use super::sink::{self, Sink, Stands};
-use super::{Changed, NotWell};
+use super::{Changed, NotWell, utc};
 use crate::error::{Error, Result};
 
 /// How often, and how long, a row waits for space on a full destination: unfinished files are being removed from it.
@@ -188,7 +186,7 @@ fn keep_whole(sink: &Sink) -> io::Result<Before> {
             let text = |field: &str| row.get(field).and_then(|value| value.as_str());
             let size = row.get("size").and_then(serde_json::Value::as_u64);
             let whole = text("verdict") == Some(Verdict::Whole.as_str());
-            let modified = row.get("times").and_then(|times| time(times.get("modified")?.as_str()?));
+            let modified = row.get("times").and_then(|times| utc::parse(times.get("modified")?.as_str()?));
             let Some(place) = text("written") else { continue };
             // A file that is written anew has no streams yet. Its row stands before theirs; a folder stays.
             let anew = sink.split(place).is_some_and(|(of, _)| {
@@ -216,16 +214,6 @@ fn keep_whole(sink: &Sink) -> io::Result<Before> {
     // Nobody has it open any more: Windows renames no file over one that is.
     kept.take_place_of(MANIFEST)?;
     Ok(before)
-}
-
-/// A time as a row has it.
-fn time(text: &str) -> Option<Time> {
-    let time: Timestamp = text.parse().ok()?;
-    let (seconds, nanos) = (time.as_second(), time.subsec_nanosecond());
-    // The second before, where the fraction counts back from the one after.
-    let (seconds, nanos) =
-        if nanos < 0 { (seconds.checked_sub(1)?, nanos.checked_add(1_000_000_000)?) } else { (seconds, nanos) };
-    Some(Time::from_unix(seconds, u32::try_from(nanos).ok()?))
 }
 
 fn key(place: &str) -> Key {

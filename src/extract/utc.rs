@@ -123,17 +123,22 @@ pub fn filetime(time: Time) -> Option<u64> {
     (time.0 > LAST_TOLD).then_some(time.0)
 }
 
-/// The seconds since 1970 and the nanoseconds of a time as RFC 3339; `None` where it is none.
+/// A time from RFC 3339; `None` where the text is none.
 #[must_use]
-pub fn parse(text: &str) -> Option<(i64, u32)> {
-    let told = |seconds, nanos| Some((seconds, u32::try_from(nanos).unwrap_or(0)));
-    if let Ok(timestamp) = text.parse::<Timestamp>() {
-        return told(timestamp.as_second(), timestamp.subsec_nanosecond());
-    }
-    // The last days of the year 9999.
-    let civil: DateTime = text.strip_suffix(['Z', 'z'])?.parse().ok()?;
-    let since = civil.duration_since(jiff::civil::date(1970, 1, 1).at(0, 0, 0, 0));
-    told(since.as_secs(), since.subsec_nanos())
+pub fn parse(text: &str) -> Option<Time> {
+    let since = match text.parse::<Timestamp>() {
+        Ok(timestamp) => timestamp.as_duration(),
+        // The last days of the year 9999.
+        Err(_) => {
+            let civil: DateTime = text.strip_suffix(['Z', 'z'])?.parse().ok()?;
+            civil.duration_since(jiff::civil::date(1970, 1, 1).at(0, 0, 0, 0))
+        }
+    };
+    let (seconds, nanos) = (since.as_secs(), since.subsec_nanos());
+    // Before 1970 the fraction counts back from the second after.
+    let before = i64::from(nanos < 0);
+    let nanos = i64::from(nanos).saturating_add(before.saturating_mul(1_000_000_000));
+    Some(Time::from_unix(seconds.saturating_sub(before), u32::try_from(nanos).ok()?))
 }
 
 #[cfg(test)]
@@ -172,12 +177,25 @@ mod tests {
         assert_eq!(timestamp(Time(last)).as_deref(), Some("9999-12-31T23:59:59.9999999Z"));
         assert_eq!(filetime(Time(last)), None);
         assert_eq!(filetime(Time(last + 1)), Some(last + 1));
-        assert_eq!(parse("9999-12-31T23:59:59.9999999Z"), Some((253_402_300_799, 999_999_900)));
+        assert_eq!(parse("9999-12-31T23:59:59.9999999Z"), Some(Time(last)));
         assert_eq!(Time(last).to_unix(), (253_402_300_799, 999_999_900));
         assert_eq!(timestamp(Time(last - 86_400 * 10_000_000)).as_deref(), Some("9999-12-30T23:59:59.9999999Z"));
         assert_eq!(Utc::of(Time(end + 1)).to_string(), "10001-01-01T00:00:00Z");
         assert_eq!(Utc::of(Time(u64::MAX >> 1)).to_string(), "30828-09-14T02:48:05.4775807Z");
         assert_eq!(Utc::of(Time(u64::MAX)).year, 60056);
         assert_eq!(parse("10000-01-01T00:00:00Z"), None);
+    }
+
+    #[test]
+    fn what_is_told_is_read_again() {
+        for time in
+            [1, 9_999_999, 10_000_000, 116_444_735_995_000_000, 116_444_736_000_000_001, 133_000_000_000_000_007]
+        {
+            let text = timestamp(Time(time)).unwrap();
+            assert_eq!(parse(&text), Some(Time(time)), "{text}");
+        }
+        assert_eq!(parse("1969-12-31T23:59:59.5Z"), Some(Time::from_unix(-1, 500_000_000)));
+        assert_eq!(parse("2026-01-31T14:00:00+02:00"), parse("2026-01-31T12:00:00Z"));
+        assert_eq!(parse("yesterday"), None);
     }
 }

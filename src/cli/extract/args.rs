@@ -184,7 +184,7 @@ fn time(text: &str) -> Result<Time, String> {
     let wrong = || "such as 2026-01-31 or 2026-01-31T12:00:00Z, up to the year 9999".to_owned();
     let is_day = text.parse::<jiff::civil::Date>().is_ok() && !text.contains(['T', 't', ' ']);
     let moment = if is_day { utc::parse(&format!("{text}T00:00:00Z")) } else { utc::parse(text) };
-    moment.map(|(seconds, nanos)| Time::from_unix(seconds, nanos)).ok_or_else(wrong)
+    moment.ok_or_else(wrong)
 }
 
 fn bytes(text: &str) -> Result<u64, String> {
