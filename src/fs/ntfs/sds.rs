@@ -22,6 +22,9 @@ const WORD: usize = 4;
 /// Bytes that are looked through: those of a million descriptors.
 const MOST: u64 = 256 << 20;
 
+/// Descriptors that are kept of those found so: this bounds the memory. Real volumes have some thousands.
+const MOST_KEPT: usize = 1 << 20;
+
 /// Where the descriptors of these numbers stand.
 pub(super) type Places = BTreeMap<u32, u64>;
 
@@ -69,6 +72,9 @@ pub(super) fn all(stream: &Stream, volume: &Volume) -> Places {
             let offset = start.saturating_add(to_u64(at));
             let found = length(rest).and_then(|length| Some((number(rest.get(..length)?, offset)?, length)));
             let length = found.map_or(ALIGNMENT, |(_, length)| length.next_multiple_of(ALIGNMENT));
+            if places.len() >= MOST_KEPT {
+                return places;
+            }
             if let Some((id, _)) = found {
                 places.entry(id).or_insert(offset);
             }
