@@ -307,9 +307,6 @@ impl<'a> Run<'a> {
         if stream.is_none() {
             row.detail(&item.tree.details(item.node).unwrap_or_default());
         }
-        for (hash, value) in &content.hashes {
-            row.set(hash, json!(value));
-        }
         if let Trust::Doubtful(code) = attr.trust {
             row.set("metadata_doubtful", json!(code));
         }
@@ -332,6 +329,9 @@ impl<'a> Run<'a> {
                 self.supersede(item, &file, suffix);
                 if let Some(why) = beside {
                     row.set("beside", json!(why));
+                }
+                for (hash, value) in &content.hashes {
+                    row.set(hash, json!(value));
                 }
                 let row = row.written(&landed.spot);
                 Some((landed, row))
