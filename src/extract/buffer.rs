@@ -12,8 +12,8 @@ use super::row::Row;
 /// A content of at most so many bytes waits to be hashed with others.
 const SMALL: u64 = 512 << 10;
 
-/// Bytes, contents and time that wait at most: rows come after what they tell of, and a run that is killed has to look at what
-/// has no row again.
+/// Bytes, contents and time after which it is time to hash, as it is looked at after each content: rows come after what they tell
+/// of, and a run that is killed has to look at what has no row again.
 const TOGETHER: usize = 1 << 20;
 const MANY: usize = 64;
 const LONG: Duration = Duration::from_millis(100);
