@@ -80,6 +80,11 @@ impl<'a> FileName<'a> {
         Name::from_units(utf16_le(self.name))
     }
 
+    /// The units of the name as they stand on the disk.
+    pub(super) fn utf16_le(&self) -> &'a [u8] {
+        self.name
+    }
+
     /// The units of the name, one after the other.
     pub(super) fn units(&self) -> impl Iterator<Item = u16> + use<'a> {
         self.name.as_chunks::<2>().0.iter().map(|pair| u16::from_le_bytes(*pair))

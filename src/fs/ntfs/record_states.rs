@@ -5,6 +5,7 @@ use mount_api::Trust;
 
 use super::file_name::FileName;
 use super::file_record::{FileRecord, FileReference, RecordState};
+use crate::bytes::len_u64;
 
 /// The state of a record and marks of the first names in it; `None` where no record can be told.
 pub(super) type RecordMarks = Option<(RecordState, NameMarks)>;
@@ -66,13 +67,19 @@ fn marks(record: &FileRecord) -> NameMarks {
 
 /// A number for a name and its folder: never 0, and another one for all others but by chance.
 pub(super) fn mark(name: &FileName<'_>) -> u32 {
-    const PRIME: u64 = 0x0000_0100_0000_01b3;
+    // 2^64 divided by the golden ratio: as many ones as zeros, without a pattern.
+    const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
     let FileReference { record, sequence } = name.parent();
-    let units = name.units().map(u64::from);
-    let hash = [record, u64::from(sequence), u64::from(name.is_dos())]
+    let units = name.utf16_le();
+    // Four units at a time, for there are millions of names; the length tells the last ones from those they are filled up to.
+    let (fours, rest) = units.as_chunks::<8>();
+    let mut last = [0; 8];
+    last.iter_mut().zip(rest).for_each(|(to, byte)| *to = *byte);
+    let hash = [record, u64::from(sequence), u64::from(name.is_dos()), len_u64(units)]
         .into_iter()
-        .chain(units)
-        .fold(0xcbf2_9ce4_8422_2325, |hash: u64, part| (hash ^ part).wrapping_mul(PRIME).rotate_left(23));
-    let [a, b, c, d, e, f, g, h] = hash.to_le_bytes();
-    (u32::from_le_bytes([a, b, c, d]) ^ u32::from_le_bytes([e, f, g, h])).max(1)
+        .chain(fours.iter().chain([&last]).map(|four| u64::from_le_bytes(*four)))
+        .fold(0, |hash: u64, part| (hash ^ part).wrapping_mul(MULTIPLIER).rotate_left(32));
+    // The rotation brought the better half down.
+    let [a, b, c, d, ..] = hash.wrapping_mul(MULTIPLIER).rotate_left(32).to_le_bytes();
+    u32::from_le_bytes([a, b, c, d]).max(1)
 }
