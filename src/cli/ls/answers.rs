@@ -41,8 +41,10 @@ pub(super) fn ask_all(tree: &dyn Tree, entries: &[DirEntry], wanted: Wanted) -> 
     let mut answers: Vec<Option<Answers>> = entries.iter().map(|_| None).collect();
     let mut asked: Vec<_> = entries.iter().map(|entry| entry.node).zip(&mut answers).collect();
     asked.sort_unstable_by_key(|(node, _)| *node);
-    let threads = available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
-    let share = asked.len().div_ceil(threads).max(WORTH_A_THREAD);
+    // To learn how many processors there are costs more than a small folder does.
+    let worth = asked.len().div_ceil(WORTH_A_THREAD).min(MOST_THREADS);
+    let threads = if worth > 1 { available_parallelism().map_or(1, usize::from).min(worth) } else { 1 };
+    let share = asked.len().div_ceil(threads).max(1);
     std::thread::scope(|scope| {
         let mut shares = asked.chunks_mut(share);
         let own = shares.next();

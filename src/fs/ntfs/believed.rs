@@ -56,8 +56,10 @@ impl<'a> Claims<'a> {
     fn settle(&mut self) {
         let mut waiting = std::mem::take(&mut self.waiting);
         waiting.sort_unstable_by_key(|claim| claim.reference.record);
-        let threads = available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
-        let share = waiting.len().div_ceil(threads).max(WORTH_A_THREAD);
+        // To learn how many processors there are costs more than a small folder does.
+        let worth = waiting.len().div_ceil(WORTH_A_THREAD).min(MOST_THREADS);
+        let threads = if worth > 1 { available_parallelism().map_or(1, usize::from).min(worth) } else { 1 };
+        let share = waiting.len().div_ceil(threads).max(1);
         let folder = self.folder;
         self.denied |= std::thread::scope(|scope| {
             let mut shares = waiting.chunks(share);
