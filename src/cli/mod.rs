@@ -34,6 +34,7 @@ use outcome::{Failure, Outcome};
 
 /// Runs the program.
 pub(crate) fn run() -> ExitCode {
+    stop::survive_size_limit();
     let ended = match Cli::try_parse() {
         Ok(cli) => dispatch(&cli),
         Err(error) if error.use_stderr() => {

@@ -107,6 +107,14 @@ impl Asked {
     }
 }
 
+/// A file that grows past what the user may write (`ulimit -f`) is an error of that file, and not the end of the program.
+pub(crate) fn survive_size_limit() {
+    #[cfg(unix)]
+    if let Err(error) = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default()) {
+        log::debug!("the signal of the limit of file sizes is not watched: {error}");
+    }
+}
+
 /// Whether the program was started so that it ignores a signal.
 #[cfg(target_os = "linux")]
 fn is_ignored(signal: i32) -> bool {
