@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use vhdx_mount::check::{Phase, Progress};
@@ -21,13 +22,29 @@ pub(crate) fn with<T>(progress: &Progress, verbosity: &Verbosity, work: impl FnO
     std::thread::scope(|scope| {
         let line = std::thread::Builder::new().name("progress".to_owned());
         let shown = line.spawn_scoped(scope, || show(progress, &done));
-        let result = work();
-        done.store(true, Ordering::Relaxed);
-        if let Ok(thread) = &shown {
-            thread.thread().unpark();
-        }
-        result
+        let _over = Over::new(&done, shown.iter().map(|thread| thread.thread().clone()));
+        work()
     })
+}
+
+/// Tells what goes on beside some work that it is over, however it ends: the scope of a thread that panics waits for the others.
+pub(super) struct Over<'a> {
+    done: &'a AtomicBool,
+    waiting: Vec<Thread>,
+}
+
+impl<'a> Over<'a> {
+    /// Sets `done` when it goes, and wakes those that wait.
+    pub(super) fn new(done: &'a AtomicBool, waiting: impl IntoIterator<Item = Thread>) -> Self {
+        Over { done, waiting: waiting.into_iter().collect() }
+    }
+}
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.done.store(true, Ordering::Relaxed);
+        self.waiting.iter().for_each(Thread::unpark);
+    }
 }
 
 fn show(progress: &Progress, done: &AtomicBool) {
@@ -46,10 +63,14 @@ fn show(progress: &Progress, done: &AtomicBool) {
 }
 
 /// Writes over what stands on the line, which has `width` characters. Without escape sequences: not every console knows them.
+/// What a narrow terminal has no room for is left out: it would make lines that nothing writes over.
 pub(super) fn write_over(text: &str, width: &mut usize) {
-    let before = std::mem::replace(width, text.len());
+    let room = terminal_size::terminal_size_of(std::io::stderr()).map_or(usize::MAX, |(columns, _)| columns.0.into());
+    let text: String = text.chars().take(room.saturating_sub(1)).collect();
+    let before = std::mem::replace(width, text.chars().count());
     let mut stderr = std::io::stderr().lock();
     // Back to the line's start at the end, so that whatever else is told begins there.
+    let before = before.min(room.saturating_sub(1));
     let _ = write!(stderr, "\r{text:before$}\r").and_then(|()| stderr.flush());
 }
 
@@ -79,6 +100,23 @@ pub(super) fn clock(seconds: u128) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn work_that_panics_ends_what_goes_on_beside_it() {
+        let done = AtomicBool::new(false);
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            std::thread::scope(|scope| {
+                let beside = scope.spawn(|| {
+                    while !done.load(Ordering::Relaxed) {
+                        std::thread::park_timeout(EVERY);
+                    }
+                });
+                let _over = Over::new(&done, [beside.thread().clone()]);
+                panic!("as a defect would");
+            });
+        }));
+        assert!(panicked.is_err() && done.load(Ordering::Relaxed));
+    }
 
     #[test]
     fn the_line_says_what_is_known() {
