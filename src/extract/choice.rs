@@ -1,12 +1,14 @@
 //! Which files are wanted.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use mount_api::{Attr, Kind, Time};
+use sha2::{Digest, Sha256};
 
+use super::hashes::hex;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Patterns of paths. They compare without case, as NTFS does; `*` and `?` stop at a slash, `**` does not.
@@ -27,7 +29,7 @@ struct Set {
 
 /// Paths, each with whether it was met.
 #[derive(Debug, Clone, Default)]
-pub struct Listed(Arc<HashMap<String, AtomicBool>>);
+pub struct Listed(Arc<BTreeMap<String, AtomicBool>>);
 
 impl Patterns {
     /// The patterns of a list; `None` stands for all paths.
@@ -98,7 +100,25 @@ impl Listed {
 
     /// Whether the list has this folder, one above it, or anything below it.
     fn has_any_below(&self, folder: &str) -> bool {
-        self.0.keys().any(|path| is_within(path, folder) || is_within(folder, path))
+        if folder.is_empty() {
+            return !self.0.is_empty();
+        }
+        let below = format!("{folder}/");
+        let first_below = self.0.range(below.clone()..).next();
+        first_below.is_some_and(|(path, _)| path.starts_with(&below))
+            || below.match_indices('/').any(|(end, _)| below.get(..end).is_some_and(|path| self.0.contains_key(path)))
+    }
+
+    /// A number for all of the paths together, whatever order they were given in: their SHA-256.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let mut hash = Sha256::new();
+        for path in self.0.keys() {
+            hash.update(path);
+            // No name holds it.
+            hash.update([0]);
+        }
+        hex(&hash.finalize())
     }
 
     fn unmet(&self) -> impl Iterator<Item = &str> {

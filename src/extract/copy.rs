@@ -20,7 +20,7 @@ use super::row::{Row, Verdict};
 use super::sink::{Folder, Output, Sink, describe};
 use super::spot::Spot;
 use super::stream::Stream;
-use super::{Options, Progress, names};
+use super::{Options, Progress, Untimed, names};
 
 /// A file of more bytes may take long: what was done before it is told first.
 const LONG: u64 = 16 << 20;
@@ -51,6 +51,7 @@ pub(super) struct Run<'a> {
     pub(super) written: Mutex<HashSet<u64>>,
     patience: Patience,
     folders: Mutex<Vec<Made>>,
+    untimed: Mutex<Untimed>,
 }
 
 /// A folder that was made, and what it gets when all is written.
@@ -67,8 +68,8 @@ impl<'a> Run<'a> {
         options: &'a Options,
         progress: &'a Progress,
     ) -> Self {
-        let (written, folders) = (Mutex::default(), Mutex::default());
-        Run { sink, manifest, options, progress, written, patience: Patience::default(), folders }
+        let (written, folders, untimed) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Run { sink, manifest, options, progress, written, patience: Patience::default(), folders, untimed }
     }
 
     /// What a name is called at the destination.
@@ -103,18 +104,28 @@ impl<'a> Run<'a> {
         self.folders.lock().unwrap_or_else(PoisonError::into_inner).extend(folders);
     }
 
-    /// Gives all folders their times, which change with what is written into them, and their attributes.
-    pub(super) fn finish_folders(self) {
+    /// Keeps that something did not get its times.
+    fn leave_untimed(&self, spot: &Spot, error: &io::Error) {
+        self.untimed.lock().unwrap_or_else(PoisonError::into_inner).add(spot, error.to_string());
+    }
+
+    /// Gives all folders their times, which change with what is written into them, and their attributes. Gives what did not get
+    /// its times.
+    pub(super) fn finish_folders(self) -> Untimed {
         let folders = self.folders.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut untimed = self.untimed.into_inner().unwrap_or_else(PoisonError::into_inner);
         for Made { names, times, attributes } in folders.iter().rev() {
-            let done = self.sink.folder(names).and_then(|folder| {
-                folder.set_times(times)?;
-                self.sink.set_attributes(&folder, *attributes)
-            });
-            if let Err(error) = done {
-                log::debug!("{names:?}: times and attributes cannot be set: {error}");
+            let folder = self.sink.folder(names);
+            let timed = folder.as_ref().map_err(describe).and_then(|it| it.set_times(times).map_err(|e| e.to_string()));
+            if let Err(error) = timed {
+                untimed.add(&Spot::new(names.iter().collect()), error);
+            }
+            let marked = folder.and_then(|folder| self.sink.set_attributes(&folder, *attributes));
+            if let Err(error) = marked {
+                log::debug!("{names:?}: attributes cannot be set: {error}");
             }
         }
+        untimed
     }
 
     /// Copies one name, and its streams.
@@ -160,7 +171,7 @@ impl<'a> Run<'a> {
         }
         let told = |text: &str| Err(Some(text.to_owned()));
         match (item.kind, landed) {
-            (Kind::File, Some(Landed { spot, name, file })) => {
+            (Kind::File, Some(Landed { spot, name, file, .. })) => {
                 if file.is_none() && self.is_image(&spot) {
                     return told("its file is one of the images");
                 }
@@ -332,6 +343,10 @@ impl<'a> Run<'a> {
                 }
                 for (hash, value) in &content.hashes {
                     row.set(hash, json!(value));
+                }
+                if let Some(error) = &landed.untimed {
+                    row.set("times_not_set", json!(error.to_string()));
+                    self.leave_untimed(&landed.spot, error);
                 }
                 let row = row.written(&landed.spot);
                 Some((landed, row))

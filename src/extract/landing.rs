@@ -12,7 +12,7 @@ use super::carrier::Carrier;
 use super::copy::{Item, Run};
 use super::manifest::Manifest;
 use super::names;
-use super::sink::{Opened, Output, Standing, describe};
+use super::sink::{Finished, Opened, Output, Standing, describe};
 use super::spot::Spot;
 use crate::image::FileId;
 
@@ -56,7 +56,7 @@ impl Target<'_> {
             |(wanted, name)| {
                 let spot = wanted.spot(name);
                 let whole = spot.exact().is_some_and(|text| manifest.has_whole(&text, size));
-                whole.then(|| Landed { spot, name: name.clone(), file: None })
+                whole.then(|| Landed { spot, name: name.clone(), file: None, untimed: None })
             },
         )
     }
@@ -68,6 +68,8 @@ pub(super) struct Landed {
     pub(super) name: OsString,
     /// The file that was written; `None` for a stream, and where the same stood there already.
     pub(super) file: Option<Opened>,
+    /// Why it did not get its times.
+    pub(super) untimed: Option<io::Error>,
 }
 
 impl Wanted<'_> {
@@ -84,7 +86,7 @@ impl Wanted<'_> {
         output: Output<'o>,
         name: &OsStr,
         standing: Standing,
-    ) -> Result<Option<Opened>, (io::Error, Output<'o>)> {
+    ) -> Result<Option<Finished>, (io::Error, Output<'o>)> {
         match self {
             Wanted::File(item, times) => output.finish(&item.folder, name, times, standing).map(Some),
             Wanted::Stream(carrier) => carrier.take(output, name, standing).map(|()| None),
@@ -144,16 +146,19 @@ impl Run<'_> {
             let is_new = self.write_down(&spot);
             let standing = if is_new && self.may_replace(&spot, wanted) { Standing::Replaced } else { Standing::Stays };
             match wanted.take(output, &name, standing) {
-                Ok(file) => return Ok(Landed { spot, name, file }),
+                Ok(finished) => {
+                    let (file, untimed) = finished.map_or((None, None), |done| (Some(done.opened), done.untimed));
+                    return Ok(Landed { spot, name, file, untimed });
+                }
                 Err((error, mut writing)) if error.kind() == io::ErrorKind::AlreadyExists && number < MAX_NUMBER => {
                     // A run that was killed between the file and its row.
                     if self.options.resume && is_new && wanted.stands(&mut writing, &name) {
-                        return Ok(Landed { spot, name, file: None });
+                        return Ok(Landed { spot, name, file: None, untimed: None });
                     }
                     output = writing;
                     number = number.saturating_add(1);
                 }
-                failed => return failed.map(|file| Landed { spot, name, file }),
+                Err(failed) => return Err(failed),
             }
         }
     }

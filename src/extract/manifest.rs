@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::row::{Row, Verdict};
 use super::rows::Rows;
 use super::sink::{self, Sink, Stands};
-use super::{Changed, NotWell, utc};
+use super::{NotWell, Places, utc};
 use crate::error::{Error, Result};
 
 /// How often, and how long, a row waits for space on a full destination: unfinished files are being removed from it.
@@ -44,7 +44,7 @@ pub(super) struct Manifest<'a> {
 struct Before {
     /// Places below the destination, and what stands there.
     places: HashMap<Key, Earlier>,
-    changed: Changed,
+    changed: Places,
 }
 
 /// What stands where an earlier run wrote.
@@ -161,10 +161,11 @@ impl<'a> Manifest<'a> {
     }
 
     /// Writes what is left. The first few files that are not well, and what was changed since the earlier run.
-    pub(super) fn close(self) -> Result<(Vec<NotWell>, Changed)> {
+    pub(super) fn close(self) -> Result<(Vec<NotWell>, Places)> {
         self.flush();
-        let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
-        match state.broken {
+        let mut state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let taken = state.out.flush();
+        match state.broken.or(taken.err()) {
             Some(error) => Err(sink::gone(self.sink.path(), error)),
             None => Ok((fair(state.not_well), self.before.changed)),
         }
@@ -186,7 +187,9 @@ fn keep_whole(sink: &Sink) -> io::Result<Before> {
             let text = |field: &str| row.get(field).and_then(|value| value.as_str());
             let size = row.get("size").and_then(serde_json::Value::as_u64);
             let whole = text("verdict") == Some(Verdict::Whole.as_str());
-            let modified = row.get("times").and_then(|times| utc::parse(times.get("modified")?.as_str()?));
+            let timed = row.get("times_not_set").is_none();
+            let modified =
+                row.get("times").filter(|_| timed).and_then(|times| utc::parse(times.get("modified")?.as_str()?));
             let Some(place) = text("written") else { continue };
             // A file that is written anew has no streams yet. Its row stands before theirs; a folder stays.
             let anew = sink.split(place).is_some_and(|(of, _)| {

@@ -4,7 +4,7 @@
 //! [`pour`] reads and hashes a [`stream`], in [`pieces`], some of them by [`reader`]s ahead; [`copy`] says what of it is
 //! whole, [`landing`] finds it a free name; [`patience`] ends
 //! where the destination takes nothing any more; [`carrier`] is the file or folder that a named stream is written to. [`sink`] is
-//! the only writer of this program. Each name and stream gets a row ([`row`]) in the [`manifest`], which [`rows`] reads back.
+//! the only writer of this program, but for its log. Each name and stream gets a row ([`row`]) in the [`manifest`], which [`rows`] reads back.
 //! [`count`](mod@count) tells how much there is to do.
 //! [`reading`] tells one run from another that reads otherwise.
 //! [`listings`] makes the lists of other tools of a manifest. [`export`](mod@export) writes the whole disk into one file.
@@ -128,16 +128,16 @@ pub struct NotWell {
     pub why: String,
 }
 
-/// Files that an earlier run wrote and something wrote to since. They are read again; what is not the same stays.
+/// Some places below the destination.
 #[derive(Debug, Default)]
-pub struct Changed {
+pub struct Places {
     /// How many.
     pub count: u64,
-    /// The first few of them, as the manifest had them in `written`.
+    /// The first few of them, as the manifest has them in `written`.
     pub first: Vec<String>,
 }
 
-impl Changed {
+impl Places {
     fn add(&mut self, place: &str) {
         const MAX_NAMED: usize = 10;
         self.count = self.count.saturating_add(1);
@@ -147,13 +147,33 @@ impl Changed {
     }
 }
 
+/// Files and folders that did not get their times.
+#[derive(Debug, Default)]
+pub struct Untimed {
+    /// Where they stand.
+    pub places: Places,
+    /// What the destination said of the first one.
+    pub why: String,
+}
+
+impl Untimed {
+    fn add(&mut self, spot: &spot::Spot, why: String) {
+        if self.places.count == 0 {
+            self.why = why;
+        }
+        self.places.add(&spot.text());
+    }
+}
+
 /// What an extraction came to. The counts are with its [`Progress`].
 #[derive(Debug, Default)]
 pub struct Extracted {
     /// The first few files that are not whole.
     pub not_well: Vec<NotWell>,
-    /// What somebody changed since the run that was gone on with.
-    pub changed: Changed,
+    /// Files that somebody wrote to since the run that was gone on with. They are read again; what is not the same stays.
+    pub changed: Places,
+    /// What did not get its times.
+    pub untimed: Untimed,
     /// Whether it was stopped before its end.
     pub stopped: bool,
 }
@@ -165,17 +185,17 @@ pub struct Extracted {
 /// with one file is told in its row.
 pub fn extract(sources: &Sources, sink: &Sink, options: &Options, progress: &Progress) -> Result<Extracted> {
     let manifest = Manifest::open(sink, options.resume)?;
-    let gave_up;
+    let (gave_up, untimed);
     {
         let run = copy::Run::new(sink, &manifest, options, progress);
         walk::tell_unread(&sources.unread, &run);
         walk::all(&sources.read, &run);
         gave_up = run.gave_up();
-        run.finish_folders();
+        untimed = run.finish_folders();
     }
     let (not_well, changed) = manifest.close()?;
     if gave_up {
         return Err(sink::refuses(sink.path()));
     }
-    Ok(Extracted { not_well, changed, stopped: progress.is_stopped() })
+    Ok(Extracted { not_well, changed, untimed, stopped: progress.is_stopped() })
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "reads what was extracted")]
 
 mod destination;
+mod faults;
 mod lists;
 mod ntfs_3g;
 mod resume;

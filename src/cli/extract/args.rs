@@ -51,14 +51,14 @@ pub(crate) struct ExtractArgs {
     /// Replace what stands in the way.
     #[arg(long)]
     pub(crate) overwrite: bool,
-    /// Go on with an extraction that was interrupted: what is whole stays, the rest is done again. The images, and the switches
-    /// that say how they are read, must be the same.
+    /// Go on with an extraction that was interrupted: what is whole stays, the rest is done again. The images, what is wanted of
+    /// them, and the switches that say how they are read, must be the same. Without it a folder that holds a run is refused.
     #[arg(long)]
     pub(crate) resume: bool,
     /// Only count: files, folders, links, with --streams also streams, and bytes.
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Hashes of each file in the manifest.
+    /// Hashes of each file in the manifest; several with commas between.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "sha256", value_name = "HASH")]
     pub(crate) hash: Vec<HashArg>,
     /// Hash the images before and after, and compare.
@@ -90,7 +90,7 @@ pub(crate) struct ChoiceArgs {
     /// What goes first, before everything else that is wanted (repeatable).
     #[arg(long, value_name = "GLOB")]
     pub(crate) first: Vec<String>,
-    /// Only files last changed at this time or later: 2026-01-31, or 2026-01-31T12:00:00Z.
+    /// Only files last changed at this time or later: 2026-01-31 (from midnight UTC), 2026-01-31T12:00:00Z, or with +02:00 for Z.
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(crate) newer: Option<Time>,
     /// Only files last changed before this time.
@@ -136,6 +136,17 @@ const AFTER_HELP: &str = "Examples:
   vhdx-mount extract VM_1A2B.avhdx --to /rescue --resume
   vhdx-mount ls -0 -r VM_1A2B.avhdx volume-2/Users | vhdx-mount extract VM_1A2B.avhdx --to /rescue --from-file -
   vhdx-mount scan /vms --json | vhdx-mount extract --chains-from - --to /rescue '*.mdf'
+
+Patterns: `*` and `?` stand for parts of a name, `**` for any folders, `[ab]` and `{ab,cd}` for one of some; `[*]` is a star.
+
+Exit codes:
+  0  all that was wanted is whole, or skipped
+  1  the run could not do its work, or nothing that was asked for is there
+  2  the command cannot be used so
+  3  something is partial, doubtful, failed or refused, or not all that was asked for is there
+  130, 143  stopped by a signal; --resume goes on
+
+docs/REPORT.md describes manifest.jsonl, run.json and chains.json, field by field.
 
 Verdicts in the manifest:
   whole

@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use vhdx_mount::extract::{Changed, Choice, Counted, Extracted, MANIFEST, NotWell, Progress, Sink, Verdict};
+use vhdx_mount::extract::{Choice, Counted, Extracted, MANIFEST, NotWell, Places, Progress, Sink, Untimed, Verdict};
 
 use super::super::args::Verbosity;
 use super::super::escape::escape;
 use super::super::outcome::{Failure, Outcome};
-use super::super::progress_line::{clock, write_over};
+use super::super::progress_line::{Over, clock, write_over};
 use super::super::say::{self, BOLD, GREEN, RED, YELLOW};
 use super::super::units::size;
 
@@ -61,9 +61,8 @@ pub(super) fn with_count<T>(
         }
     };
     shown(progress, Total::Counted(&counted), verbosity, meanwhile, || {
-        let result = work();
-        over.store(true, Ordering::Relaxed);
-        result
+        let _over = Over::new(&over, []);
+        work()
     })
 }
 
@@ -85,10 +84,8 @@ fn shown<T>(
             named("progress").spawn_scoped(scope, || show(progress, total, terminal, &done)),
             named("count").spawn_scoped(scope, meanwhile),
         ];
-        let result = work();
-        done.store(true, Ordering::Relaxed);
-        beside.iter().flatten().for_each(|thread| thread.thread().unpark());
-        result
+        let _over = Over::new(&done, beside.iter().flatten().map(|thread| thread.thread().clone()));
+        work()
     })
 }
 
@@ -206,7 +203,7 @@ fn warn(text: &str, unmet: &[&str]) {
 pub(super) fn summary(sink: &Sink, progress: &Progress, extracted: &Extracted, verbosity: &Verbosity) {
     let count = |verdict| progress.count(verdict);
     let bad: u64 = Verdict::ALL.into_iter().filter(|verdict| !verdict.is_well()).map(count).sum();
-    if verbosity.quiet && bad == 0 && !extracted.stopped {
+    if verbosity.quiet && bad == 0 && !extracted.stopped && extracted.untimed.places.count == 0 {
         return;
     }
     let (word, style) = match (extracted.stopped, bad) {
@@ -229,19 +226,37 @@ pub(super) fn summary(sink: &Sink, progress: &Progress, extracted: &Extracted, v
         say::tell!("  and {} more", bad - told);
     }
     changed(&extracted.changed);
+    untimed(&extracted.untimed);
     say::tell!("each name and its verdict: {}", escape(&sink.path().join(MANIFEST).display().to_string()));
 }
 
 /// What is no longer what the earlier run wrote.
-fn changed(Changed { count, first }: &Changed) {
-    if *count == 0 {
-        return;
+fn changed(changed: &Places) {
+    if changed.count > 0 {
+        say::tell!(
+            "{YELLOW}changed{YELLOW:#} since the earlier run wrote them, and read again: {} files; one that is not the same stays",
+            changed.count
+        );
+        places("changed", changed);
     }
-    say::tell!(
-        "{YELLOW}changed{YELLOW:#} since the earlier run wrote them, and read again: {count} files; one that is not the same stays"
-    );
+}
+
+/// What bears the time of this run, and not that of the disk.
+fn untimed(Untimed { places: untimed, why }: &Untimed) {
+    if untimed.count > 0 {
+        say::tell!(
+            "{YELLOW}without their times{YELLOW:#}: the destination refused to set those of {} files and folders: {}",
+            untimed.count,
+            escape(why)
+        );
+        places("no times", untimed);
+    }
+}
+
+/// The first few places, and how many more there are.
+fn places(word: &str, Places { count, first }: &Places) {
     for place in first {
-        say::tell!("  {BOLD}changed {BOLD:#} {}", escape(place));
+        say::tell!("  {BOLD}{word:<8}{BOLD:#} {}", escape(place));
     }
     let told = u64::try_from(first.len()).unwrap_or(u64::MAX);
     if *count > told {

@@ -104,6 +104,9 @@ pub(super) fn write(args: &ExtractArgs, sink: &Sink, earlier: &[Written]) -> Res
         }
         let mut out = BufWriter::new(create_new(file).map_err(failed)?);
         listings::write(listing, &mut manifest, &mut out).and_then(|()| out.flush()).map_err(failed)?;
+        if args.sync {
+            out.get_ref().sync().map_err(failed)?;
+        }
         drop(out);
         written.extend(Written::now(file));
     }

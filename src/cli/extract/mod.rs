@@ -31,6 +31,7 @@ use super::args::{ChainArgs, Verbosity};
 use super::outcome::{Failure, Outcome};
 use super::stop::Asked;
 use super::{chain, mount, paths, say};
+use earlier_run::EarlierRun;
 use run_record::RunRecord;
 
 /// Extracts what is wanted.
@@ -111,20 +112,20 @@ impl Job<'_> {
         #[cfg(windows)]
         let sink = sink.on(Box::new(windows_host::WindowsHost));
         options.images = inventory.chain.links().iter().map(|link| link.id.clone()).collect();
-        let reading = earlier_run::reading_of(inventory, self.how, self.args)?;
-        let earlier = if self.args.resume { earlier_run::of_same(&sink, &reading)? } else { Vec::new() };
-        lists::refuse_in_the_way(self.args, &earlier)?;
+        let reading = earlier_run::reading_of(inventory, self.how, self.args, self.choice)?;
+        let earlier = if self.args.resume { earlier_run::of_same(&sink, &reading)? } else { EarlierRun::default() };
+        lists::refuse_in_the_way(self.args, &earlier.lists)?;
         let mut record = RunRecord::begin(&sink, inventory, &reading, &earlier, self.args, progress)?;
         let work = || extract::extract(&sources, &sink, &options, progress);
         let count = |bytes: &Progress| extract::count(&sources, &options, bytes, &mut Counted::default());
         let mut extracted = face::with_count(progress, count, self.verbosity, work)?;
-        let changed = record.end(&sink, inventory, progress, &mut extracted)?;
+        let changed = record.compare_images(inventory, progress, &mut extracted)?;
         face::summary(&sink, progress, &extracted, self.verbosity);
         // Of a run that was stopped there are none: they would stand in the way of the one that goes on.
         if !extracted.stopped {
-            let written = lists::write(self.args, &sink, &earlier)?;
-            record.tell_lists(&sink, &written)?;
+            record.tell_lists(&lists::write(self.args, &sink, &earlier.lists)?);
         }
+        record.end(&sink, progress, &extracted)?;
         sink.close();
         if let Some(changed) = changed {
             return Err(Failure::new(format!("{}: its hash is another than before", changed.display()))
@@ -153,7 +154,7 @@ fn choice(args: &ExtractArgs) -> Result<Choice, Failure> {
     let listed = listed.map(|paths| paths.into_iter().collect());
     Ok(Choice {
         wanted: Patterns::new(wanted)?,
-        unwanted: Patterns::new(unwanted.into_iter().map(|pattern| pattern.trim_start_matches('!')))?,
+        unwanted: Patterns::new(unwanted.into_iter().filter_map(|pattern| pattern.strip_prefix('!')))?,
         listed,
         first: Patterns::new(args.choice.first.iter().map(String::as_str))?,
         newer: args.choice.newer,

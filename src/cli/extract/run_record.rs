@@ -10,10 +10,12 @@ use vhdx_mount::image::{HostFolders, ImageStore};
 use vhdx_mount::namespace::{Inventory, report};
 
 use super::args::ExtractArgs;
+use super::earlier_run::EarlierRun;
 use super::lists::Written;
 use crate::cli::chain::time_of;
 use crate::cli::escape::escape;
 use crate::cli::outcome::Failure;
+use crate::cli::say::{self, YELLOW};
 
 /// Its name in the destination.
 pub(super) const NAME: &str = "run.json";
@@ -33,7 +35,7 @@ impl RunRecord {
         sink: &Sink,
         inventory: &Inventory,
         reading: &Reading,
-        lists: &[Written],
+        earlier: &EarlierRun,
         args: &ExtractArgs,
         progress: &Progress,
     ) -> Result<Self, Failure> {
@@ -64,7 +66,8 @@ impl RunRecord {
             ("synced", json!(false)),
             ("reading", json!(reading)),
             ("images", images.collect()),
-            ("lists", json!(lists)),
+            ("lists", json!(earlier.lists)),
+            ("earlier_runs", json!(earlier.sessions())),
             ("report", report(inventory)),
         ];
         let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
@@ -76,53 +79,57 @@ impl RunRecord {
         Ok(record)
     }
 
-    /// Writes down how it ended. Gives an image whose hash has changed meanwhile.
-    pub(super) fn end(
+    /// Compares the images with what they were before, where that was asked for. Gives one whose hash has changed meanwhile.
+    pub(super) fn compare_images(
         &mut self,
-        sink: &Sink,
         inventory: &Inventory,
         progress: &Progress,
         extracted: &mut Extracted,
     ) -> Result<Option<PathBuf>, Failure> {
-        let mut changed = None;
-        if !self.hashes.is_empty() {
-            let Some(after) = hash_images(inventory, progress)? else {
-                // It is not known whether they are the same.
-                extracted.stopped = true;
-                return self.finish(sink, progress, extracted).map(|()| None);
-            };
-            changed = self.hashes.iter().zip(&after).find(|(a, b)| a.1 != b.1).map(|(before, _)| before.0.clone());
-            let hashes: Vec<_> = after.into_iter().map(|(_, hash)| hash).collect();
-            self.fields.insert("sha256_after".to_owned(), json!(hashes));
+        if self.hashes.is_empty() {
+            return Ok(None);
         }
-        self.finish(sink, progress, extracted)?;
+        let Some(after) = hash_images(inventory, progress)? else {
+            // It is not known whether they are the same.
+            extracted.stopped = true;
+            return Ok(None);
+        };
+        let changed = self.hashes.iter().zip(&after).find(|(a, b)| a.1 != b.1).map(|(before, _)| before.0.clone());
+        let hashes: Vec<_> = after.into_iter().map(|(_, hash)| hash).collect();
+        self.set("sha256_after", json!(hashes));
         Ok(changed)
     }
 
-    fn finish(&mut self, sink: &Sink, progress: &Progress, extracted: &Extracted) -> Result<(), Failure> {
-        let totals: Map<String, Value> = Verdict::ALL
-            .iter()
-            .map(|verdict| (verdict.as_str().to_owned(), json!(progress.count(*verdict))))
-            .chain([("bytes_read".to_owned(), json!(progress.bytes()))])
-            .collect();
+    /// Writes down how it ended: the last that a run writes.
+    pub(super) fn end(&mut self, sink: &Sink, progress: &Progress, extracted: &Extracted) -> Result<(), Failure> {
+        let counts = Verdict::ALL.into_iter().map(|verdict| (verdict.as_str(), progress.count(verdict)));
+        let more = [("bytes_read", progress.bytes()), ("times_not_set", extracted.untimed.places.count)];
+        let totals = counts.chain(more).map(|(name, count)| (name.to_owned(), json!(count))).collect();
         if self.sync && !extracted.stopped {
             log::info!("what was written is brought to the storage");
-            sink.sync().map_err(|error| gone(sink.path(), error))?;
-            self.fields.insert("synced".to_owned(), json!(true));
+            let synced = sink.sync().map_err(|error| gone(sink.path(), error))?;
+            if !synced {
+                say::tell!(
+                    "{YELLOW}--sync{YELLOW:#}: this destination cannot be asked whether its storage has all that was written"
+                );
+            }
+            self.set("synced", json!(synced));
         }
-        self.fields.insert("ended".to_owned(), json!(now()));
-        self.fields.insert("complete".to_owned(), json!(!extracted.stopped));
-        self.fields.insert("totals".to_owned(), Value::Object(totals));
+        self.set("ended", json!(now()));
+        self.set("complete", json!(!extracted.stopped));
+        self.set("totals", Value::Object(totals));
         self.write(sink)
     }
 
-    /// Writes down which lists were made.
-    pub(super) fn tell_lists(&mut self, sink: &Sink, lists: &[Written]) -> Result<(), Failure> {
-        if lists.is_empty() {
-            return Ok(());
+    /// Keeps which lists were made.
+    pub(super) fn tell_lists(&mut self, lists: &[Written]) {
+        if !lists.is_empty() {
+            self.set("lists", json!(lists));
         }
-        self.fields.insert("lists".to_owned(), json!(lists));
-        self.write(sink)
+    }
+
+    fn set(&mut self, name: &str, value: Value) {
+        self.fields.insert(name.to_owned(), value);
     }
 
     fn write(&self, sink: &Sink) -> Result<(), Failure> {

@@ -4,6 +4,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::fill;
+use super::handed_over::handed_over;
 
 /// A file that a whole disk is written into.
 pub struct DiskFile(std::fs::File);
@@ -118,7 +119,12 @@ impl DiskFile {
             Err(error) => return Err(error),
             Ok(()) => std::fs::remove_file(&new)?,
         }
-        std::fs::OpenOptions::new().write(true).create_new(true).open(&new)?.write_all(content)?;
+        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).open(&new)?;
+        file.write_all(content)?;
+        // A loss of power leaves one of the two.
+        file.sync_data()?;
+        handed_over(&file)?;
+        drop(file);
         std::fs::rename(&new, path)
     }
 }

@@ -1,4 +1,4 @@
-//! The only writer: new files below one folder, through a handle on that folder.
+//! The only writer of what is extracted: new files below one folder, through a handle on that folder.
 //!
 //! Every step into a folder is made from the handle of the one above it and follows no link, so no name, and no link that
 //! somebody planted, leads out. A file is written without a name, or in a folder for unfinished ones, and gets its name when it
@@ -12,7 +12,9 @@
 mod disk_file;
 mod earlier;
 mod failure;
+mod handed_over;
 mod ntfs;
+mod own_file;
 mod unfinished;
 mod workshop;
 
@@ -28,6 +30,7 @@ use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions};
 use mount_api::{Time, Times};
 
+use self::handed_over::handed_over;
 use self::unfinished::{Nameless, Unfinished};
 use self::workshop::Workshop;
 use crate::error::{Error, Result};
@@ -36,6 +39,7 @@ pub use disk_file::{DiskFile, new_of};
 pub use earlier::Stands;
 pub use failure::{describe, gone, holds_a_run, refuses};
 pub use ntfs::{Host, Opened, Streams};
+pub use own_file::{OwnFile, create_new, remove_list};
 
 /// A folder of the destination.
 pub struct Folder(Dir);
@@ -68,6 +72,18 @@ pub struct Output<'a> {
     at: u64,
     unfinished: Unfinished<'a>,
 }
+
+/// A file that has its name.
+pub struct Finished {
+    /// The file.
+    pub opened: Opened,
+    /// Why it did not get its times.
+    pub untimed: Option<io::Error>,
+}
+
+/// What the kernel calls a file system that a program serves.
+#[cfg(target_os = "linux")]
+const FUSE_SUPER_MAGIC: rustix::fs::FsWord = 0x6573_5546;
 
 /// What becomes of a file that stands in the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,8 +170,8 @@ impl Sink {
     ///
     /// # Errors
     /// As the host's; when what bears the name is no file: a link, a pipe, a device.
-    pub fn append_to(&self, name: &str) -> io::Result<impl Write + use<>> {
-        self.open_own(name, OpenOptions::new().append(true).create(true))
+    pub fn append_to(&self, name: &str) -> io::Result<OwnFile> {
+        self.open_own(name, OpenOptions::new().append(true).create(true)).map(|file| OwnFile::new(file.into_std()))
     }
 
     /// Takes so many bytes from the end of a file in the folder.
@@ -197,11 +213,12 @@ impl Sink {
         output.take_place_of(name)
     }
 
-    /// Waits until all that was written stands on the storage: on Linux, all of the file system; elsewhere nothing is asked.
+    /// Waits until all that was written stands on the storage: on Linux, all of the file system; elsewhere nothing is asked. Whether
+    /// the storage said so.
     ///
     /// # Errors
     /// When the storage did not take something of it. A file system that knows no such call is none.
-    pub fn sync(&self) -> io::Result<()> {
+    pub fn sync(&self) -> io::Result<bool> {
         #[cfg(target_os = "linux")]
         {
             use rustix::io::Errno;
@@ -209,13 +226,18 @@ impl Sink {
             let folder = self.root.0.open(".")?;
             match rustix::fs::syncfs(&folder) {
                 Err(error @ (Errno::IO | Errno::NOSPC | Errno::DQUOT | Errno::ROFS | Errno::NODEV)) => {
-                    return Err(error.into());
+                    Err(error.into())
                 }
-                Err(error) => log::debug!("{}: it cannot be synchronized: {error}", self.path.display()),
-                Ok(()) => {}
+                Err(error) => {
+                    log::debug!("{}: it cannot be synchronized: {error}", self.path.display());
+                    Ok(false)
+                }
+                // The kernel does not hand the question on to a program that serves the files.
+                Ok(()) => Ok(rustix::fs::fstatfs(&folder)?.f_type != FUSE_SUPER_MAGIC),
             }
         }
-        Ok(())
+        #[cfg(not(target_os = "linux"))]
+        Ok(false)
     }
 
     /// Whether a folder stands at a place below the folder.
@@ -310,6 +332,7 @@ impl Output<'_> {
     /// # Errors
     /// As the host's.
     pub fn take_place_of(mut self, name: &str) -> io::Result<()> {
+        handed_over(&self.file)?;
         let root = &self.unfinished.sink.root.0;
         self.unfinished.finish(&self.file, root, OsStr::new(name), Standing::Replaced)
     }
@@ -332,7 +355,8 @@ impl Output<'_> {
         folder.0.open_with(name, &options).is_ok_and(|mut other| same_bytes(&mut self.file, &mut other))
     }
 
-    /// Gives the file its times, and its name in a folder; what it is stays open.
+    /// Gives the file its times, and its name in a folder; what it is stays open. Times that the host refuses keep no file
+    /// from its name.
     ///
     /// # Errors
     /// As the host's, with the file, so that it can be given another name; `AlreadyExists` where something bears the name
@@ -343,19 +367,21 @@ impl Output<'_> {
         name: &OsStr,
         times: &Times,
         standing: Standing,
-    ) -> std::result::Result<Opened, (io::Error, Self)> {
+    ) -> std::result::Result<Finished, (io::Error, Self)> {
         #[cfg(windows)]
         if standing == Standing::Replaced {
             let _ = super::windows::allow_replacing(&folder.0, name);
         }
-        let times_set = set_file_times(&self.file, times);
-        match times_set.and_then(|()| self.unfinished.finish(&self.file, &folder.0, name, standing)) {
+        // Handed over first: what is written later changes the times again.
+        let taken = handed_over(&self.file);
+        let untimed = set_file_times(&self.file, times).err();
+        match taken.and_then(|()| self.unfinished.finish(&self.file, &folder.0, name, standing)) {
             Ok(()) => {
                 #[cfg(windows)]
                 if let Err(error) = super::windows::finish_with(&self.file, self.attributes) {
                     log::debug!("{name:?} cannot be made read-only: {error}");
                 }
-                Ok(Opened::new(self.file))
+                Ok(Finished { opened: Opened::new(self.file), untimed })
             }
             Err(error) => Err((error, self)),
         }
@@ -389,14 +415,6 @@ fn fill(file: &mut impl Read, buf: &mut [u8]) -> io::Result<usize> {
     }
 }
 
-/// Creates a file that the user named.
-///
-/// # Errors
-/// As the host's; when something bears the name.
-pub fn create_new(path: &Path) -> io::Result<impl Write + use<>> {
-    std::fs::OpenOptions::new().write(true).create_new(true).open(path)
-}
-
 /// Whether a folder refuses names that Windows refuses, and takes others. On Windows names are spelled so anyway.
 fn wants_portable(dir: &Dir) -> bool {
     let is_taken = |name: &str| {
@@ -404,18 +422,6 @@ fn wants_portable(dir: &Dir) -> bool {
         made.is_ok() && dir.remove_file(name).is_ok()
     };
     cfg!(not(windows)) && is_taken("tried") && !is_taken("tried<:>\"|?*")
-}
-
-/// Removes a list that an earlier run wrote where the user named it, so that it can be written anew.
-///
-/// # Errors
-/// As the host's; when it is no file.
-pub fn remove_list(path: &Path) -> io::Result<()> {
-    if std::fs::symlink_metadata(path)?.is_file() {
-        std::fs::remove_file(path)
-    } else {
-        Err(io::Error::other("this is no file"))
-    }
 }
 
 /// The folder of this name in another; made where it is not there.
