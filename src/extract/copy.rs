@@ -75,7 +75,8 @@ impl<'a> Run<'a> {
     /// What a name is called at the destination.
     pub(super) fn spell(&self, name: &Name) -> OsString {
         let spell = self.options.spell;
-        names::fit(if self.sink.wants_portable_names() { names::portable(name, spell) } else { spell(name) })
+        let spelled = if self.sink.wants_portable_names() { names::portable(name, spell) } else { spell(name) };
+        names::fit(spelled, self.sink.longest_name())
     }
 
     /// Whether nothing more is to be done.
@@ -377,7 +378,13 @@ impl<'a> Run<'a> {
             (Ok(_), None) => (None, Some("the destination takes no stream of this name".to_owned())),
             (Err(why), _) => (None, why.clone()),
         };
-        Target { item, times: &attr.times, stream, file: marked(names::fit(beside)), why_file }
+        Target {
+            item,
+            times: &attr.times,
+            stream,
+            file: marked(names::fit(beside, self.sink.longest_name())),
+            why_file,
+        }
     }
 
     /// The destination did not take what was to go into a folder.

@@ -84,6 +84,12 @@ fn hashdeep<M: BufRead + Seek>(manifest: &mut M, out: &mut dyn Write) -> io::Res
         let (Some(place), true) = (place(&row), hashes.iter().any(|hash| row.contains_key(*hash))) else {
             continue;
         };
+        if place.iter().any(|byte| b"\n\r".contains(byte)) {
+            // hashdeep has no way to write it, and the rest of it would be a row of its own.
+            let told = String::from_utf8_lossy(&place).escape_debug().to_string();
+            log::warn!("{told}: not in hashdeep's list, which cannot hold its name");
+            continue;
+        }
         write!(out, "{}", number(&row, "size"))?;
         for hash in &hashes {
             write!(out, ",{}", text(&row, hash).unwrap_or_default())?;
@@ -256,6 +262,14 @@ mod tests {
     /// Half of a surrogate pair, as Linux has it.
     const LONE: &[u8] = br#"{"path":"v/?","stream":"s","names_utf16":[[118],[97,55296,124],[115]],"size":3,"md5":"x","verdict":"whole","written":"v/?","written_bytes":[118,47,237,160,128]}
 "#;
+
+    #[test]
+    fn no_name_makes_a_row_of_its_own() {
+        let manifest = b"{\"path\":\"v\",\"size\":1,\"md5\":\"x\",\"verdict\":\"whole\",\"written\":\"v/a\\n2,y,b\"}\n";
+        let mut out = Vec::new();
+        write(Listing::Hashdeep, &mut io::Cursor::new(manifest), &mut out).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), "%%%% HASHDEEP-1.0\n%%%% size,md5,filename\n");
+    }
 
     #[test]
     fn times_that_are_no_rfc_3339_are_numbers() {

@@ -66,6 +66,8 @@ struct State {
     /// Whole rows that are not written yet, and since when.
     waiting: Vec<u8>,
     since: Instant,
+    /// Whether a row was written.
+    is_begun: bool,
     /// Why nothing more can be written.
     broken: Option<io::Error>,
     not_well: Vec<NotWell>,
@@ -85,7 +87,7 @@ impl<'a> Manifest<'a> {
         }
         let out = sink.append_to(MANIFEST).map_err(failed)?;
         let (waiting, since) = (Vec::new(), Instant::now());
-        let state = State { out: Box::new(out), waiting, since, broken: None, not_well: Vec::new() };
+        let state = State { out: Box::new(out), waiting, since, is_begun: false, broken: None, not_well: Vec::new() };
         Ok(Manifest { sink, state: Mutex::new(state), broken: AtomicBool::new(false), before })
     }
 
@@ -133,7 +135,8 @@ impl<'a> Manifest<'a> {
     }
 
     fn write_out(&self, state: &mut State) {
-        let State { out, waiting, since, broken, .. } = state;
+        let State { out, waiting, since, is_begun, broken, .. } = state;
+        *is_begun |= !waiting.is_empty();
         if broken.is_none()
             && let Err((error, written)) = write(&mut **out, waiting)
         {
@@ -164,7 +167,14 @@ impl<'a> Manifest<'a> {
     pub(super) fn close(self) -> Result<(Vec<NotWell>, Places)> {
         self.flush();
         let mut state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let taken = state.out.flush();
+        let taken = state.out.flush().and_then(|()| {
+            let stands = !state.is_begun || self.sink.has_content(MANIFEST);
+            if stands {
+                Ok(())
+            } else {
+                Err(io::Error::new(io::ErrorKind::NotFound, "the manifest is gone from there"))
+            }
+        });
         match state.broken.or(taken.err()) {
             Some(error) => Err(sink::gone(self.sink.path(), error)),
             None => Ok((fair(state.not_well), self.before.changed)),

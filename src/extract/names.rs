@@ -5,25 +5,32 @@ use std::ffi::{OsStr, OsString};
 use mount_api::Name;
 use sha2::{Digest, Sha256};
 
-/// Bytes that a name may have on the file systems that are met as destinations, less what a suffix takes.
-const LONGEST: usize = 255 - 24;
+/// Bytes that a name has at most on most file systems.
+pub const USUAL_LENGTH: usize = 255;
+
+/// Bytes that a suffix takes at most.
+const SUFFIX: usize = 24;
+
+/// Bytes of the part of a hash, and of what stands before it.
+const HASH: usize = 14;
 
 /// UTF-16 units that NTFS takes in a stream's name.
 const LONGEST_STREAM: usize = 255;
 
-/// The name without what makes it too long: its first characters, and a part of the hash of all of it, so that two long
-/// names stay two. The manifest has it whole.
+/// The name without what makes it too long for a destination whose names have `longest` bytes at most, with a suffix: its first
+/// characters, and a part of the hash of all of it, so that two long names stay two. The manifest has it whole.
 #[must_use]
-pub fn fit(name: OsString) -> OsString {
+pub fn fit(name: OsString, longest: usize) -> OsString {
     let bytes = name.as_encoded_bytes();
-    if bytes.len() <= LONGEST {
+    let room = longest.saturating_sub(SUFFIX).max(HASH);
+    if bytes.len() <= room {
         return name;
     }
     let hash: String = Sha256::digest(bytes).iter().take(6).map(|byte| format!("{byte:02x}")).collect();
     let text = name.to_string_lossy();
     let mut short: String = text
         .char_indices()
-        .take_while(|(at, character)| at.saturating_add(character.len_utf8()) <= LONGEST.saturating_sub(14))
+        .take_while(|(at, character)| at.saturating_add(character.len_utf8()) <= room.saturating_sub(HASH))
         .map(|(_, character)| character)
         .collect();
     short.push_str("%~");
@@ -103,10 +110,15 @@ mod tests {
     #[test]
     fn long_names_stay_apart_and_fit() {
         let long = |last: char| OsString::from(format!("{}{last}", "ä".repeat(254)));
-        let (a, b) = (fit(long('a')), fit(long('b')));
-        assert_ne!(a, b);
-        assert!(a.len() <= LONGEST && a.to_str().unwrap().starts_with("ää"), "{a:?}");
-        assert_eq!(fit("short".into()), "short");
+        for longest in [255, 143, 64] {
+            let (a, b) = (fit(long('a'), longest), fit(long('b'), longest));
+            assert_ne!(a, b);
+            assert!(
+                with_suffix(&a, ".doubtful%~1000").len() <= longest && a.to_str().unwrap().starts_with("ää"),
+                "{a:?}"
+            );
+            assert_eq!(fit("short".into(), longest), "short");
+        }
         assert_eq!(numbered(OsStr::new("a"), 2), "a%~2");
     }
 

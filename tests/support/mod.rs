@@ -29,6 +29,8 @@ pub(crate) fn samples(test: &str) -> Option<PathBuf> {
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/samples");
     let folder = std::env::var_os("VHDX_MOUNT_SAMPLES").map_or_else(beside, PathBuf::from);
     if !folder.is_dir() {
+        let named = std::env::var_os("VHDX_MOUNT_SAMPLES").is_some();
+        assert!(!named, "{test}: VHDX_MOUNT_SAMPLES names no folder: {}", folder.display());
         let _ =
             writeln!(std::io::stderr(), "SKIPPED: {test}: no folder of real images; VHDX_MOUNT_SAMPLES may name one");
         return None;

@@ -50,7 +50,10 @@ pub(super) fn run(scan: &Path, args: &ExtractArgs, verbosity: &Verbosity) -> Res
     let mut counted = Counted::default();
     let mut told = Vec::new();
     let mut ends = Vec::new();
-    for ((number, chain), name) in (1..).zip(&report.chains).zip(folder_names(&report)) {
+    for ((number, chain), name) in (1..)
+        .zip(&report.chains)
+        .zip(folder_names(&report, sink.as_ref().map_or(names::USUAL_LENGTH, Sink::longest_name)))
+    {
         let progress = if args.dry_run { &all } else { &Progress::stopped_by(&several.stop) };
         let end = several.one(number, chain, &name, progress, &mut counted);
         told.push(object(chain, &name, &end, progress));
@@ -223,12 +226,12 @@ fn worst(ends: &[(&ScannedChain, End)], report: &ScanReport, signal: Option<u8>)
 
 /// The folder of each chain: its path below the folder that was scanned, or all of it where there were several, as one name.
 /// `%` and two digits stand for what a name cannot hold, as everywhere; names that differ in case alone get a number.
-fn folder_names(report: &ScanReport) -> Vec<String> {
+fn folder_names(report: &ScanReport, longest: usize) -> Vec<String> {
     let mut known = HashSet::from([SUMMARY.to_owned()]);
     let chains = report.chains.iter();
     chains
         .map(|chain| {
-            let name = names::fit(one_name(below(&chain.youngest, &report.folders)).into());
+            let name = names::fit(one_name(below(&chain.youngest, &report.folders)).into(), longest);
             let text = |name: &OsStr| name.to_string_lossy().into_owned();
             let numbered = (2..).map(|number| text(&names::numbered(&name, number)));
             let mut all = std::iter::once(text(&name)).chain(numbered);

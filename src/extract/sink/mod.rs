@@ -33,6 +33,7 @@ use mount_api::{Time, Times};
 use self::handed_over::handed_over;
 use self::unfinished::{Nameless, Unfinished};
 use self::workshop::Workshop;
+use super::names::USUAL_LENGTH;
 use crate::error::{Error, Result};
 
 pub use disk_file::{DiskFile, new_of};
@@ -55,6 +56,8 @@ pub struct Sink {
     nameless: Option<Nameless>,
     /// Whether it takes only names that Windows takes.
     portable: bool,
+    /// Bytes of a name, at most.
+    longest_name: usize,
     /// What the host keeps besides, where somebody knows its calls.
     host: Option<Box<dyn Host>>,
     streams: Option<Box<dyn Streams>>,
@@ -112,6 +115,7 @@ impl Sink {
         let (path, files) = (path.to_owned(), AtomicU64::new(0));
         let dir = unfinished.dir().map_err(cannot_write)?;
         let (nameless, portable) = (Nameless::in_folder(dir), wants_portable(dir));
+        let longest_name = longest_name(dir);
         Ok(Sink {
             path,
             root,
@@ -119,6 +123,7 @@ impl Sink {
             files,
             nameless,
             portable,
+            longest_name,
             host: None,
             streams: None,
             one_stream: Mutex::default(),
@@ -135,6 +140,12 @@ impl Sink {
     #[must_use]
     pub fn wants_portable_names(&self) -> bool {
         self.portable
+    }
+
+    /// How many bytes a name has at most; of Windows, which counts units, as many as fit in any case.
+    #[must_use]
+    pub fn longest_name(&self) -> usize {
+        self.longest_name
     }
 
     /// The folder that `names` lead to, with all folders on the way made where they are not there.
@@ -413,6 +424,19 @@ fn fill(file: &mut impl Read, buf: &mut [u8]) -> io::Result<usize> {
             read => full = full.saturating_add(read),
         }
     }
+}
+
+/// What a folder says of the length of names, if anything makes sense of it. Those of encrypted folders are shorter than others'.
+fn longest_name(dir: &Dir) -> usize {
+    #[cfg(unix)]
+    if let Ok(told) = rustix::fs::fstatvfs(dir)
+        && let Ok(told) = usize::try_from(told.f_namemax)
+    {
+        return told.clamp(64, USUAL_LENGTH);
+    }
+    #[cfg(not(unix))]
+    let _ = dir;
+    USUAL_LENGTH
 }
 
 /// Whether a folder refuses names that Windows refuses, and takes others. On Windows names are spelled so anyway.
