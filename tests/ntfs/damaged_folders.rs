@@ -9,7 +9,7 @@ use vhdx_mount::FaultKind;
 use vhdx_mount::fs::ntfs::Ntfs;
 use vhdx_mount::report::Code;
 
-use crate::forge::{Forge, INDEX_ALLOCATION, INDEX_ROOT, all_right, record, sample};
+use crate::forge::{BITMAP, Forge, INDEX_ALLOCATION, INDEX_ROOT, all_right, record, sample};
 use crate::tools::{Volume, have};
 use crate::walk::{find, list};
 
@@ -482,4 +482,32 @@ fn a_doubtful_index_is_read_and_that_is_told() {
     let codes: Vec<_> = ntfs.findings().iter().map(|finding| finding.code).collect();
     assert_eq!(codes, [Code::NtfsIndexDoubtful]);
     all_right(&ntfs, contents, |_| false);
+}
+
+#[test]
+fn zeros_in_place_of_the_root_folder_are_no_empty_volume() {
+    let test = "zeros_in_place_of_the_root_folder_are_no_empty_volume";
+    let Some((forge, contents)) = sample(test) else { return };
+    // All records that stand together with it, and the bitmap that would tell which were in use: a part of a disk reads so that its
+    // image places nowhere.
+    let mut forge_all = forge.clone();
+    let bitmap = forge_all.one_run(0, BITMAP);
+    forge_all.bytes[bitmap].fill(0);
+    for number in (0..).take_while(|number| forge.bytes[forge.record(*number)].starts_with(b"FILE") || *number < 24) {
+        let record = forge_all.record(number);
+        forge_all.bytes[record].fill(0);
+    }
+    let ntfs = forge_all.open();
+    assert!(list(&ntfs, NodeId::ROOT).is_err(), "names are missing and nobody says so");
+    // The four records around it alone, as a lost page of 4 KiB: records of files adjoin nothing of it.
+    let mut page = forge.clone();
+    for number in 4..8 {
+        let record = page.record(number);
+        page.bytes[record].fill(0);
+    }
+    let ntfs = page.open();
+    let names = list(&ntfs, NodeId::ROOT).unwrap();
+    for name in contents.keys().filter(|path| !path.contains(['/', ':'])) {
+        assert!(names.iter().any(|entry| entry.name == name.as_str().into()), "{name}");
+    }
 }

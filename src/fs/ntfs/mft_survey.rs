@@ -185,6 +185,8 @@ struct Pass {
     /// Records that cannot be read and are free by the bitmap, and whether that has another one free that is in use.
     excused: Vec<Range<u32>>,
     bitmap_lies: bool,
+    /// Records of zeros, as those that were never used are.
+    zeros: Vec<Range<u32>>,
     damage: Damage,
 }
 
@@ -245,7 +247,7 @@ impl Pass {
             };
             match mft.parse(bytes, number, trust) {
                 // Before the first files come some that are set aside, and in use though they hold nothing.
-                _ if never_used && in_use != Some(true) => {}
+                _ if never_used && in_use != Some(true) => add(&mut self.zeros, number..number.saturating_add(1)),
                 _ if never_used => self.lose(number),
                 Ok(record) => self.record(&record, in_use),
                 // One that is torn and was freed is nobody's any more.
@@ -271,6 +273,12 @@ impl Pass {
         if number >= FIRST_WITH_NAME {
             add(&mut self.lost, number..number.saturating_add(1));
         }
+    }
+
+    /// Records that were excused at first are lost too.
+    fn lose_too(&mut self, records: impl IntoIterator<Item = Range<u32>>) {
+        self.lost.extend(records);
+        self.lost.sort_unstable_by_key(|range| range.start);
     }
 
     /// No record in these bytes of the `$MFT` can be read.
@@ -365,12 +373,12 @@ impl Pass {
 
     fn finish(mut self) -> MftSurvey {
         if self.bitmap_lies {
-            let mut lost = std::mem::take(&mut self.excused);
-            lost.append(&mut self.lost);
-            lost.retain(|range| range.start >= FIRST_WITH_NAME);
-            lost.sort_unstable_by_key(|range| range.start);
-            self.lost = lost;
+            let excused = std::mem::take(&mut self.excused);
+            self.lose_too(excused.into_iter().filter(|range| range.start >= FIRST_WITH_NAME));
         }
+        // There always was a root folder: zeros in its place, and all that adjoin them, are what is left of records.
+        let zeros = std::mem::take(&mut self.zeros).into_iter().find(|range| range.contains(&RECORD_ROOT));
+        self.lose_too(zeros.map(|range| range.start.max(FIRST_WITH_NAME)..range.end).filter(|range| !range.is_empty()));
         for standing in std::mem::take(&mut self.pending) {
             self.settle(standing);
         }
