@@ -154,6 +154,8 @@ codes! {
     HeadersLost = "headers-lost",
     /// Both headers hold, have one sequence number and differ.
     HeadersAmbiguous = "headers-ambiguous",
+    /// The headers are older than the file: the log that they name was done with before later sessions wrote.
+    HeadersOutdated = "headers-outdated",
     /// One of the two region tables does not hold.
     RegionTableBad = "region-table-bad",
     /// Neither region table holds; the regions were found otherwise, and all that they tell is doubtful.
@@ -186,6 +188,9 @@ codes! {
     LogEntriesCutOff = "log-entries-cut-off",
     /// The newest log entries were written as a whole and do not hold: what they change is doubtful.
     LogNewestDamaged = "log-newest-damaged",
+    /// Pages of a file that was closed are not what its log last made of them: writes after it were lost, or a tool changed
+    /// them without a log.
+    LogWriteLost = "log-write-lost",
     /// A log entry changes what no log may change.
     LogWritesForbiddenPlace = "log-writes-forbidden-place",
     /// The header has the log reach into a region of the file.

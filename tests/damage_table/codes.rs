@@ -14,6 +14,7 @@ const ELSEWHERE: &[(Code, &str)] = &[
     (Code::ImageChanged, "tests/storage/changes.rs"),
     (Code::NotRescued, "tests/storage/rescue_maps.rs"),
     (Code::ReadAsRaw, "tests/chain.rs"),
+    (Code::HeadersOutdated, "tests/log_sessions.rs"),
     (Code::BitmapUnreadable, "tests/check.rs"),
     (Code::BatUnreadable, "tests/storage/bad_sectors.rs"),
     (Code::ChainCycle, "tests/scan/kin.rs"),

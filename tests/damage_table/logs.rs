@@ -296,6 +296,20 @@ pub(crate) fn rows() -> Vec<Row> {
         .codes(&["blocks-unowned", "header-bad", "log-unclaimed"])
         .exits(3, 0, 3, 0)
         .doubtful(0..SIZE, "log-unclaimed"),
+        // What the last entry made of them never reached them.
+        row("log: the file was closed, and the pages of its BAT are as before the last entry", |forged| {
+            write(forged, |_| {});
+            let mut file = forged.file(YOUNGEST);
+            for number in [1, 2] {
+                Header::edit(&mut file, number, |header| header.log_guid = Guid::NIL);
+            }
+        })
+        .shown_as_it_lies()
+        .codes(&["blocks-unowned", "log-write-lost"])
+        .exits(3, 0, 3, 0)
+        // The log has no block in the second half of the disk either.
+        .doubtful(0..SIZE / 2, "log-write-lost")
+        .doubtful(SIZE / 2..SIZE, "blocks-unowned"),
         both_headers_lost(),
         both_headers_lost().switches(&["--accept-doubtful"]).served(),
         row("log: only the first header bears no LogGuid, and is damaged", |forged| {

@@ -7,7 +7,8 @@
 //! looked for where they are gone ([`search`], [`bat_candidate`], [`bat_search`]), and so is what lost metadata should ([`infer`]). What a torn log
 //! lost shows in the file, too ([`lost_updates`], [`unowned`] by [`block_content`] and [`unused_entries`], [`kept_places`]), and
 //! so may it that the metadata are not those that the BAT was made for ([`contradiction`]), and a sector bitmap that was
-//! written over ([`bitmap_doubt`], [`bitmap_noise`]).
+//! written over ([`bitmap_doubt`], [`bitmap_noise`]). A page that is older than the log of a closed file is found by
+//! [`lost_writes`].
 //!
 //! [`new_image`] is the other way round: the bytes of a new file.
 
@@ -27,6 +28,7 @@ mod kept_places;
 mod log;
 mod loggable;
 mod lost_updates;
+mod lost_writes;
 mod metadata;
 mod new_image;
 mod open;

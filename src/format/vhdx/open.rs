@@ -9,8 +9,12 @@ use super::bitmap_noise::Judged;
 use super::file_type_identifier::{self, FileTypeIdentifier};
 use super::header::{self, Current, Header};
 use super::infer::{self, Completed};
-use super::log::{LogState, Replayed, doubt_unclaimed, end_before_regions, is_right_as_it_lies, log_region, replay};
+use super::log::{
+    LogState, Replayed, Sessions, doubt_outdated, doubt_unclaimed, end_before_regions, is_right_as_it_lies, log_region,
+    replay,
+};
 use super::lost_updates;
+use super::lost_writes;
 use super::metadata::{self, Metadata};
 use super::ownership::Ownership;
 use super::regions::{self, Known};
@@ -44,12 +48,18 @@ impl Vhdx {
             Some(current) => replay(&image, &current.header, options.log_replay, &mut patches, &mut findings)?,
             None => LogState::Unknown.into(),
         };
+        if log_state == LogState::Replayed
+            && let Some(current) = &header
+            && doubt_outdated(&image, &current.header, &mut patches, &mut findings)?
+        {
+            log_doubt = Code::HeadersOutdated;
+        }
         if let Some(current) = header.as_ref().filter(|current| current.is_alone && options.log_replay)
             && doubt_unclaimed(&image, &current.header, &mut patches, &mut findings)?
         {
             log_doubt = Code::LogUnclaimed;
         }
-        let file: File = Arc::new(patches.over(image, log_doubt));
+        let file: File = Arc::new(patches.over(Arc::clone(&image), log_doubt));
 
         let log_place = header.as_ref().and_then(|current| log_region(&current.header));
         let known = Known {
@@ -92,6 +102,11 @@ impl Vhdx {
             file,
             noise: Judged::default(),
         };
+        if log_state == LogState::Clean
+            && let Some(current) = header.as_ref().filter(|current| !current.is_alone)
+        {
+            vhdx.judge_writes(image, &current.header, &regions.metadata, &mut findings);
+        }
         if let Some(places) = damaged {
             vhdx.judge_newest(&places, &regions.metadata, &mut findings);
         }
@@ -120,6 +135,26 @@ impl Vhdx {
             newest.severity = Severity::Error;
             newest.text = format!("{}: {}", newest.text, lost_updates::describe_doubt(self));
         }
+    }
+
+    /// The file was closed: doubts what its tables tell where they are older than its log. `image` is the file as it lies, and no
+    /// part of it is doubtful yet.
+    fn judge_writes(
+        &mut self,
+        image: Arc<dyn ReadAt>,
+        header: &Header,
+        metadata: &Range<u64>,
+        findings: &mut Vec<Finding>,
+    ) {
+        let Some(sessions) = Sessions::of(&*image, header) else { return };
+        let Some(lost) = lost_writes::look(self, &sessions, metadata, findings) else { return };
+        if lost.all && self.trust == Trust::Proven {
+            self.trust = Trust::Doubtful(Code::LogWriteLost);
+        }
+        let mut doubts = OverlayBuilder::default();
+        lost.doubtful.into_iter().for_each(|range| doubts.doubtful(range));
+        self.file = Arc::new(doubts.over(image, Code::LogWriteLost));
+        self.tables = Cached::new(Arc::clone(&self.file), CACHED_PAGES);
     }
 
     /// Both headers are lost: proves the tables, where the file is right whatever the headers said.

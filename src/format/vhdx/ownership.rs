@@ -53,6 +53,11 @@ impl Ownership {
         Some(Ownership { claims, size, flawless })
     }
 
+    /// Whether these bytes stand in the file and belong to nothing.
+    pub(super) fn is_unowned(&self, place: &Range<u64>) -> bool {
+        place.end <= self.size && !self.claims.is_any_claimed(place.clone())
+    }
+
     /// Calls `each` with every stretch of the file that belongs to nothing, in order, in bytes.
     pub(super) fn each_unowned(&self, each: &mut dyn FnMut(Range<u64>)) {
         self.claims.each_unclaimed(&mut |range| {

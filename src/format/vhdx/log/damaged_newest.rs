@@ -130,8 +130,13 @@ impl DamagedNewest {
     }
 }
 
-/// Marks what differs in a page, in grains. Returns whether anything does.
-fn doubt_page(ours: &dyn ReadAt, theirs: &dyn ReadAt, page: u64, patches: &mut OverlayBuilder) -> Result<bool> {
+/// Marks what differs in a page, in grains of 8 bytes. Returns whether anything does.
+pub(super) fn doubt_page(
+    ours: &dyn ReadAt,
+    theirs: &dyn ReadAt,
+    page: u64,
+    patches: &mut OverlayBuilder,
+) -> Result<bool> {
     let (mut a, mut b, mut faults) = ([0; 4096], [0; 4096], Faults::new());
     ours.read_at(&mut a, page, &mut faults)?;
     theirs.read_at(&mut b, page, &mut faults)?;

@@ -4,22 +4,27 @@
 //! the active sequence, [`mod@replay`] makes an overlay of it. What the format leaves out, though damage and no power cut made it
 //! so, see [`cut_off`] and [`damaged_newest`]; [`written_entry`] tells such an entry from a torn one, and
 //! [`one_wrong_bit`] what a descriptor of it was. [`unclaimed`] looks at what
-//! the log of a damaged header may have been, [`without_header`] judges whether a log matters that no header tells of.
+//! the log of a damaged header may have been, [`without_header`] judges whether a log matters that no header tells of. What
+//! older entries tell of pages is told by [`sessions`]; by it [`outdated_header`] knows headers that are older than the file.
 
 mod cut_off;
 mod damaged_newest;
 mod entry;
 mod forbidden_place;
 mod one_wrong_bit;
+mod outdated_header;
 mod region;
 mod replay;
 mod sequence;
+mod sessions;
 mod unclaimed;
 mod without_header;
 mod written_entry;
 
+pub(super) use outdated_header::doubt_outdated;
 pub(super) use region::{end_before_regions, log_region};
 pub use replay::LogState;
 pub(super) use replay::{Replayed, replay};
+pub(super) use sessions::{Page, Session, Sessions, Version, page_of};
 pub(super) use unclaimed::doubt_unclaimed;
 pub(super) use without_header::is_right_as_it_lies;

@@ -31,6 +31,11 @@ pub(super) struct Candidate {
 }
 
 impl Candidate {
+    /// An entry that was not looked at yet.
+    pub(super) fn new(header: EntryHeader) -> Self {
+        Candidate { header, whole: Cell::new(None) }
+    }
+
     /// Whether it was looked at and found whole.
     pub(super) fn is_known_whole(&self) -> bool {
         self.whole.get() == Some(true)
@@ -132,7 +137,7 @@ impl Log<'_> {
             for sector in buf.as_chunks::<4096>().0 {
                 found.count(sector, at, self.length, &mut owned_until);
                 if let Some(header) = EntryHeader::parse(sector, self.guid, self.length) {
-                    found.by_offset.insert(at, Candidate { header, whole: Cell::new(None) });
+                    found.by_offset.insert(at, Candidate::new(header));
                 } else if entry::bears(sector, self.guid) || self.lost_its_guid(sector, at, &mut budget)? {
                     found.defaced.insert(at);
                 }
@@ -205,7 +210,7 @@ impl Log<'_> {
     }
 
     /// Whether checksum, descriptors and data sectors of an entry all hold.
-    fn is_whole(&self, offset: u32, candidate: &Candidate, budget: &mut u64) -> Result<bool> {
+    pub(super) fn is_whole(&self, offset: u32, candidate: &Candidate, budget: &mut u64) -> Result<bool> {
         if let Some(known) = candidate.whole.get() {
             return Ok(known);
         }

@@ -3,7 +3,8 @@
 //! A writer that opens a file gives it a new LogGuid, which goes into both headers, one after the other. Where one of them
 //! is damaged it may have been the only one that bears it, and then the log has to be replayed, though the other header
 //! calls it empty. Nothing tells. But entries of a file that was closed say what stands in the file; so where they say
-//! something else, it is doubtful.
+//! something else, it is doubtful. Not so those of a session that was over before another one, which is done in the file as a
+//! whole ([`Sessions::is_history`]).
 
 use std::collections::BTreeSet;
 use std::ops::{ControlFlow, Range};
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use super::region::check_place;
 use super::replay::{LOG_STRUCTURE, apply, doubt_pages};
 use super::sequence::Log;
+use super::sessions::Sessions;
 use crate::Faults;
 use crate::bytes::{Guid, array};
 use crate::error::Result;
@@ -48,8 +50,10 @@ pub(in crate::format::vhdx) fn doubt_unclaimed(
     let known = patches.clone();
     let doubted = match guids(file, header)? {
         Some(guids) => {
+            let sessions = Sessions::of(&**file, header);
+            let is_history = |guid: &Guid| sessions.as_ref().is_some_and(|all| all.is_history(*guid, &**file));
             let mut doubted = false;
-            for guid in guids {
+            for guid in guids.into_iter().filter(|guid| !is_history(guid)) {
                 let log = Log { file, offset: header.log_offset, length: header.log_length, guid };
                 doubted |= doubt_entries(file, &log, &known, patches)?;
             }

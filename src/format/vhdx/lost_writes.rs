@@ -1,0 +1,290 @@
+//! Pages of a file that was closed and that are not what its log last made of them.
+//!
+//! A writer makes a LogGuid zero only when all that it logged stands in the file, and of what the last session logged the newest
+//! stays in the log. So of one session at least every page stands in the file as that session left it. Where none is so, a
+//! write was lost after it was logged, or something changed the file without a log.
+
+use std::ops::Range;
+
+use super::bat::{BatEntry, ENTRY_LENGTH, MIB, SECTORS_PER_CHUNK};
+use super::bat_walk::Role;
+use super::block_content::{Content, Look};
+use super::log::{Page, Session, Sessions, Version, page_of};
+use super::ownership::Ownership;
+use super::region_table;
+use super::resolve::Vhdx;
+use super::told_blocks::named;
+use crate::image::ReadAt;
+use crate::report::{Code, Finding, Severity};
+
+const PAGE: u64 = 4096;
+
+/// Bytes of a page that are compared at once: an entry of the BAT.
+const GRAIN: usize = 8;
+
+/// Chunks whose bitmaps are looked for. Disks of more are larger than 16 TiB.
+const MAX_CHUNKS: u64 = 1 << 12;
+
+/// What a page is a part of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Table {
+    Bat,
+    /// Of the chunk with this number, which begins at this byte of the file.
+    Bitmap(u64, u64),
+    /// The metadata, or a region table: what leads to all the rest.
+    Leading,
+}
+
+/// A page that is not what a session made of it last.
+struct Differing {
+    at: u64,
+    table: Table,
+    found: Page,
+}
+
+/// What of a session stands in the file.
+struct Compared<'a> {
+    session: &'a Session,
+    /// Pages of tables that are as the session left them.
+    agreeing: usize,
+    differing: Vec<Differing>,
+}
+
+/// What lost writes make of a file.
+#[derive(Default)]
+pub(super) struct LostWrites {
+    /// Bytes of the BAT and of bitmaps that are doubtful.
+    pub(super) doubtful: Vec<Range<u64>>,
+    /// Whether what leads to the tables is: so is all, then.
+    pub(super) all: bool,
+}
+
+/// Looks for them in a file whose LogGuid is zero. `metadata` is the metadata region.
+pub(super) fn look(
+    vhdx: &Vhdx,
+    sessions: &Sessions,
+    metadata: &Range<u64>,
+    findings: &mut Vec<Finding>,
+) -> Option<LostWrites> {
+    let tables = Tables::of(vhdx, metadata);
+    let compared: Vec<Compared<'_>> = sessions.iter().filter_map(|session| tables.compare(session)).collect();
+    let suspect = suspect(&compared, vhdx.file.size())?;
+    let mut evidence = Evidence { vhdx, sessions, ownership: None, look: Look::QUICK };
+    let mut lost = LostWrites::default();
+    let mut disk = Vec::new();
+    let mut proven = 0u64;
+    for page in &suspect.differing {
+        let Some(newest) = suspect.session.versions(page.at).last() else { continue };
+        let differing = differences(page, newest.page());
+        disk.extend(differing.iter().map(|range| tables.disk_of(page.table, range)));
+        if !evidence.is_lost(suspect.session, page) {
+            continue;
+        }
+        proven = proven.saturating_add(1);
+        match page.table {
+            Table::Leading => lost.all = true,
+            Table::Bat | Table::Bitmap(..) => lost.doubtful.extend(differing),
+        }
+    }
+    findings.push(finding(suspect, proven, &lost, &united(disk)));
+    Some(lost)
+}
+
+/// The session after which a write was lost, if one was. Where one stands in the file as a whole, that is the last one, unless
+/// another one was later by all signs.
+fn suspect<'a, 'b>(compared: &'b [Compared<'a>], size: u64) -> Option<&'b Compared<'a>> {
+    let (whole, rest): (Vec<_>, Vec<_>) = compared.iter().partition(|one| one.differing.is_empty());
+    // A file that was made smaller says nothing by its size then.
+    let grown = |one: &Compared<'_>| Some(one.session.last_file_offset).filter(|end| *end <= size);
+    let is_latest = |one: &&&Compared<'_>| whole.iter().all(|whole| one.is_later_than(whole, size));
+    rest.iter().filter(is_latest).max_by_key(|one| (grown(one), one.agreeing, one.session.head)).copied()
+}
+
+impl Compared<'_> {
+    /// Whether all signs say that this session came after `other`: the file had grown, the numbers of its entries go on, and what
+    /// it began with is nearer to what `other` ended with than the other way round.
+    fn is_later_than(&self, other: &Compared<'_>, size: u64) -> bool {
+        let (this, other) = (self.session, other.session);
+        let grew = other.last_file_offset < this.last_file_offset && this.last_file_offset <= size;
+        grew && other.head < this.first && steps(other, this) < steps(this, other)
+    }
+}
+
+/// How much changed from what `before` ended with to what `after` began with, in the pages that both have.
+fn steps(before: &Session, after: &Session) -> usize {
+    let of_page = |(at, versions): (u64, &[Version])| {
+        let (Some(last), Some(first)) = (versions.last(), after.versions(at).first()) else { return 0 };
+        grains(last.page()).zip(grains(first.page())).filter(|(last, first)| last != first).count()
+    };
+    before.pages().map(of_page).sum()
+}
+
+fn grains(page: &Page) -> impl Iterator<Item = &[u8; GRAIN]> {
+    page.as_chunks::<GRAIN>().0.iter()
+}
+
+/// Where in the file a page is not what a session made of it.
+fn differences(page: &Differing, newest: &Page) -> Vec<Range<u64>> {
+    let starts = (page.at..).step_by(GRAIN);
+    let differing = grains(&page.found).zip(grains(newest)).zip(starts).filter(|((found, newest), _)| found != newest);
+    united(differing.map(|(_, start)| start..start.saturating_add(ENTRY_LENGTH)).collect())
+}
+
+/// The same bytes as ranges that do not touch.
+fn united(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
+    ranges.retain(|range| !range.is_empty());
+    ranges.sort_by_key(|range| range.start);
+    ranges.dedup_by(|next, before| {
+        let joins = next.start <= before.end;
+        if joins {
+            before.end = before.end.max(next.end);
+        }
+        joins
+    });
+    ranges
+}
+
+/// What tells that a page was logged and did not reach the file.
+struct Evidence<'a> {
+    vhdx: &'a Vhdx,
+    sessions: &'a Sessions,
+    ownership: Option<Option<Ownership>>,
+    look: Look,
+}
+
+impl Evidence<'_> {
+    fn is_lost(&mut self, session: &Session, page: &Differing) -> bool {
+        self.is_older(session, page) || page.table == Table::Bat && self.lost_blocks(session, page)
+    }
+
+    /// Whether the page is as it was before the session made of it what it made last. Tables begin as zeros.
+    fn is_older(&self, session: &Session, page: &Differing) -> bool {
+        let is_found = |version: &Version| *version.page() == page.found;
+        let before =
+            |other: &&Session| other.head < session.first && other.last_file_offset <= session.last_file_offset;
+        let is_blank = page.table != Table::Leading && page.found.iter().all(|byte| *byte == 0);
+        is_blank
+            || session.versions(page.at).iter().any(is_found)
+            || self.sessions.iter().filter(before).any(|other| other.versions(page.at).iter().any(is_found))
+    }
+
+    /// Whether the page as the session left it places a block that holds something, and that nothing owns by the page as it is.
+    fn lost_blocks(&mut self, session: &Session, page: &Differing) -> bool {
+        let vhdx = self.vhdx;
+        let Some(newest) = session.versions(page.at).last().filter(|_| self.sessions.are_in_order()) else {
+            return false;
+        };
+        let Some(ownership) = self.ownership.get_or_insert_with(|| Ownership::of(vhdx)) else { return false };
+        let numbers = page.at.saturating_sub(vhdx.bat.start).checked_div(ENTRY_LENGTH).unwrap_or(0)..;
+        let logged = grains(newest.page()).zip(grains(&page.found)).zip(numbers);
+        let mut changed = logged.filter(|((newest, found), _)| newest != found);
+        changed.any(|((newest, _), number)| {
+            let entry = BatEntry(u64::from_le_bytes(*newest));
+            let Some(block) = vhdx.shape.payload_block(number) else { return false };
+            let length = vhdx.block_claimed_by(entry, Role::Payload(block));
+            let place = length.and_then(|length| {
+                let start = vhdx.claimed(entry, length).ok()?;
+                Some(start..start.saturating_add(length))
+            });
+            place
+                .filter(|place| ownership.is_unowned(place))
+                .is_some_and(|place| self.look.at(vhdx, place.start).is_some_and(|content| content != Content::Nothing))
+        })
+    }
+}
+
+/// Where the tables of a file stand.
+struct Tables<'a> {
+    vhdx: &'a Vhdx,
+    metadata: &'a Range<u64>,
+    /// Where bitmaps begin in the file, and the numbers of their chunks.
+    bitmaps: Vec<(u64, u64)>,
+}
+
+impl<'a> Tables<'a> {
+    fn of(vhdx: &'a Vhdx, metadata: &'a Range<u64>) -> Self {
+        let chunks = vhdx.shape.chunk(vhdx.shape.payload_blocks.saturating_sub(1)).saturating_add(1);
+        let wanted = if vhdx.is_differencing() && chunks <= MAX_CHUNKS { 0..chunks } else { 0..0 };
+        let bitmap = |chunk: u64| {
+            let (entry, _) = vhdx.entry(vhdx.shape.bitmap_entry(chunk)).ok()?;
+            vhdx.claimed(entry, MIB).ok().filter(|_| entry.bitmap_present()).map(|start| (start, chunk))
+        };
+        let mut bitmaps: Vec<(u64, u64)> = wanted.filter_map(bitmap).collect();
+        bitmaps.sort_unstable();
+        Tables { vhdx, metadata, bitmaps }
+    }
+
+    /// What this page of the file is a part of; `None` where no log is for it, or nothing leads to it any more.
+    fn table(&self, page: u64) -> Option<Table> {
+        let in_use = self.vhdx.bat_in_use();
+        if (in_use.start..in_use.end.next_multiple_of(PAGE)).contains(&page) {
+            return Some(Table::Bat);
+        }
+        let length = u64::try_from(region_table::LENGTH).unwrap_or(0);
+        let mut region_tables = region_table::OFFSETS.iter().map(|start| *start..start.saturating_add(length));
+        if self.metadata.contains(&page) || region_tables.any(|table| table.contains(&page)) {
+            return Some(Table::Leading);
+        }
+        let before = self.bitmaps.partition_point(|(start, _)| *start <= page).checked_sub(1)?;
+        let (start, chunk) = self.bitmaps.get(before)?;
+        (page.saturating_sub(*start) < MIB).then_some(Table::Bitmap(*chunk, *start))
+    }
+
+    /// Compares what a session left with the file; `None` where it left nothing that still counts.
+    fn compare<'s>(&self, session: &'s Session) -> Option<Compared<'s>> {
+        let mut compared = Compared { session, agreeing: 0, differing: Vec::new() };
+        for (at, versions) in session.pages() {
+            let Some(table) = self.table(at) else { continue };
+            let (Some(newest), Some(found)) = (versions.last(), page_of(&self.vhdx.file, at)) else { continue };
+            if found == *newest.page() {
+                compared.agreeing = compared.agreeing.saturating_add(1);
+            } else {
+                compared.differing.push(Differing { at, table, found });
+            }
+        }
+        (compared.agreeing > 0 || !compared.differing.is_empty()).then_some(compared)
+    }
+
+    /// The bytes of the disk that these bytes of a table tell of.
+    fn disk_of(&self, table: Table, bytes: &Range<u64>) -> Range<u64> {
+        let size = self.vhdx.geometry.virtual_size;
+        match table {
+            Table::Bat => self.vhdx.disk_of_entries(bytes),
+            Table::Bitmap(chunk, start) => {
+                let first = chunk.saturating_mul(SECTORS_PER_CHUNK);
+                let sector = |at: u64| first.saturating_add(at.saturating_sub(start).saturating_mul(8));
+                let byte = |at: u64| sector(at).saturating_mul(self.vhdx.shape.logical_sector_size).min(size);
+                byte(bytes.start)..byte(bytes.end)
+            }
+            Table::Leading => 0..size,
+        }
+    }
+}
+
+fn finding(suspect: &Compared<'_>, proven: u64, lost: &LostWrites, disk: &[Range<u64>]) -> Finding {
+    let pages = suspect.differing.len();
+    let first = suspect.differing.first().map_or(0, |page| page.at);
+    let text = format!(
+        "the file was closed, and pages of its tables are not what its log last made of them: {pages}; what the log had there tells otherwise of bytes {} of the disk",
+        named(disk)
+    );
+    let finding = match proven {
+        0 => {
+            let text = format!(
+                "{text}; nothing shows that these pages are older than the log: a tool may have changed them without one"
+            );
+            Finding::new(Code::LogWriteLost, Severity::Warning, text)
+                .advise("if files are missing or older than they should be, look for another copy of this image")
+        }
+        _ => {
+            let what = if lost.all { "so all is doubtful" } else { "so that what they tell otherwise is doubtful" };
+            let text = format!(
+                "{text}; the file has them as they were before, or blocks that the log placed belong to nothing (such pages: {proven}): writes were lost, {what}"
+            );
+            Finding::new(Code::LogWriteLost, Severity::Error, text).advise(
+                "look for another copy of this image; --accept-doubtful serves what is doubtful as the file has it",
+            )
+        }
+    };
+    finding.at("table page", first)
+}
