@@ -6,6 +6,7 @@
     reason = "makes volumes in folders of its own, and fills them through another driver"
 )]
 
+mod astray;
 mod attribute_types;
 mod compression;
 mod contents;

@@ -91,7 +91,7 @@ impl Survey {
             Err(error) => return Survey::Broken(order(folder, &HashSet::new(), error.clone(), false)),
         };
         let load = |place| folder.load(place);
-        let mut cursor = Cursor::wary(index, &load);
+        let mut cursor = Cursor::at_start(index, &load);
         let mut damage: Option<Error> = None;
         let mut last: Option<Vec<u16>> = None;
         let mut short = ShortNames::default();
@@ -132,13 +132,13 @@ impl Survey {
         }
         match damage {
             None if claims.is_some_and(Claims::found_denied) => {
-                Survey::Broken(order(folder, &cursor.into_met(), bad(folder, DENIED), true))
+                Survey::Broken(order(folder, cursor.met(), bad(folder, DENIED), true))
             }
             None if short.one_stands_alone() => {
-                Survey::Broken(order(folder, &cursor.into_met(), bad(folder, SHORT_ALONE), true))
+                Survey::Broken(order(folder, cursor.met(), bad(folder, SHORT_ALONE), true))
             }
             None => Survey::Whole { compared, believed },
-            Some(error) => Survey::Broken(order(folder, &cursor.into_met(), error, false)),
+            Some(error) => Survey::Broken(order(folder, cursor.met(), error, false)),
         }
     }
 
