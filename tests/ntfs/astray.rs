@@ -170,3 +170,85 @@ fn a_bitmap_of_ones_costs_no_more_than_the_blocks_that_are_there() {
     });
     assert_eq!(count, 400);
 }
+
+#[test]
+fn names_in_blocks_that_the_tree_does_not_lead_to_are_told() {
+    let test = "names_in_blocks_that_the_tree_does_not_lead_to_are_told";
+    if !have(test, &["mkntfs", "ntfs-3g"]) {
+        return;
+    }
+    let volume = Volume::new(16, &["-c", "4096"]);
+    volume.mounted("", |root| {
+        std::fs::create_dir(root.join("deep")).unwrap();
+        for index in 0..2000 {
+            std::fs::File::create(root.join(format!("deep/{}{}", index, "-".repeat(100)))).unwrap();
+        }
+    });
+    let forge = Forge { bytes: std::fs::read(volume.image()).unwrap() };
+    let deep = record(&forge, "deep");
+    let blocks = forge.runs(deep, INDEX_ALLOCATION);
+    let inner: Vec<_> =
+        blocks.into_iter().filter(|at| forge.bytes[*at..].starts_with(b"INDX") && forge.bytes[*at + 0x24] & 1 != 0).collect();
+    assert!(inner.len() > 1);
+    let mut cases = Vec::new();
+    // An inner block that is a leaf of nothing; a root of nothing.
+    for block in [inner.first().unwrap(), inner.last().unwrap()] {
+        let mut empty = forge.clone();
+        fill(&mut empty, *block, &END, false);
+        cases.push(empty);
+    }
+    let mut root = forge.clone();
+    let holder = [deep].into_iter().chain(forge.extensions(deep)).find(|number| forge.has_attribute(*number, INDEX_ROOT));
+    replace_attribute(&mut root, holder.unwrap(), INDEX_ROOT, |attribute| {
+        let value = usize::from(attribute[0x14]);
+        let header = [0x10, 0, 0, 0, 0x20, 0, 0, 0, 0x20, 0, 0, 0, 0, 0, 0, 0];
+        [&attribute[..value + 0x10], &header, &END].concat()
+    });
+    cases.push(root);
+    for forge in cases {
+        let ntfs = forge.open();
+        let folder = find(&ntfs, "deep");
+        // By its name alone, before anything was listed.
+        for index in (0..2000).step_by(141) {
+            let name = format!("{index}{}", "-".repeat(100));
+            assert!(ntfs.lookup(folder, &name.as_str().into(), Case::Sensitive).is_ok(), "{index}");
+        }
+        assert_eq!(list(&forge.open(), folder).unwrap().len(), 2000);
+        let absent = ntfs.lookup(folder, &"absent".into(), Case::Sensitive).unwrap_err();
+        assert_eq!(absent.kind(), ErrorKind::NotFound);
+        resumes_anywhere(&ntfs, folder, &list(&ntfs, folder).unwrap());
+        // A record that does not tell its names may be one of those.
+        let mut torn = forge.clone();
+        let lost = torn.record(record(&forge, "deep") + 1500);
+        torn.bytes[lost.end - 1] ^= 0xff;
+        assert!(listed(&torn.open(), folder).1.is_err());
+    }
+}
+
+#[test]
+fn a_block_in_use_that_holds_no_names_is_no_damage() {
+    let test = "a_block_in_use_that_holds_no_names_is_no_damage";
+    if !have(test, &["mkntfs", "ntfs-3g"]) {
+        return;
+    }
+    let volume = Volume::new(8, &["-c", "4096"]);
+    volume.mounted("", |root| {
+        let name = |index: u32| root.join(format!("folder/{index:03}{}", "-".repeat(60)));
+        std::fs::create_dir(root.join("folder")).unwrap();
+        (0..200).for_each(|index| drop(std::fs::File::create(name(index)).unwrap()));
+        (0..90).for_each(|index| std::fs::remove_file(name(index)).unwrap());
+    });
+    let mut forge = Forge { bytes: std::fs::read(volume.image()).unwrap() };
+    let folder = record(&forge, "folder");
+    let blocks = forge.runs(folder, INDEX_ALLOCATION).len();
+    let free = forge.edit_attribute(folder, BITMAP, |attribute| {
+        let bits = &mut attribute[0x18 + 8..];
+        let free: Vec<_> = (0..blocks).filter(|block| bits[block / 8] >> (block % 8) & 1 == 0).collect();
+        free.iter().for_each(|block| bits[block / 8] |= 1 << (block % 8));
+        free.len()
+    });
+    assert!(free > 0, "all {blocks} blocks are in use");
+    let ntfs = forge.open();
+    assert_eq!(list(&ntfs, find(&ntfs, "folder")).unwrap().len(), 110);
+    assert!(ntfs.findings().iter().all(|finding| finding.severity < Severity::Warning), "{:?}", ntfs.findings());
+}

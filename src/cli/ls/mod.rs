@@ -155,6 +155,8 @@ impl<W: Write> Listing<'_, W> {
             entries.push(entry);
             ControlFlow::Continue(())
         });
+        // What stands in a folder that is doubtful is.
+        self.whole &= self.tree.attr(dir).is_ok_and(|attr| attr.trust == Trust::Proven);
         Some(Level { path, entries: entries.into_iter(), answers: Vec::new().into_iter(), listed })
     }
 

@@ -124,6 +124,16 @@ impl Survey {
             };
             damage.get_or_insert(error);
         }
+        // Where the tree does not lead to all blocks in use, names may stand in those.
+        let (volume, met) = (&folder.ntfs.volume, cursor.met());
+        let leads_astray = damage.is_none() && index.blocks_in_use(volume).any(|place| !met.contains(&place));
+        if leads_astray && roll.is_none() {
+            folder.ntfs.mft_survey();
+            return Self::of(folder, believed);
+        }
+        if leads_astray && !folder.ntfs.mft_survey().has_all_names(folder.number) {
+            damage = Some(bad(folder, "its tree does not lead to all of its blocks"));
+        }
         let compared = roll.is_some();
         let missing = roll.map_or(0, RollCall::missing);
         if missing > 0 {
