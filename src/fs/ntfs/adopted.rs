@@ -12,6 +12,7 @@ use mount_api::{Name, Trust};
 use super::file::File;
 use super::file_name::FileName;
 use super::file_record::FileReference;
+use super::folder::Folder;
 use super::path::MAX_DEPTH;
 use super::record_states::Target;
 use super::{Ntfs, RECORD_ROOT, attribute};
@@ -67,6 +68,29 @@ impl Ntfs {
             Target::Unknown => true,
             Target::Stale => false,
         }
+    }
+
+    /// Whether the record of a file tells all of its names, and the index of each folder that they name leads to this very file
+    /// by them.
+    pub(super) fn has_all_its_names(&self, reference: FileReference) -> bool {
+        let Some(Ok(file)) = reference.number().map(|number| self.file(number)) else { return false };
+        let is_there = |name: FileName<'_>| {
+            let parent = name.parent();
+            let above = parent.number().and_then(|number| self.file(number).ok());
+            let above = above.filter(|above| above.number == RECORD_ROOT || parent.means(above.sequence));
+            let folder = above.and_then(|above| Folder::open(self, &above).ok());
+            folder.is_some_and(|folder| folder.find_by_tree(&name.name()) == Some(reference))
+        };
+        file.tells_all_names() && file.names().next().is_some() && file.names().all(is_there)
+    }
+
+    /// Tells that an index has an entry of a time before.
+    pub(super) fn tell_old_entry(&self, folder: u32, reference: FileReference, name: &[u16]) {
+        let (number, name) = (reference.record, Name::from_units(name));
+        let text = format!(
+            "The index of folder {folder} calls file record {number} {name:?}, and that record knows of no such name in that folder; all names that it has are in the indexes of their folders: the entry is an old one, and is not listed"
+        );
+        self.note(Code::NtfsIndexBad, Severity::Warning, text);
     }
 
     /// Tells that a file does not know of a name that leads to it.

@@ -291,9 +291,17 @@ fn order(folder: &Folder<'_>, met: &HashSet<NodePlace>, error: Error, whole: boo
     Ordered { list: gathered.into_iter().map(place).collect(), error, complete }
 }
 
-/// Of a name in the index and another one in the record of its file, one is wrong. That of an index that is `whole` counts,
-/// for what else it says of the file holds; else that of the record, where there is one.
+/// Of a name in the index and another one in the record of its file, one is wrong. Where all names in the record stand in the
+/// indexes of their folders, it is that in this one, which is an old one; else that of an index that is `whole`
+/// counts, for what else it says of the file holds; else that of the record, where there is one.
 fn settle_denied(folder: &Folder<'_>, gathered: &mut Vec<Gathered>, whole: bool) {
+    gathered.retain(|name| {
+        let is_old = name.denied && folder.ntfs.has_all_its_names(name.reference());
+        if is_old {
+            folder.ntfs.tell_old_entry(folder.number, name.reference(), &name.units);
+        }
+        !is_old
+    });
     let files_of = |denied: bool| -> HashSet<(u64, u16)> {
         gathered.iter().filter(|name| name.denied == denied).map(|name| name.reference).collect()
     };
