@@ -232,6 +232,9 @@ impl Stream {
         };
         if written.start < written.end {
             match &self.content {
+                Content::Wof(value) if value.has_no_chunks(volume) => {
+                    each(written.clone(), RangeKind::Lost(Code::NtfsCompressionBad.as_str()))?;
+                }
                 Content::Resident(_) | Content::Wof(_) => each(written.clone(), RangeKind::Data { disk_offset: None })?,
                 Content::Plain(extents) => plain_ranges(extents, written.clone(), volume, &mut each)?,
                 Content::Compressed(value) => {
