@@ -9,8 +9,8 @@ use mount_api::{Case, ErrorKind, Tree};
 use crate::damaged_folders::{listed, resumes_anywhere};
 use crate::forge::{BITMAP, Forge, INDEX_ALLOCATION, INDEX_ROOT, all_right, record, sample};
 use crate::tools::{Volume, have};
-use vhdx_mount::report::Severity;
 use crate::walk::{find, list};
+use vhdx_mount::report::Severity;
 
 /// Bytes of an index block.
 const BLOCK: usize = 4096;
@@ -109,7 +109,9 @@ fn in_time<T: Send + 'static>(what: impl FnOnce() -> T + Send + 'static) -> T {
 
 #[test]
 fn blocks_whose_entries_all_lead_to_the_next_are_walked_once() {
-    let Some((mut forge, contents)) = sample("blocks_whose_entries_all_lead_to_the_next_are_walked_once") else { return };
+    let Some((mut forge, contents)) = sample("blocks_whose_entries_all_lead_to_the_next_are_walked_once") else {
+        return;
+    };
     let many = record(&forge, "many");
     let blocks: Vec<_> = forge.one_run(many, INDEX_ALLOCATION).step_by(BLOCK).collect();
     let one = entry(&mut forge, blocks[0], "entry 007");
@@ -187,8 +189,10 @@ fn names_in_blocks_that_the_tree_does_not_lead_to_are_told() {
     let forge = Forge { bytes: std::fs::read(volume.image()).unwrap() };
     let deep = record(&forge, "deep");
     let blocks = forge.runs(deep, INDEX_ALLOCATION);
-    let inner: Vec<_> =
-        blocks.into_iter().filter(|at| forge.bytes[*at..].starts_with(b"INDX") && forge.bytes[*at + 0x24] & 1 != 0).collect();
+    let inner: Vec<_> = blocks
+        .into_iter()
+        .filter(|at| forge.bytes[*at..].starts_with(b"INDX") && forge.bytes[*at + 0x24] & 1 != 0)
+        .collect();
     assert!(inner.len() > 1);
     let mut cases = Vec::new();
     // An inner block that is a leaf of nothing; a root of nothing.
@@ -198,7 +202,8 @@ fn names_in_blocks_that_the_tree_does_not_lead_to_are_told() {
         cases.push(empty);
     }
     let mut root = forge.clone();
-    let holder = [deep].into_iter().chain(forge.extensions(deep)).find(|number| forge.has_attribute(*number, INDEX_ROOT));
+    let holder =
+        [deep].into_iter().chain(forge.extensions(deep)).find(|number| forge.has_attribute(*number, INDEX_ROOT));
     replace_attribute(&mut root, holder.unwrap(), INDEX_ROOT, |attribute| {
         let value = usize::from(attribute[0x14]);
         let header = [0x10, 0, 0, 0, 0x20, 0, 0, 0, 0x20, 0, 0, 0, 0, 0, 0, 0];

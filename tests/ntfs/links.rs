@@ -146,7 +146,9 @@ fn links_of_wsl_lead_where_linux_follows_them() {
     volume.mounted("", |root| {
         fs::create_dir_all(root.join("home/docs")).unwrap();
         fs::write(root.join("home/docs/letter"), b"a letter").unwrap();
-        for (name, target) in [("relative", "docs/letter"), ("above", "../home/./docs/letter"), ("absolute", "/etc/passwd")] {
+        for (name, target) in
+            [("relative", "docs/letter"), ("above", "../home/./docs/letter"), ("absolute", "/etc/passwd")]
+        {
             let data = [&2u32.to_le_bytes(), target.as_bytes()].concat();
             let length = u16::try_from(data.len()).unwrap().to_le_bytes();
             let value = [&0xa000_001du32.to_le_bytes(), &length[..], &[0, 0], &data].concat();
@@ -167,4 +169,22 @@ fn links_of_wsl_lead_where_linux_follows_them() {
     assert_eq!(fs::read(home.join("relative")).unwrap(), b"a letter");
     // Not this machine's own file.
     assert_eq!(fs::read(home.join("absolute")).unwrap_err().kind(), std::io::ErrorKind::NotFound);
+}
+
+#[test]
+fn links_lead_on_however_deep_they_stand() {
+    if !have("links_lead_on_however_deep_they_stand", &["mkntfs", "ntfs-3g"]) {
+        return;
+    }
+    const DEEP: usize = 400;
+    let volume = Volume::new(8, &[]);
+    let folder = ["d"; DEEP].join("/");
+    volume.mounted("", |root| {
+        fs::create_dir_all(root.join(&folder)).unwrap();
+        fs::write(root.join(&folder).join("letter"), b"a letter").unwrap();
+        symlink(&root.join(&folder).join("link"), r"..\d\letter", true);
+    });
+    let ntfs = volume.open();
+    assert_eq!(way(&ntfs, &format!("{folder}/link")), Some("letter".into()));
+    assert_eq!(ntfs.path(find(&ntfs, &format!("{folder}/letter"))).unwrap().names.len(), DEEP + 1);
 }

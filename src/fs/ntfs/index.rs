@@ -135,7 +135,10 @@ fn set_bits<'a>(bitmap: &'a Stream, volume: &'a Volume, numbers: Range<u64>) -> 
         bytes.truncate(read);
         let bits = bytes.into_iter().flat_map(|byte| (0..8u32).map(move |bit| byte >> bit & 1 != 0));
         let numbers = numbers.clone();
-        (at.saturating_mul(8)..).zip(bits).filter(move |(n, used)| *used && numbers.contains(n)).map(|(number, _)| number)
+        (at.saturating_mul(8)..)
+            .zip(bits)
+            .filter(move |(n, used)| *used && numbers.contains(n))
+            .map(|(number, _)| number)
     })
 }
 

@@ -5,7 +5,8 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
 use mount_api::{
-    Error, ErrorKind, FaultKind, Kind, Name, NodeId, NodePath, NodeRange, RangeKind, Recovered, Trust, WhyRecovered,
+    Error, ErrorKind, FaultKind, Kind, MAX_DEPTH, Name, NodeId, NodePath, NodeRange, RangeKind, Recovered, Trust,
+    WhyRecovered,
 };
 
 use super::cluster_bitmap::ClusterBitmap;
@@ -14,7 +15,6 @@ use super::file_record::{FileRecord, FileReference};
 use super::freed_clusters::FreedClusters;
 use super::mft_survey::{FIRST_WITH_NAME, MftSurvey};
 use super::node_id;
-use super::path::MAX_DEPTH;
 use super::record_bitmap::RecordBitmap;
 use super::record_states::Target;
 use super::shelf::{self, Shelf};

@@ -135,7 +135,8 @@ mod tests {
         let target = parse(&value(TAG_MOUNT_POINT, &data)).unwrap().target.unwrap();
         assert_eq!((target.substitute, target.print, target.relative), ("j".into(), "".into(), false));
 
-        let wsl = |version: u8, text: &[u8]| parse(&value(TAG_LX_SYMLINK, &[&[version, 0, 0, 0], text].concat())).unwrap();
+        let wsl =
+            |version: u8, text: &[u8]| parse(&value(TAG_LX_SYMLINK, &[&[version, 0, 0, 0], text].concat())).unwrap();
         let target = wsl(2, b"../a/\xc3\xbc").target.unwrap();
         assert_eq!((target.substitute, target.relative), ("../a/\u{fc}".into(), true));
         assert!(!wsl(2, b"/mnt/c").target.unwrap().relative);
