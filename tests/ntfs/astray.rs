@@ -7,7 +7,7 @@ use std::time::Duration;
 use mount_api::{Case, ErrorKind, Tree};
 
 use crate::damaged_folders::{listed, resumes_anywhere};
-use crate::forge::{BITMAP, Forge, INDEX_ALLOCATION, INDEX_ROOT, all_right, record, sample};
+use crate::forge::{BITMAP, DATA, Forge, INDEX_ALLOCATION, INDEX_ROOT, all_right, record, sample};
 use crate::tools::{Volume, have};
 use crate::walk::{find, list};
 use vhdx_mount::report::Severity;
@@ -256,4 +256,20 @@ fn a_block_in_use_that_holds_no_names_is_no_damage() {
     let ntfs = forge.open();
     assert_eq!(list(&ntfs, find(&ntfs, "folder")).unwrap().len(), 110);
     assert!(ntfs.findings().iter().all(|finding| finding.severity < Severity::Warning), "{:?}", ntfs.findings());
+}
+
+#[test]
+fn bits_past_the_last_cluster_are_no_free_space() {
+    let Some((mut forge, _)) = sample("bits_past_the_last_cluster_are_no_free_space") else { return };
+    let bitmap = forge.one_run(6, DATA);
+    let sectors = u64::from_le_bytes(forge.bytes[0x28..0x30].try_into().unwrap());
+    let clusters = usize::try_from(sectors).unwrap() * 512 / forge.cluster();
+    assert_ne!(clusters % 8, 0, "no bits are left in the last byte");
+    let is_free = |bit: &usize| forge.bytes[bitmap.start + bit / 8] >> (bit % 8) & 1 == 0;
+    let free = (0..clusters).filter(is_free).count() * forge.cluster();
+    for past in [0, 0xff_u8] {
+        let last = &mut forge.bytes[bitmap.start + clusters / 8];
+        *last = *last & !(0xff << (clusters % 8)) | past << (clusters % 8);
+        assert_eq!(forge.open().info().free_bytes, free as u64);
+    }
 }

@@ -335,7 +335,7 @@ fn count_zeros(bitmap: &Stream, volume: &Volume) -> Option<u64> {
     bitmap.read(volume, 0, &mut bytes, &mut faults).ok()?;
     // Bits past the last cluster are of no cluster, whatever they are.
     if let (Some(last), rest @ 1..) = (bytes.last_mut(), clusters % 8) {
-        *last &= u8::MAX >> (8 - rest);
+        *last &= !(u8::MAX << rest);
     }
     let used: u64 = bytes.iter().map(|byte| u64::from(byte.count_ones())).sum();
     (!faults.any_lost()).then(|| clusters.saturating_sub(used))
