@@ -21,3 +21,7 @@ pub use error::{Error, ErrorKind};
 pub use faults::{Fault, FaultKind, Faults, LostReads};
 pub use name::{Case, Name, push_wtf8};
 pub use tree::{DirEntry, From, NodeId, NodePath, NodeRange, RangeKind, StreamEntry, Tree, TreeInfo, Trust};
+
+/// Folders that stand deeper below a root are not descended into, nor looked for above a file: a path of Windows has 32,767
+/// characters, and a damaged volume may go round in circles.
+pub const MAX_DEPTH: usize = 1 << 14;

@@ -223,7 +223,8 @@ impl Filesystem for Adapter {
             let mut take = |line: Line<'_>| {
                 taken.count(reply.add(INodeNo(line.node.0), line.next, line.file_type(), OsStr::from_bytes(line.name)))
             };
-            listing::list(&*self.tree, NodeId(ino.0), offset, self.list_streams, &mut take)
+            let listed = listing::list(&*self.tree, NodeId(ino.0), offset, self.list_streams, &mut take);
+            self.losses.end_of_listing(&*self.tree, NodeId(ino.0), listed)
         });
         match taken.refusal(outcome) {
             Some(errno) => reply.error(errno),
@@ -244,7 +245,8 @@ impl Filesystem for Adapter {
                 let name = OsStr::from_bytes(line.name);
                 taken.count(reply.add(attr.ino, line.next, name, &FOREVER, &attr, Generation(0)))
             };
-            listing::list(&*self.tree, NodeId(ino.0), offset, self.list_streams, &mut take)
+            let listed = listing::list(&*self.tree, NodeId(ino.0), offset, self.list_streams, &mut take);
+            self.losses.end_of_listing(&*self.tree, NodeId(ino.0), listed)
         });
         match taken.refusal(outcome) {
             Some(errno) => reply.error(errno),

@@ -21,7 +21,9 @@ pub(crate) fn bytes_of(tree: &dyn Tree, link: NodeId) -> Result<Vec<u8>, Error> 
     let unsupported = || Error::new(ErrorKind::Unsupported, format!("reparse tag {:#010x}", reparse.tag));
     let target = reparse.target.as_ref().ok_or_else(unsupported)?;
     // A way that cannot be told for damage is no reason not to show the target as it stands.
-    Ok(tree.link_path(link).ok().flatten().map_or_else(|| target_bytes(target), |path| path_bytes(&path)))
+    let bytes = tree.link_path(link).ok().flatten().map_or_else(|| target_bytes(target), |path| path_bytes(&path));
+    // No link of Linux leads to nothing, and programs do not expect one.
+    if bytes.is_empty() { Err(Error::new(ErrorKind::Corrupt, "the target of the link is empty")) } else { Ok(bytes) }
 }
 
 fn path_bytes(path: &LinkPath) -> Vec<u8> {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use log::warn;
-use mount_api::{FaultKind, Faults, LostReads, NodeId, Tree};
+use mount_api::{Error, ErrorKind, FaultKind, Faults, Kind, LostReads, NodeId, Tree};
 
 /// Ranges that are remembered as told. A disk with more lost ranges is not told of all of them here; the report is for that.
 const MAX_TOLD: usize = 10_000;
@@ -43,6 +43,29 @@ impl Losses {
                 warn!("{path}: bytes {}..{} are lost or doubtful ({code}); {outcome}", range.start, range.end);
             }
         }
+    }
+
+    /// The end of a listing. Of a folder whose names cannot all be told, who asked for zeros gets those that can: many programs
+    /// throw away a folder that ends in an error. What is no folder, or cannot be looked at, is an error either way.
+    ///
+    /// # Errors
+    /// That of the listing.
+    pub(crate) fn end_of_listing(&self, tree: &dyn Tree, dir: NodeId, listed: Result<(), Error>) -> Result<(), Error> {
+        let Err(error) = listed else { return Ok(()) };
+        let is_damage = matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Lost | ErrorKind::Io);
+        let zeros = match self.reads {
+            LostReads::Fail => false,
+            LostReads::Zeros => is_damage && tree.attr(dir).is_ok_and(|attr| attr.kind == Kind::Directory),
+        };
+        if !zeros {
+            return Err(error);
+        }
+        // No byte of a folder is read, so no other range of it is told.
+        if self.is_news(dir, &(0..0)) {
+            let path = tree.path(dir).map_or_else(|| format!("node {}", dir.0), |path| path.to_string());
+            warn!("{path}: some of its names may be missing from what is listed: {error}");
+        }
+        Ok(())
     }
 
     fn is_news(&self, node: NodeId, range: &Range<u64>) -> bool {

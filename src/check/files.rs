@@ -78,8 +78,8 @@ impl Touched {
         self.looked_at
     }
 
-    /// How many of them are whole as far as is known, yet hold content that this program does not read (encrypted,
-    /// compressed by WOF): what of it is lost cannot be told.
+    /// How many of them are whole as far as is known, yet hold content that this program does not read (encrypted, or longer
+    /// than the disk): what of it is lost cannot be told.
     #[must_use]
     pub fn unread(&self) -> u64 {
         self.unread
@@ -283,6 +283,11 @@ impl<'a> Walk<'a> {
             ControlFlow::Continue(())
         });
         for range in to_read {
+            // More than the disk has can be compressed, and more than can be read can be made up.
+            if length(&range) > self.disk_size {
+                self.touched.unread = self.touched.unread.saturating_add(1);
+                continue;
+            }
             self.read(node, &range, &mut damage);
         }
         let error = match told {

@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
-use mount_api::{Kind, NodeId, Tree};
+use mount_api::{Kind, MAX_DEPTH, NodeId, Tree};
 
-use super::walk::{MAX_DEPTH, join, list};
+use super::walk::{join, list};
 use super::{Options, Progress, Source, Sources};
 
 /// What would be extracted. The bytes are with the [`Progress`].

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use mount_api::{DirEntry, Error, ErrorKind, From, Kind, Name, NodeId, Tree, Trust};
+use mount_api::{DirEntry, Error, ErrorKind, From, Kind, MAX_DEPTH, Name, NodeId, Tree, Trust};
 
 use super::buffer::Buffer;
 use super::copy::{Item, Made, Run, unlisted};
@@ -16,9 +16,6 @@ use super::row::{Row, Verdict};
 use super::sink::{Folder, describe};
 use super::spot::Spot;
 use super::{Source, Unread};
-
-/// Folders deeper than this are not descended into: no system opens them by a path.
-pub(super) const MAX_DEPTH: usize = 4096;
 
 /// A folder of a tree.
 struct Place {

@@ -136,3 +136,55 @@ fn a_volume_without_windows_is_not_drive_c() {
     // `D:\Users` may well be this volume's own, and is there.
     assert_eq!(way(&ntfs, "Users/Anna/other drive").as_deref(), Some(".."));
 }
+
+#[test]
+fn links_of_wsl_lead_where_linux_follows_them() {
+    if !have("links_of_wsl_lead_where_linux_follows_them", &["mkntfs", "ntfs-3g"]) {
+        return;
+    }
+    let volume = Volume::new(8, &[]);
+    volume.mounted("", |root| {
+        fs::create_dir_all(root.join("home/docs")).unwrap();
+        fs::write(root.join("home/docs/letter"), b"a letter").unwrap();
+        for (name, target) in
+            [("relative", "docs/letter"), ("above", "../home/./docs/letter"), ("absolute", "/etc/passwd")]
+        {
+            let data = [&2u32.to_le_bytes(), target.as_bytes()].concat();
+            let length = u16::try_from(data.len()).unwrap().to_le_bytes();
+            let value = [&0xa000_001du32.to_le_bytes(), &length[..], &[0, 0], &data].concat();
+            fs::write(root.join("home").join(name), b"").unwrap();
+            let path = root.join("home").join(name);
+            rustix::fs::setxattr(path, "system.ntfs_reparse_data", &value, rustix::fs::XattrFlags::CREATE).unwrap();
+        }
+    });
+    let ntfs = volume.open();
+    let told = |name: &str| way(&ntfs, &format!("home/{name}"));
+    assert_eq!((told("relative"), told("above")), (Some("docs/letter".into()), Some("docs/letter".into())));
+    assert_eq!(told("absolute"), None);
+    let absolute = find(&ntfs, "home/absolute");
+    assert_eq!(ntfs.attr(absolute).unwrap().kind, mount_api::Kind::Link);
+    assert_eq!(ntfs.reparse(absolute).unwrap().unwrap().target.unwrap().substitute, "/etc/passwd".into());
+    let mounted = Mounted::new(&volume.image(), &[]);
+    let home = mounted.path("volume-1/home");
+    assert_eq!(fs::read(home.join("relative")).unwrap(), b"a letter");
+    // Not this machine's own file.
+    assert_eq!(fs::read(home.join("absolute")).unwrap_err().kind(), std::io::ErrorKind::NotFound);
+}
+
+#[test]
+fn links_lead_on_however_deep_they_stand() {
+    if !have("links_lead_on_however_deep_they_stand", &["mkntfs", "ntfs-3g"]) {
+        return;
+    }
+    const DEEP: usize = 400;
+    let volume = Volume::new(8, &[]);
+    let folder = ["d"; DEEP].join("/");
+    volume.mounted("", |root| {
+        fs::create_dir_all(root.join(&folder)).unwrap();
+        fs::write(root.join(&folder).join("letter"), b"a letter").unwrap();
+        symlink(&root.join(&folder).join("link"), r"..\d\letter", true);
+    });
+    let ntfs = volume.open();
+    assert_eq!(way(&ntfs, &format!("{folder}/link")), Some("letter".into()));
+    assert_eq!(ntfs.path(find(&ntfs, &format!("{folder}/letter"))).unwrap().names.len(), DEEP + 1);
+}

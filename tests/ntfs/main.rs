@@ -6,6 +6,7 @@
     reason = "makes volumes in folders of its own, and fills them through another driver"
 )]
 
+mod astray;
 mod attribute_types;
 mod compression;
 mod contents;
@@ -22,6 +23,7 @@ mod mft_mirror;
 mod mutations;
 mod names;
 mod names_in_records;
+mod old_names;
 mod owners;
 mod recovery;
 mod refused;

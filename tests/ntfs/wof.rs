@@ -365,3 +365,28 @@ fn wrong_chunk_tables_cost_the_chunks_beside_the_wrong_entries() {
         }
     }
 }
+
+/// What no table can hold is lost, and told without being read.
+#[test]
+fn a_size_without_chunks_is_lost_at_once() {
+    if !can_make("a_size_without_chunks_is_lost_at_once") {
+        return;
+    }
+    let expected = text(&mut Rng::new(14), 50_000);
+    // The table of a sparse file of a TiB alone is longer than all of this.
+    let (image, _) = image_with(&pack(0, &expected), 1 << 40);
+    let ntfs = crate::forge::Forge { bytes: image }.open();
+    let node = find(&ntfs, "file");
+    let mut told = Vec::new();
+    ntfs.ranges(node, 0..u64::MAX, &mut |stretch| {
+        told.push((stretch.range, stretch.kind));
+        ControlFlow::Continue(())
+    })
+    .unwrap();
+    assert_eq!(told, [(0..1 << 40, RangeKind::Lost("ntfs-compression-bad"))]);
+    let mut faults = Faults::new();
+    assert_eq!(ntfs.read_at(node, 1 << 30, &mut [0xa5; 100], &mut faults), Ok(100));
+    assert!(faults.iter().map(|fault| fault.range.clone()).eq([1 << 30..(1 << 30) + 100]));
+    let findings = ntfs.findings();
+    assert!(findings.iter().any(|finding| finding.text.contains("all of it is lost")), "{findings:?}");
+}

@@ -54,6 +54,10 @@ fn zeros_stand_for_lost_bytes_where_asked_for_and_nothing_else_is_hidden() {
     }
     assert!(fs::read(mounted.path("lost.bin")).unwrap() == expected);
     assert_eq!(fs::read(mounted.path("corrupt.bin")).unwrap_err().raw_os_error(), EIO);
+    // A folder that cannot be listed to its end ends all the same; what is no folder is none.
+    let names: Vec<_> = fs::read_dir(mounted.path("torn folder")).unwrap().map(Result::unwrap).collect();
+    assert_eq!(names.len(), 321);
+    assert!(fs::read_dir(mounted.path("lost.bin")).is_err());
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::io::{self, BufWriter, Write};
 use std::ops::ControlFlow;
 use std::vec::IntoIter;
 
-use mount_api::{DirEntry, Error, ErrorKind, From, Kind, NodeId, Reparse, Tree, Trust};
+use mount_api::{DirEntry, Error, ErrorKind, From, Kind, MAX_DEPTH, NodeId, Reparse, Tree, Trust};
 use vhdx_mount::namespace::{Inventory, Shown};
 
 use super::args::{LsArgs, Verbosity};
@@ -18,10 +18,6 @@ use super::outcome::{Failure, Outcome};
 use super::paths::{self, TreePath};
 use super::{chain, mount, say, units};
 use answers::{Answers, Wanted};
-
-/// Folders deeper than this are not descended into: a path of Windows has 32,767 characters, and a damaged volume may go round in
-/// circles.
-const MAX_DEPTH: usize = 1 << 14;
 
 /// Entries that the tree is asked for at once: this bounds the memory.
 const AT_ONCE: usize = 1 << 16;
@@ -155,6 +151,8 @@ impl<W: Write> Listing<'_, W> {
             entries.push(entry);
             ControlFlow::Continue(())
         });
+        // What stands in a folder that is doubtful is.
+        self.whole &= self.tree.attr(dir).is_ok_and(|attr| attr.trust == Trust::Proven);
         Some(Level { path, entries: entries.into_iter(), answers: Vec::new().into_iter(), listed })
     }
 

@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 
-use mount_api::{Name, Trust};
+use mount_api::{MAX_DEPTH, Name, Trust};
 
 use super::file::File;
 use super::file_name::FileName;
 use super::file_record::FileReference;
-use super::path::MAX_DEPTH;
+use super::folder::Folder;
 use super::record_states::Target;
 use super::{Ntfs, RECORD_ROOT, attribute};
 use crate::report::{Code, Severity};
@@ -28,29 +28,68 @@ impl Adopted {
     }
 }
 
+/// Where the way up from a folder leads.
+enum Way {
+    /// To one that has none above it.
+    ToTheTop,
+    /// To the folder that was looked for, or round.
+    Back,
+    /// The record of this one was not read yet.
+    Unknown(u32),
+}
+
+/// Goes up from `folder`, where `above` tells the folder that one stands in, if that is known, and looks for `number`.
+fn way_up(folder: u32, number: u32, above: impl Fn(u32) -> Option<Option<u32>>) -> Way {
+    let mut at = folder;
+    for _ in 0..MAX_DEPTH {
+        if at == number {
+            return Way::Back;
+        }
+        match above(at) {
+            _ if at == RECORD_ROOT => return Way::ToTheTop,
+            None => return Way::Unknown(at),
+            Some(None) => return Way::ToTheTop,
+            Some(Some(above)) => at = above,
+        }
+    }
+    Way::Back
+}
+
 impl Ntfs {
     /// Whether the folder `number`, which does not tell itself where it stands, stands in `folder`: it is the first that has
     /// it, and does not stand below it.
     pub(super) fn adopts(&self, folder: u32, number: u32, name: &Name) -> bool {
-        let mut adopted = self.adopted.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, first)) = adopted.get(&number) {
-            return *first == folder;
-        }
-        let mut at = folder;
-        for _ in 0..MAX_DEPTH {
-            if at == number {
+        // Records are read while no lock is held, each once, and what others adopt meanwhile is looked at again.
+        let mut by_records = BTreeMap::new();
+        loop {
+            let unread = {
+                let mut adopted = self.adopted.0.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some((_, first)) = adopted.get(&number) {
+                    return *first == folder;
+                }
+                let above = |at| match adopted.get(&at) {
+                    Some((_, above)) => Some(Some(*above)),
+                    None => by_records.get(&at).copied(),
+                };
+                match way_up(folder, number, above) {
+                    Way::ToTheTop => {
+                        adopted.insert(number, (name.clone(), folder));
+                        return true;
+                    }
+                    Way::Back => return false,
+                    Way::Unknown(at) => at,
+                }
+            };
+            // With all that are above it, so that the next look mostly is the last.
+            let mut at = Some(unread);
+            while let Some(folder) = at.filter(|at| by_records.len() < MAX_DEPTH && !by_records.contains_key(at)) {
+                at = self.folder_above(folder).filter(|_| folder != RECORD_ROOT);
+                by_records.insert(folder, at);
+            }
+            if by_records.len() >= MAX_DEPTH {
                 return false;
             }
-            let above = adopted.get(&at).map(|(_, above)| *above).or_else(|| self.folder_above(at));
-            match above.filter(|_| at != RECORD_ROOT) {
-                Some(above) => at = above,
-                None => {
-                    adopted.insert(number, (name.clone(), folder));
-                    return true;
-                }
-            }
         }
-        false
     }
 
     /// The folder that a folder says it stands in.
@@ -67,6 +106,29 @@ impl Ntfs {
             Target::Unknown => true,
             Target::Stale => false,
         }
+    }
+
+    /// Whether the record of a file tells all of its names, and the index of each folder that they name leads to this very file
+    /// by them.
+    pub(super) fn has_all_its_names(&self, reference: FileReference) -> bool {
+        let Some(Ok(file)) = reference.number().map(|number| self.file(number)) else { return false };
+        let is_there = |name: FileName<'_>| {
+            let parent = name.parent();
+            let above = parent.number().and_then(|number| self.file(number).ok());
+            let above = above.filter(|above| above.number == RECORD_ROOT || parent.means(above.sequence));
+            let folder = above.and_then(|above| Folder::open(self, &above).ok());
+            folder.is_some_and(|folder| folder.find_by_tree(&name.name()) == Some(reference))
+        };
+        file.tells_all_names() && file.names().next().is_some() && file.names().all(is_there)
+    }
+
+    /// Tells that an index has an entry of a time before.
+    pub(super) fn tell_old_entry(&self, folder: u32, reference: FileReference, name: &[u16]) {
+        let (number, name) = (reference.record, Name::from_units(name));
+        let text = format!(
+            "The index of folder {folder} calls file record {number} {name:?}, and that record knows of no such name in that folder; all names that it has are in the indexes of their folders: the entry is an old one, and is not listed"
+        );
+        self.note(Code::NtfsIndexBad, Severity::Warning, text);
     }
 
     /// Tells that a file does not know of a name that leads to it.

@@ -94,8 +94,8 @@ impl<'a> Folder<'a> {
     /// Not found; or the folder's damage, where the name may have stood in what is lost of it.
     pub(super) fn find(&self, name: &Name, case: Case) -> Result<FileReference, Error> {
         // What the tree leads to is right, damaged or not; what it does not lead to may be there all the same.
-        let by_tree = self.alike_by_tree(name.units()).unwrap_or_default();
-        let chosen = choose(by_tree.iter().filter_map(pair_of), name, case);
+        let by_tree = self.found_by_tree(name, case).unwrap_or(None);
+        let chosen = by_tree.as_ref().and_then(pair_of);
         match chosen {
             Some(pair) if self.denies(&pair) => self.give_up_tree(),
             // Where all records were read, one of them may be that of the name.
@@ -135,8 +135,8 @@ impl<'a> Folder<'a> {
     }
 
     fn pair_by_tree<T>(&self, name: &Name, of: impl FnOnce(Pair<'_>) -> T) -> Option<T> {
-        let alike = self.alike_by_tree(name.units()).ok()?;
-        choose(alike.iter().filter_map(pair_of), name, Case::Insensitive).map(of)
+        let found = self.found_by_tree(name, Case::Insensitive).ok()??;
+        pair_of(&found).map(of)
     }
 
     /// Whether it has a file of this name, but for case.
@@ -144,19 +144,24 @@ impl<'a> Folder<'a> {
         self.find(name, Case::Insensitive).is_ok()
     }
 
-    /// The entries whose names differ from `name` in case at most, found by going down the tree.
-    fn alike_by_tree(&self, name: &[u16]) -> Result<Vec<Found>, Error> {
+    /// The entry of this name, found by going down the tree. Where names differ in case only, the very name goes first.
+    fn found_by_tree(&self, name: &Name, case: Case) -> Result<Option<Found>, Error> {
         let load = |place| self.load(place);
-        let mut cursor = Cursor::at(self.index()?, &load, &|entry| self.stands(entry, name))?;
-        let mut alike = Vec::new();
+        let mut cursor = Cursor::at(self.index()?, &load, &|entry| self.stands(entry, name.units()))?;
+        let mut first = None;
         while let Some(found) = cursor.next() {
             let found = found?;
-            if found.entry().is_none_or(|entry| self.stands(entry, name) != Ordering::Equal) {
+            if found.entry().is_none_or(|entry| self.stands(entry, name.units()) != Ordering::Equal) {
                 break;
             }
-            alike.push(found);
+            if key_of(&found).is_some_and(|key| is_named(key, name)) {
+                return Ok(Some(found));
+            }
+            if case == Case::Insensitive {
+                first.get_or_insert(found);
+            }
         }
-        Ok(alike)
+        Ok(first)
     }
 
     /// Whether the file that a name leads to is there, and its record knows nothing of that name: the index is wrong then.
@@ -269,7 +274,7 @@ impl<'a> Folder<'a> {
     fn list_tree(&self, from: From<'_>, each: &mut dyn FnMut(DirEntry) -> ControlFlow<()>) -> Result<(), Error> {
         let load = |place| self.load(place);
         let (pending, mut cursor) = match from {
-            From::Start => (Vec::new(), Cursor::at_start(self.index()?, &load)),
+            From::Start => (None, Cursor::at_start(self.index()?, &load)),
             From::After(name) => {
                 self.resume(&load, name.units(), |found| key_of(found).is_some_and(|key| is_named(key, name)))?
             }
@@ -314,25 +319,25 @@ impl<'a> Folder<'a> {
         damage.map_or(Ok(()), Err)
     }
 
-    /// The place after the entry of this name that `is_it` knows, or else after all that differ from it in case only.
+    /// The place after the entry of this name that `is_it` knows, or else after all that differ from it in case only; the
+    /// entry that was met there comes with it.
     fn resume<'c>(
         &'c self,
         load: super::index::Load<'c>,
         name: &[u16],
         is_it: impl Fn(&Found) -> bool,
-    ) -> Result<(Vec<Found>, Cursor<'c>), Error> {
+    ) -> Result<(Option<Found>, Cursor<'c>), Error> {
         let mut cursor = Cursor::at(self.index()?, load, &|entry| self.stands(entry, name))?;
-        let mut alike = Vec::new();
-        let mut behind = None;
-        while behind.is_none()
-            && let Some(found) = cursor.next()
-        {
+        while let Some(found) = cursor.next() {
             let found = found?;
-            let equal = found.entry().is_some_and(|entry| self.stands(entry, name) == Ordering::Equal);
-            if equal { alike.push(found) } else { behind = Some(found) }
+            if found.entry().is_none_or(|entry| self.stands(entry, name) != Ordering::Equal) {
+                return Ok((Some(found), cursor));
+            }
+            if is_it(&found) {
+                break;
+            }
         }
-        let done = alike.iter().position(is_it).map_or(alike.len(), |it| it.saturating_add(1));
-        Ok((alike.into_iter().skip(done).chain(behind).collect(), cursor))
+        Ok((None, cursor))
     }
 
     fn list_ordered(

@@ -91,7 +91,7 @@ impl Survey {
             Err(error) => return Survey::Broken(order(folder, &HashSet::new(), error.clone(), false)),
         };
         let load = |place| folder.load(place);
-        let mut cursor = Cursor::wary(index, &load);
+        let mut cursor = Cursor::at_start(index, &load);
         let mut damage: Option<Error> = None;
         let mut last: Option<Vec<u16>> = None;
         let mut short = ShortNames::default();
@@ -124,6 +124,16 @@ impl Survey {
             };
             damage.get_or_insert(error);
         }
+        // Where the tree does not lead to all blocks in use, names may stand in those.
+        let (volume, met) = (&folder.ntfs.volume, cursor.met());
+        let leads_astray = damage.is_none() && index.blocks_in_use(volume).any(|place| !met.contains(&place));
+        if leads_astray && roll.is_none() {
+            folder.ntfs.mft_survey();
+            return Self::of(folder, believed);
+        }
+        if leads_astray && !folder.ntfs.mft_survey().has_all_names(folder.number) {
+            damage = Some(bad(folder, "its tree does not lead to all of its blocks"));
+        }
         let compared = roll.is_some();
         let missing = roll.map_or(0, RollCall::missing);
         if missing > 0 {
@@ -132,13 +142,13 @@ impl Survey {
         }
         match damage {
             None if claims.is_some_and(Claims::found_denied) => {
-                Survey::Broken(order(folder, &cursor.into_met(), bad(folder, DENIED), true))
+                Survey::Broken(order(folder, cursor.met(), bad(folder, DENIED), true))
             }
             None if short.one_stands_alone() => {
-                Survey::Broken(order(folder, &cursor.into_met(), bad(folder, SHORT_ALONE), true))
+                Survey::Broken(order(folder, cursor.met(), bad(folder, SHORT_ALONE), true))
             }
             None => Survey::Whole { compared, believed },
-            Some(error) => Survey::Broken(order(folder, &cursor.into_met(), error, false)),
+            Some(error) => Survey::Broken(order(folder, cursor.met(), error, false)),
         }
     }
 
@@ -281,9 +291,17 @@ fn order(folder: &Folder<'_>, met: &HashSet<NodePlace>, error: Error, whole: boo
     Ordered { list: gathered.into_iter().map(place).collect(), error, complete }
 }
 
-/// Of a name in the index and another one in the record of its file, one is wrong. That of an index that is `whole` counts,
-/// for what else it says of the file holds; else that of the record, where there is one.
+/// Of a name in the index and another one in the record of its file, one is wrong. Where all names in the record stand in the
+/// indexes of their folders, it is that in this one, which is an old one; else that of an index that is `whole`
+/// counts, for what else it says of the file holds; else that of the record, where there is one.
 fn settle_denied(folder: &Folder<'_>, gathered: &mut Vec<Gathered>, whole: bool) {
+    gathered.retain(|name| {
+        let is_old = name.denied && folder.ntfs.has_all_its_names(name.reference());
+        if is_old {
+            folder.ntfs.tell_old_entry(folder.number, name.reference(), &name.units);
+        }
+        !is_old
+    });
     let files_of = |denied: bool| -> HashSet<(u64, u16)> {
         gathered.iter().filter(|name| name.denied == denied).map(|name| name.reference).collect()
     };

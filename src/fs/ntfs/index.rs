@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 use mount_api::{Error, Faults, Trust};
@@ -110,29 +111,35 @@ impl Index {
         Ok((node, trust))
     }
 
-    /// The places of the blocks that `$BITMAP` says are in use. What cannot be read of it counts as not in use.
-    pub(super) fn blocks_in_use(&self, volume: &Volume) -> Vec<NodePlace> {
-        let Some(allocation) = &self.allocation else { return Vec::new() };
-        // An index has no holes, so that it cannot be larger than the volume, whatever its size says.
-        let size = allocation.size().min(volume.boot.volume_size());
-        let blocks = size.checked_div(self.block_size).unwrap_or(0).min(MAX_BLOCKS);
-        let mut places = Vec::new();
-        let mut buf = [0; 4096];
-        let mut first = 0u64;
-        while let Some(bitmap) = &self.bitmap
-            && first < blocks
-        {
-            buf.fill(0);
-            let read = bitmap.read(volume, first / 8, &mut buf, &mut Faults::new()).unwrap_or(0);
-            if read == 0 {
-                break;
-            }
-            let bits = buf.iter().take(read).flat_map(|byte| (0..8u32).map(move |bit| byte >> bit & 1 != 0));
-            places.extend((first..blocks).zip(bits).filter(|(_, used)| *used).map(|(n, _)| n.saturating_add(1)));
-            first = first.saturating_add(u64::try_from(read).unwrap_or(0).saturating_mul(8));
-        }
-        places
+    /// The places of the blocks that `$BITMAP` says are in use, and that stand where the volume has bytes: it may claim more
+    /// than any disk holds. What cannot be read of it counts as not in use.
+    pub(super) fn blocks_in_use<'a>(&'a self, volume: &'a Volume) -> impl Iterator<Item = NodePlace> + 'a {
+        let streams = self.allocation.iter().zip(&self.bitmap);
+        streams.flat_map(move |(allocation, bitmap)| {
+            let blocks = allocation.size().checked_div(self.block_size).unwrap_or(0).min(MAX_BLOCKS);
+            let number = move |at: u64| at.div_ceil(self.block_size).min(blocks);
+            let there = allocation.backed(volume).map(move |range| number(range.start)..number(range.end));
+            there.flat_map(move |numbers| set_bits(bitmap, volume, numbers)).map(|number| number.saturating_add(1))
+        })
     }
+}
+
+/// The numbers of this range that are set in a bitmap, read in portions.
+fn set_bits<'a>(bitmap: &'a Stream, volume: &'a Volume, numbers: Range<u64>) -> impl Iterator<Item = u64> + 'a {
+    const PORTION: u64 = 4096;
+    let (first_byte, end_byte) = (numbers.start / 8, numbers.end.div_ceil(8));
+    let end_byte = if numbers.is_empty() { first_byte } else { end_byte.min(bitmap.size()) };
+    (first_byte..end_byte).step_by(to_usize(PORTION)).flat_map(move |at| {
+        let mut bytes = vec![0; to_usize(end_byte.saturating_sub(at).min(PORTION))];
+        let read = bitmap.read(volume, at, &mut bytes, &mut Faults::new()).unwrap_or(0);
+        bytes.truncate(read);
+        let bits = bytes.into_iter().flat_map(|byte| (0..8u32).map(move |bit| byte >> bit & 1 != 0));
+        let numbers = numbers.clone();
+        (at.saturating_mul(8)..)
+            .zip(bits)
+            .filter(move |(n, used)| *used && numbers.contains(n))
+            .map(|(number, _)| number)
+    })
 }
 
 /// A place between two entries of an index, moving on in their order.
@@ -140,8 +147,8 @@ pub(super) struct Cursor<'a> {
     index: &'a Index,
     load: Load<'a>,
     path: Vec<Step>,
-    /// Every node met, where the index is not known to be free of loops.
-    met: Option<HashSet<NodePlace>>,
+    /// Every node met but the root: none is walked twice, or few blocks that lead to each other could be walked for ever.
+    met: HashSet<NodePlace>,
 }
 
 struct Step {
@@ -154,15 +161,10 @@ struct Step {
 }
 
 impl<'a> Cursor<'a> {
-    /// Before the first entry. For an index that may be damaged: no node is walked twice.
-    pub(super) fn wary(index: &'a Index, load: Load<'a>) -> Self {
-        let first = Step { node: Arc::clone(&index.root), place: 0, next: 0, below_done: false };
-        Cursor { index, load, path: vec![first], met: Some(HashSet::new()) }
-    }
-
     /// Before the first entry.
     pub(super) fn at_start(index: &'a Index, load: Load<'a>) -> Self {
-        Cursor { met: None, ..Self::wary(index, load) }
+        let first = Step { node: Arc::clone(&index.root), place: 0, next: 0, below_done: false };
+        Cursor { index, load, path: vec![first], met: HashSet::new() }
     }
 
     /// Before the first entry that is not less than what is looked for; `stands` says how an entry stands to it.
@@ -171,7 +173,7 @@ impl<'a> Cursor<'a> {
         load: Load<'a>,
         stands: &dyn Fn(IndexEntry<'_>) -> Ordering,
     ) -> Result<Self, Error> {
-        let mut cursor = Cursor { index, load, path: Vec::new(), met: None };
+        let mut cursor = Cursor { index, load, path: Vec::new(), met: HashSet::new() };
         let mut node = Arc::clone(&index.root);
         let mut place = 0;
         loop {
@@ -194,9 +196,7 @@ impl<'a> Cursor<'a> {
         if self.path.iter().any(|step| step.place == place) {
             return Err(bad("its index leads back to itself"));
         }
-        if let Some(met) = &mut self.met
-            && !met.insert(place)
-        {
+        if !self.met.insert(place) {
             return Err(bad("two entries of its index lead to one block"));
         }
         Ok(((self.load)(place)?, place))
@@ -229,7 +229,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// The nodes met so far, the root left out.
-    pub(super) fn into_met(self) -> HashSet<NodePlace> {
-        self.met.unwrap_or_default()
+    pub(super) fn met(&self) -> &HashSet<NodePlace> {
+        &self.met
     }
 }

@@ -6,7 +6,7 @@
 
 use mount_api::{Case, Error, Kind, LinkPath, Name, NodeId, ReparseTarget, Tree};
 
-use super::Ntfs;
+use super::{Ntfs, reparse_point};
 
 const BACKSLASH: u16 = 0x5c;
 const COLON: u16 = 0x3a;
@@ -30,12 +30,15 @@ enum Start {
 impl Ntfs {
     /// The path that a link is, or `None` where it leads to another volume, or it cannot be told where.
     pub(super) fn path_of_link(&self, link: NodeId) -> Result<Option<LinkPath>, Error> {
-        let Some(target) = self.reparse(link)?.and_then(|reparse| reparse.target) else { return Ok(None) };
-        let (Some((start, rest)), Some(mut own)) = (split(&target), self.path_of(link)) else { return Ok(None) };
+        let Some(reparse) = self.reparse(link)? else { return Ok(None) };
+        let Some(target) = reparse.target else { return Ok(None) };
+        let separator = reparse_point::separator(reparse.tag);
+        let start = if separator == BACKSLASH { split(&target) } else { split_of_wsl(&target) };
+        let (Some((start, rest)), Some(mut own)) = (start, self.path_of(link)) else { return Ok(None) };
         own.names.pop();
         let folder = own.names;
         let mut names = if start == Start::Folder { folder.clone() } else { Vec::new() };
-        follow(rest, &mut names);
+        follow(rest, separator, &mut names);
         let found = self.spell(&mut names);
         let inside = match start {
             Start::Folder | Start::Root => true,
@@ -92,9 +95,15 @@ fn split(target: &ReparseTarget) -> Option<(Start, &[u16])> {
     }
 }
 
+/// The same of a link of WSL: from the root on it counts within Linux, which is elsewhere.
+fn split_of_wsl(target: &ReparseTarget) -> Option<(Start, &[u16])> {
+    let units = target.substitute.units();
+    (target.relative && !units.is_empty()).then_some((Start::Folder, units))
+}
+
 /// Goes on from `names` by the words of a path.
-fn follow(path: &[u16], names: &mut Vec<Name>) {
-    for part in path.split(|unit| *unit == BACKSLASH) {
+fn follow(path: &[u16], separator: u16, names: &mut Vec<Name>) {
+    for part in path.split(|unit| *unit == separator) {
         match part {
             [] | [DOT] => {}
             [DOT, DOT] => {
@@ -143,7 +152,7 @@ mod tests {
         let way = |folder: &[&str], path: &str| {
             let folder: Vec<_> = folder.iter().map(|name| Name::from(*name)).collect();
             let mut names = folder.clone();
-            follow(&path.encode_utf16().collect::<Vec<_>>(), &mut names);
+            follow(&path.encode_utf16().collect::<Vec<_>>(), BACKSLASH, &mut names);
             let way = between(&folder, names);
             (way.up, way.names.iter().map(Name::to_string_lossy).collect::<Vec<_>>().join("/"))
         };

@@ -42,6 +42,8 @@ pub(super) struct MftSurvey {
     orphans: Vec<u32>,
     /// Those of them that bear no name in any record that could be read.
     nameless: usize,
+    /// Names that say to stand in a folder that is not there, of files that another folder has.
+    names_astray: usize,
     /// Records that cannot be read, or do not tell all of their names, and may be in use; in order.
     lost: Vec<Range<u32>>,
     /// Deleted folder, or [`NO_FOLDER`], and what was in it; in order.
@@ -89,6 +91,11 @@ impl MftSurvey {
     pub(super) fn count_orphans(&self) -> usize {
         let nameless = if self.damage.unread || !self.lost.is_empty() { self.nameless } else { 0 };
         self.orphans.len().saturating_sub(nameless).saturating_sub(self.lost_folders.len())
+    }
+
+    /// How many names say to stand in a folder that is not there, where their files have others that can be reached.
+    pub(super) fn count_names_astray(&self) -> usize {
+        self.names_astray
     }
 
     /// Files and folders in use whose folder is gone, is none or was replaced, or leads back to them.
@@ -180,6 +187,8 @@ struct Pass {
     extensions: Vec<Extension>,
     /// Names whose folders have records that cannot be read.
     in_lost: Vec<Standing>,
+    /// File and folder of names whose folder is not there.
+    astray: Vec<(u32, u32)>,
     /// Records that cannot be read, or do not tell all of their names, and may be in use; in order.
     lost: Vec<Range<u32>>,
     /// Records that cannot be read and are free by the bitmap, and whether that has another one free that is in use.
@@ -341,6 +350,8 @@ impl Pass {
             self.place(standing);
         } else if folder.state == Use::None && is_within(&self.lost, standing.folder) {
             self.in_lost.push(standing);
+        } else {
+            self.astray.push((standing.file, standing.folder));
         }
     }
 
@@ -365,8 +376,11 @@ impl Pass {
         for of_folder in standings.chunk_by(|one, other| one.folder == other.folder) {
             let alike = of_folder.chunk_by(|one, other| one.sequence == other.sequence);
             let Some(most) = alike.max_by_key(|alike| alike.len()) else { continue };
-            folders.extend(most.first().map(|standing| (standing.folder, standing.sequence)));
+            let last = most.first().map(|standing| standing.sequence);
+            folders.extend(last.and_then(|last| Some((most.first()?.folder, last))));
             most.iter().for_each(|standing| self.place(*standing));
+            let others = of_folder.iter().filter(|standing| Some(standing.sequence) != last);
+            self.astray.extend(others.map(|standing| (standing.file, standing.folder)));
         }
         folders
     }
@@ -394,6 +408,8 @@ impl Pass {
                 nameless = nameless.saturating_add(usize::from(!facts.bears_name));
             }
         }
+        let names_astray = self.names_astray();
+        self.damage.names |= names_astray > 0;
         // Where they belong is not known.
         self.damage.names |= orphans.iter().any(|number| !is_within(&self.lost, *number));
         // They have no names, and may be in folders that tell none of theirs.
@@ -404,7 +420,16 @@ impl Pass {
         self.children.sort_unstable();
         self.children.shrink_to_fit();
         let (children, lost, damage) = (self.children, self.lost, self.damage);
-        MftSurvey { children, extensions, lost_folders, orphans, nameless, lost, deleted, damage }
+        MftSurvey { children, extensions, lost_folders, orphans, nameless, names_astray, lost, deleted, damage }
+    }
+
+    /// Names without a folder of files that are there, and that a folder has. A long and a short one in one folder are one.
+    fn names_astray(&mut self) -> usize {
+        let mut astray = std::mem::take(&mut self.astray);
+        astray.sort_unstable();
+        astray.dedup();
+        let is_named = |facts: RecordFacts| facts.state == Use::Live && facts.named;
+        astray.iter().filter(|(file, _)| *file >= FIRST_WITH_NAME && is_named(self.table.get(*file))).count()
     }
 
     /// The extension records of files that are there.

@@ -4,12 +4,15 @@
 //! `update_sequence`, `file_record`, `attribute`, `attribute_list`, `data_runs`, `run_list` and `extents` (what a record
 //! says and where its clusters are), `file` (a base record and its extension records joined), `mft` (all records), `stream`
 //! (reading a value; `compressed` and `lznt1` for compressed ones, `wof` for files of CompactOS, `unit` for what both
-//! decompress), `index_node` and `index` (the B-tree), `folder` and `folder_survey` (names), `link_path` (where links lead),
-//! `tree` (the trait).
+//! decompress, `efs` for encrypted ones as they lie), `index_node` and `index` (the B-tree), `file_name` and `upcase` (names, and
+//! how they compare), `folder` and `folder_survey` (those of a folder), `reparse_point` and `link_path` (where links lead),
+//! `standard_information`, `secure`, `sds` and `security_descriptor` (times and owners), `path` (upwards), `node_id` and `tree`
+//! (the trait); `open` puts it together, out of `volume_information` too, and `cache` keeps what is wanted again.
 //!
 //! Damage is met where it is: a bad record costs its file, a bad run list its stream, a bad index block nothing: then
 //! `mft_survey` (all records read once, what is kept of each in `record_table`, those free by `record_bitmap` left out,
-//! rounds of folders cut by `folder_cycles`) tells the names, and `adopted` keeps where folders stand that do not tell it
+//! rounds of folders cut by `folder_cycles`) tells the names, `believed` holds those of an index against the records
+//! (`record_states`, several at once by `near_states`), and `adopted` keeps where folders stand that do not tell it
 //! themselves. It also finds what is deleted and what no folder has: `shelf` shows them, `recovered` knows what is known of
 //! them, `freed_clusters` keeps them from what `cluster_bitmap` says is somebody else's. Without all of record 0, `mft_mirror`,
 //! `mft_parts` and `mft_start` find the `$MFT`. `volume_state` says how the volume was left, with `log_file`.
@@ -330,6 +333,10 @@ fn count_zeros(bitmap: &Stream, volume: &Volume) -> Option<u64> {
     let mut bytes = vec![0; to_usize(length)];
     let mut faults = Faults::new();
     bitmap.read(volume, 0, &mut bytes, &mut faults).ok()?;
+    // Bits past the last cluster are of no cluster, whatever they are.
+    if let (Some(last), rest @ 1..) = (bytes.last_mut(), clusters % 8) {
+        *last &= !(u8::MAX << rest);
+    }
     let used: u64 = bytes.iter().map(|byte| u64::from(byte.count_ones())).sum();
     (!faults.any_lost()).then(|| clusters.saturating_sub(used))
 }

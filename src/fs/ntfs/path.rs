@@ -1,13 +1,10 @@
 //! The path of a file, from its own record upwards: for messages and reports.
 
-use mount_api::{Name, NodeId, NodePath};
+use mount_api::{MAX_DEPTH, Name, NodeId, NodePath};
 
 use super::file_record::FileReference;
 use super::record_states::Target;
 use super::{Ntfs, RECORD_ROOT};
-
-/// Folders above a file; a path of more is that of a damaged one.
-pub(super) const MAX_DEPTH: usize = 256;
 
 impl Ntfs {
     /// The names from the root to a node; `None` where a record on the way does not tell.

@@ -5,7 +5,8 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
 use mount_api::{
-    Error, ErrorKind, FaultKind, Kind, Name, NodeId, NodePath, NodeRange, RangeKind, Recovered, Trust, WhyRecovered,
+    Error, ErrorKind, FaultKind, Kind, MAX_DEPTH, Name, NodeId, NodePath, NodeRange, RangeKind, Recovered, Trust,
+    WhyRecovered,
 };
 
 use super::cluster_bitmap::ClusterBitmap;
@@ -14,7 +15,6 @@ use super::file_record::{FileRecord, FileReference};
 use super::freed_clusters::FreedClusters;
 use super::mft_survey::{FIRST_WITH_NAME, MftSurvey};
 use super::node_id;
-use super::path::MAX_DEPTH;
 use super::record_bitmap::RecordBitmap;
 use super::record_states::Target;
 use super::shelf::{self, Shelf};
@@ -83,6 +83,14 @@ impl Ntfs {
 
     /// Looks through all file records, and makes it a finding when files are in use that no folder has.
     pub fn look_for_orphans(&self) {
+        let astray = self.mft_survey().count_names_astray();
+        if astray > 0 {
+            let what = if astray == 1 { "1 name says".into() } else { format!("{astray} names say") };
+            let text = format!(
+                "{what} to stand in a folder that is not there, and a folder has the file by another name: what else is lost of that folder is not known"
+            );
+            self.note(Code::NtfsOrphans, Severity::Warning, text);
+        }
         let count = self.mft_survey().count_orphans();
         if count > 0 {
             let what = if count == 1 { "1 file or folder is".into() } else { format!("{count} files and folders are") };

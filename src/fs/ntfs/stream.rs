@@ -157,6 +157,17 @@ impl Stream {
         })
     }
 
+    /// The ranges of a value as it lies that stand in bytes which the volume really has, whatever its boot sector claims.
+    pub(super) fn backed(&self, volume: &Volume) -> impl Iterator<Item = Range<u64>> {
+        let (extents, _) = self.extents();
+        let (end, there, cluster_size) = (self.initialized, volume.bytes.size(), volume.boot.cluster_size);
+        extents.into_iter().flat_map(move |extents| extents.segments(0..end, cluster_size)).filter_map(move |segment| {
+            let SegmentPlace::Volume(offset) = segment.place else { return None };
+            let length = segment.length().min(there.saturating_sub(offset));
+            (length > 0).then(|| segment.range.start..segment.range.start.saturating_add(length))
+        })
+    }
+
     /// Where it lies on the volume, and how far into that.
     fn extents(&self) -> (Option<&Extents>, u64) {
         match &self.content {
@@ -221,6 +232,9 @@ impl Stream {
         };
         if written.start < written.end {
             match &self.content {
+                Content::Wof(value) if value.has_no_chunks(volume) => {
+                    each(written.clone(), RangeKind::Lost(Code::NtfsCompressionBad.as_str()))?;
+                }
                 Content::Resident(_) | Content::Wof(_) => each(written.clone(), RangeKind::Data { disk_offset: None })?,
                 Content::Plain(extents) => plain_ranges(extents, written.clone(), volume, &mut each)?,
                 Content::Compressed(value) => {

@@ -31,6 +31,9 @@ use chunk_table::ChunkTable;
 use reading::Reading;
 use reparse_data::Algorithm;
 
+use crate::bytes::len_u64;
+use crate::report::Code;
+
 /// Decompressed chunks: which file record, which chunk.
 pub(super) type Chunks = Cache<(u32, u64), Unit>;
 
@@ -63,11 +66,22 @@ impl Wof {
         size_of::<Wof>().saturating_add(self.table.weight())
     }
 
+    /// Whether no chunk of all that the size asks for can be there: their table alone is as long as what should hold it, or
+    /// longer than the volume.
+    pub(super) fn has_no_chunks(&self, volume: &Volume) -> bool {
+        self.table.length() >= self.packed.size().min(volume.bytes.size())
+    }
+
     /// Reads bytes of the content, which must lie within its size.
     ///
     /// # Errors
     /// When the host refused all that was asked of it.
     pub(super) fn read(&self, volume: &Volume, buf: &mut [u8], offset: u64, faults: &mut Faults) -> Result<(), Error> {
+        if self.has_no_chunks(volume) {
+            buf.fill(0);
+            faults.lost(offset..offset.saturating_add(len_u64(buf)), Code::NtfsCompressionBad.as_str());
+            return Ok(());
+        }
         Reading::new(self, volume).read(buf, offset, faults)
     }
 

@@ -11,7 +11,7 @@ use super::super::{Ntfs, attribute, corrupt, unsupported};
 use super::Wof;
 use super::chunk_table::ChunkTable;
 use super::reparse_data::Algorithm;
-use crate::report::Code;
+use crate::report::{Code, Severity};
 
 /// The name of the stream with the compressed chunks.
 const PACKED: &str = "WofCompressedData";
@@ -41,6 +41,14 @@ impl Ntfs {
         let table = ChunkTable::new(stream.size(), algorithm.chunk_size());
         let chunks = Arc::clone(&self.wof_chunks);
         let wof = Wof { packed, table, algorithm, size: stream.size(), record: file.number, chunks };
+        if stream.size() > 0 && wof.has_no_chunks(&self.volume) {
+            let size = stream.size();
+            let text = format!(
+                "File record {}: it says to have {size} bytes, compressed by WOF, and what should hold them is too short for the table of so many: all of it is lost",
+                file.number
+            );
+            self.note(Code::NtfsCompressionBad, Severity::Error, text);
+        }
         let content = Arc::new(Stream::of_wof(stream, wof));
         self.wof_contents.insert(file.number, Arc::clone(&content), content.weight());
         Ok(content)
