@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use fixtures::bytes::Bytes;
 use fixtures::chain::Chain as Forged;
 use fixtures::fill::Fill;
+use fixtures::guid::Guid;
 use fixtures::host_file::HostFile;
 use fixtures::random::Rng;
 use fixtures::vhdx::header;
@@ -64,6 +65,23 @@ fn two_links_of_one_identity_are_told() {
     let told = opened.findings().iter().find(|finding| finding.code.as_str() == "identity-shared").expect("a finding");
     assert_eq!(told.link, Some(2));
     assert!(told.text.contains(&forged.youngest.display().to_string()), "{}", told.text);
+}
+
+/// Both were taken unproven, for zeros prove nothing; nor do they make two images one.
+#[test]
+fn links_that_never_got_an_identity_share_none() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let forged = chain(folder.path());
+    for link in 0..2 {
+        Image { data_write_guid: Guid::NIL, ..forged.images[link].clone() }
+            .write_to(&forged.files[link])
+            .expect("an image is written");
+    }
+    let parents = vec![forged.files[1].clone(), forged.files[0].clone()];
+    let options = ChainOptions { parents, allow_mismatch: true, ..ChainOptions::default() };
+    let opened = open(&forged.youngest, &options).expect("a chain");
+    assert_eq!(opened.links().len(), 3);
+    assert!(!has_finding(&opened, "identity-shared"));
 }
 
 #[test]
