@@ -9,10 +9,10 @@ use fixtures::mbr::{Entry, Extended, Logical, Mbr};
 use fixtures::vhdx::{Block, Image};
 use mount_api::{Case, NodeId, RangeKind, Time, Tree};
 use vhdx_mount::Faults;
-use vhdx_mount::chain::{self, ChainOptions};
+use vhdx_mount::chain::{self, ChainOptions, DiskJudge};
 use vhdx_mount::fs::FsOptions;
 use vhdx_mount::image::{HostFolders, ReadAt};
-use vhdx_mount::namespace::{Inventory, Namespace, Shown};
+use vhdx_mount::namespace::{Inventory, Namespace, Shown, VolumeJudge};
 use vhdx_mount::report::{Finding, Severity};
 use vhdx_mount::volume::{self, PartitionTable, Scheme};
 
@@ -247,14 +247,7 @@ fn a_partition_that_claims_exabytes_is_mapped_at_once() {
 
 #[test]
 fn hundreds_of_partitions_over_one_volume_do_not_open_it_hundreds_of_times() {
-    let volume = fixtures::ntfs::volume();
-    let mut disk = vec![0; DISK];
-    disk.write_at(1 << 20, &volume.bytes_at(0, volume.size() as usize));
-    let mut table = Gpt { entry_count: 256, ..Gpt::new(512) };
-    for _ in 0..200 {
-        table = table.with(2048, volume.size() / 512);
-    }
-    table.write(&mut disk);
+    let disk = disk_of_200_partitions();
     let folder = tempfile::tempdir().expect("a folder");
     let inventory = inventory(&disk, folder.path());
     assert_eq!(inventory.volumes.len(), 200);
@@ -263,6 +256,23 @@ fn hundreds_of_partitions_over_one_volume_do_not_open_it_hundreds_of_times() {
         let opened = volume.partition.number <= 128;
         assert_eq!((volume.tree.is_some(), codes.contains(&"volume-unread")), (opened, !opened));
     }
+    // A disk that is tried for the sake of a parent is looked at like one that is shown.
+    let evidence = VolumeJudge.judge(inventory.chain.disk());
+    assert_eq!(evidence.text.matches("volume ").count(), 128, "{}", evidence.text);
+    assert!(evidence.looked_at >= 128 && evidence.holding == evidence.looked_at, "{evidence:?}");
+}
+
+/// All of them are one volume.
+fn disk_of_200_partitions() -> Vec<u8> {
+    let volume = fixtures::ntfs::volume();
+    let mut disk = vec![0; DISK];
+    disk.write_at(1 << 20, &volume.bytes_at(0, volume.size() as usize));
+    let mut table = Gpt { entry_count: 256, ..Gpt::new(512) };
+    for _ in 0..200 {
+        table = table.with(2048, volume.size() / 512);
+    }
+    table.write(&mut disk);
+    disk
 }
 
 /// What a disk holds, read from one image.
