@@ -7,9 +7,10 @@ use mount_api::{Attr, DirEntry, Error, ErrorKind, From, Kind, Name, NodeId, Rang
 
 use super::progress::Progress;
 use super::ranges::Ranges;
-use super::{head, length, subtract, united};
+use super::{head, subtract};
 use crate::bytes::len_u64;
 use crate::namespace::{Inventory, Volume};
+use crate::ranges::{length, united};
 use crate::{FaultKind, Faults};
 
 /// So many files are kept. Further ones are counted.

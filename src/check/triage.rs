@@ -3,7 +3,8 @@
 
 use serde::Serialize;
 
-use super::{Checked, Ranges, length};
+use super::{Checked, Ranges};
+use crate::ranges::length;
 use crate::report::{Code, Severity};
 
 /// Where something has to be mended, in the order in which to do it.

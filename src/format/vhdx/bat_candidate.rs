@@ -9,6 +9,7 @@ use std::ops::Range;
 use super::bat::{BatEntry, BatShape, ENTRY_LENGTH, MIB, PayloadState};
 use crate::Faults;
 use crate::image::ReadAt;
+use crate::ranges::meet;
 
 /// Entries of a would-be BAT that are looked at: half a MiB.
 pub(super) const MAX_ENTRIES: u64 = 1 << 16;
@@ -53,8 +54,7 @@ impl Wanted<'_> {
 
     /// Whether bytes of the file belong to another structure.
     pub(super) fn is_taken(&self, place: &Range<u64>) -> bool {
-        let meets = |other: &Range<u64>| place.start < other.end && other.start < place.end;
-        meets(&self.metadata) || self.log.is_some_and(meets)
+        meet(place, &self.metadata) || self.log.is_some_and(|log| meet(place, log))
     }
 
     /// The BAT at a place, if more of its entries claim a block than make no sense.

@@ -14,6 +14,7 @@ use crate::bytes::{Guid, array, u64_le};
 use crate::error::Result;
 use crate::image::{OverlayBuilder, ReadAt};
 use crate::report::Code;
+use crate::ranges::length;
 
 /// Bytes of the file that are searched for entries.
 const MAX_SEARCHED: u64 = 256 << 20;
@@ -155,8 +156,4 @@ fn reads_the_same(a: &dyn ReadAt, b: &dyn ReadAt, range: &Range<u64>) -> Result<
         at = at.saturating_add(u64::from(SECTOR));
     }
     Ok(true)
-}
-
-fn length(range: &Range<u64>) -> u64 {
-    range.end.saturating_sub(range.start)
 }
