@@ -5,6 +5,7 @@
 //! so, see [`cut_off`] and [`damaged_newest`]; [`written_entry`] tells such an entry from a torn one, and
 //! [`one_wrong_bit`] what a descriptor of it was. [`unclaimed`] looks at what
 //! the log of a damaged header may have been, [`without_header`] judges whether a log matters that no header tells of.
+//! Both ask [`written_places`] what it would write.
 
 mod cut_off;
 mod damaged_newest;
@@ -17,6 +18,7 @@ mod sequence;
 mod unclaimed;
 mod without_header;
 mod written_entry;
+mod written_places;
 
 pub(super) use region::{end_before_regions, log_region};
 pub use replay::LogState;
