@@ -61,6 +61,54 @@ impl Area {
             Code::HostReadError | Code::HostReadSkipped | Code::ImageShrank | Code::ImageChanged | Code::NotRescued => {
                 Area::Storage
             }
+            Code::ReadPastEnd
+            | Code::FileTypeIdentifierBad
+            | Code::ReadAsRaw
+            | Code::HeaderBad
+            | Code::HeadersLost
+            | Code::HeadersAmbiguous
+            | Code::RegionTableBad
+            | Code::RegionTablesLost
+            | Code::RegionTablesDiffer
+            | Code::RegionUnknown
+            | Code::MetadataTableBad
+            | Code::MetadataItemUnknown
+            | Code::MetadataItemBad
+            | Code::MetadataInferred
+            | Code::ParentLocatorBad
+            | Code::LogReplayed
+            | Code::LogReplayDeclined
+            | Code::LogEmpty
+            | Code::LogTorn
+            | Code::LogUnclaimed
+            | Code::LogEntriesCutOff
+            | Code::LogNewestDamaged
+            | Code::LogWritesForbiddenPlace
+            | Code::LogOnRegion
+            | Code::LogUnreadable
+            | Code::FileTruncated
+            | Code::FileTailMissing
+            | Code::BatShort
+            | Code::BatUnreadable
+            | Code::BlockPastEnd
+            | Code::BlockMisaligned
+            | Code::BlockOnStructure
+            | Code::BlockStateReserved
+            | Code::BlockPartialWithoutParent
+            | Code::BlockStateOldUnmapped
+            | Code::BlocksOverlap
+            | Code::BlocksUnowned
+            | Code::BlockPlaceKept
+            | Code::BatContradictsMetadata
+            | Code::BitmapMissing
+            | Code::BitmapEmpty
+            | Code::BitmapNoise
+            | Code::BitmapUnreadable
+            | Code::IdentityShared
+            | Code::BackupLeftover
+            | Code::YoungerBeside
+            | Code::SavedStateBeside
+            | Code::ReplicaLogBeside => Area::Image,
             Code::LinkMissing
             | Code::LinkUnproven
             | Code::ParentElsewhere
@@ -68,10 +116,44 @@ impl Area {
             | Code::ParentMidMerge
             | Code::ParentSizeDiffers
             | Code::ParentSectorSizeDiffers
-            | Code::DiskIdDiffers => Area::Chain,
-            // The codes of what lies on the disk stand last in the list.
-            code if code >= Code::GptPrimaryBad => Area::GuestFileSystem,
-            _ => Area::Image,
+            | Code::DiskIdDiffers
+            | Code::ChainCycle => Area::Chain,
+            Code::GptPrimaryBad
+            | Code::GptBackupBad
+            | Code::GptUnprotected
+            | Code::GptSectorSize
+            | Code::PartitionBad
+            | Code::PartitionTableUnreadable
+            | Code::PartitionTableDoubtful
+            | Code::FileSystemLost
+            | Code::FileSystemUnknown
+            | Code::NtfsBootSectorBad
+            | Code::NtfsFileRecordBad
+            | Code::NtfsMirrorUsed
+            | Code::NtfsMirrorDiffers
+            | Code::NtfsMftInferred
+            | Code::NtfsMetafileBad
+            | Code::NtfsIndexBad
+            | Code::NtfsIndexDoubtful
+            | Code::NtfsRunListBad
+            | Code::NtfsAttributeListBad
+            | Code::NtfsCompressionBad
+            | Code::Encrypted
+            | Code::Deduplicated
+            | Code::ContentElsewhere
+            | Code::CompressionUnknown
+            | Code::NtfsClustersReused
+            | Code::NtfsClustersFreed
+            | Code::NtfsOrphans
+            | Code::NtfsVersionUnknown
+            | Code::NtfsLogDirty
+            | Code::NtfsLogChecked
+            | Code::NtfsLogUnreadable
+            | Code::VolumeCut
+            | Code::VolumeDirty
+            | Code::VolumeHibernated
+            | Code::VolumeUnread
+            | Code::LostAsZeros => Area::GuestFileSystem,
         }
     }
 
