@@ -217,9 +217,11 @@ pub(super) fn triage(checked: &Checked) -> Vec<Triage> {
     Area::ALL.into_iter().map(one).collect()
 }
 
-/// Whether files are damaged though no byte of the disk is lost or doubtful: then their file system is.
+/// Whether files are damaged by their file system: by what it says of them itself, or though no byte of the disk is lost or
+/// doubtful.
 fn has_damage_of_its_own(checked: &Checked) -> bool {
-    checked.lost.is_empty() && checked.doubtful.is_empty() && checked.files.count() > 0
+    let is_disk_whole = checked.lost.is_empty() && checked.doubtful.is_empty();
+    checked.files.contradicted() > 0 || is_disk_whole && checked.files.count() > 0
 }
 
 fn bytes(ranges: &Ranges, area: Area) -> u64 {
