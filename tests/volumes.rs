@@ -173,6 +173,26 @@ fn extended_boot_records_that_go_round_or_end_in_nothing_keep_those_before() {
 }
 
 #[test]
+fn of_more_than_128_logical_partitions_the_first_are_shown_and_no_circle_is_told() {
+    for (count, told) in [(128, 0), (129, 1)] {
+        let logical = |number: u32| {
+            let record = 4096 + number * 8;
+            Logical { record, partition: Entry::ntfs(record + 1, 7) }
+        };
+        let extended =
+            Extended { slot: 0, first: 4096, sectors: 8 * count, logical: (0..count).map(logical).collect() };
+        let mut disk = vec![0; DISK];
+        Mbr { extended: Some(extended), ..Mbr::new(512) }.write(&mut disk);
+        let mut findings: Vec<Finding> = Vec::new();
+        assert_eq!(volume::find(&disk, 512, &mut findings).partitions.len(), 128);
+        assert_eq!(findings.len(), told, "{findings:?}");
+        for finding in findings {
+            assert!(finding.text.contains("more than 128") && !finding.text.contains("circle"), "{}", finding.text);
+        }
+    }
+}
+
+#[test]
 fn a_gpt_of_an_earlier_life_does_not_hide_the_partitions_of_an_mbr() {
     // All of it, or the backup alone: partitioning anew writes the first sectors and forgets the last ones.
     for primary_is_left in [true, false] {
