@@ -7,7 +7,7 @@ use fixtures::bytes::Bytes;
 use fixtures::gpt::{self, Gpt};
 use fixtures::mbr::{Entry, Extended, Logical, Mbr};
 use fixtures::vhdx::{Block, Image};
-use mount_api::{Case, NodeId, RangeKind, Time, Tree};
+use mount_api::{Case, From, Name, NodeId, RangeKind, Time, Tree};
 use vhdx_mount::Faults;
 use vhdx_mount::chain::{self, ChainOptions, DiskJudge};
 use vhdx_mount::fs::FsOptions;
@@ -293,6 +293,29 @@ fn disk_of_200_partitions() -> Vec<u8> {
     }
     table.write(&mut disk);
     disk
+}
+
+#[test]
+fn a_listing_of_the_mount_point_goes_on_where_any_name_would_stand() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let inventory = inventory(&disk_of_200_partitions(), folder.path());
+    let tree = Namespace::new(&inventory, Shown::Everything, "disk", Time(0));
+    let list = |from: From| {
+        let mut names: Vec<Name> = Vec::new();
+        let mut add = |entry: mount_api::DirEntry| {
+            names.push(entry.name);
+            ControlFlow::Continue(())
+        };
+        tree.read_dir(NodeId::ROOT, from, &mut add).expect("a listing");
+        names
+    };
+    let all = list(From::Start);
+    assert!(all.len() > 300 && all.is_sorted());
+    for name in ["", "disk.raw", "e", "report.json", "volume-", "volume-1", "volume-1.r", "volume-150.raw", "w"] {
+        let name = Name::from(name);
+        let behind: Vec<Name> = all.iter().filter(|one| **one > name).cloned().collect();
+        assert_eq!(list(From::After(&name)), behind, "{name:?}");
+    }
 }
 
 /// What a disk holds, read from one image.
