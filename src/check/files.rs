@@ -87,8 +87,8 @@ impl Touched {
         self.looked_at
     }
 
-    /// How many of them are whole as far as is known, yet hold content that this program does not read (encrypted,
-    /// compressed by WOF): what of it is lost cannot be told.
+    /// How many of them are whole as far as is known, yet hold content that this program does not read (deduplicated, or kept
+    /// elsewhere): what of it is lost cannot be told.
     #[must_use]
     pub fn unread(&self) -> u64 {
         self.unread
