@@ -61,7 +61,7 @@ impl Wanted<'_> {
     pub(super) fn look_at(&self, file: &dyn ReadAt, place: u64) -> Option<BatCandidate> {
         let region = self.region(place).filter(|region| !self.is_taken(region))?;
         let looked_at = self.shape.entries_needed().min(MAX_ENTRIES);
-        let bytes = readable(file, place, usize::try_from(looked_at.saturating_mul(ENTRY_LENGTH)).ok()?)?;
+        let bytes = or_zeros(file, place, usize::try_from(looked_at.saturating_mul(ENTRY_LENGTH)).ok()?)?;
         if bytes.chunks(LOG_SECTOR).any(|sector| sector.starts_with(LOG_ENTRY)) {
             return None;
         }
@@ -142,7 +142,7 @@ impl BatCandidate {
 }
 
 /// Bytes of the file, with zeros where they cannot be read. `None` where nothing can.
-fn readable(file: &dyn ReadAt, place: u64, length: usize) -> Option<Vec<u8>> {
+fn or_zeros(file: &dyn ReadAt, place: u64, length: usize) -> Option<Vec<u8>> {
     let mut bytes = vec![0; length];
     file.read_at(&mut bytes, place, &mut Faults::new()).ok()?;
     Some(bytes)
