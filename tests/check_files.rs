@@ -114,6 +114,7 @@ fn lost_bytes_touch_exactly_their_files() {
     let checked = run(&chain);
     assert_eq!(checked.lost.bytes(), sum(&own));
     assert_eq!(touched(&checked), expected());
+    assert_eq!(checked.files.contradicted(), 0, "the bytes are lost: no file system contradicts itself");
     let folder = checked.files.list().iter().find(|file| file.text() == "docs/many").expect("the folder");
     assert_eq!((folder.kind, folder.volume), (TouchedKind::Folder, 1));
 }

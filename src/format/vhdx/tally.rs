@@ -86,7 +86,7 @@ const fn warning(code: Code, one: &'static str, many: &'static str, consequence:
 
 const LOST: &str = "the content is lost";
 
-/// Of all kinds but the last one, which is [`UNREADABLE`].
+/// Of all kinds but parts of the BAT that cannot be read.
 const WORDS: [Words; 12] = [
     error(Code::BlockPastEnd, "reaches past its end", "blocks reach past its end", LOST),
     error(
