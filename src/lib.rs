@@ -4,7 +4,7 @@
 //! parsers of our own. Nothing is ever written to an image.
 //!
 //! The rooms, from the ground up; each imports only what stands above it in this list (docs/ARCHITECTURE.md):
-//! [`error`], [`report`], [`bytes`], [`image`], [`layer`], [`mod@format`], [`chain`], [`mod@scan`], `volume`, `fs`,
+//! [`error`], [`report`], [`bytes`], `ranges`, [`image`], [`layer`], [`mod@format`], [`chain`], [`mod@scan`], `volume`, `fs`,
 //! `namespace`, `check`, `extract`, `cli`.
 #![forbid(unsafe_code)]
 // Everything here parses bytes that somebody else wrote, or a broken machine. Tests may unwrap.
@@ -32,6 +32,7 @@ pub mod fs;
 pub mod image;
 pub mod layer;
 pub mod namespace;
+mod ranges;
 pub mod report;
 pub mod scan;
 pub mod volume;

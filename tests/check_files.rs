@@ -114,8 +114,35 @@ fn lost_bytes_touch_exactly_their_files() {
     let checked = run(&chain);
     assert_eq!(checked.lost.bytes(), sum(&own));
     assert_eq!(touched(&checked), expected());
+    assert_eq!(checked.files.contradicted(), 0, "the bytes are lost: no file system contradicts itself");
     let folder = checked.files.list().iter().find(|file| file.text() == "docs/many").expect("the folder");
     assert_eq!((folder.kind, folder.volume), (TouchedKind::Folder, 1));
+}
+
+/// Lost bytes of the disk elsewhere are no reason to call a file system well that contradicts itself.
+#[test]
+fn a_file_system_is_damaged_by_what_it_says_itself_whatever_else_is_lost() {
+    for is_torn in [false, true] {
+        let mut disk = disk();
+        let lost = cluster_of_long_text(&disk, 100);
+        let record = pieces(&disk).pop().expect("the record of deep.txt").start;
+        if is_torn {
+            // The last bytes of its first sector, which the update sequence tells.
+            disk.write_at(record + 510, &[0x5a, 0xa5]);
+        }
+        let (_folder, chain) = chain_with(&disk, &[lost]);
+        spoil(&chain, EntryDamage::PastEnd);
+        let checked = run(&chain);
+        let paths: Vec<String> = checked.files.list().iter().map(|file| file.text()).collect();
+        assert!(paths.contains(&"long.txt".to_owned()), "{paths:?}");
+        assert_eq!(paths.contains(&"docs/inner/deep.txt".to_owned()), is_torn, "{paths:?}");
+        let [image, guest] = [Area::Image, Area::GuestFileSystem].map(|area| {
+            let of_area = checked.triage().into_iter().find(|one| one.area == area).expect("each area is told");
+            (of_area.state, of_area.findings)
+        });
+        assert_eq!(image.0, State::Damaged);
+        assert_eq!(guest, (if is_torn { State::Damaged } else { State::Well }, 0));
+    }
 }
 
 #[test]

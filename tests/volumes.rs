@@ -7,12 +7,12 @@ use fixtures::bytes::Bytes;
 use fixtures::gpt::{self, Gpt};
 use fixtures::mbr::{Entry, Extended, Logical, Mbr};
 use fixtures::vhdx::{Block, Image};
-use mount_api::{Case, NodeId, RangeKind, Time, Tree};
+use mount_api::{Case, From, Name, NodeId, RangeKind, Time, Tree};
 use vhdx_mount::Faults;
-use vhdx_mount::chain::{self, ChainOptions};
+use vhdx_mount::chain::{self, ChainOptions, DiskJudge};
 use vhdx_mount::fs::FsOptions;
 use vhdx_mount::image::{HostFolders, ReadAt};
-use vhdx_mount::namespace::{Inventory, Namespace, Shown};
+use vhdx_mount::namespace::{Inventory, Namespace, Shown, VolumeJudge};
 use vhdx_mount::report::{Finding, Severity};
 use vhdx_mount::volume::{self, PartitionTable, Scheme};
 
@@ -173,6 +173,26 @@ fn extended_boot_records_that_go_round_or_end_in_nothing_keep_those_before() {
 }
 
 #[test]
+fn of_more_than_128_logical_partitions_the_first_are_shown_and_no_circle_is_told() {
+    for (count, told) in [(128, 0), (129, 1)] {
+        let logical = |number: u32| {
+            let record = 4096 + number * 8;
+            Logical { record, partition: Entry::ntfs(record + 1, 7) }
+        };
+        let extended =
+            Extended { slot: 0, first: 4096, sectors: 8 * count, logical: (0..count).map(logical).collect() };
+        let mut disk = vec![0; DISK];
+        Mbr { extended: Some(extended), ..Mbr::new(512) }.write(&mut disk);
+        let mut findings: Vec<Finding> = Vec::new();
+        assert_eq!(volume::find(&disk, 512, &mut findings).partitions.len(), 128);
+        assert_eq!(findings.len(), told, "{findings:?}");
+        for finding in findings {
+            assert!(finding.text.contains("more than 128") && !finding.text.contains("circle"), "{}", finding.text);
+        }
+    }
+}
+
+#[test]
 fn a_gpt_of_an_earlier_life_does_not_hide_the_partitions_of_an_mbr() {
     // All of it, or the backup alone: partitioning anew writes the first sectors and forgets the last ones.
     for primary_is_left in [true, false] {
@@ -247,6 +267,23 @@ fn a_partition_that_claims_exabytes_is_mapped_at_once() {
 
 #[test]
 fn hundreds_of_partitions_over_one_volume_do_not_open_it_hundreds_of_times() {
+    let disk = disk_of_200_partitions();
+    let folder = tempfile::tempdir().expect("a folder");
+    let inventory = inventory(&disk, folder.path());
+    assert_eq!(inventory.volumes.len(), 200);
+    for volume in &inventory.volumes {
+        let codes: Vec<_> = volume.findings.iter().map(|finding| finding.code.as_str()).collect();
+        let opened = volume.partition.number <= 128;
+        assert_eq!((volume.tree.is_some(), codes.contains(&"volume-unread")), (opened, !opened));
+    }
+    // A disk that is tried for the sake of a parent is looked at like one that is shown.
+    let evidence = VolumeJudge.judge(inventory.chain.disk());
+    assert_eq!(evidence.text.matches("volume ").count(), 128, "{}", evidence.text);
+    assert!(evidence.looked_at >= 128 && evidence.holding == evidence.looked_at, "{evidence:?}");
+}
+
+/// All of them are one volume.
+fn disk_of_200_partitions() -> Vec<u8> {
     let volume = fixtures::ntfs::volume();
     let mut disk = vec![0; DISK];
     disk.write_at(1 << 20, &volume.bytes_at(0, volume.size() as usize));
@@ -255,13 +292,29 @@ fn hundreds_of_partitions_over_one_volume_do_not_open_it_hundreds_of_times() {
         table = table.with(2048, volume.size() / 512);
     }
     table.write(&mut disk);
+    disk
+}
+
+#[test]
+fn a_listing_of_the_mount_point_goes_on_where_any_name_would_stand() {
     let folder = tempfile::tempdir().expect("a folder");
-    let inventory = inventory(&disk, folder.path());
-    assert_eq!(inventory.volumes.len(), 200);
-    for volume in &inventory.volumes {
-        let codes: Vec<_> = volume.findings.iter().map(|finding| finding.code.as_str()).collect();
-        let opened = volume.partition.number <= 128;
-        assert_eq!((volume.tree.is_some(), codes.contains(&"volume-unread")), (opened, !opened));
+    let inventory = inventory(&disk_of_200_partitions(), folder.path());
+    let tree = Namespace::new(&inventory, Shown::Everything, "disk", Time(0));
+    let list = |from: From| {
+        let mut names: Vec<Name> = Vec::new();
+        let mut add = |entry: mount_api::DirEntry| {
+            names.push(entry.name);
+            ControlFlow::Continue(())
+        };
+        tree.read_dir(NodeId::ROOT, from, &mut add).expect("a listing");
+        names
+    };
+    let all = list(From::Start);
+    assert!(all.len() > 300 && all.is_sorted());
+    for name in ["", "disk.raw", "e", "report.json", "volume-", "volume-1", "volume-1.r", "volume-150.raw", "w"] {
+        let name = Name::from(name);
+        let behind: Vec<Name> = all.iter().filter(|one| **one > name).cloned().collect();
+        assert_eq!(list(From::After(&name)), behind, "{name:?}");
     }
 }
 

@@ -189,10 +189,12 @@ impl Filesystem for Adapter {
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        self.kept.note(NodeId(ino.0));
         READ_BUFFER.with_borrow_mut(|buffer| {
             match answer("read", ino, || buffer.fill(&*self.tree, &self.losses, NodeId(ino.0), offset, size)) {
-                Ok(bytes) => reply.data(bytes),
+                Ok(bytes) => {
+                    self.kept.note(NodeId(ino.0));
+                    reply.data(bytes);
+                }
                 Err(errno) => reply.error(errno),
             }
         });

@@ -67,8 +67,13 @@ impl<'a> Listing<'a> {
             self.end();
             return Some(Ok(()));
         }
-        let node = match self.tree.lookup(self.dir, &name::from_units(wanted), self.case) {
-            Ok(node) => node,
+        let found = name::spelled_so(wanted).map(|name| self.tree.lookup(self.dir, &name, self.case));
+        let node = match found.transpose() {
+            Ok(Some(node)) => node,
+            Ok(None) => {
+                self.end();
+                return Some(Ok(()));
+            }
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 self.end();
                 return Some(Ok(()));

@@ -34,7 +34,7 @@ pub fn to_units(name: &Name) -> Vec<u16> {
     spelled
 }
 
-/// The name that is spelled so: [`to_units`] backwards. Hex digits may be of either case.
+/// The name behind a spelling: [`to_units`] backwards. Hex digits may be of either case, and what need not be escaped may be.
 #[must_use]
 pub fn from_units(spelled: &[u16]) -> Name {
     let mut units = Vec::with_capacity(spelled.len());
@@ -52,6 +52,17 @@ pub fn from_units(spelled: &[u16]) -> Name {
         }
     }
     Name::from_units(units)
+}
+
+/// The name whose spelling this is, in whatever case: nothing that [`to_units`] would have spelled otherwise.
+#[cfg(any(windows, test))]
+pub(crate) fn spelled_so(units: &[u16]) -> Option<Name> {
+    let name = from_units(units);
+    let spelling = to_units(&name);
+    // Only hex digits can differ: all else was taken as it is.
+    let digit = |unit: u16| char::from_u32(u32::from(unit))?.to_digit(16);
+    let same = |(a, b): (&u16, &u16)| a == b || digit(*a).is_some() && digit(*a) == digit(*b);
+    (spelling.len() == units.len() && spelling.iter().zip(units).all(same)).then_some(name)
 }
 
 /// The number that two hex digits at the start of `units` make.
@@ -101,6 +112,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_spelled_otherwise_is_no_name() {
+        let read = |text: &str| spelled_so(&text.encode_utf16().collect::<Vec<u16>>());
+        for (spelling, name) in
+            [("a%3Ab", "a:b"), ("a%3ab", "a:b"), ("%6Eul", "nul"), ("%6eUL", "nUL"), ("100%", "100%")]
+        {
+            assert_eq!(read(spelling), Some(Name::from(name)), "{spelling}");
+        }
+        for none in ["%41", "a%62c", "nul", "a%3A:", "a.", "%25", "%2541%41", "a b ", "con.txt"] {
+            assert_eq!(read(none), None, "{none}");
+        }
+    }
+
+    #[test]
     fn every_spelling_leads_back_to_its_name() {
         // All names of up to four of these units: 9 + 9² + 9³ + 9⁴ of them.
         let alphabet: Vec<u16> = "%2E.: aN".encode_utf16().chain([0xD800]).collect();
@@ -116,7 +140,7 @@ mod tests {
         for name in names {
             let name = Name::from_units(name);
             let spelling = to_units(&name);
-            assert_eq!(from_units(&spelling), name);
+            assert_eq!((from_units(&spelling), spelled_so(&spelling)), (name.clone(), Some(name.clone())));
             assert!(spellings.insert(spelling), "{name:?}: two names have one spelling");
         }
     }

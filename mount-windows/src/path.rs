@@ -29,7 +29,7 @@ pub(crate) fn resolve(tree: &dyn Tree, file_name: &[u16], case: Case) -> Result<
     let mut node = NodeId::ROOT;
     let mut components = path.split(|unit| *unit == BACKSLASH).filter(|component| !component.is_empty()).peekable();
     while let Some(component) = components.next() {
-        let found = tree.lookup(node, &name::from_units(component), case);
+        let found = spelled(component).and_then(|name| tree.lookup(node, &name, case));
         node = match (found, components.peek()) {
             (Ok(found), _) => found,
             (Err(error), None) => return Err(Refusal::Tree(error)),
@@ -52,7 +52,11 @@ fn split(file_name: &[u16]) -> Result<(&[u16], Option<Name>), Refusal> {
         return Err(Error::new(ErrorKind::InvalidName, "only streams of type $DATA can be opened").into());
     }
     // `file::$DATA` is the file's own content.
-    Ok((path, (!stream.is_empty()).then(|| name::from_units(stream))))
+    Ok((path, (!stream.is_empty()).then(|| spelled(stream)).transpose()?))
+}
+
+fn spelled(units: &[u16]) -> Result<Name, Error> {
+    name::spelled_so(units).ok_or_else(|| Error::new(ErrorKind::NotFound, "no name is spelled so"))
 }
 
 /// The path by which a node was opened with the case that its names really have, where the tree can tell and they differ

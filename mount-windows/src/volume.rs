@@ -15,12 +15,13 @@ const SECTOR: u16 = 512;
 const LONGEST_NAME: u16 = 255;
 /// Units of the file system's name that WinFsp takes.
 const FILE_SYSTEM_NAME: usize = 15;
-/// For ever: the tree never changes. This also lets Windows keep the content of files in its cache.
+/// For ever: the tree changes only where something writes to the images, which Windows keeps others from unless they were opened
+/// live. This also lets Windows keep the content of files in its cache, and nothing here makes it forget them.
 const NO_TIMEOUT: u32 = u32::MAX;
 /// Any other timeout makes WinFsp keep content out of the cache. So many milliseconds what is known of a file is kept.
 const HOUR: u32 = 3_600_000;
 
-/// The parameters of a read-only volume that never changes.
+/// The parameters of a read-only volume.
 pub(crate) fn params(tree: &dyn Tree, options: &Options) -> VolumeParams {
     let info = tree.info();
     let created = tree.attr(NodeId::ROOT).map_or(0, |attr| attr.times.created.0);

@@ -164,12 +164,14 @@ pub(super) fn compare(child: &Link, parent: &Link) -> Vec<Finding> {
     }
     findings
 }
-/// Links of one chain that bear one DataWriteGuid: each further one is told, with the first that has it.
+
+/// Links of one chain that bear one DataWriteGuid, which zeros are not: each further one is told, with the first that has it.
 pub(super) fn one_identity(links: &[Link]) -> Vec<Finding> {
     let mut known: HashMap<Guid, &Link> = HashMap::new();
     let mut findings = Vec::new();
     for (number, link) in (0u32..).zip(links) {
-        let Some(guid) = link.layer.identity().data_write_guid else { continue };
+        let guid = link.layer.identity().data_write_guid.filter(|guid| !guid.is_zero());
+        let Some(guid) = guid else { continue };
         let Some(younger) = known.insert(guid, link) else { continue };
         let text = format!(
             "this image and {}, another link of the chain, bear one DataWriteGuid, which no two images share: the headers of one of them were written over by the other's, and its own log may have been dirty",

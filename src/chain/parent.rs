@@ -195,7 +195,14 @@ impl Opening<'_> {
                 rejected.other.push(candidate);
                 continue;
             };
-            let opened = candidate.open(self.store)?;
+            let opened = match candidate.open(self.store) {
+                Ok(opened) => opened,
+                // It was there a moment ago.
+                Err(error) => {
+                    rejected.unreadable.push(PassedOver::refused(&candidate, &error));
+                    continue;
+                }
+            };
             if self.holds(&opened.id) {
                 // Another file may bear the same GUID and be the real one.
                 rejected.in_chain.get_or_insert(candidate.path);

@@ -87,18 +87,41 @@ impl Doubts {
         self.too_many |= self.list.len() >= MAX_DOUBTS;
     }
 
-    /// All of them in order of the disk, those that overlap made one: several things may be told of one block.
+    /// All of them in order of the disk, none over another: several things may be told of one block, and what begins first
+    /// counts.
     fn in_order(mut self) -> Vec<MapDoubt> {
         self.list.sort_by_key(|doubt| doubt.disk.start);
         let mut list: Vec<MapDoubt> = Vec::with_capacity(self.list.len());
         for doubt in self.list {
             match list.last_mut() {
-                Some(last) if last.disk.end > doubt.disk.start => {
+                Some(last) if last.disk.end > doubt.disk.start && last.code == doubt.code => {
                     last.disk.end = last.disk.end.max(doubt.disk.end);
                 }
-                _ => list.push(doubt),
+                Some(last) if last.disk.end >= doubt.disk.end => {}
+                Some(last) => {
+                    let start = last.disk.end.max(doubt.disk.start);
+                    list.push(MapDoubt { disk: start..doubt.disk.end, ..doubt });
+                }
+                None => list.push(doubt),
             }
         }
         list
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn doubts_that_overlap_are_cut_and_keep_their_codes() {
+        let (a, b) = (Code::BlocksOverlap, Code::BitmapNoise);
+        let told = [(30..40, b), (0..10, a), (5..12, a), (8..20, b), (9..15, a), (18..25, a), (40..50, b)];
+        let mut doubts = Doubts::default();
+        for (disk, code) in told {
+            doubts.add(MapDoubt { disk, code });
+        }
+        let kept: Vec<_> = doubts.in_order().into_iter().map(|doubt| (doubt.disk, doubt.code)).collect();
+        assert_eq!(kept, [(0..12, a), (12..20, b), (20..25, a), (30..40, b), (40..50, b)]);
     }
 }

@@ -7,9 +7,11 @@ use mount_api::{Attr, DirEntry, Error, ErrorKind, From, Kind, Name, NodeId, Rang
 
 use super::progress::Progress;
 use super::ranges::Ranges;
-use super::{head, length, subtract, united};
+use super::{Area, head, subtract};
 use crate::bytes::len_u64;
 use crate::namespace::{Inventory, Volume};
+use crate::ranges::{length, united};
+use crate::report::Code;
 use crate::{FaultKind, Faults};
 
 /// So many files are kept. Further ones are counted.
@@ -55,6 +57,7 @@ pub struct TouchedFile {
 pub struct Touched {
     list: Vec<TouchedFile>,
     count: u64,
+    contradicted: u64,
     looked_at: u64,
     unread: u64,
 }
@@ -72,14 +75,20 @@ impl Touched {
         self.count
     }
 
+    /// How many of them have metadata that can be read and contradicts itself: no lost or doubtful byte of the disk is why.
+    #[must_use]
+    pub fn contradicted(&self) -> u64 {
+        self.contradicted
+    }
+
     /// How many files, folders and streams were looked at.
     #[must_use]
     pub fn looked_at(&self) -> u64 {
         self.looked_at
     }
 
-    /// How many of them are whole as far as is known, yet hold content that this program does not read (encrypted, or longer
-    /// than the disk): what of it is lost cannot be told.
+    /// How many of them are whole as far as is known, yet hold content that this program does not read (encrypted, deduplicated or
+    /// kept elsewhere, longer than the disk): what of it is lost cannot be told.
     #[must_use]
     pub fn unread(&self) -> u64 {
         self.unread
@@ -241,6 +250,11 @@ impl<'a> Walk<'a> {
             Trust::Doubtful(code) => Some(code),
             Trust::Proven => None,
         });
+        let of_file_system = |code| Code::named(code).is_some_and(|code| Area::of(code) == Area::GuestFileSystem);
+        let is_corrupt = error.is_some_and(|error| error.kind() == ErrorKind::Corrupt);
+        if damage.lost == 0 && damage.doubtful == 0 && (is_corrupt || metadata_doubt.is_some_and(of_file_system)) {
+            self.touched.contradicted = self.touched.contradicted.saturating_add(1);
+        }
         self.touched.add(TouchedFile {
             volume: self.volume,
             path: path.to_vec(),

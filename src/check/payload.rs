@@ -7,11 +7,12 @@ use std::sync::{Mutex, PoisonError};
 
 use super::progress::{Phase, Progress};
 use super::ranges::{DiskRange, Ranges};
-use super::{CheckOptions, head, length, subtract, united};
+use super::{CheckOptions, head, subtract};
 use crate::bytes::len_u64;
 use crate::chain::{Chain, Disk, Link, MergedExtent, MergedSource};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layer::{Extent, Source, Trust};
+use crate::ranges::{length, united};
 use crate::report::{Code, Finding, Severity};
 use crate::{Fault, FaultKind, Faults};
 

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use crate::ranges::length;
+
 /// So many ranges of one kind are kept. What lies in further ones is counted, and that there are more is told.
 pub const MAX_RANGES: usize = 100_000;
 
@@ -31,7 +33,7 @@ impl Ranges {
         if range.disk.is_empty() {
             return;
         }
-        self.bytes = self.bytes.saturating_add(super::length(&range.disk));
+        self.bytes = self.bytes.saturating_add(length(&range.disk));
         let alike = |other: &DiskRange| (other.link, other.code) == (range.link, range.code);
         let behind =
             self.by_start.get(&(lane, range.disk.end)).filter(|other| alike(other)).map(|other| other.disk.end);

@@ -3,8 +3,9 @@
 use mount_api::Name;
 use serde_json::{Value, json};
 
-use super::{Checked, DiskRange, Ranges, TouchedFile, TouchedKind, length};
+use super::{Checked, DiskRange, Ranges, TouchedFile, TouchedKind};
 use crate::namespace;
+use crate::ranges::length;
 
 /// The report of a checked disk: that of an opened one, with what only a check knows.
 #[must_use]

@@ -3,7 +3,8 @@
 
 use serde::Serialize;
 
-use super::{Checked, Ranges, length};
+use super::{Checked, Ranges};
+use crate::ranges::length;
 use crate::report::{Code, Severity};
 
 /// Where something has to be mended, in the order in which to do it.
@@ -60,6 +61,56 @@ impl Area {
             Code::HostReadError | Code::HostReadSkipped | Code::ImageShrank | Code::ImageChanged | Code::NotRescued => {
                 Area::Storage
             }
+            Code::ReadPastEnd
+            | Code::FileTypeIdentifierBad
+            | Code::ReadAsRaw
+            | Code::HeaderBad
+            | Code::HeadersLost
+            | Code::HeadersAmbiguous
+            | Code::HeadersOutdated
+            | Code::RegionTableBad
+            | Code::RegionTablesLost
+            | Code::RegionTablesDiffer
+            | Code::RegionUnknown
+            | Code::MetadataTableBad
+            | Code::MetadataItemUnknown
+            | Code::MetadataItemBad
+            | Code::MetadataInferred
+            | Code::ParentLocatorBad
+            | Code::LogReplayed
+            | Code::LogReplayDeclined
+            | Code::LogEmpty
+            | Code::LogTorn
+            | Code::LogUnclaimed
+            | Code::LogEntriesCutOff
+            | Code::LogNewestDamaged
+            | Code::LogWriteLost
+            | Code::LogWritesForbiddenPlace
+            | Code::LogOnRegion
+            | Code::LogUnreadable
+            | Code::FileTruncated
+            | Code::FileTailMissing
+            | Code::BatShort
+            | Code::BatUnreadable
+            | Code::BlockPastEnd
+            | Code::BlockMisaligned
+            | Code::BlockOnStructure
+            | Code::BlockStateReserved
+            | Code::BlockPartialWithoutParent
+            | Code::BlockStateOldUnmapped
+            | Code::BlocksOverlap
+            | Code::BlocksUnowned
+            | Code::BlockPlaceKept
+            | Code::BatContradictsMetadata
+            | Code::BitmapMissing
+            | Code::BitmapEmpty
+            | Code::BitmapNoise
+            | Code::BitmapUnreadable
+            | Code::IdentityShared
+            | Code::BackupLeftover
+            | Code::YoungerBeside
+            | Code::SavedStateBeside
+            | Code::ReplicaLogBeside => Area::Image,
             Code::LinkMissing
             | Code::LinkUnproven
             | Code::ParentElsewhere
@@ -67,10 +118,44 @@ impl Area {
             | Code::ParentMidMerge
             | Code::ParentSizeDiffers
             | Code::ParentSectorSizeDiffers
-            | Code::DiskIdDiffers => Area::Chain,
-            // The codes of what lies on the disk stand last in the list.
-            code if code >= Code::GptPrimaryBad => Area::GuestFileSystem,
-            _ => Area::Image,
+            | Code::DiskIdDiffers
+            | Code::ChainCycle => Area::Chain,
+            Code::GptPrimaryBad
+            | Code::GptBackupBad
+            | Code::GptUnprotected
+            | Code::GptSectorSize
+            | Code::PartitionBad
+            | Code::PartitionTableUnreadable
+            | Code::PartitionTableDoubtful
+            | Code::FileSystemLost
+            | Code::FileSystemUnknown
+            | Code::NtfsBootSectorBad
+            | Code::NtfsFileRecordBad
+            | Code::NtfsMirrorUsed
+            | Code::NtfsMirrorDiffers
+            | Code::NtfsMftInferred
+            | Code::NtfsMetafileBad
+            | Code::NtfsIndexBad
+            | Code::NtfsIndexDoubtful
+            | Code::NtfsRunListBad
+            | Code::NtfsAttributeListBad
+            | Code::NtfsCompressionBad
+            | Code::Encrypted
+            | Code::Deduplicated
+            | Code::ContentElsewhere
+            | Code::CompressionUnknown
+            | Code::NtfsClustersReused
+            | Code::NtfsClustersFreed
+            | Code::NtfsOrphans
+            | Code::NtfsVersionUnknown
+            | Code::NtfsLogDirty
+            | Code::NtfsLogChecked
+            | Code::NtfsLogUnreadable
+            | Code::VolumeCut
+            | Code::VolumeDirty
+            | Code::VolumeHibernated
+            | Code::VolumeUnread
+            | Code::LostAsZeros => Area::GuestFileSystem,
         }
     }
 
@@ -134,9 +219,11 @@ pub(super) fn triage(checked: &Checked) -> Vec<Triage> {
     Area::ALL.into_iter().map(one).collect()
 }
 
-/// Whether files are damaged though no byte of the disk is lost or doubtful: then their file system is.
+/// Whether files are damaged by their file system: by what it says of them itself, or though no byte of the disk is lost or
+/// doubtful.
 fn has_damage_of_its_own(checked: &Checked) -> bool {
-    checked.lost.is_empty() && checked.doubtful.is_empty() && checked.files.count() > 0
+    let is_disk_whole = checked.lost.is_empty() && checked.doubtful.is_empty();
+    checked.files.contradicted() > 0 || is_disk_whole && checked.files.count() > 0
 }
 
 fn bytes(ranges: &Ranges, area: Area) -> u64 {

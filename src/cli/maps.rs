@@ -3,7 +3,6 @@
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
-use sha2::{Digest, Sha256};
 use vhdx_mount::chain::Chain;
 use vhdx_mount::image::{ImageStore, RescueMap, RescuedImages};
 use vhdx_mount::report::Code;
@@ -20,16 +19,10 @@ pub(crate) fn images<'a>(store: &'a dyn ImageStore, arguments: &[OsString]) -> R
 }
 
 /// What the arguments say, so that two of them can be compared: the name of each image, and the hash of its map.
-#[expect(clippy::disallowed_methods, reason = "a map that the user named, no image")]
 pub(crate) fn named(arguments: &[OsString]) -> Result<Vec<String>, Failure> {
     let named = arguments.iter().map(|argument| {
         let (image, map) = split(argument)?;
-        let failed = |error| Failure::new(format!("--map {}: {error}", map.display()));
-        let hash: String = Sha256::digest(std::fs::read(&map).map_err(failed)?)
-            .iter()
-            .take(8)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let hash: String = RescueMap::read(&map)?.hash().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         let image = image.file_name().unwrap_or(image.as_os_str()).to_string_lossy();
         Ok(format!("{image}=MAPFILE (SHA-256 {hash}…)"))
     });

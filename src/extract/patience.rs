@@ -53,7 +53,7 @@ impl Patience {
             refused.in_a_row = refused.in_a_row.saturating_add(1);
             folder.clone_into(&mut refused.folder);
         }
-        if refused.in_a_row > MAX_REFUSED {
+        if refused.in_a_row >= MAX_REFUSED {
             self.lost.store(true, Ordering::Relaxed);
         }
     }
@@ -92,10 +92,11 @@ fn reach(error: &io::Error) -> Reach {
 mod tests {
     use super::*;
 
-    /// Whether it is lost after so many refusals, each in a folder that `folder` tells.
+    /// Whether it is lost after 100 refusals, and not before; each is in a folder that `folder` tells.
     fn is_lost(code: i32, folder: impl Fn(u32) -> u32) -> bool {
         let patience = Patience::default();
-        for number in 0..=MAX_REFUSED {
+        for number in 0..100 {
+            assert!(!patience.is_lost(), "after {number} of error {code}");
             patience.refused(&io::Error::from_raw_os_error(code), Path::new(&folder(number).to_string()));
         }
         patience.is_lost()

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::Faults;
-use crate::bytes::u64_le;
+use crate::bytes::{u16_le, u64_le};
 use crate::error::{Error, ErrorKind, Result};
 use crate::image::ReadAt;
 use crate::layer::{ContainerKind, Extent, Geometry, Identity, Layer, Source, Trust, read_plain};
@@ -74,14 +74,24 @@ fn bears_a_copy(image: &dyn ReadAt) -> bool {
         let mut faults = Faults::new();
         let offset = image.size().checked_sub(sector)?;
         let read = image.read_at(&mut buf, offset, &mut faults).is_ok() && !faults.any_lost();
-        read.then_some((buf, offset.checked_div(sector)?))
+        read.then_some((buf, offset))
     };
-    // UEFI 5.3.2: MyLBA. NTFS counts its sectors without the one of the copy.
-    let is_gpt = |buf: &[u8], at: u64| buf.starts_with(b"EFI PART") && u64_le(buf, 24) == Some(at);
-    let is_boot_sector = |buf: &[u8], at: u64| {
-        buf.get(3..11) == Some(b"NTFS    ") && buf.get(510..512) == Some(&[0x55, 0xaa]) && u64_le(buf, 40) == Some(at)
+    // UEFI 5.3.2: MyLBA.
+    let is_gpt =
+        |buf: &[u8], sector: u64, at: u64| buf.starts_with(b"EFI PART") && u64_le(buf, 24) == at.checked_div(sector);
+    let bears = |sector: u64| {
+        last(sector).is_some_and(|(buf, at)| is_gpt(&buf, sector, at) || is_copy_of_ntfs_boot_sector(&buf, at))
     };
-    [512, 4096].into_iter().filter_map(last).any(|(buf, at)| is_gpt(&buf, at) || is_boot_sector(&buf, at))
+    [512, 4096].into_iter().any(bears)
+}
+
+/// Whether this is the copy of a boot sector of NTFS that stands where its volume ends, if that begins `offset` bytes before: it
+/// counts its sectors without the one of the copy.
+pub(crate) fn is_copy_of_ntfs_boot_sector(sector: &[u8], offset: u64) -> bool {
+    let is_marked = sector.get(3..11) == Some(b"NTFS    ") && sector.get(510..512) == Some(&[0x55, 0xaa]);
+    let counted =
+        u64_le(sector, 0x28).zip(u16_le(sector, 0x0b)).and_then(|(count, size)| count.checked_mul(size.into()));
+    is_marked && counted == Some(offset)
 }
 
 impl Layer for Raw {

@@ -20,7 +20,7 @@ use crate::report::Code;
 /// not tried yet; that is tried again later. Each request isolates one bad piece at least, so that asking again leads on.
 ///
 /// Errors that tell of the way to the storage (a server that does not answer, a handle that has become stale) are not
-/// those of a place: nothing is isolated or remembered then, and the next read tries again.
+/// those of a place: nothing is isolated then, and the next read tries again what was tried.
 #[derive(Debug)]
 pub struct Isolating<R> {
     inner: R,
@@ -44,7 +44,7 @@ pub struct Patience {
     /// A read that took this long to fail was tried again by the storage itself: it is cut into the smallest pieces at
     /// once, for what costs time then is failures.
     pub slow: Duration,
-    /// After this time a request tries no more pieces.
+    /// After this time a request tries no more: as soon as a piece is isolated, or the way to the storage fails.
     pub limit: Duration,
     /// After this time what was not tried is tried again.
     pub rest: Duration,
@@ -153,7 +153,7 @@ impl<R: ReadAt> Isolating<R> {
         let mut todo = Vec::new();
         self.divide(buf, offset, whole, slow, &mut todo, faults);
         loop {
-            // Only after a piece was isolated, so that asking again leads on.
+            // Only after a piece was isolated, so that asking again leads on, or where the way to the storage fails.
             if effort.given_up {
                 let untried = todo.last().zip(todo.first()).map(|(next, last)| next.start..last.end);
                 if let Some(untried) = untried
@@ -166,7 +166,8 @@ impl<R: ReadAt> Isolating<R> {
             let Some(range) = todo.pop() else { return };
             let Some(piece) = part(buf, offset, &range) else { continue };
             let Err(failure) = self.attempt(piece, range.start, faults) else { continue };
-            effort.given_up = is_leaf(&range) && effort.began.elapsed() >= self.patience.limit;
+            let leads_on = is_leaf(&range) || !failure.of_a_place;
+            effort.given_up = leads_on && effort.began.elapsed() >= self.patience.limit;
             if failure.of_a_place {
                 self.divide(buf, offset, range, failure.slow, &mut todo, faults);
             } else {

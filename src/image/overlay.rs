@@ -4,6 +4,7 @@ use std::ops::Range;
 use super::ReadAt;
 use crate::bytes::len_u64;
 use crate::error::Result;
+use crate::ranges::united;
 use crate::report::Code;
 use crate::{Fault, Faults};
 
@@ -115,20 +116,6 @@ impl OverlayBuilder {
         let size = inner.size().max(patched_end);
         Overlay { inner, size, patches: self.patches, doubtful: united(self.doubtful), doubt }
     }
-}
-
-/// The same bytes as ranges that neither overlap nor touch, sorted.
-fn united(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
-    ranges.retain(|range| !range.is_empty());
-    ranges.sort_by_key(|range| range.start);
-    let mut united: Vec<Range<u64>> = Vec::new();
-    for range in ranges {
-        match united.last_mut() {
-            Some(last) if last.end >= range.start => last.end = last.end.max(range.end),
-            _ => united.push(range),
-        }
-    }
-    united
 }
 
 impl<R: ReadAt> Overlay<R> {

@@ -1,6 +1,8 @@
 use std::ops::Range;
 use std::path::Path;
 
+use sha2::{Digest, Sha256};
+
 use super::file::read_small;
 use super::range_set::RangeSet;
 use crate::bytes::len_u64;
@@ -16,6 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 pub struct RescueMap {
     /// Bytes that were not copied, up to the end of the number range.
     missing: RangeSet,
+    hash: [u8; 32],
 }
 
 /// Maps are text of some 40 bytes for each bad place; this is two million of them.
@@ -86,7 +89,13 @@ impl RescueMap {
             end = block.end;
         }
         missing.insert(end..u64::MAX);
-        Ok(RescueMap { missing })
+        Ok(RescueMap { missing, hash: Sha256::digest(text).into() })
+    }
+
+    /// The SHA-256 of its text.
+    #[must_use]
+    pub fn hash(&self) -> &[u8; 32] {
+        &self.hash
     }
 
     /// What of `range` was not copied, in order.

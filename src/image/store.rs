@@ -180,12 +180,14 @@ impl ImageStore for HostFolders {
 
     fn list(&self, folder: &Path, depth: Depth, limit: usize) -> Result<Listing> {
         let unlisted = |error, folder: &Path| Error::io("the folder cannot be listed", error).in_file(folder);
-        let mut sorted = Sorted { named: folder, limit, listing: Listing::default(), folders: Vec::new() };
+        let mut sorted =
+            Sorted { named: folder, limit, is_full: false, listing: Listing::default(), folders: Vec::new() };
         let first = std::fs::read_dir(folder).map_err(|error| unlisted(error, folder))?;
         if let Err(error) = sorted.add(first) {
             sorted.listing.left_out.push(unlisted(error, folder));
         }
         while depth == Depth::Below
+            && !sorted.is_full
             && let Some(folder) = sorted.folders.pop()
         {
             if let Err(error) = std::fs::read_dir(&folder).and_then(|entries| sorted.add(entries)) {
@@ -213,6 +215,8 @@ struct Sorted<'a> {
     named: &'a Path,
     /// Files that are listed at most.
     limit: usize,
+    /// There are more: nothing further is listed.
+    is_full: bool,
     listing: Listing,
     /// To be listed yet.
     folders: Vec<PathBuf>,
@@ -223,8 +227,15 @@ impl Sorted<'_> {
     fn add(&mut self, entries: std::fs::ReadDir) -> std::io::Result<()> {
         for entry in entries {
             let entry = entry?;
-            let file_type = entry.file_type()?;
             let path = entry.path();
+            let file_type = match entry.file_type() {
+                Ok(file_type) => file_type,
+                Err(error) => {
+                    let error = Error::io("what this is cannot be told", error);
+                    self.listing.left_out.push(error.in_file(path));
+                    continue;
+                }
+            };
             if file_type.is_dir() {
                 self.folders.push(path);
             } else if is_link_to_folder(file_type) {
@@ -239,8 +250,10 @@ impl Sorted<'_> {
                 );
             } else if file_type.is_file() || (file_type.is_symlink() && path.is_file()) {
                 if self.listing.files.len() >= self.limit {
-                    let text = format!("more than {} files; the rest is not looked at", self.limit);
-                    return Err(std::io::Error::other(text));
+                    let text = format!("there are more than {} files here; the rest is not looked at", self.limit);
+                    self.listing.left_out.push(Error::new(ErrorKind::Refused, text).in_file(self.named));
+                    self.is_full = true;
+                    return Ok(());
                 }
                 self.listing.files.push(path);
             }

@@ -13,7 +13,7 @@ use crate::volume::{self, Partition, Promise, Scheme};
 use super::untold;
 
 /// Volumes whose file systems are opened: as many as Windows gives a disk. A forged table of thousands would fill the memory.
-const MAX_OPENED: usize = 128;
+pub(super) const MAX_OPENED: usize = 128;
 
 /// An opened disk.
 pub struct Inventory {

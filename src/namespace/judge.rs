@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use mount_api::{From, Kind, NodeId, Tree};
 
+use super::inventory::MAX_OPENED;
 use crate::chain::{Disk, DiskEvidence, DiskJudge};
 use crate::fs::{self, FsOptions};
 use crate::image::{ReadAt, Slice};
 use crate::volume;
 
-/// Judges a disk by its volumes: whether each opens, and whether names lead to file records that hold.
+/// Judges a disk by its volumes, those that are shown: whether each opens, and whether names lead to file records that hold.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct VolumeJudge;
 
@@ -25,7 +26,7 @@ impl DiskJudge for VolumeJudge {
         let mut words = Vec::new();
         let bytes: Arc<dyn ReadAt> = disk.clone();
         let table = volume::find(&bytes, disk.geometry().logical_sector_size, &mut Vec::new());
-        for partition in table.partitions {
+        for partition in table.partitions.into_iter().take(MAX_OPENED) {
             let size = partition.disk.end.saturating_sub(partition.disk.start);
             let bytes: Arc<dyn ReadAt> = Arc::new(Slice::new(Arc::clone(&bytes), partition.disk.start, size));
             let opened = fs::open(&bytes, &FsOptions::default());

@@ -109,6 +109,7 @@ impl Namespace {
         let mut json = serde_json::to_vec_pretty(&report(inventory)).unwrap_or_default();
         json.push(b'\n');
         namespace.add("report.json", NodeId(3), Content::Report(json));
+        namespace.entries.sort_by(|a, b| a.name.cmp(&b.name));
         namespace
     }
 
@@ -318,9 +319,7 @@ impl Tree for Namespace {
             Place::Root => match from {
                 From::Start => 0,
                 From::Cookie(cookie) => usize::try_from(cookie).unwrap_or(usize::MAX),
-                From::After(name) => {
-                    self.entries.iter().position(|entry| entry.name == *name).map_or(0, |at| at.saturating_add(1))
-                }
+                From::After(name) => self.entries.partition_point(|entry| entry.name <= *name),
             },
         };
         for (cookie, entry) in (1u64..).zip(&self.entries).skip(skip) {

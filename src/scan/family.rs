@@ -73,11 +73,11 @@ pub(super) fn find(images: &[ScannedImage], bearers: &Bearers) -> Vec<Kin> {
     kin
 }
 
-/// Finds which images bear each identity.
+/// Finds which images bear each identity. Zeros are none: a file that never got one is not told from any other such file.
 pub(super) fn bearers(images: &[ScannedImage]) -> Bearers {
     let mut bearers = Bearers::new();
     for (number, image) in images.iter().enumerate() {
-        if let Some(guid) = image.identity.data_write_guid {
+        if let Some(guid) = image.identity.data_write_guid.filter(|guid| !guid.is_zero()) {
             bearers.entry(guid).or_default().push(number);
         }
     }
@@ -86,7 +86,8 @@ pub(super) fn bearers(images: &[ScannedImage]) -> Bearers {
 
 /// The identities that a child names.
 fn wanted(identity: &Identity) -> impl Iterator<Item = Guid> + '_ {
-    identity.parent.iter().flat_map(|record| [record.linkage, record.linkage2]).flatten()
+    let named = identity.parent.iter().flat_map(|record| [record.linkage, record.linkage2]).flatten();
+    named.filter(|guid| !guid.is_zero())
 }
 
 /// The parent of each image: of those that are proven, the one that opening the child comes upon first.

@@ -27,7 +27,7 @@ use crate::report::Finding;
 use family::Bearers;
 pub use family::{FoundParent, Kin, Role};
 pub use places::Standing;
-pub use report::report;
+pub use report::{SCHEMA, report};
 
 /// What lies below some folders.
 pub struct Scan {

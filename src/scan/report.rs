@@ -9,7 +9,7 @@ use super::{Beside, BesideKind, Ending, Kin, Role, Scan, ScannedChain, ScannedIm
 use crate::bytes::Guid;
 
 /// The version of the object. It changes when a reader of the old one could be misled.
-const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 1;
 
 /// The object. It is made while it is written, for the chains of ten thousand images may have millions of links.
 #[must_use]

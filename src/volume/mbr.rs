@@ -7,7 +7,7 @@ use crate::bytes::{array, u32_le};
 use crate::image::ReadAt;
 use crate::report::{Code, Finding, Severity};
 
-/// Logical partitions that are followed; nobody has more.
+/// Extended boot records that are followed, one for each logical partition; nobody has more.
 const MAX_LOGICAL: usize = 128;
 
 /// Bytes of one entry.
@@ -117,11 +117,15 @@ fn logical(
     loop {
         let at = lba.saturating_mul(sector_size);
         let broken = |code, text: &str| Finding::new(code, Severity::Error, text).at("extended boot record", at);
-        if !seen.insert(lba) || seen.len() > MAX_LOGICAL {
-            findings.push(broken(
-                Code::PartitionBad,
-                "the extended boot records go round in a circle; those before it are used",
-            ));
+        if !seen.insert(lba) {
+            let text = "the extended boot records go round in a circle; those before it are used";
+            findings.push(broken(Code::PartitionBad, text));
+            return;
+        }
+        if seen.len() > MAX_LOGICAL {
+            let text =
+                format!("there are more than {MAX_LOGICAL} extended boot records; the first {MAX_LOGICAL} are used");
+            findings.push(broken(Code::PartitionBad, &text));
             return;
         }
         let Some(sector) = read(disk, at, 512) else {

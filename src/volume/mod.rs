@@ -10,7 +10,8 @@ use std::ops::Range;
 use serde::Serialize;
 
 use crate::Faults;
-use crate::bytes::{Guid, len_u64, u16_le, u64_le};
+use crate::bytes::{Guid, len_u64};
+use crate::format::raw::is_copy_of_ntfs_boot_sector;
 use crate::image::ReadAt;
 use crate::report::{Code, Finding, Severity};
 
@@ -207,12 +208,9 @@ impl PartitionType {
 fn ends_as_ntfs(disk: &dyn ReadAt) -> bool {
     let is_copy = |sector: u64| {
         let offset = disk.size().checked_sub(sector)?;
-        let Structure { bytes, .. } = read(disk, offset, 512)?;
-        let marked = bytes.get(3..11)? == b"NTFS    " && bytes.get(510..512)? == [0x55, 0xaa];
-        let counted = u64_le(&bytes, 0x28)?.checked_mul(u16_le(&bytes, 0x0b)?.into())?;
-        (marked && counted == offset).then_some(())
+        Some(is_copy_of_ntfs_boot_sector(&read(disk, offset, 512)?.bytes, offset))
     };
-    [512, 4096].into_iter().any(|sector| is_copy(sector).is_some())
+    [512, 4096].into_iter().any(|sector| is_copy(sector) == Some(true))
 }
 
 /// What it means that the first sector is lost or doubtful.

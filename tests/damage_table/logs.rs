@@ -184,7 +184,24 @@ fn both_headers_lost() -> Row {
 
 /// Each part of the table.
 pub(crate) fn rows() -> Vec<Row> {
-    let mut rows = vec![
+    let parts = [
+        whole(),
+        forbidden_places(),
+        cut_off(),
+        damaged_headers(),
+        torn_newest(),
+        newest_damaged(),
+        spoilt_headers(),
+        spoilt_entries(),
+        unreadable_behind(),
+        impossible(),
+    ];
+    parts.into_iter().flatten().collect()
+}
+
+/// Logs that hold, and those that hold nothing.
+fn whole() -> Vec<Row> {
+    vec![
         log("complete", |_| {}).codes(&["log-replayed"]),
         log("complete, and not to be replayed", |_| {})
             .switches(&["--no-log-replay"])
@@ -202,6 +219,12 @@ pub(crate) fn rows() -> Vec<Row> {
         .exits(3, 0, 0, 0),
         log("LastFileOffset past the end", |log| log.last_file_offset += MIB)
             .codes(&["file-tail-missing", "log-replayed"]),
+    ]
+}
+
+/// Entries that write where no log may, and logs that reach there.
+fn forbidden_places() -> Vec<Row> {
+    vec![
         log("an entry writes a header", |log| log.active[0].push(Update::page(64 << 10, &[0; 4096])))
             .codes(&["log-replayed", "log-writes-forbidden-place"]),
         row("log: an entry writes into the log", |forged| {
@@ -238,6 +261,12 @@ pub(crate) fn rows() -> Vec<Row> {
             write(forged, |log| log.active[0].push(Update::page(place, &page)));
         })
         .codes(&["log-replayed", "log-writes-forbidden-place"]),
+    ]
+}
+
+/// Whole entries behind one that does not hold.
+fn cut_off() -> Vec<Row> {
+    vec![
         row("log: an entry before the newest one is gone", |forged| {
             let entries = three_entries(forged);
             forged.file(YOUNGEST).write_at(entries[1], &[0; 4096]);
@@ -286,6 +315,12 @@ pub(crate) fn rows() -> Vec<Row> {
         .codes(&["log-entries-cut-off", "log-torn"])
         .exits(3, 0, 3, 0)
         .doubtful(0..SIZE, "log-torn"),
+    ]
+}
+
+/// A header of the file is damaged, or both.
+fn damaged_headers() -> Vec<Row> {
+    vec![
         row("log: only the second header bears the LogGuid, and is damaged", |forged| {
             write(forged, |log| log.in_both_headers = false);
             let mut file = forged.file(YOUNGEST);
@@ -317,7 +352,12 @@ pub(crate) fn rows() -> Vec<Row> {
             forged.file(YOUNGEST).write_at(header::OFFSETS[0], &[0; 4096]);
         })
         .codes(&["header-bad", "log-replayed"]),
-    ];
+    ]
+}
+
+/// The newest entry is torn.
+fn torn_newest() -> Vec<Row> {
+    let mut rows = Vec::new();
     for tear in Tear::ALL {
         let row = log(&format!("the newest entry is torn: {tear:?}"), move |log| {
             log.torn = Some((vec![Update::page(log_page(log), &[0; 4096])], tear));
@@ -329,7 +369,12 @@ pub(crate) fn rows() -> Vec<Row> {
             _ => row.newest_damaged(CHANGED),
         });
     }
-    rows.extend(newest_damaged());
+    rows
+}
+
+/// The header of the only entry contradicts itself, or is gone.
+fn spoilt_headers() -> Vec<Row> {
+    let mut rows = Vec::new();
     for (name, at, bytes) in [
         ("Signature", 0, &b"LOGE"[..]),
         ("EntryLength 0", 8, &[0; 4]),
@@ -357,6 +402,12 @@ pub(crate) fn rows() -> Vec<Row> {
         })
         .torn(),
     );
+    rows
+}
+
+/// The only entry is damaged.
+fn spoilt_entries() -> Vec<Row> {
+    let mut rows = Vec::new();
     // With the LogGuid of the header its checksum would hold: it is an entry of this log.
     rows.push(spoilt("LogGuid", 32, &[0xFF; 16]).torn());
     for (name, at, bytes) in [
@@ -395,7 +446,12 @@ pub(crate) fn rows() -> Vec<Row> {
             .torn(),
         );
     }
-    rows.push(
+    rows
+}
+
+/// What stands behind the newest whole entry is none, and no empty place.
+fn unreadable_behind() -> Vec<Row> {
+    vec![
         row("log: noise stands right behind the newest whole entry", |forged| {
             let entries = three_entries(forged);
             forged.file(YOUNGEST).write_at(entries[1], &[0xA5; 4 * 4096]);
@@ -403,8 +459,6 @@ pub(crate) fn rows() -> Vec<Row> {
         .codes(&["log-replayed", "log-unreadable"])
         .exits(3, 0, 3, 0)
         .doubtful(0..SIZE, "log-torn"),
-    );
-    rows.push(
         row("log: the header behind the newest whole entry is damaged", |forged| {
             write(forged, |log| log.torn = Some((vec![Update::page(log_page(log), &[0; 4096])], Tear::Checksum)));
             let newest = *entries(forged).last().expect("an entry");
@@ -413,8 +467,12 @@ pub(crate) fn rows() -> Vec<Row> {
         .codes(&["log-replayed", "log-unreadable"])
         .exits(3, 0, 3, 0)
         .doubtful(0..SIZE, "log-torn"),
-    );
-    rows.push(
+    ]
+}
+
+/// Logs that cannot be read at all.
+fn impossible() -> Vec<Row> {
+    vec![
         row("log: LogVersion", |forged| {
             write(forged, |_| {});
             for number in 1..=2 {
@@ -423,8 +481,6 @@ pub(crate) fn rows() -> Vec<Row> {
         })
         .exits(1, 1, 1, 3)
         .refused("--no-log-replay"),
-    );
-    rows.push(
         row("log: LogOffset past the end", |forged| {
             write(forged, |_| {});
             let mut file = forged.file(YOUNGEST);
@@ -437,8 +493,7 @@ pub(crate) fn rows() -> Vec<Row> {
         .codes(&["log-torn", "log-unreadable"])
         .exits(3, 0, 3, 0)
         .doubtful(0..SIZE, "log-torn"),
-    );
-    rows
+    ]
 }
 
 /// The page that the first update of the log is about.

@@ -2,18 +2,20 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use fixtures::bytes::Bytes;
 use fixtures::chain::Chain as Forged;
 use fixtures::fill::Fill;
+use fixtures::guid::Guid;
 use fixtures::host_file::HostFile;
 use fixtures::random::Rng;
 use fixtures::vhdx::header;
 use fixtures::vhdx::{Image, MIB};
-use vhdx_mount::Faults;
-use vhdx_mount::chain::{Chain, ChainOptions};
-use vhdx_mount::image::ReadAt;
+use vhdx_mount::chain::{Chain, ChainOptions, Missing, open as open_chain};
+use vhdx_mount::image::{Depth, HostFolders, ImageStore, Listing, OpenedImage, ReadAt};
 use vhdx_mount::report::Finding;
+use vhdx_mount::{Error, ErrorKind, Faults};
 
 use crate::support::Untouched;
 use crate::{SIZE, chain, has_finding, open};
@@ -50,6 +52,57 @@ fn a_second_file_of_the_parents_identity_is_told_unless_the_user_chose() {
     assert!(!has_finding(&open(&forged.youngest, &chosen).expect("a chain"), "identity-shared"));
 }
 
+/// The folders of the host, in which one file opens once and then no more.
+struct Vanishing {
+    file: PathBuf,
+    opened: AtomicBool,
+}
+
+impl Vanishing {
+    fn refuses(&self, path: &Path) -> bool {
+        path == self.file && self.opened.swap(true, Ordering::Relaxed)
+    }
+}
+
+impl ImageStore for Vanishing {
+    fn open_named(&self, path: &Path) -> Result<OpenedImage, Error> {
+        HostFolders.open_named(path)
+    }
+
+    fn open_found(&self, path: &Path) -> Result<OpenedImage, Error> {
+        match self.refuses(path) {
+            true => Err(Error::new(ErrorKind::Io, "it is gone").in_file(path)),
+            false => HostFolders.open_found(path),
+        }
+    }
+
+    fn find(&self, folder: &Path, components: &[&str]) -> Option<PathBuf> {
+        HostFolders.find(folder, components)
+    }
+
+    fn list(&self, folder: &Path, depth: Depth, limit: usize) -> Result<Listing, Error> {
+        HostFolders.list(folder, depth, limit)
+    }
+}
+
+#[test]
+fn a_parent_that_goes_while_it_is_looked_at_is_no_reason_to_look_no_further() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let forged = chain(folder.path());
+    let gone = || Vanishing { file: forged.files[0].clone(), opened: AtomicBool::new(false) };
+    let open = |options: &ChainOptions| open_chain(&gone(), &forged.youngest, options);
+    let refusal = open(&ChainOptions::default()).err().expect("a refusal");
+    assert_eq!(refusal.kind(), ErrorKind::NotFound, "{refusal}");
+    assert!(refusal.details().join("\n").contains("it is gone"), "{:?}", refusal.details());
+    let lost = ChainOptions { missing: Missing::Lost, ..ChainOptions::default() };
+    assert_eq!(open(&lost).expect("what is there").links().len(), 2);
+    let copy = folder.path().join("base - Copy.vhdx");
+    fs::copy(&forged.files[0], &copy).expect("a copy");
+    let opened = open(&ChainOptions::default()).expect("a chain");
+    assert_eq!(opened.links()[2].path, copy);
+    assert_eq!(read(&opened), (true, 0));
+}
+
 #[test]
 fn two_links_of_one_identity_are_told() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -64,6 +117,23 @@ fn two_links_of_one_identity_are_told() {
     let told = opened.findings().iter().find(|finding| finding.code.as_str() == "identity-shared").expect("a finding");
     assert_eq!(told.link, Some(2));
     assert!(told.text.contains(&forged.youngest.display().to_string()), "{}", told.text);
+}
+
+/// Both were taken unproven, for zeros prove nothing; nor do they make two images one.
+#[test]
+fn links_that_never_got_an_identity_share_none() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let forged = chain(folder.path());
+    for link in 0..2 {
+        Image { data_write_guid: Guid::NIL, ..forged.images[link].clone() }
+            .write_to(&forged.files[link])
+            .expect("an image is written");
+    }
+    let parents = vec![forged.files[1].clone(), forged.files[0].clone()];
+    let options = ChainOptions { parents, allow_mismatch: true, ..ChainOptions::default() };
+    let opened = open(&forged.youngest, &options).expect("a chain");
+    assert_eq!(opened.links().len(), 3);
+    assert!(!has_finding(&opened, "identity-shared"));
 }
 
 #[test]

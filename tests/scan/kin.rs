@@ -277,6 +277,33 @@ fn zeros_in_parent_linkage2_match_nothing() {
     assert_eq!(folder.role(&scan, "zero.vhdx"), "youngest");
 }
 
+/// A DataWriteGuid of zeros is none, and neither is a `parent_linkage` of zeros.
+#[test]
+fn zeros_in_parent_linkage_match_nothing() {
+    let mut folder = Folder::new(25);
+    for name in ["one.vhdx", "other.vhdx"] {
+        let zero = Image { data_write_guid: Guid::NIL, ..folder.base(name) };
+        folder.write(&zero, name);
+    }
+    let gone = folder.base("gone.vhdx");
+    for (name, recorded) in [("x_1.avhdx", "gone.vhdx"), ("y_1.avhdx", "away.vhdx")] {
+        let child = folder.child(&gone, recorded, name);
+        let locator = child.parent_locator.clone().expect("a locator").without("parent_linkage");
+        let zeros = locator.with("parent_linkage", &Guid::NIL.braced());
+        folder.write(&Image { parent_locator: Some(zeros), ..child }, name);
+    }
+    fs::remove_file(folder.path("gone.vhdx")).expect("the base goes");
+    let scan = folder.scan(0);
+    for name in ["one.vhdx", "other.vhdx", "x_1.avhdx", "y_1.avhdx"] {
+        assert_eq!(folder.role(&scan, name), "youngest", "{name}");
+        assert_eq!(folder.image(&scan, name)["parent"]["image"], Value::Null, "{name}");
+    }
+    assert_eq!(list(&scan["chains"]).len(), 4);
+    assert_eq!(list(&scan["duplicates"]), [] as [Value; 0], "what never got an identity is no copy");
+    let text = folder.text();
+    assert_eq!(text.matches("a parent that is not here\n").count(), 2, "each misses a parent of its own: {text}");
+}
+
 #[test]
 fn a_parent_in_another_folder_is_named_in_the_command() {
     let mut folder = Folder::new(12);

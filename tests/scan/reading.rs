@@ -14,7 +14,7 @@ use fixtures::vhdx::log::{DirtyLog, Rollback};
 use serde_json::Value;
 use vhdx_mount::Faults;
 use vhdx_mount::error::{Error, ErrorKind, Result};
-use vhdx_mount::image::{Depth, FileId, ImageStore, Listing, OpenedImage, ReadAt};
+use vhdx_mount::image::{Depth, FileId, HostFolders, ImageStore, Listing, OpenedImage, ReadAt};
 
 use crate::folder::{Folder, codes, list, string};
 use crate::support::program::{PROGRAM, run};
@@ -49,6 +49,25 @@ fn what_cannot_be_read_is_listed_and_the_rest_is_found() {
     let text = folder.text();
     assert!(text.contains("could not be read\n  broken.vhdx: ") && text.contains("  VHD      old.vhd\n"), "{text}");
     assert!(!text.contains("notes.txt") && !text.contains("empty.txt"), "{text}");
+}
+
+#[test]
+fn more_files_than_are_looked_at_is_told_once_whatever_folders_follow() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for below in ["a", "b", "c/d"] {
+        fs::create_dir_all(folder.path().join(below)).expect("a folder");
+        for name in ["1", "2", "3"] {
+            fs::write(folder.path().join(below).join(name), "").expect("a file");
+        }
+    }
+    for (limit, told) in [(9, 0), (8, 1), (2, 1)] {
+        let listing = HostFolders.list(folder.path(), Depth::Below, limit).expect("the files");
+        assert_eq!((listing.files.len(), listing.left_out.len()), (limit, told), "{:?}", listing.left_out);
+        for error in listing.left_out {
+            assert_eq!(error.file(), Some(folder.path()));
+            assert_eq!(error.message(), format!("there are more than {limit} files here; the rest is not looked at"));
+        }
+    }
 }
 
 #[test]

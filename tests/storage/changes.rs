@@ -108,6 +108,30 @@ fn a_parent_that_changes_makes_its_own_bytes_doubtful_and_no_others() {
     assert!(faults.iter().all(|fault| fault.link == Some(1)));
 }
 
+/// Whoever writes goes on writing: what is read in between is forgotten too.
+#[test]
+fn what_the_kernel_keeps_of_an_image_that_goes_on_changing_is_forgotten_again_and_again() {
+    if !can_mount("what_the_kernel_keeps_of_an_image_that_goes_on_changing_is_forgotten_again_and_again") {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let (path, places) = base(folder.path());
+    let mounted = Mounted::new(&path, &["--accept-doubtful"]);
+    let disk = File::open(mounted.path("disk.raw")).expect("the disk");
+    let file = File::options().write(true).open(&path).expect("the image");
+    let at = in_file(&places, &(MIB..MIB + 1)).start;
+    for byte in 1..=3u8 {
+        file.write_all_at(&[byte; 4096], at).expect("it is written to");
+        wait_until("the new bytes", || {
+            let mut page = [0; 4096];
+            disk.read_exact_at(&mut page, MIB).expect("it is served");
+            page == [byte; 4096]
+        });
+        // By now the first change was noticed, and what was kept forgotten more than once.
+        std::thread::sleep(Duration::from_secs(3));
+    }
+}
+
 #[test]
 fn a_mounted_image_that_something_writes_to_fails_and_says_so_once() {
     if !can_mount("a_mounted_image_that_something_writes_to_fails_and_says_so_once") {

@@ -5,14 +5,12 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use vhdx_mount::scan::SCHEMA;
 
 use super::input;
 use crate::cli::args::{ChainArgs, MissingArg};
 use crate::cli::escape::escape;
 use crate::cli::outcome::Failure;
-
-/// The version of the object that is understood.
-const SCHEMA: u32 = 1;
 
 /// What a scan told.
 pub(super) struct ScanReport {

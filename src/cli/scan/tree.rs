@@ -43,10 +43,14 @@ impl<'a, W: Write> Forest<'a, W> {
     }
 
     pub(super) fn draw(&mut self) -> io::Result<()> {
-        let mut orphans: BTreeMap<Option<Guid>, Vec<usize>> = BTreeMap::new();
+        // By the identity that they miss; who names none is alone.
+        let mut orphans: BTreeMap<Result<Guid, usize>, Vec<usize>> = BTreeMap::new();
         for (number, kin) in self.scan.kin.iter().enumerate() {
             match self.scan.missing_parent(number) {
-                Some(record) => orphans.entry(record.linkage).or_default().push(number),
+                Some(record) => {
+                    let missed = record.linkage.filter(|guid| !guid.is_zero()).ok_or(number);
+                    orphans.entry(missed).or_default().push(number);
+                }
                 None if kin.parent.is_none() => {
                     writeln!(self.out)?;
                     self.tree(Node { image: number, depth: 0, before: String::new(), branch: None })?;

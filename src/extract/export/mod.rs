@@ -26,6 +26,7 @@ use super::sink::{DiskFile, describe, new_of};
 use crate::chain::Disk;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::vhdx::{Front, NewImage};
+use crate::ranges::length;
 use finished::Finished;
 use hasher::Hasher;
 use pour::{Target, Writer, in_pieces};
@@ -130,7 +131,7 @@ pub fn export(
 ) -> Result<Exported> {
     let is_of_disk = matches!(form, Form::Vhdx(_));
     let (identity, reading) = (form.identity(part), part.reading.clone());
-    let map = Map { place: map_of(file), identity, reading, length: len(&part.range), is_of_disk };
+    let map = Map { place: map_of(file), identity, reading, length: length(&part.range), is_of_disk };
     let failed = |error: io::Error| {
         let advice = "free space, or mend the destination, and run the same command again with --resume";
         Error::io(describe(&error), error).in_file(file).advise(advice)
@@ -187,7 +188,7 @@ pub fn stream(part: &Part<'_>, out: &mut dyn Write, hash: bool, progress: &Progr
     let failed = |error| Error::io("the stream takes nothing more", error);
     writer.pour(&mut stream, &mut state).map_err(failed)?;
     stream.0.flush().map_err(failed)?;
-    if state.done < len(&part.range) {
+    if state.done < length(&part.range) {
         return Ok(stopped(&state, None));
     }
     Ok(Exported { sha256: writer.hasher.finish(), stopped: false, ..stopped(&state, None) })
@@ -315,10 +316,6 @@ fn stopped(state: &State, map: Option<PathBuf>) -> Exported {
         stopped: true,
         map,
     }
-}
-
-fn len(range: &Range<u64>) -> u64 {
-    range.end.saturating_sub(range.start)
 }
 
 /// The verdict of an export.

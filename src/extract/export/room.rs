@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use super::Part;
 use super::pour::PIECE;
-use super::{Part, len};
 use crate::chain::MergedSource;
+use crate::ranges::length;
 
 /// A destination that may be too small.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +23,7 @@ pub fn shortage(part: &Part<'_>, file: &Path) -> Option<Shortage> {
     let free = free(file)?;
     let written = written(file);
     // No map is needed to see that all of it has room.
-    if len(&part.range).saturating_sub(written) <= free {
+    if length(&part.range).saturating_sub(written) <= free {
         return None;
     }
     let needed = data_bytes(part).saturating_sub(written);
@@ -36,7 +37,7 @@ fn data_bytes(part: &Part<'_>) -> u64 {
         let end = at.saturating_add(PIECE).min(part.range.end);
         for extent in part.disk.map(at..end).unwrap_or_default() {
             if matches!(extent.source, MergedSource::Data { .. }) {
-                bytes = bytes.saturating_add(len(&extent.disk));
+                bytes = bytes.saturating_add(length(&extent.disk));
             }
         }
         at = end;

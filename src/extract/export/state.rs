@@ -4,11 +4,12 @@
 use std::fmt::Write as _;
 use std::ops::Range;
 
+use super::Map;
 use super::finished::Finished;
-use super::{Map, len};
 use crate::error::{Error, ErrorKind, Result};
 use crate::extract::Reading;
 use crate::image::OF_THE_DISK;
+use crate::ranges;
 use crate::report::Code;
 use crate::{Fault, FaultKind, Faults};
 
@@ -53,7 +54,7 @@ impl Damaged {
         if fault.range.is_empty() {
             return;
         }
-        self.bytes = self.bytes.saturating_add(len(&fault.range));
+        self.bytes = self.bytes.saturating_add(ranges::length(&fault.range));
         let is_full = self.ranges.len() >= MAX_RANGES;
         match self.ranges.last_mut() {
             Some(last) if is_full || (end == fault.range.start && last.code == fault.code) => {
@@ -97,10 +98,17 @@ impl State {
             let _ = writeln!(text, "{OF_THE_DISK}");
         }
         for fault in &self.doubtful.ranges {
-            let _ = writeln!(text, "# doubtful: {:#x} {:#x} {}", fault.range.start, len(&fault.range), fault.code);
+            let _ = writeln!(
+                text,
+                "# doubtful: {:#x} {:#x} {}",
+                fault.range.start,
+                ranges::length(&fault.range),
+                fault.code
+            );
         }
         for fault in &self.lost.ranges {
-            let _ = writeln!(text, "# lost: {:#x} {:#x} {}", fault.range.start, len(&fault.range), fault.code);
+            let _ =
+                writeln!(text, "# lost: {:#x} {:#x} {}", fault.range.start, ranges::length(&fault.range), fault.code);
         }
         let _ = writeln!(text, "# current_pos  current_status  current_pass");
         let status = if self.done < length { '?' } else { '+' };
@@ -109,7 +117,7 @@ impl State {
         let mut at = 0;
         let mut line = |range: Range<u64>, status: char| {
             if !range.is_empty() {
-                let _ = writeln!(text, "{:#010x}  {:#010x}  {status}", range.start, len(&range));
+                let _ = writeln!(text, "{:#010x}  {:#010x}  {status}", range.start, ranges::length(&range));
             }
         };
         for fault in &self.lost.ranges {

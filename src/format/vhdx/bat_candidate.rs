@@ -9,6 +9,7 @@ use std::ops::Range;
 use super::bat::{BatEntry, BatShape, ENTRY_LENGTH, MIB, PayloadState};
 use crate::Faults;
 use crate::image::ReadAt;
+use crate::ranges::meet;
 
 /// Entries of a would-be BAT that are looked at: half a MiB.
 pub(super) const MAX_ENTRIES: u64 = 1 << 16;
@@ -53,15 +54,14 @@ impl Wanted<'_> {
 
     /// Whether bytes of the file belong to another structure.
     pub(super) fn is_taken(&self, place: &Range<u64>) -> bool {
-        let meets = |other: &Range<u64>| place.start < other.end && other.start < place.end;
-        meets(&self.metadata) || self.log.is_some_and(meets)
+        meet(place, &self.metadata) || self.log.is_some_and(|log| meet(place, log))
     }
 
     /// The BAT at a place, if more of its entries claim a block than make no sense.
     pub(super) fn look_at(&self, file: &dyn ReadAt, place: u64) -> Option<BatCandidate> {
         let region = self.region(place).filter(|region| !self.is_taken(region))?;
         let looked_at = self.shape.entries_needed().min(MAX_ENTRIES);
-        let bytes = readable(file, place, usize::try_from(looked_at.saturating_mul(ENTRY_LENGTH)).ok()?)?;
+        let bytes = or_zeros(file, place, usize::try_from(looked_at.saturating_mul(ENTRY_LENGTH)).ok()?)?;
         if bytes.chunks(LOG_SECTOR).any(|sector| sector.starts_with(LOG_ENTRY)) {
             return None;
         }
@@ -142,7 +142,7 @@ impl BatCandidate {
 }
 
 /// Bytes of the file, with zeros where they cannot be read. `None` where nothing can.
-fn readable(file: &dyn ReadAt, place: u64, length: usize) -> Option<Vec<u8>> {
+fn or_zeros(file: &dyn ReadAt, place: u64, length: usize) -> Option<Vec<u8>> {
     let mut bytes = vec![0; length];
     file.read_at(&mut bytes, place, &mut Faults::new()).ok()?;
     Some(bytes)

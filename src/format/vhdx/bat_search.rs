@@ -9,6 +9,7 @@ use std::ops::Range;
 use super::bat::{BatEntry, MIB, PayloadState};
 use super::search::{places, read};
 use crate::image::ReadAt;
+use crate::ranges::meet;
 
 /// Bytes that are looked at before all of a MiB is.
 const FIRST_LOOK: usize = 4096;
@@ -109,9 +110,8 @@ impl FoundBat {
         let start = self.region.start;
         let next = self.claims.range(start..).next().copied();
         self.region.end = self.region.end.min(next.unwrap_or(u64::MAX));
-        let meets =
-            |place: &Range<u64>, claim: &u64| *claim < place.end && place.start < claim.saturating_add(block_size);
-        let is_free = |place: &Range<u64>| !self.claims.iter().any(|claim| meets(place, claim));
+        let block = |claim: &u64| *claim..claim.saturating_add(block_size);
+        let is_free = |place: &Range<u64>| !self.claims.iter().any(|claim| meet(place, &block(claim)));
         !self.region.is_empty() && is_free(&self.region) && log.is_none_or(is_free)
     }
 }

@@ -1,6 +1,6 @@
 //! Which places of a file are claimed by blocks, and which of them more than once.
 //!
-//! Two bits for each MiB of the file: 64 TiB need 16 MiB of memory.
+//! Two bits for each MiB of the file: 64 TiB need 16 MiB of memory. Whoever verifies a BAT keeps two of these.
 
 use std::ops::Range;
 

@@ -9,6 +9,7 @@ use super::ownership::MAX_ENTRIES;
 use super::region_table;
 use super::resolve::Vhdx;
 use crate::image::ReadAt;
+use crate::ranges::meet;
 
 /// Pages of the log, and what they are multiples of.
 const PAGE: u64 = 4096;
@@ -26,9 +27,8 @@ impl Vhdx {
             is_bat(place) || tables.iter().any(|table| table.start <= place.start && place.end <= table.end)
         };
         let elsewhere: Vec<Range<u64>> = places.iter().filter(|place| !is_table(place)).cloned().collect();
-        let meets = |one: &Range<u64>, other: &Range<u64>| one.start < other.end && other.start < one.end;
         let forbidden = |place: &Range<u64>| {
-            place.end > self.file.size() || self.structures.iter().any(|structure| meets(structure, place))
+            place.end > self.file.size() || self.structures.iter().any(|structure| meet(structure, place))
         };
         !elsewhere.iter().any(forbidden) && !self.is_any_payload(elsewhere)
     }

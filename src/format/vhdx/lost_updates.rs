@@ -13,6 +13,7 @@ use super::told_blocks::named;
 use super::unowned::Unowned;
 use super::unused_entries::PAGE;
 use crate::layer::Trust;
+use crate::ranges::length;
 
 /// All of it in a sentence or two.
 pub(super) fn describe(vhdx: &Vhdx) -> String {
@@ -70,8 +71,4 @@ impl Vhdx {
         let byte = |at: u64| block(number(at)).saturating_mul(self.shape.block_size).min(self.geometry.virtual_size);
         byte(bat.start)..byte(bat.end)
     }
-}
-
-fn length(range: &Range<u64>) -> u64 {
-    range.end.saturating_sub(range.start)
 }

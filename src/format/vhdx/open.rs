@@ -17,6 +17,7 @@ use super::lost_updates;
 use super::lost_writes;
 use super::metadata::{self, Metadata};
 use super::ownership::Ownership;
+use super::region_table::RegionTable;
 use super::regions::{self, Known};
 use super::resolve::Vhdx;
 use crate::Faults;
@@ -41,36 +42,9 @@ impl Vhdx {
     /// for them, or when the file requires what this program does not know.
     pub fn open(image: Arc<dyn ReadAt>, options: FormatOptions) -> Result<(Self, Vec<Finding>)> {
         let mut findings = Vec::new();
-        let creator = creator(&image, &mut findings);
-        let header = current_header(&image, &mut findings);
-        let mut patches = OverlayBuilder::default();
-        let Replayed { state: log_state, doubt: mut log_doubt, damaged } = match &header {
-            Some(current) => replay(&image, &current.header, options.log_replay, &mut patches, &mut findings)?,
-            None => LogState::Unknown.into(),
-        };
-        if log_state == LogState::Replayed
-            && let Some(current) = &header
-            && doubt_outdated(&image, &current.header, &mut patches, &mut findings)?
-        {
-            log_doubt = Code::HeadersOutdated;
-        }
-        if let Some(current) = header.as_ref().filter(|current| current.is_alone && options.log_replay)
-            && doubt_unclaimed(&image, &current.header, &mut patches, &mut findings)?
-        {
-            log_doubt = Code::LogUnclaimed;
-        }
-        let file: File = Arc::new(patches.over(Arc::clone(&image), log_doubt));
-
-        let log_place = header.as_ref().and_then(|current| log_region(&current.header));
-        let known = Known {
-            log_doubt,
-            accept_unknown: options.accept_unknown,
-            log: log_place.as_ref(),
-            block_size: options.assumed.block_size,
-        };
-        let (regions, regions_doubt) = regions::find(&file, &known, &mut findings)?;
-        let mut metadata = metadata::read(&file, &regions.metadata, options.accept_unknown, &mut findings)?;
-        metadata.overrule(&options.overruling, regions.metadata.start);
+        let found = Structures::find(Arc::clone(&image), &options, &mut findings)?;
+        let Structures { creator, header, log_state, log_doubt, log_place, damaged, file, .. } = found;
+        let Structures { regions, regions_doubt, metadata, .. } = found;
         let Completed { geometry, has_parent, doubtful_from } =
             infer::complete(&file, &regions, &metadata, &options, &mut findings)?;
         let impossible = || Error::new(ErrorKind::Corrupt, "block size and sector size contradict each other");
@@ -119,6 +93,70 @@ impl Vhdx {
             torn.text = format!("{}. What the file itself tells: {}", torn.text, lost_updates::describe(&vhdx));
         }
         Ok((vhdx, findings))
+    }
+}
+
+/// The structures that lead to the disk, as far as they hold.
+struct Structures {
+    creator: Option<String>,
+    header: Option<CurrentHeader>,
+    log_state: LogState,
+    /// Why what the log is about to change is doubtful.
+    log_doubt: Code,
+    /// Where the header has the log.
+    log_place: Option<Range<u64>>,
+    /// Places that the newest entries of the log name, where these do not hold.
+    damaged: Option<Vec<Range<u64>>>,
+    /// The file as its log leaves it.
+    file: File,
+    regions: RegionTable,
+    regions_doubt: Option<Code>,
+    metadata: Metadata,
+}
+
+impl Structures {
+    fn find(image: Arc<dyn ReadAt>, options: &FormatOptions, findings: &mut Vec<Finding>) -> Result<Self> {
+        let creator = creator(&image, findings);
+        let header = current_header(&image, findings);
+        let mut patches = OverlayBuilder::default();
+        let Replayed { state: log_state, doubt: mut log_doubt, damaged } = match &header {
+            Some(current) => replay(&image, &current.header, options.log_replay, &mut patches, findings)?,
+            None => LogState::Unknown.into(),
+        };
+        if log_state == LogState::Replayed
+            && let Some(current) = &header
+            && doubt_outdated(&image, &current.header, &mut patches, findings)?
+        {
+            log_doubt = Code::HeadersOutdated;
+        }
+        if let Some(current) = header.as_ref().filter(|current| current.is_alone && options.log_replay)
+            && doubt_unclaimed(&image, &current.header, &mut patches, findings)?
+        {
+            log_doubt = Code::LogUnclaimed;
+        }
+        let file: File = Arc::new(patches.over(image, log_doubt));
+        let log_place = header.as_ref().and_then(|current| log_region(&current.header));
+        let known = Known {
+            log_doubt,
+            accept_unknown: options.accept_unknown,
+            log: log_place.as_ref(),
+            block_size: options.assumed.block_size,
+        };
+        let (regions, regions_doubt) = regions::find(&file, &known, findings)?;
+        let mut metadata = metadata::read(&file, &regions.metadata, options.accept_unknown, findings)?;
+        metadata.overrule(&options.overruling, regions.metadata.start);
+        Ok(Structures {
+            creator,
+            header,
+            log_state,
+            log_doubt,
+            log_place,
+            damaged,
+            file,
+            regions,
+            regions_doubt,
+            metadata,
+        })
     }
 }
 

@@ -48,7 +48,8 @@ impl Tally {
     /// One finding for each kind of damage to the tables of a file of `file_size` bytes.
     pub(super) fn findings(self, file_size: u64) -> impl Iterator<Item = Finding> {
         self.0.into_iter().map(move |kind| {
-            let (severity, one, many, consequence) = words(kind.code);
+            let known = WORDS.iter().find(|words| words.code == kind.code);
+            let Words { severity, one, many, consequence, .. } = known.unwrap_or(&UNREADABLE);
             let names = kind.names.join(", ");
             let text = match kind.count {
                 1 => format!("{names} {one}; {consequence}"),
@@ -61,82 +62,103 @@ impl Tally {
                 Code::BlockPastEnd => format!("the file ends at byte {file_size}: {text}"),
                 _ => text,
             };
-            Finding::new(kind.code, severity, text).at(kind.structure, kind.offset).advise(advice(kind.code))
+            Finding::new(kind.code, *severity, text).at(kind.structure, kind.offset).advise(advice(kind.code))
         })
     }
 }
 
-/// Severity, what is said of one, what is said of many, and what it means.
-fn words(code: Code) -> (Severity, &'static str, &'static str, &'static str) {
-    let lost = "the content is lost";
-    match code {
-        Code::BlockPastEnd => (Severity::Error, "reaches past its end", "blocks reach past its end", lost),
-        Code::BlockMisaligned => (
-            Severity::Error,
-            "has reserved bits set",
-            "entries have reserved bits set",
-            "the content is lost, and that there is none is doubtful",
-        ),
-        Code::BlockOnStructure => {
-            (Severity::Error, "points onto a structure of the file", "entries point onto structures of the file", lost)
-        }
-        Code::BlockStateReserved => (
-            Severity::Error,
-            "has a state that the format does not know",
-            "entries have a state that the format does not know",
-            lost,
-        ),
-        Code::BlockPartialWithoutParent => (
-            Severity::Error,
-            "is partially present, and the image has no parent",
-            "blocks are partially present, and the image has no parent",
-            lost,
-        ),
-        Code::BlockStateOldUnmapped => (
-            Severity::Warning,
-            "has state 5, the UNMAPPED of version 0.95",
-            "entries have state 5, the UNMAPPED of version 0.95",
-            "they read as zeros",
-        ),
-        Code::BlocksOverlap => (
-            Severity::Error,
-            "claims a place in the file that another block claims too",
-            "blocks claim places in the file that others claim too",
-            "all of them are doubtful",
-        ),
-        Code::BatShort => (
-            Severity::Error,
-            "has no entry in the BAT",
-            "sector bitmaps have no entry in the BAT",
-            "the partially present blocks that need it are lost",
-        ),
-        Code::BitmapMissing => (
-            Severity::Error,
-            "is not there, and partially present blocks need it",
-            "sector bitmaps are not there, and partially present blocks need them",
-            "those blocks are lost",
-        ),
-        Code::BitmapUnreadable => (
-            Severity::Error,
-            "cannot be read as a whole, and partially present blocks need it",
-            "sector bitmaps cannot be read as a whole, and partially present blocks need them",
-            "what their unreadable parts describe is lost",
-        ),
-        Code::HostReadError => (
-            Severity::Warning,
-            "cannot be read as a whole, and nothing needs it",
-            "sector bitmaps that nothing needs cannot be read as a whole",
-            "no byte is lost by it",
-        ),
-        Code::LogWritesForbiddenPlace => (
-            Severity::Warning,
-            "is written by the log, which is for tables alone",
-            "payload blocks are written by the log, which is for tables alone",
-            "what it writes is shown, as a replay would write it",
-        ),
-        _ => (Severity::Error, "cannot be read", "parts of the BAT cannot be read", "the blocks in them are lost"),
-    }
+/// What is said of a kind of damage.
+struct Words {
+    code: Code,
+    severity: Severity,
+    one: &'static str,
+    many: &'static str,
+    consequence: &'static str,
 }
+
+const fn error(code: Code, one: &'static str, many: &'static str, consequence: &'static str) -> Words {
+    Words { code, severity: Severity::Error, one, many, consequence }
+}
+
+const fn warning(code: Code, one: &'static str, many: &'static str, consequence: &'static str) -> Words {
+    Words { code, severity: Severity::Warning, one, many, consequence }
+}
+
+const LOST: &str = "the content is lost";
+
+/// Of all kinds but parts of the BAT that cannot be read.
+const WORDS: [Words; 12] = [
+    error(Code::BlockPastEnd, "reaches past its end", "blocks reach past its end", LOST),
+    error(
+        Code::BlockMisaligned,
+        "has reserved bits set",
+        "entries have reserved bits set",
+        "the content is lost, and that there is none is doubtful",
+    ),
+    error(
+        Code::BlockOnStructure,
+        "points onto a structure of the file",
+        "entries point onto structures of the file",
+        LOST,
+    ),
+    error(
+        Code::BlockStateReserved,
+        "has a state that the format does not know",
+        "entries have a state that the format does not know",
+        LOST,
+    ),
+    error(
+        Code::BlockPartialWithoutParent,
+        "is partially present, and the image has no parent",
+        "blocks are partially present, and the image has no parent",
+        LOST,
+    ),
+    warning(
+        Code::BlockStateOldUnmapped,
+        "has state 5, the UNMAPPED of version 0.95",
+        "entries have state 5, the UNMAPPED of version 0.95",
+        "they read as zeros",
+    ),
+    error(
+        Code::BlocksOverlap,
+        "claims a place in the file that another block claims too",
+        "blocks claim places in the file that others claim too",
+        "all of them are doubtful",
+    ),
+    error(
+        Code::BatShort,
+        "has no entry in the BAT",
+        "sector bitmaps have no entry in the BAT",
+        "the partially present blocks that need it are lost",
+    ),
+    error(
+        Code::BitmapMissing,
+        "is not there, and partially present blocks need it",
+        "sector bitmaps are not there, and partially present blocks need them",
+        "those blocks are lost",
+    ),
+    error(
+        Code::BitmapUnreadable,
+        "cannot be read as a whole, and partially present blocks need it",
+        "sector bitmaps cannot be read as a whole, and partially present blocks need them",
+        "what their unreadable parts describe is lost",
+    ),
+    warning(
+        Code::HostReadError,
+        "cannot be read as a whole, and nothing needs it",
+        "sector bitmaps that nothing needs cannot be read as a whole",
+        "no byte is lost by it",
+    ),
+    warning(
+        Code::LogWritesForbiddenPlace,
+        "is written by the log, which is for tables alone",
+        "payload blocks are written by the log, which is for tables alone",
+        "what it writes is shown, as a replay would write it",
+    ),
+];
+
+const UNREADABLE: Words =
+    error(Code::BatUnreadable, "cannot be read", "parts of the BAT cannot be read", "the blocks in them are lost");
 
 fn advice(code: Code) -> &'static str {
     match code {

@@ -161,6 +161,32 @@ fn a_server_that_does_not_answer_is_no_bad_place() {
     assert!(read(&image, 0, MIB).is_empty());
 }
 
+/// A place fails, and then the server goes: each try would wait for it anew.
+#[test]
+fn a_server_that_goes_while_a_place_is_isolated_is_waited_for_once() {
+    struct Going(Failing);
+    impl ReadAt for Going {
+        fn size(&self) -> u64 {
+            SIZE
+        }
+        fn read_at(&self, buf: &mut [u8], offset: u64, faults: &mut Faults) -> Result<()> {
+            let failed = self.0.read_at(buf, offset, faults);
+            if buf.len() == MIB {
+                return failed;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+            Err(Error::io("no answer", io::ErrorKind::TimedOut.into()))
+        }
+    }
+    let inner = Arc::new(Going(Failing { bad: Mutex::new(vec![0..SIZE]), ..Failing::default() }));
+    let patience = Patience { limit: Duration::from_millis(50), ..hasty() };
+    let image = Isolating::with_patience(Arc::clone(&inner), patience);
+    let lost = read(&image, 0, MIB);
+    assert_eq!(lost["host-read-error"], [0..MIB as u64 / 4]);
+    assert_eq!(lost["host-read-skipped"], [MIB as u64 / 4..MIB as u64]);
+    assert_eq!(inner.0.reads().len(), 3 + 1);
+}
+
 #[test]
 fn storage_that_fails_slowly_is_asked_for_single_pieces_and_not_for_ever() {
     let delay = Duration::from_millis(20);

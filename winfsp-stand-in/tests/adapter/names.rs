@@ -60,6 +60,10 @@ fn names_that_windows_refuses_can_be_opened_as_they_are_listed() {
     for (number, spelled) in ["a%3Ab", "%6Eul", "end%2E", "100%2525", "q%3F%2A"].into_iter().enumerate() {
         assert_eq!(driver.open(spelled).unwrap().info.FileSize, 10 + number as u64, "{spelled}");
     }
+    assert_eq!(driver.open("A%3ab").unwrap().info.FileSize, 10, "in any case");
+    for otherwise in ["%61%3Ab", "nul", "100%25", "end%2E%2e", "%65nd%2E"] {
+        assert_eq!(driver.open(otherwise).unwrap_err(), NAME_NOT_FOUND, "{otherwise}");
+    }
 }
 
 #[test]

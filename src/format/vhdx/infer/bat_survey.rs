@@ -37,7 +37,7 @@ impl BatSurvey {
         while at < end {
             let piece = at..end.min(at.saturating_add(PIECE));
             let first = at.saturating_sub(bat.start).checked_div(ENTRY_LENGTH).unwrap_or(0);
-            let (raw, all) = readable(file, &piece);
+            let (raw, all) = read_telling(file, &piece);
             unread |= !all;
             let numbered =
                 (first..).zip(raw.as_chunks::<8>().0).map(|(number, raw)| (number, u64::from_le_bytes(*raw)));
@@ -56,7 +56,7 @@ impl BatSurvey {
         let mut end = offset(self.room).min(file.size());
         while end > offset(self.seen) {
             let start = end.saturating_sub(PIECE).max(offset(self.seen));
-            let (raw, _) = readable(file, &(start..end));
+            let (raw, _) = read_telling(file, &(start..end));
             let first = start.saturating_sub(bat.start).checked_div(ENTRY_LENGTH).unwrap_or(0);
             let numbered =
                 (first..).zip(raw.as_chunks::<8>().0).filter(|(number, raw)| **raw != [0; 8] && counts(*number));
@@ -70,7 +70,7 @@ impl BatSurvey {
 }
 
 /// These bytes of the file, with zeros where they cannot be read, and whether all of them can.
-fn readable(file: &dyn ReadAt, range: &Range<u64>) -> (Vec<u8>, bool) {
+fn read_telling(file: &dyn ReadAt, range: &Range<u64>) -> (Vec<u8>, bool) {
     let mut buf = vec![0; usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(0)];
     let mut faults = Faults::new();
     let read = file.read_at(&mut buf, range.start, &mut faults);

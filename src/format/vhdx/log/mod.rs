@@ -4,8 +4,9 @@
 //! the active sequence, [`mod@replay`] makes an overlay of it. What the format leaves out, though damage and no power cut made it
 //! so, see [`cut_off`] and [`damaged_newest`]; [`written_entry`] tells such an entry from a torn one, and
 //! [`one_wrong_bit`] what a descriptor of it was. [`unclaimed`] looks at what
-//! the log of a damaged header may have been, [`without_header`] judges whether a log matters that no header tells of. What
-//! older entries tell of pages is told by [`sessions`]; by it [`outdated_header`] knows headers that are older than the file.
+//! the log of a damaged header may have been, [`without_header`] judges whether a log matters that no header tells of.
+//! Both ask [`written_places`] what it would write. What older entries tell of pages is told by [`sessions`]; by it
+//! [`outdated_header`] knows headers that are older than the file.
 
 mod cut_off;
 mod damaged_newest;
@@ -20,6 +21,7 @@ mod sessions;
 mod unclaimed;
 mod without_header;
 mod written_entry;
+mod written_places;
 
 pub(super) use outdated_header::doubt_outdated;
 pub(super) use region::{end_before_regions, log_region};

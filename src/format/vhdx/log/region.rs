@@ -4,11 +4,10 @@ use std::ops::Range;
 
 use super::replay::{LOG_STRUCTURE, LogState};
 use crate::format::broken::Broken;
+use crate::format::vhdx::bat::MIB;
 use crate::format::vhdx::header::Header;
 use crate::format::vhdx::region_table::RegionTable;
 use crate::report::{Code, Finding, Severity};
-
-const MIB: u64 = 1 << 20;
 
 /// The log region as the header gives it. `None` where there is none, or at a place that cannot be.
 pub(in crate::format::vhdx) fn log_region(header: &Header) -> Option<Range<u64>> {

@@ -7,13 +7,14 @@
 //! whole ([`Sessions::is_history`]).
 
 use std::collections::BTreeSet;
-use std::ops::{ControlFlow, Range};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::region::check_place;
 use super::replay::{LOG_STRUCTURE, apply, doubt_pages};
 use super::sequence::Log;
 use super::sessions::Sessions;
+use super::written_places::WrittenPlaces;
 use crate::Faults;
 use crate::bytes::{Guid, array};
 use crate::error::Result;
@@ -23,9 +24,6 @@ use crate::report::{Code, Finding, Severity};
 
 /// Logs of more LogGuids than this are not looked into: a file has one or two.
 const MAX_GUIDS: usize = 16;
-
-/// Bytes of the file that are compared with what entries say. A log of 1 MiB says 255 pages, and zeros by the gigabyte.
-const MAX_COMPARED: u64 = 64 << 20;
 
 /// Bytes that are compared at once; what differs is doubtful as a whole.
 const PAGE: u64 = 4096;
@@ -112,18 +110,13 @@ fn doubt_entries(
         return Ok(doubt_pages(log, &candidates, &|_| true, patches)? != Some(0));
     }
     let mut theirs = OverlayBuilder::default();
-    let mut places: Vec<Range<u64>> = Vec::new();
-    let mut length = 0u64;
+    let mut places = WrittenPlaces::default();
     for offset in &sequence {
         let Some(candidate) = candidates.by_offset.get(offset) else { continue };
         log.each_descriptor(*offset, &candidate.header, &mut |descriptor| {
-            if let Some(place) = descriptor.map(|descriptor| descriptor.file_range()) {
-                length = length.saturating_add(place.end.saturating_sub(place.start));
-                places.push(place);
-            }
-            if length > MAX_COMPARED { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            descriptor.map_or(ControlFlow::Continue(()), |descriptor| places.add(&descriptor))
         })?;
-        if length > MAX_COMPARED || apply(log, &candidates, *offset, &mut theirs).is_err() {
+        if places.is_too_much() || apply(log, &candidates, *offset, &mut theirs).is_err() {
             patches.doubtful(0..u64::MAX);
             return Ok(true);
         }
@@ -132,7 +125,7 @@ fn doubt_entries(
     let theirs = theirs.over(Arc::clone(file), Code::LogUnclaimed);
     let mut doubted = false;
     let (mut a, mut b) = ([0; 4096], [0; 4096]);
-    for place in places {
+    for place in places.all() {
         let mut at = place.start;
         while at < place.end {
             let mut faults = Faults::new();

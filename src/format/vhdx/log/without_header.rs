@@ -9,16 +9,16 @@ use std::ops::{ControlFlow, Range};
 use super::entry::SECTOR;
 use super::replay::apply;
 use super::sequence::{Candidates, Log};
+use super::written_places::WrittenPlaces;
 use crate::Faults;
 use crate::bytes::{Guid, array, u64_le};
 use crate::error::Result;
 use crate::image::{OverlayBuilder, ReadAt};
+use crate::ranges::length;
 use crate::report::Code;
 
 /// Bytes of the file that are searched for entries.
 const MAX_SEARCHED: u64 = 256 << 20;
-/// Bytes that entries may write.
-const MAX_WRITTEN: u64 = 64 << 20;
 /// Logs of different GUIDs, such as each opening of the file begins.
 const MAX_LOGS: usize = 64;
 
@@ -114,15 +114,11 @@ fn changes_nothing(file: &dyn ReadAt, ring: &Range<u64>, guid: Guid, numbers: &[
 }
 
 fn writes_what_is_there(log: &Log<'_>, candidates: &Candidates, sequence: &[u32]) -> Result<bool> {
-    let mut written = Vec::new();
-    let mut total = 0u64;
+    let mut written = WrittenPlaces::default();
     for offset in sequence {
         let Some(candidate) = candidates.by_offset.get(offset) else { return Ok(false) };
         let all = log.each_descriptor(*offset, &candidate.header, &mut |descriptor| {
-            let Some(descriptor) = descriptor else { return ControlFlow::Break(()) };
-            total = total.saturating_add(length(&descriptor.file_range()));
-            written.push(descriptor.file_range());
-            if total > MAX_WRITTEN { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            descriptor.map_or(ControlFlow::Break(()), |descriptor| written.add(&descriptor))
         })?;
         if !all {
             return Ok(false);
@@ -133,7 +129,7 @@ fn writes_what_is_there(log: &Log<'_>, candidates: &Candidates, sequence: &[u32]
         apply(log, candidates, *offset, &mut patches)?;
     }
     let replayed = patches.over(log.file, Code::LogTorn);
-    for range in written {
+    for range in written.all() {
         if range.end > log.file.size() || !reads_the_same(log.file, &replayed, &range)? {
             return Ok(false);
         }
@@ -155,8 +151,4 @@ fn reads_the_same(a: &dyn ReadAt, b: &dyn ReadAt, range: &Range<u64>) -> Result<
         at = at.saturating_add(u64::from(SECTOR));
     }
     Ok(true)
-}
-
-fn length(range: &Range<u64>) -> u64 {
-    range.end.saturating_sub(range.start)
 }

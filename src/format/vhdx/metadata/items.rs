@@ -9,6 +9,7 @@ use crate::bytes::{Guid, array, len_u64, u32_le, u64_le};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::Facts;
 use crate::format::broken::Broken;
+use crate::format::vhdx::bat::MIB;
 use crate::image::ReadAt;
 use crate::layer::{Geometry, ParentRecord};
 use crate::report::{Code, Finding, Severity};
@@ -33,7 +34,6 @@ pub(super) const KNOWN: [Guid; 6] =
 pub(in crate::format::vhdx) const METADATA_TABLE: &str = "metadata table";
 
 const SMALLEST_SECTOR: u32 = 512;
-const MIB: u64 = 1 << 20;
 
 /// The largest item that the format allows.
 const MAX_ITEM_LENGTH: u32 = 1 << 20;
