@@ -309,6 +309,10 @@ codes! {
     NtfsClustersReused = "ntfs-clusters-reused",
     /// A deleted file: nothing proves that nobody else had its clusters meanwhile.
     NtfsClustersFreed = "ntfs-clusters-freed",
+    /// More than one file claims the same clusters: at most one of them is right.
+    NtfsClustersShared = "ntfs-clusters-shared",
+    /// Clusters that files claim are free by `$Bitmap`.
+    NtfsClustersFree = "ntfs-clusters-free",
     /// Files and folders are in use, and by their own records no folder has them.
     NtfsOrphans = "ntfs-orphans",
     /// The volume is of a version of NTFS that is not known.

@@ -48,6 +48,8 @@ const ELSEWHERE: &[(Code, &str)] = &[
     (Code::CompressionUnknown, "tests/ntfs/refused.rs"),
     (Code::NtfsClustersReused, "tests/ntfs/recovery.rs"),
     (Code::NtfsClustersFreed, "tests/ntfs/recovery.rs"),
+    (Code::NtfsClustersShared, "tests/ntfs/contested.rs"),
+    (Code::NtfsClustersFree, "tests/ntfs/contested.rs"),
     (Code::NtfsOrphans, "tests/ntfs/recovery.rs"),
     (Code::NtfsVersionUnknown, "tests/ntfs/volume_state.rs"),
     (Code::NtfsLogDirty, "tests/ntfs/volume_state.rs"),

@@ -9,6 +9,7 @@
 mod attribute_types;
 mod compression;
 mod contents;
+mod contested;
 mod damage;
 mod damaged_folders;
 mod forge;

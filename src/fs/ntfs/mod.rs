@@ -11,8 +11,10 @@
 //! `mft_survey` (all records read once, what is kept of each in `record_table`, those free by `record_bitmap` left out,
 //! rounds of folders cut by `folder_cycles`) tells the names, and `adopted` keeps where folders stand that do not tell it
 //! themselves. It also finds what is deleted and what no folder has: `shelf` shows them, `recovered` knows what is known of
-//! them, `freed_clusters` keeps them from what `cluster_bitmap` says is somebody else's. Without all of record 0, `mft_mirror`,
-//! `mft_parts` and `mft_start` find the `$MFT`. `volume_state` says how the volume was left, with `log_file`.
+//! them, `freed_clusters` keeps them from what `cluster_bitmap` says is somebody else's. What the files that are there claim
+//! is in `cluster_claims`, made of a `cluster_set`; where two claim one cluster, or the bitmap has it free, it is `contested`.
+//! Without all of record 0, `mft_mirror`, `mft_parts` and `mft_start` find the `$MFT`. `volume_state` says how the volume was
+//! left, with `log_file`.
 
 mod adopted;
 mod attribute;
@@ -21,7 +23,10 @@ mod believed;
 mod boot_sector;
 mod cache;
 mod cluster_bitmap;
+mod cluster_claims;
+mod cluster_set;
 mod compressed;
+mod contested;
 mod data_runs;
 mod efs;
 mod extents;
@@ -100,6 +105,7 @@ const RECORD_LOG_FILE: u32 = 2;
 const RECORD_VOLUME: u32 = 3;
 const RECORD_ROOT: u32 = 5;
 const RECORD_BITMAP: u32 = 6;
+const RECORD_BAD_CLUSTERS: u32 = 8;
 const RECORD_SECURE: u32 = 9;
 const RECORD_UPCASE: u32 = 10;
 

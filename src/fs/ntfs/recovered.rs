@@ -63,11 +63,10 @@ impl Ntfs {
         self.mft_survey.get_or_init(|| {
             // Without the bitmap all but the records that hold nothing is known.
             let bitmap = self.file(RECORD_MFT).and_then(|file| self.value_named(&file, attribute::BITMAP, &[]));
-            MftSurvey::of(
-                &self.mft,
-                bitmap.ok().flatten().map(|bits| RecordBitmap { bits, volume: &self.volume }).as_ref(),
-                &self.stop,
-            )
+            let bitmap = bitmap.ok().flatten().map(|bits| RecordBitmap { bits, volume: &self.volume });
+            let (mut survey, claims) = MftSurvey::of(&self.mft, bitmap.as_ref(), &self.stop);
+            survey.contested = self.judge_claims(claims);
+            survey
         })
     }
 
