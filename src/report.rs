@@ -279,6 +279,8 @@ codes! {
     NtfsBootSectorBad = "ntfs-boot-sector-bad",
     /// A file record does not hold.
     NtfsFileRecordBad = "ntfs-file-record-bad",
+    /// A file record is an old version of itself: a folder knows a later file in it.
+    NtfsFileRecordOld = "ntfs-file-record-old",
     /// The first file record does not hold; its copy in `$MFTMirr` is used.
     NtfsMirrorUsed = "ntfs-mirror-used",
     /// One of the first four file records and its copy in `$MFTMirr` differ, or one of the two does not hold.

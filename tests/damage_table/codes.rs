@@ -33,6 +33,7 @@ const ELSEWHERE: &[(Code, &str)] = &[
     (Code::FileSystemUnknown, "tests/extract/unread.rs"),
     (Code::NtfsBootSectorBad, "tests/ntfs/damage.rs"),
     (Code::NtfsFileRecordBad, "tests/ntfs/damage.rs"),
+    (Code::NtfsFileRecordOld, "tests/ntfs/old_records.rs"),
     (Code::NtfsMirrorUsed, "tests/ntfs/damage.rs"),
     (Code::NtfsMftInferred, "tests/ntfs/damage.rs"),
     (Code::NtfsMetafileBad, "tests/ntfs/damage.rs"),

@@ -23,6 +23,7 @@ mod mft_mirror;
 mod mutations;
 mod names;
 mod names_in_records;
+mod old_records;
 mod owners;
 mod recovery;
 mod refused;

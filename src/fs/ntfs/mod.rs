@@ -13,8 +13,8 @@
 //! themselves. It also finds what is deleted and what no folder has: `shelf` shows them, `recovered` knows what is known of
 //! them, `freed_clusters` keeps them from what `cluster_bitmap` says is somebody else's. What the files that are there claim
 //! is in `cluster_claims`, made of a `cluster_set`; where two claim one cluster, or the bitmap has it free, it is `contested`.
-//! Without all of record 0, `mft_mirror`, `mft_parts` and `mft_start` find the `$MFT`. `volume_state` says how the volume was
-//! left, with `log_file`.
+//! `old_records` finds those that a folder knows a later file in. Without all of record 0, `mft_mirror`, `mft_parts` and `mft_start` find the `$MFT`. `volume_state` says how the volume
+//! was left, with `log_file`.
 
 mod adopted;
 mod attribute;
@@ -49,6 +49,7 @@ mod mft_start;
 mod mft_survey;
 mod near_states;
 mod node_id;
+mod old_records;
 mod open;
 mod path;
 mod record_bitmap;
