@@ -13,7 +13,8 @@
 //! themselves. It also finds what is deleted and what no folder has: `shelf` shows them, `recovered` knows what is known of
 //! them, `freed_clusters` keeps them from what `cluster_bitmap` says is somebody else's. What the files that are there claim
 //! is in `cluster_claims`, made of a `cluster_set`; where two claim one cluster, or the bitmap has it free, it is `contested`.
-//! `old_records` finds those that a folder knows a later file in. Without all of record 0, `mft_mirror`, `mft_parts` and `mft_start` find the `$MFT`. `volume_state` says how the volume
+//! `old_records` finds those that a folder knows a later file in, `unlisted_records` those that a file should know and does
+//! not. Without all of record 0, `mft_mirror`, `mft_parts` and `mft_start` find the `$MFT`. `volume_state` says how the volume
 //! was left, with `log_file`.
 
 mod adopted;
@@ -66,6 +67,7 @@ mod standard_information;
 mod stream;
 mod tree;
 mod unit;
+mod unlisted_records;
 mod upcase;
 mod update_sequence;
 mod volume;
@@ -219,7 +221,9 @@ impl Ntfs {
 
     /// The file in a record.
     fn file(&self, number: u32) -> Result<Arc<File>, Error> {
-        if let Some(file) = self.files.get(&number) {
+        // What was put together before all records were read is looked at again.
+        let all_read = self.known_mft_survey().is_some();
+        if let Some(file) = self.files.get(&number).filter(|file| file.compared || !all_read) {
             return Ok(file);
         }
         let file = self.read_file(number);
@@ -231,7 +235,7 @@ impl Ntfs {
             let text = format!("An attribute list does not hold, and attributes of its file may be lost: {error}");
             self.note(Code::NtfsAttributeListBad, Severity::Error, text);
         }
-        let file = file?;
+        let file = File { compared: all_read, ..file? };
         if let Some(what) = file.lacks_names() {
             let text = format!("File record {number}: {what}; the file is listed as its folder has it");
             self.note(Code::NtfsFileRecordBad, Severity::Error, text);
