@@ -18,6 +18,7 @@ mod lies;
 mod links;
 mod many_records;
 mod metadata;
+mod mft_end;
 mod mft_in_parts;
 mod mft_mirror;
 mod mutations;

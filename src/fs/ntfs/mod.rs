@@ -14,8 +14,8 @@
 //! them, `freed_clusters` keeps them from what `cluster_bitmap` says is somebody else's. What the files that are there claim
 //! is in `cluster_claims`, made of a `cluster_set`; where two claim one cluster, or the bitmap has it free, it is `contested`.
 //! `old_records` finds those that a folder knows a later file in, `unlisted_records` those that a file should know and does
-//! not. Without all of record 0, `mft_mirror`, `mft_parts` and `mft_start` find the `$MFT`. `volume_state` says how the volume
-//! was left, with `log_file`.
+//! not. Without all of record 0, `mft_mirror`, `mft_parts`, `mft_start` and `mft_end` find the `$MFT`. `volume_state` says how
+//! the volume was left, with `log_file`.
 
 mod adopted;
 mod attribute;
@@ -44,6 +44,7 @@ mod link_path;
 mod log_file;
 mod lznt1;
 mod mft;
+mod mft_end;
 mod mft_mirror;
 mod mft_parts;
 mod mft_start;
