@@ -284,6 +284,8 @@ codes! {
     NtfsBootSectorBad = "ntfs-boot-sector-bad",
     /// A file record does not hold.
     NtfsFileRecordBad = "ntfs-file-record-bad",
+    /// A file record is an old version of itself: a folder knows a later file in it.
+    NtfsFileRecordOld = "ntfs-file-record-old",
     /// The first file record does not hold; its copy in `$MFTMirr` is used.
     NtfsMirrorUsed = "ntfs-mirror-used",
     /// One of the first four file records and its copy in `$MFTMirr` differ, or one of the two does not hold.
@@ -314,6 +316,10 @@ codes! {
     NtfsClustersReused = "ntfs-clusters-reused",
     /// A deleted file: nothing proves that nobody else had its clusters meanwhile.
     NtfsClustersFreed = "ntfs-clusters-freed",
+    /// More than one file claims the same clusters: at most one of them is right.
+    NtfsClustersShared = "ntfs-clusters-shared",
+    /// Clusters that files claim are free by `$Bitmap`.
+    NtfsClustersFree = "ntfs-clusters-free",
     /// Files and folders are in use, and by their own records no folder has them.
     NtfsOrphans = "ntfs-orphans",
     /// The volume is of a version of NTFS that is not known.

@@ -131,6 +131,7 @@ impl Area {
             | Code::FileSystemUnknown
             | Code::NtfsBootSectorBad
             | Code::NtfsFileRecordBad
+            | Code::NtfsFileRecordOld
             | Code::NtfsMirrorUsed
             | Code::NtfsMirrorDiffers
             | Code::NtfsMftInferred
@@ -146,6 +147,8 @@ impl Area {
             | Code::CompressionUnknown
             | Code::NtfsClustersReused
             | Code::NtfsClustersFreed
+            | Code::NtfsClustersShared
+            | Code::NtfsClustersFree
             | Code::NtfsOrphans
             | Code::NtfsVersionUnknown
             | Code::NtfsLogDirty

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use mount_api::Faults;
 
 use super::cache::Cache;
+use super::cluster_set::CLUSTERS;
 use super::stream::Stream;
 use super::to_usize;
 use super::volume::Volume;
 
 /// Bytes that are read at a time: they tell of 32,768 clusters.
-const WINDOW: u64 = 4096;
-const CLUSTERS: u64 = WINDOW * 8;
+const WINDOW: u64 = CLUSTERS / 8;
 const WINDOWS_KEPT: usize = 4 << 20;
 
 /// `$Bitmap`, opened.
@@ -59,8 +59,8 @@ impl ClusterBitmap {
         used
     }
 
-    /// A part of the bitmap, all ones where it cannot be had.
-    fn window(&self, number: u64) -> Arc<Vec<u8>> {
+    /// A part of the bitmap, 4 KiB, which tell of 32,768 clusters; all ones where it cannot be had.
+    pub(super) fn window(&self, number: u64) -> Arc<Vec<u8>> {
         if let Some(held) = self.windows.get(&number) {
             return held;
         }

@@ -106,6 +106,12 @@ impl Compressed {
         })
     }
 
+    /// All bytes of the unit that holds this one.
+    pub(super) fn unit_of(&self, at: u64) -> Range<u64> {
+        let start = self.number(at).unwrap_or(0).saturating_mul(self.unit);
+        start..start.saturating_add(self.unit)
+    }
+
     /// The unit that holds this byte.
     fn number(&self, at: u64) -> Option<u64> {
         at.checked_div(self.unit)

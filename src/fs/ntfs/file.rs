@@ -37,6 +37,8 @@ pub(super) struct File {
     pub(super) missing: Option<Error>,
     /// Why it is not even known which attributes are missing: the list does not name them.
     pub(super) untold: Option<Error>,
+    /// Whether it was read after all records were, and held against those that say to be its own.
+    pub(super) compared: bool,
 }
 
 /// One attribute, put together from its parts.
@@ -134,6 +136,7 @@ impl File {
             attributes: Vec::new(),
             missing: None,
             untold: None,
+            compared: false,
         }
     }
 
@@ -306,7 +309,7 @@ fn file_attribute(number: u32, raw: &RawAttribute<'_>) -> Attribute {
 }
 
 /// The bytes of the attribute list. Its own run list is in the base record, all of it.
-fn list_value(list: &RawAttribute<'_>, volume: &Volume) -> Result<(Vec<u8>, Trust), Error> {
+pub(super) fn list_value(list: &RawAttribute<'_>, volume: &Volume) -> Result<(Vec<u8>, Trust), Error> {
     match &list.form {
         Form::Resident(bytes) => Ok((bytes.to_vec(), Trust::Proven)),
         Form::NonResident(header, runs) => {
@@ -332,7 +335,7 @@ fn is_of_lost_record(error: &Error) -> bool {
     error.code() == Some(LOST_RECORD)
 }
 
-fn list_is_bad(text: String) -> Error {
+pub(super) fn list_is_bad(text: String) -> Error {
     corrupt(text).with_code(Code::NtfsAttributeListBad.as_str())
 }
 

@@ -102,10 +102,12 @@ impl Survey {
                 Ok(found) => {
                     match found.entry().and_then(|entry| Some((own_name(entry, folder)?, entry.reference()))) {
                         Some((key, reference)) if follows(folder, last.as_deref(), &key) => {
-                            if let Some(roll) = &mut roll
-                                && matches!(folder.ntfs.mft.target(reference), Target::Live { .. })
-                            {
-                                roll.answer(reference);
+                            if let Some(roll) = &mut roll {
+                                match folder.ntfs.mft.target(reference) {
+                                    Target::Live { .. } => roll.answer(reference),
+                                    Target::Stale => folder.ntfs.doubt_if_old(folder.number, reference),
+                                    Target::Unknown => {}
+                                }
                             }
                             short.add(&key, reference);
                             if let Some(claims) = &mut claims {

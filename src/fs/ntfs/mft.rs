@@ -154,6 +154,18 @@ impl Mft {
         self.size
     }
 
+    /// Bytes of the clusters that it has, which end with it or behind it.
+    pub(super) fn size_of_clusters(&self) -> u64 {
+        self.extents.end().saturating_mul(self.volume.boot.cluster_size)
+    }
+
+    /// Makes it end later. What was read before goes, for it may end where the `$MFT` did.
+    pub(super) fn go_on_to(&mut self, size: u64) {
+        self.size = size;
+        self.windows = Cache::new(WINDOWS_KEPT);
+        self.states = Cache::new(STATES_KEPT);
+    }
+
     /// Bytes of a record.
     pub(super) fn record_size(&self) -> u64 {
         u64::try_from(self.volume.boot.record_size).unwrap_or(u64::MAX)
@@ -344,6 +356,11 @@ impl Mft {
     pub(super) fn read_through(&self, offset: u64, length: u64) -> Result<(Vec<u8>, Faults), Error> {
         let length = length.min(self.size.saturating_sub(offset));
         self.read(vec![0; to_usize(length)], offset)
+    }
+
+    /// Reads a record that may stand behind the end.
+    pub(super) fn read_behind_end(&self, offset: u64) -> Result<(Vec<u8>, Faults), Error> {
+        self.read(vec![0; self.volume.boot.record_size], offset)
     }
 
     /// The record in these bytes, which were read from its place.

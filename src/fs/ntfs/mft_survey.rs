@@ -3,7 +3,7 @@
 //!
 //! Memory: six bytes a record, 24 for each extension record and twelve for each name whose folder comes later in the
 //! `$MFT`, while it goes on; eight for each name and each extension record, four for each orphan and eight for each deleted
-//! file, afterwards. Names themselves are read again when they are wanted.
+//! file, afterwards. Names themselves are read again when they are wanted. [`ClusterClaims`] tells its own.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use mount_api::Faults;
 
 use super::attribute::{self, RawAttribute};
+use super::cluster_claims::ClusterClaims;
+use super::contested::Contested;
 use super::file_record::{FileRecord, FileReference, RecordState};
 use super::folder_cycles::{self, Above};
 use super::mft::{self, Mft};
@@ -49,6 +51,8 @@ pub(super) struct MftSurvey {
     /// Deleted folder, or [`NO_FOLDER`], and what was in it; in order.
     deleted: Vec<(u32, u32)>,
     damage: Damage,
+    /// Clusters whose owner is not certain.
+    pub(super) contested: Contested,
 }
 
 /// What keeps a survey from telling everything, beside records that cannot be read.
@@ -62,11 +66,13 @@ struct Damage {
 
 impl MftSurvey {
     /// Reads all records, until `stop` is set: those that are left count as lost. By the bitmap those are known that hold
-    /// nothing and should.
-    pub(super) fn of(mft: &Mft, bitmap: Option<&RecordBitmap<'_>>, stop: &AtomicBool) -> Self {
-        let mut pass = Pass::default();
+    /// nothing and should. Also hands back which clusters the files claim.
+    pub(super) fn of(mft: &Mft, bitmap: Option<&RecordBitmap<'_>>, stop: &AtomicBool) -> (Self, ClusterClaims) {
+        let mut pass = Pass { claims: ClusterClaims::of(mft), ..Pass::default() };
         pass.read(mft, bitmap, stop);
-        pass.finish()
+        let mut claims = std::mem::take(&mut pass.claims);
+        claims.settle(|file| file.number().is_some_and(|number| pass.table.get(number).is_file(file)));
+        (pass.finish(), claims)
     }
 
     /// The files that bear a name in this folder, by their own records; in order, and once for each name, short ones too.
@@ -197,6 +203,7 @@ struct Pass {
     /// Records of zeros, as those that were never used are.
     zeros: Vec<Range<u32>>,
     damage: Damage,
+    claims: ClusterClaims,
 }
 
 impl Pass {
@@ -309,8 +316,14 @@ impl Pass {
                 if is_base {
                     self.table.update(record.number, |place| *place = known(Use::Live, *place));
                 }
-                if !tells_its_names(record) {
-                    self.lose(record.number);
+                match record.attributes() {
+                    Ok(raws) => {
+                        self.claim(record, &raws);
+                        if !tells_its_names(record, &raws) {
+                            self.lose(record.number);
+                        }
+                    }
+                    Err(_) => self.lose(record.number),
                 }
                 let Some(owner) = (if is_base { Some(record.number) } else { record.base.number() }) else { return };
                 let mut has_names = false;
@@ -339,6 +352,16 @@ impl Pass {
                 Some(standing) => self.deleted.push(standing),
                 None => self.nowhere.push(record.number),
             }
+        }
+    }
+
+    /// The clusters that a record in use claims. Whose those of an extension record are, its base record tells.
+    fn claim(&mut self, record: &FileRecord, raws: &[RawAttribute<'_>]) {
+        match record.base.number() {
+            _ if record.state.is_base() => self.claims.add(record, raws),
+            Some(owner) if owner > record.number => self.claims.add_later(record, raws),
+            Some(owner) if self.table.get(owner).is_file(record.base) => self.claims.add_for(owner, record, raws),
+            _ => {}
         }
     }
 
@@ -420,7 +443,19 @@ impl Pass {
         self.children.sort_unstable();
         self.children.shrink_to_fit();
         let (children, lost, damage) = (self.children, self.lost, self.damage);
-        MftSurvey { children, extensions, lost_folders, orphans, nameless, names_astray, lost, deleted, damage }
+        let contested = Contested::default();
+        MftSurvey {
+            children,
+            extensions,
+            lost_folders,
+            orphans,
+            nameless,
+            names_astray,
+            lost,
+            deleted,
+            damage,
+            contested,
+        }
     }
 
     /// Names without a folder of files that are there, and that a folder has. A long and a short one in one folder are one.
@@ -473,8 +508,7 @@ impl Pass {
 }
 
 /// Whether all names in a record in use can be had, and are those of the file that it says it belongs to.
-fn tells_its_names(record: &FileRecord) -> bool {
-    let Ok(raws) = record.attributes() else { return false };
+fn tells_its_names(record: &FileRecord, raws: &[RawAttribute<'_>]) -> bool {
     // An extension record never has this.
     let is_another = !record.state.is_base() && raws.iter().any(|raw| raw.kind == attribute::STANDARD_INFORMATION);
     let holds = |raw: &RawAttribute<'_>| raw.kind != attribute::FILE_NAME || raw.file_name().is_some();

@@ -14,8 +14,11 @@
 //! rounds of folders cut by `folder_cycles`) tells the names, `believed` holds those of an index against the records
 //! (`record_states`, several at once by `near_states`), and `adopted` keeps where folders stand that do not tell it
 //! themselves. It also finds what is deleted and what no folder has: `shelf` shows them, `recovered` knows what is known of
-//! them, `freed_clusters` keeps them from what `cluster_bitmap` says is somebody else's. Without all of record 0, `mft_mirror`,
-//! `mft_parts` and `mft_start` find the `$MFT`. `volume_state` says how the volume was left, with `log_file`.
+//! them, `freed_clusters` keeps them from what `cluster_bitmap` says is somebody else's. What the files that are there claim
+//! is in `cluster_claims`, made of a `cluster_set`; where two claim one cluster, or the bitmap has it free, it is `contested`.
+//! `old_records` finds those that a folder knows a later file in, `unlisted_records` those that a file should know and does
+//! not. Without all of record 0, `mft_mirror`, `mft_parts`, `mft_start` and `mft_end` find the `$MFT`. `volume_state` says how
+//! the volume was left, with `log_file`.
 
 mod adopted;
 mod attribute;
@@ -24,7 +27,10 @@ mod believed;
 mod boot_sector;
 mod cache;
 mod cluster_bitmap;
+mod cluster_claims;
+mod cluster_set;
 mod compressed;
+mod contested;
 mod data_runs;
 mod efs;
 mod extents;
@@ -41,12 +47,14 @@ mod link_path;
 mod log_file;
 mod lznt1;
 mod mft;
+mod mft_end;
 mod mft_mirror;
 mod mft_parts;
 mod mft_start;
 mod mft_survey;
 mod near_states;
 mod node_id;
+mod old_records;
 mod open;
 mod path;
 mod record_bitmap;
@@ -63,6 +71,7 @@ mod standard_information;
 mod stream;
 mod tree;
 mod unit;
+mod unlisted_records;
 mod upcase;
 mod update_sequence;
 mod volume;
@@ -103,6 +112,7 @@ const RECORD_LOG_FILE: u32 = 2;
 const RECORD_VOLUME: u32 = 3;
 const RECORD_ROOT: u32 = 5;
 const RECORD_BITMAP: u32 = 6;
+const RECORD_BAD_CLUSTERS: u32 = 8;
 const RECORD_SECURE: u32 = 9;
 const RECORD_UPCASE: u32 = 10;
 
@@ -215,7 +225,9 @@ impl Ntfs {
 
     /// The file in a record.
     fn file(&self, number: u32) -> Result<Arc<File>, Error> {
-        if let Some(file) = self.files.get(&number) {
+        // What was put together before all records were read is looked at again.
+        let all_read = self.known_mft_survey().is_some();
+        if let Some(file) = self.files.get(&number).filter(|file| file.compared || !all_read) {
             return Ok(file);
         }
         let file = self.read_file(number);
@@ -227,7 +239,7 @@ impl Ntfs {
             let text = format!("An attribute list does not hold, and attributes of its file may be lost: {error}");
             self.note(Code::NtfsAttributeListBad, Severity::Error, text);
         }
-        let file = file?;
+        let file = File { compared: all_read, ..file? };
         if let Some(what) = file.lacks_names() {
             let text = format!("File record {number}: {what}; the file is listed as its folder has it");
             self.note(Code::NtfsFileRecordBad, Severity::Error, text);

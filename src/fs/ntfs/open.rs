@@ -141,6 +141,7 @@ impl Ntfs {
             stop: Arc::default(),
         };
         ntfs.judge_size();
+        ntfs.find_end_of_mft();
         ntfs.read_volume_metafile();
         match ntfs.read_upcase() {
             Ok(table) => ntfs.upcase = table,

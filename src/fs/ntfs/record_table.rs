@@ -35,7 +35,12 @@ pub(super) enum Use {
 impl RecordFacts {
     /// Whether this is the live folder that a reference means.
     pub(super) fn is_folder(self, reference: FileReference) -> bool {
-        self.state == Use::Live && self.directory && reference.means(self.sequence)
+        self.directory && self.is_file(reference)
+    }
+
+    /// Whether this is the live file or folder that a reference means.
+    pub(super) fn is_file(self, reference: FileReference) -> bool {
+        self.state == Use::Live && reference.means(self.sequence)
     }
 
     /// Whether this is the folder that a reference means, and it was deleted since.

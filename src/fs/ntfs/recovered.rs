@@ -62,13 +62,17 @@ impl Ntfs {
     pub(super) fn mft_survey(&self) -> &MftSurvey {
         self.mft_survey.get_or_init(|| {
             // Without the bitmap all but the records that hold nothing is known.
-            let bitmap = self.file(RECORD_MFT).and_then(|file| self.value_named(&file, attribute::BITMAP, &[]));
-            MftSurvey::of(
-                &self.mft,
-                bitmap.ok().flatten().map(|bits| RecordBitmap { bits, volume: &self.volume }).as_ref(),
-                &self.stop,
-            )
+            let bitmap = self.record_bitmap();
+            let (mut survey, claims) = MftSurvey::of(&self.mft, bitmap.as_ref(), &self.stop);
+            survey.contested = self.judge_claims(claims);
+            survey
         })
+    }
+
+    /// Which records are in use, by the `$BITMAP` of the `$MFT`, where that can be read.
+    pub(super) fn record_bitmap(&self) -> Option<RecordBitmap<'_>> {
+        let bits = self.file(RECORD_MFT).and_then(|file| self.value_named(&file, attribute::BITMAP, &[]));
+        bits.ok().flatten().map(|bits| RecordBitmap { bits, volume: &self.volume })
     }
 
     /// The survey of the `$MFT`, if it was made.
@@ -120,7 +124,7 @@ impl Ntfs {
                 let by_list = error.code() == Some(Code::NtfsAttributeListBad.as_str());
                 found.or_else(|| by_list.then(|| self.file_by_its_records(number, &error))?).ok_or(error)
             }
-            (Ok(file), _) => Ok(self.all_of_it(file)),
+            (Ok(file), _) => Ok(self.with_unlisted(self.all_of_it(file))),
             (failed, _) => failed,
         }
     }
@@ -135,7 +139,7 @@ impl Ntfs {
     }
 
     /// A file whose attribute list does not hold, by the records that say to be its own.
-    fn file_by_its_records(&self, number: u32, error: &Error) -> Option<File> {
+    pub(super) fn file_by_its_records(&self, number: u32, error: &Error) -> Option<File> {
         let base = self.mft.record(number).ok().filter(|base| base.state.in_use && !base.state.directory)?;
         let extensions = self.mft_survey().extensions(number);
         let extensions: Vec<_> = extensions.filter_map(|extension| self.mft.record(extension).ok()).collect();

@@ -57,7 +57,17 @@ impl Shelf {
 /// What stands for a folder without a record where a file is wanted.
 pub(super) fn file(number: u32, trust: Trust) -> File {
     let attributes = Vec::new();
-    File { number, sequence: 0, directory: true, freed: false, trust, attributes, missing: None, untold: None }
+    File {
+        number,
+        sequence: 0,
+        directory: true,
+        freed: false,
+        trust,
+        attributes,
+        missing: None,
+        untold: None,
+        compared: false,
+    }
 }
 
 /// A shelf, or a deleted folder.

@@ -7,6 +7,7 @@ use mount_api::{Error, Faults, NodeRange, RangeKind, Trust};
 
 use super::attribute::{FLAG_COMPRESSION, FLAG_ENCRYPTED, FLAG_SPARSE};
 use super::compressed::{Compressed, Form, Packing, Units};
+use super::contested::{Contest, Contested};
 use super::extents::{Extents, SegmentPlace};
 use super::file::{File, Value};
 use super::run_list::FetchPart;
@@ -168,6 +169,33 @@ impl Stream {
         })
     }
 
+    /// The bytes of a range that stand in clusters whose owner is not certain; what is decompressed from such, all of it.
+    pub(super) fn contests(&self, range: Range<u64>, contested: &Contested) -> Vec<Contest> {
+        let range = range.start..range.end.min(self.initialized);
+        let size = contested.cluster_size();
+        match &self.content {
+            _ if range.start >= range.end => Vec::new(),
+            Content::Resident(_) => Vec::new(),
+            Content::Plain(extents) => contests_of(extents, range, contested).collect(),
+            Content::Compressed(value) => value
+                .stretches(range)
+                .flat_map(|(part, form)| match form {
+                    Form::Plain => contests_of(&value.extents, part, contested).collect::<Vec<_>>(),
+                    Form::Broken => Vec::new(),
+                    Form::Packed(_) => {
+                        let met = contests_of(&value.extents, value.unit_of(part.start), contested).next();
+                        met.map(|(_, code)| (part, code)).into_iter().collect()
+                    }
+                })
+                .collect(),
+            // Which chunks stand in a stretch of it, its table tells, which may stand there itself.
+            Content::Wof(_) => {
+                let met = self.places(size).find_map(|place| contested.within(place).next());
+                met.map(|(_, code)| (range, code)).into_iter().collect()
+            }
+        }
+    }
+
     /// Where it lies on the volume, and how far into that.
     fn extents(&self) -> (Option<&Extents>, u64) {
         match &self.content {
@@ -251,6 +279,18 @@ impl Stream {
         let rest = written.end.max(range.start)..range.end;
         if rest.start < rest.end { each(rest, RangeKind::Sparse) } else { ControlFlow::Continue(()) }
     }
+}
+
+/// The bytes of a range of a value, which these extents lead to, in clusters whose owner is not certain.
+fn contests_of(extents: &Extents, range: Range<u64>, contested: &Contested) -> impl Iterator<Item = Contest> {
+    extents.segments(range, contested.cluster_size()).flat_map(move |segment| {
+        let place = match segment.place {
+            SegmentPlace::Volume(offset) => offset..offset.saturating_add(segment.length()),
+            SegmentPlace::Hole | SegmentPlace::Lost(_) => 0..0,
+        };
+        let moved = move |at: u64| segment.range.start.saturating_add(at.saturating_sub(place.start));
+        contested.within(place).map(move |(bytes, code)| (moved(bytes.start)..moved(bytes.end), code))
+    })
 }
 
 fn plain_ranges(

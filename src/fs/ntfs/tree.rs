@@ -210,6 +210,9 @@ impl Tree for Ntfs {
             let text = format!("File record {}: compressed data do not decompress and are lost", node.file.number);
             self.note(Code::NtfsCompressionBad, Severity::Error, text);
         }
+        for (range, code) in self.contests(&node.file, &stream, offset..offset.saturating_add(super::to_u64(read))) {
+            met.doubtful(range, code.as_str());
+        }
         if let Trust::Doubtful(code) = self.trust_in_name(&node.file) {
             met.doubtful(offset..offset.saturating_add(super::to_u64(read)), code);
         }
@@ -234,7 +237,10 @@ impl Tree for Ntfs {
             false => self.content(&node)?,
         };
         if let Some(stream) = content {
-            let mut each = |stretch| if node.file.freed { self.tell_reused(stretch, each) } else { each(stretch) };
+            let mut each = |stretch| match node.file.freed {
+                true => self.tell_reused(stretch, each),
+                false => self.tell_contests(&node.file, &stream, stretch, each),
+            };
             // A break is the caller's own word, nothing to report.
             let _ = stream.ranges(range, self.volume_of(&node.file), &mut each);
         }

@@ -62,7 +62,8 @@ impl Ntfs {
         }
     }
 
-    fn log_state(&self) -> Result<Option<LogState>, mount_api::Error> {
+    /// How the journal was left; `None` where it does not begin as one.
+    pub(super) fn log_state(&self) -> Result<Option<LogState>, mount_api::Error> {
         let file = self.file(RECORD_LOG_FILE)?;
         let stream = self.unnamed_stream(&file)?;
         let mut start = vec![0; log_file::PAGE.saturating_mul(2)];
