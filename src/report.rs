@@ -210,6 +210,8 @@ codes! {
     BlockStateReserved = "block-state-reserved",
     /// A BAT entry is partially present in an image that has no parent.
     BlockPartialWithoutParent = "block-partial-without-parent",
+    /// A page of the BAT or of a sector bitmap holds what no log wrote: all that it places is doubtful.
+    TableOverwritten = "table-overwritten",
     /// A BAT entry has state 5, the UNMAPPED of version 0.95 of the format; it reads as zeros.
     BlockStateOldUnmapped = "block-state-old-unmapped",
     /// Two blocks claim one place in the file: nothing tells which of them is right.

@@ -21,6 +21,7 @@ pub(crate) fn rows() -> Vec<Row> {
     rows.extend(lost_entries());
     rows.extend(given_up());
     rows.extend(lost_sectors());
+    rows.extend(overwritten());
     rows.extend(other_sizes());
     rows
 }
@@ -191,9 +192,9 @@ fn lost_sectors() -> Vec<Row> {
         sector("zeros", &[]).codes(&["blocks-unowned"]).doubtful(0..64 * BLOCK, "blocks-unowned"),
         // What is no entry tells no more than zeros do.
         sector("junk and zeros", &[0xFC; 16])
-            .codes(&["block-state-reserved", "blocks-unowned"])
+            .codes(&["block-state-reserved", "blocks-unowned", "table-overwritten"])
             .lost(0..2 * BLOCK, "block-state-reserved")
-            .doubtful(2 * BLOCK..64 * BLOCK, "blocks-unowned"),
+            .doubtful(2 * BLOCK..128 * BLOCK, "table-overwritten"),
     ]
 }
 
@@ -202,6 +203,35 @@ fn two_mib_blocks() -> Vec<Image> {
     let base = Image::fixed(5 * 2 * BLOCK, 2 * BLOCK as u32, &Fill::live(0));
     let child = Image::child_of(&base, "base.vhdx");
     vec![base, child]
+}
+
+/// Pages of tables that no log wrote.
+fn overwritten() -> Vec<Row> {
+    let page = |signature: &[u8]| [signature, &vec![0; 4096 - signature.len()]].concat();
+    let region_table = row("a region table stands over a page of the BAT", move |forged| {
+        forged.file(MIDDLE).write_at(forged.chain.places[MIDDLE].bat.start, &page(b"regi"));
+    });
+    let region_table = region_table
+        .codes(&["block-misaligned", "table-overwritten"])
+        .exits(3, 0, 3, 0)
+        .doubtful_between("table-overwritten")
+        .doubtful(3 * BLOCK..SIZE, "table-overwritten");
+    // Whatever these hold: noise, text, a part of a file.
+    let two_entries = row("two entries of one page have reserved bits set", |forged| {
+        for block in [3, 5] {
+            let at = forged.chain.places[YOUNGEST].payload_entry(block);
+            forged.file(YOUNGEST).write_at(at, &(1_u64 << 10).to_le_bytes());
+        }
+    });
+    let two_entries = two_entries
+        .codes(&["block-misaligned", "table-overwritten"])
+        .exits(3, 0, 3, 0)
+        .doubtful(0..SIZE, "table-overwritten");
+    let bitmap = row("a data sector of a log stands over a sector bitmap", move |forged| {
+        forged.file(YOUNGEST).write_at(forged.chain.places[YOUNGEST].bitmaps[&0].start, &page(b"data"));
+    });
+    let bitmap = bitmap.codes(&["table-overwritten"]).exits(3, 0, 3, 0).doubtful(0..BLOCK, "table-overwritten");
+    vec![region_table, two_entries, bitmap]
 }
 
 /// Sizes that the format allows, and that are not those of the disk.

@@ -7,7 +7,7 @@
 //! looked for where they are gone ([`search`], [`bat_candidate`], [`bat_search`]), and so is what lost metadata should ([`infer`]). What a torn log
 //! lost shows in the file, too ([`lost_updates`], [`unowned`] by [`block_content`] and [`unused_entries`], [`kept_places`]), and
 //! so may it that the metadata are not those that the BAT was made for ([`contradiction`]), and a sector bitmap that was
-//! written over ([`bitmap_doubt`], [`bitmap_noise`]).
+//! written over ([`bitmap_doubt`], [`bitmap_noise`], and [`overwritten`], of the BAT too).
 //!
 //! [`new_image`] is the other way round: the bytes of a new file.
 
@@ -31,6 +31,7 @@ mod metadata;
 mod new_image;
 mod open;
 mod overlaps;
+mod overwritten;
 mod ownership;
 mod region_table;
 mod regions;

@@ -15,6 +15,7 @@ use super::contradiction;
 use super::kept_places::KeptPlaces;
 use super::log::LogState;
 use super::overlaps::name_claimants;
+use super::overwritten::Overwritten;
 use super::resolve::Vhdx;
 use super::tally::Tally;
 use super::unowned::Unowned;
@@ -51,6 +52,7 @@ pub(super) fn verify(vhdx: &Vhdx, disk: Range<u64>, tell: &mut Tell<'_>) {
         bitmaps_left: if whole { u64::MAX } else { MAX_BITMAPS },
         bitmaps: BlocksWithoutSectors::default(),
         noisy: NoisyWindows::at_most(if whole { u64::MAX } else { MAX_NOISY }),
+        overwritten: Overwritten::default(),
         buf: vec![0; usize::try_from(MIB).unwrap_or(0)],
     };
     let mut unread = Vec::new();
@@ -65,11 +67,12 @@ pub(super) fn verify(vhdx: &Vhdx, disk: Range<u64>, tell: &mut Tell<'_>) {
     if all_read {
         survey.compare_with_file(tell);
     }
-    let Survey { mut tally, claims, bitmaps, noisy, .. } = survey;
+    let Survey { mut tally, claims, bitmaps, noisy, overwritten, .. } = survey;
     if read.is_continue() && claims.any_twice() {
         name_claimants(vhdx, &claims, &mut tally, tell);
     }
-    for finding in tally.findings(vhdx.file.size()).chain(bitmaps.finding()).chain(noisy.finding()) {
+    let of_bitmaps = bitmaps.finding().into_iter().chain(noisy.finding());
+    for finding in tally.findings(vhdx.file.size()).chain(of_bitmaps).chain(overwritten.findings()) {
         let _ = tell(Verified::Finding(finding));
     }
 }
@@ -100,6 +103,7 @@ struct Survey<'a> {
     bitmaps_left: u64,
     bitmaps: BlocksWithoutSectors,
     noisy: NoisyWindows,
+    overwritten: Overwritten,
     buf: Vec<u8>,
 }
 
@@ -109,6 +113,12 @@ impl Survey<'_> {
             Role::Payload(block) => self.vhdx.disk_of(block),
             Role::Bitmap(_) => 0..0,
         };
+        let depending = match seen.role {
+            // A bitmap that no block needs places nothing.
+            Role::Bitmap(chunk) if !self.partial.is_empty() => self.vhdx.bytes_of_chunk(chunk),
+            _ => disk.clone(),
+        };
+        self.overwritten.look_at_entry(self.vhdx, seen.at, depending);
         self.unused.look_at(seen.at, seen.entry, seen.role, &disk);
         match seen.role {
             Role::Payload(block) if block < self.vhdx.shape.payload_blocks => self.payload(block, seen),
@@ -249,6 +259,7 @@ impl Survey<'_> {
         self.bitmaps_left = self.bitmaps_left.saturating_sub(u64::try_from(looked_at.len()).unwrap_or(u64::MAX));
         self.bitmaps.look_at(self.vhdx, seen.entry.file_offset(), looked_at);
         self.noisy.look_at(self.vhdx, seen.entry.file_offset(), looked_at);
+        self.overwritten.look_at_bitmap(self.vhdx, seen.entry.file_offset(), looked_at);
         if described.start >= self.disk.end || self.disk.start >= described.end {
             return ControlFlow::Continue(());
         }
