@@ -54,7 +54,15 @@ fn lost_entries() -> Vec<Row> {
         file.set_size(size - 100_000);
     });
     let cut = cut.images(one_block).model(|_| Model::of_chain(&[Image::dynamic(SIZE)]));
-    let mut rows: Vec<Row> = [zeroed, emptied, cut].map(|row| row.codes(&["blocks-unowned"])).into();
+    // So looks a file that was grown and not used: a warning.
+    let nothing = row("the BAT and all blocks of the base are zeros", |forged| {
+        let (places, mut file) = (&forged.chain.places[BASE], forged.file(BASE));
+        for place in places.payload.values().chain([&places.bat]) {
+            file.write_at(place.start, &vec![0; (place.end - place.start) as usize]);
+        }
+    });
+    let nothing = nothing.images(|| vec![images().remove(BASE)]).model(|_| Model::of_chain(&[Image::dynamic(SIZE)]));
+    let mut rows: Vec<Row> = [zeroed, emptied, cut, nothing].map(|row| row.codes(&["blocks-unowned"])).into();
     // A few bits make zeros of a block, or the older links', and the entry keeps its place.
     for state in [PayloadState::NOT_PRESENT, PayloadState::UNDEFINED, PayloadState::ZERO, PayloadState::UNMAPPED] {
         rows.push(
@@ -154,7 +162,8 @@ fn given_up() -> Vec<Row> {
         .images(|| checkpoint_with_gaps(40))
         .codes(&["blocks-unowned"])
         .exits(3, 0, 3, 0)
-        .doubtful(64 * BLOCK..3072 * BLOCK, "blocks-unowned"),
+        // More than have an owner: any entry may have been lost.
+        .doubtful(12 * BLOCK..3072 * BLOCK, "blocks-unowned"),
     ]
 }
 
@@ -188,7 +197,16 @@ fn lost_sectors() -> Vec<Row> {
         .model(|_| second_sector())
         .exits(3, 0, 3, 0)
     };
+    // As an older day of the BAT would have them.
+    let most = row("most entries of each sector of the BAT are zeros", |forged| {
+        for block in (1..8).chain(65..72) {
+            let at = forged.chain.places[0].payload_entry(block);
+            forged.file(0).write_at(at, &[0; 8]);
+        }
+    });
+    let most = most.images(two_sectors).codes(&["blocks-unowned"]).exits(3, 0, 3, 0);
     vec![
+        most.doubtful(BLOCK..64 * BLOCK, "blocks-unowned").doubtful(65 * BLOCK..128 * BLOCK, "blocks-unowned"),
         sector("zeros", &[]).codes(&["blocks-unowned"]).doubtful(0..64 * BLOCK, "blocks-unowned"),
         // What is no entry tells no more than zeros do.
         sector("junk and zeros", &[0xFC; 16])
@@ -252,8 +270,25 @@ fn other_sizes() -> Vec<Row> {
         })
         .images(|| vec![Image::fixed(SIZE, BLOCK as u32, &Fill::live(0))])
         .codes(&["bat-contradicts-metadata"])
+        .exits(3, 0, 3, 0)
+        .doubtful(0..BLOCK, "bat-contradicts-metadata")
         .model(|_| Model::of_chain(&[Image::fixed(BLOCK, BLOCK as u32, &Fill::live(0))])),
+        moved("sector", 512),
+        moved("page", 4096),
     ]
+}
+
+/// A checkpoint of which the BAT stands further on than it did: its entries are those of the padding now.
+fn moved(what: &str, by: u64) -> Row {
+    row(format!("the BAT of the youngest was moved by a {what}"), move |forged| {
+        let (bat, mut file) = (forged.chain.places[YOUNGEST].bat.clone(), forged.file(YOUNGEST));
+        let entries = file.bytes_at(bat.start, (bat.end - bat.start - by) as usize);
+        file.write_at(bat.start, &vec![0; by as usize]);
+        file.write_at(bat.start + by, &entries);
+    })
+    .codes(&["bat-contradicts-metadata"])
+    .exits(3, 0, 3, 0)
+    .doubtful(0..SIZE, "bat-contradicts-metadata")
 }
 
 /// Writes the first bytes of a metadata item of the first image.

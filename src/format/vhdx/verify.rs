@@ -153,6 +153,10 @@ impl Survey<'_> {
             contradiction::tell(vhdx, behind, tell);
         }
         let explained = self.damaged.saturating_add(behind);
+        let tells_nothing = self.placed == 0 && self.given_up == 0 && explained == 0 && !self.any_kept;
+        if let Some(finding) = tells_nothing.then(|| unowned.finding_of_empty_room(vhdx)).flatten() {
+            let _ = tell(Verified::Finding(finding));
+        }
         if unowned.filled() > explained && vhdx.log_state() != LogState::Torn {
             // Judged alike whoever asks, or a check would doubt what a mount serves.
             let judged = match self.disk.is_empty() {
@@ -164,7 +168,7 @@ impl Survey<'_> {
             let judged = judged.as_ref().unwrap_or(&unowned);
             let doubted = judged.doubted(vhdx, &mut self.unused, explained.saturating_add(self.given_up), self.placed);
             let _ = tell(Verified::Finding(unowned.finding(vhdx, &mut self.unused, &doubted)));
-            for disk in doubted {
+            for disk in doubted.disk {
                 let doubt = MapDoubt { disk, code: Code::BlocksUnowned };
                 let _ = tell(Verified::Doubt(doubt));
             }
