@@ -196,6 +196,8 @@ codes! {
     FileTruncated = "file-truncated",
     /// The file is shorter than it was before a power loss; the missing tail reads as zeros.
     FileTailMissing = "file-tail-missing",
+    /// The file does not end at a multiple of 1 MiB, as every writer makes it: bytes were appended, or moved what stands in it.
+    FileEndMisaligned = "file-end-misaligned",
     /// The BAT region is shorter than the disk needs.
     BatShort = "bat-short",
     /// A part of the BAT cannot be read.

@@ -62,7 +62,8 @@ fn lost_entries() -> Vec<Row> {
         }
     });
     let nothing = nothing.images(|| vec![images().remove(BASE)]).model(|_| Model::of_chain(&[Image::dynamic(SIZE)]));
-    let mut rows: Vec<Row> = [zeroed, emptied, cut, nothing].map(|row| row.codes(&["blocks-unowned"])).into();
+    let mut rows: Vec<Row> = [zeroed, emptied, nothing].map(|row| row.codes(&["blocks-unowned"])).into();
+    rows.push(cut.codes(&["blocks-unowned", "file-end-misaligned"]));
     // A few bits make zeros of a block, or the older links', and the entry keeps its place.
     for state in [PayloadState::NOT_PRESENT, PayloadState::UNDEFINED, PayloadState::ZERO, PayloadState::UNMAPPED] {
         rows.push(
@@ -348,6 +349,29 @@ fn payload_entries() -> Vec<Row> {
             .exits(3, 0, 3, 0)
             .lost(4 * BLOCK..5 * BLOCK, "block-partial-without-parent"),
     );
+    // Several: it had a parent, and what it does not hold may be that one's.
+    rows.push(
+        row("the metadata of a checkpoint tell of no parent", |forged| {
+            for block in [1, 4] {
+                forged.apply(BASE, &Damage::PayloadEntry(block, State(7)));
+            }
+        })
+        .images(|| {
+            let mut base = Image::dynamic(SIZE);
+            base.block_size = BLOCK as u32;
+            [1, 3, 4].into_iter().for_each(|block| {
+                base.blocks.insert(block, Block::fully_present(Fill::live(0)));
+            });
+            vec![base]
+        })
+        .codes(&["block-partial-without-parent"])
+        .exits(3, 0, 3, 0)
+        .lost(BLOCK..2 * BLOCK, "block-partial-without-parent")
+        .lost(4 * BLOCK..5 * BLOCK, "block-partial-without-parent")
+        .doubtful(0..BLOCK, "block-partial-without-parent")
+        .doubtful(2 * BLOCK..3 * BLOCK, "block-partial-without-parent")
+        .doubtful(5 * BLOCK..SIZE, "block-partial-without-parent"),
+    );
     // Hidden by a younger link: nobody sees it, and it is told.
     rows.push(damaged(BASE, Damage::PayloadEntry(1, PastEnd)).codes(PAST_END).exits(3, 0, 3, 0));
     // Block 0 now claims the place of block 1: both are doubtful, of block 0 the sectors of older links too.
@@ -512,11 +536,14 @@ fn ends() -> Vec<Row> {
     for (size, word) in [(0, "the file is empty"), (1, "neither a VHDX"), (65_535, "both region tables")] {
         rows.push(damaged(YOUNGEST, Damage::Truncated(size)).exits(1, 1, 1, 3).refused(word));
     }
-    rows.push(row("the file is longer than it says", |forged| {
-        let mut file = forged.file(YOUNGEST);
-        let size = file.size();
-        file.write_at(size, &[0xa5; 70_000]);
-    }));
+    rows.push(
+        row("the file is longer than it says", |forged| {
+            let mut file = forged.file(YOUNGEST);
+            let size = file.size();
+            file.write_at(size, &[0xa5; 70_000]);
+        })
+        .codes(&["file-end-misaligned"]),
+    );
     // 100 bytes of the bitmap are left, which describe 800 sectors.
     rows.push(
         row("the bitmap is cut", |forged| {

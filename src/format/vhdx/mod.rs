@@ -20,6 +20,7 @@ mod bitmap_noise;
 mod block_content;
 mod claims;
 mod contradiction;
+mod file_end;
 mod file_type_identifier;
 mod header;
 mod infer;

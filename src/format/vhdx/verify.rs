@@ -12,12 +12,13 @@ use super::bitmap_noise::NoisyWindows;
 use super::block_content::Look;
 use super::claims::Claims;
 use super::contradiction;
+use super::file_end;
 use super::kept_places::KeptPlaces;
 use super::log::LogState;
 use super::overlaps::name_claimants;
 use super::overwritten::Overwritten;
 use super::resolve::Vhdx;
-use super::tally::Tally;
+use super::tally::{SEVERAL_PARTIAL, Tally};
 use super::unowned::Unowned;
 use super::unused_entries::UnusedEntries;
 use crate::Faults;
@@ -67,6 +68,7 @@ pub(super) fn verify(vhdx: &Vhdx, disk: Range<u64>, tell: &mut Tell<'_>) {
     if all_read {
         survey.compare_with_file(tell);
     }
+    survey.doubt_zeros(tell);
     let Survey { mut tally, claims, bitmaps, noisy, overwritten, .. } = survey;
     if read.is_continue() && claims.any_twice() {
         name_claimants(vhdx, &claims, &mut tally, tell);
@@ -147,6 +149,11 @@ impl Survey<'_> {
         if self.any_kept {
             KeptPlaces::of(vhdx, &self.claims, &mut self.owned, look, tell).tell(vhdx, tell);
         }
+        // What is cut is told of each block.
+        let told = [Code::BlockPastEnd, Code::BitmapUnreadable].iter().any(|code| !self.tally.is_without(*code));
+        if let Some(finding) = (!told).then(|| file_end::finding(vhdx)).flatten() {
+            let _ = tell(Verified::Finding(finding));
+        }
         let with_cut = !self.unused.empty_pages().is_empty();
         let unowned = Unowned::in_stretches(vhdx, look, with_cut, |each| self.owned.each_unclaimed(each));
         if behind > 0 || self.out_of_place > 0 || self.claims.any_twice() || unowned.filled() > 0 {
@@ -172,6 +179,17 @@ impl Survey<'_> {
                 let doubt = MapDoubt { disk, code: Code::BlocksUnowned };
                 let _ = tell(Verified::Doubt(doubt));
             }
+        }
+    }
+
+    /// Doubts what reads as zeros, where the image had a parent and its metadata tell of none.
+    fn doubt_zeros(&mut self, tell: &mut Tell<'_>) {
+        let code = Code::BlockPartialWithoutParent;
+        if self.tally.count_of(code) < SEVERAL_PARTIAL {
+            return;
+        }
+        for disk in self.unused.alone() {
+            let _ = tell(Verified::Doubt(MapDoubt { disk: disk.clone(), code }));
         }
     }
 
