@@ -33,7 +33,8 @@ pub(super) fn claims_behind(vhdx: &Vhdx) -> u64 {
     let entries =
         (needed..).zip(buf.as_chunks::<8>().0).map(|(number, bytes)| (number, BatEntry(u64::from_le_bytes(*bytes))));
     let claims = |(number, entry): &(u64, BatEntry)| {
-        vhdx.shape.payload_block(*number).is_some() && matches!(entry.payload_state(), PayloadState::FullyPresent | PayloadState::PartiallyPresent)
+        vhdx.shape.payload_block(*number).is_some()
+            && matches!(entry.payload_state(), PayloadState::FullyPresent | PayloadState::PartiallyPresent)
             && vhdx.claimed(*entry, vhdx.shape.block_size).is_ok()
     };
     entries.filter(claims).fold(0, |count, _| count.saturating_add(1))
@@ -74,7 +75,9 @@ pub(super) fn tell(vhdx: &Vhdx, behind: u64, tell: &mut dyn FnMut(Verified) -> C
                     "--assume {THE_IMAGE}:disk-size={at_least} --accept-doubtful shows all that the entries claim; "
                 ));
             }
-            advice.push_str("--accept-doubtful alone shows the disk as its metadata say, which is right if it was made smaller");
+            advice.push_str(
+                "--accept-doubtful alone shows the disk as its metadata say, which is right if it was made smaller",
+            );
             let _ = tell(Verified::Finding(finding(Severity::Error, text).advise(advice)));
             let doubt = MapDoubt { disk: 0..geometry.virtual_size, code: Code::BatContradictsMetadata };
             let _ = tell(Verified::Doubt(doubt));

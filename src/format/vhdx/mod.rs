@@ -4,7 +4,7 @@
 //! an overlay, and through that overlay the [`region_table`] (which one, and what without any, [`regions`] knows) and the
 //! [`metadata`]. The [`bat`] and the [`sector_bitmap`]s are read when a block is asked for ([`resolve`]), or as a whole to be
 //! checked ([`verify`]). Which places its log is for, [`loggable`] says. What both copies of a region table should tell is
-//! looked for where they are gone ([`search`], [`bat_candidate`], [`bat_search`]), and so is what lost metadata should ([`infer`]). What a torn log
+//! looked for where they are gone ([`search`], [`bat_candidate`], [`bat_search`]), or where all of the file is moved ([`shifted`]), and so is what lost metadata should ([`infer`]). What a torn log
 //! lost shows in the file, too ([`lost_updates`], [`unowned`] by [`block_content`] and [`unused_entries`], [`kept_places`]), and
 //! so may it that the metadata are not those that the BAT was made for ([`contradiction`]), and a sector bitmap that was
 //! written over ([`bitmap_doubt`], [`bitmap_noise`], and [`overwritten`], of the BAT too).
@@ -39,6 +39,7 @@ mod regions;
 mod resolve;
 mod search;
 mod sector_bitmap;
+mod shifted;
 mod tally;
 mod told_blocks;
 mod unowned;
@@ -50,6 +51,7 @@ pub use new_image::{Front, NewBat, NewImage, Piece};
 pub use open::{data_write_guid, identify, write_guids};
 pub use resolve::Vhdx;
 pub(super) use search::{has_region_table, holds_a_bat, holds_regions};
+pub(super) use shifted::refusal as refusal_of_shifted;
 
 /// Where the two headers stand in a file.
 pub const HEADER_OFFSETS: [u64; 2] = header::OFFSETS;

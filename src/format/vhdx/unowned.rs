@@ -209,7 +209,9 @@ impl Unowned {
                 "the log that was to name them holds no entry, so what it would have changed is missing, and it may be anything:"
             }
             By::Sectors => "parts of the BAT that hold nothing at all place",
-            By::Entries => "these are more than have an owner, so the BAT may be of an older day; entries that claim nothing place",
+            By::Entries => {
+                "these are more than have an owner, so the BAT may be of an older day; entries that claim nothing place"
+            }
         };
         // Free room may hold anything. It takes a sign that entries were lost to make it more than an information.
         let (severity, text) = match (doubted.disk.as_slice(), unused.empty_pages()) {
