@@ -201,6 +201,8 @@ codes! {
     FileTruncated = "file-truncated",
     /// The file is shorter than it was before a power loss; the missing tail reads as zeros.
     FileTailMissing = "file-tail-missing",
+    /// The file does not end at a multiple of 1 MiB, as every writer makes it: bytes were appended, or moved what stands in it.
+    FileEndMisaligned = "file-end-misaligned",
     /// The BAT region is shorter than the disk needs.
     BatShort = "bat-short",
     /// A part of the BAT cannot be read.
@@ -215,6 +217,8 @@ codes! {
     BlockStateReserved = "block-state-reserved",
     /// A BAT entry is partially present in an image that has no parent.
     BlockPartialWithoutParent = "block-partial-without-parent",
+    /// A page of the BAT or of a sector bitmap holds what no log wrote: all that it places is doubtful.
+    TableOverwritten = "table-overwritten",
     /// A BAT entry has state 5, the UNMAPPED of version 0.95 of the format; it reads as zeros.
     BlockStateOldUnmapped = "block-state-old-unmapped",
     /// Two blocks claim one place in the file: nothing tells which of them is right.

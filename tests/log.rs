@@ -31,12 +31,18 @@ struct Forged {
 }
 
 impl Forged {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
+    /// The image itself.
+    fn image() -> Image {
         let mut image = Image::dynamic(8 * MIB);
         for block in [0, 2] {
             image.blocks.insert(block, Block::fully_present(Fill::live(0)));
         }
+        image
+    }
+
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let image = Forged::image();
         let places = image.write_to(&folder.path().join("disk.vhdx")).expect("an image is written");
         let mut forged = Forged { folder, places, bat: Vec::new() };
         let mut rollback = Rollback::new();
@@ -103,6 +109,20 @@ fn a_complete_sequence_is_replayed() {
     let chain = forged.open(&ChainOptions::default());
     assert_eq!(state(&chain), Some(LogState::Replayed));
     assert_eq!(finding(&chain, "log-replayed"), Severity::Information);
+    expect_replayed(&chain);
+}
+
+/// It was closed before a child was made over it.
+#[test]
+fn the_dirty_log_of_a_parent_is_a_warning() {
+    let forged = Forged::new();
+    forged.write(&forged.log());
+    let child = forged.folder.path().join("child.avhdx");
+    let mut image = Image::child_of(&Forged::image(), "disk.vhdx");
+    image.blocks.clear();
+    image.write_to(&child).expect("a child is written");
+    let chain = chain::open(&HostFolders, &child, &ChainOptions::default()).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(finding(&chain, "log-replayed"), Severity::Warning);
     expect_replayed(&chain);
 }
 

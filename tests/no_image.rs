@@ -110,6 +110,52 @@ fn a_raw_disk_is_a_parent_only_where_the_user_names_it() {
     }
 }
 
+/// A disk in one file system that is not of Windows: nothing at its start or end says what it is.
+#[test]
+fn a_raw_disk_that_says_nothing_is_taken_where_the_user_says_so() {
+    let (folder, forged, disk) = chain_of_two();
+    fs::remove_file(&forged.files[0]).expect("the base goes");
+    let raw = folder.path().join("VM.raw");
+    let given = |allow_mismatch| ChainOptions { parents: vec![raw.clone()], allow_mismatch, ..ChainOptions::default() };
+    // The second one is not as large as the disk.
+    for size in [disk.len(), disk.len() - 512] {
+        fs::write(&raw, vec![b'e'; size]).expect("a raw disk is written");
+        let _untouched = Untouched::watch([&raw, &forged.youngest]);
+        let refusal = open(&forged.youngest, &given(false)).err().expect("a refusal");
+        assert!(format!("{:?}", refusal.error.advice()).contains("--allow-mismatch"), "{}", refusal.error);
+        let opened = open(&forged.youngest, &given(true)).expect("a chain");
+        assert_eq!((&opened.links()[1].path, opened.links()[1].proof), (&raw, Some(LinkProof::Unproven)));
+        let mut bytes = [0; 4096];
+        let mut faults = Faults::new();
+        opened.disk().read_at(&mut bytes, 0, &mut faults).expect("a read");
+        assert_eq!(bytes, [b'e'; 4096]);
+        assert_eq!(faults.worst().map(|fault| (fault.range.clone(), fault.code)), Some((0..4096, "link-unproven")));
+    }
+    fs::write(&raw, vec![b'e'; disk.len() - 1]).expect("a file");
+    assert!(open(&forged.youngest, &given(true)).is_err(), "no disk has such a size");
+}
+
+#[test]
+fn an_image_that_is_moved_by_a_sector_is_told_with_the_way_back() {
+    let (_folder, forged, disk) = chain_of_two();
+    let whole = fs::read(&forged.youngest).expect("the image");
+    // What was put before it may be the start of a disk.
+    for by in [512, 4096] {
+        fs::write(&forged.youngest, [&disk[..by], &whole].concat()).expect("the image is moved");
+        let error = open(&forged.youngest, &ChainOptions::default()).err().expect("it is moved").error;
+        let told = format!("{error} {:?}", error.advice());
+        assert!(told.contains(&format!("{by} bytes further on")) && told.contains(&format!("skip={by}")), "{told}");
+        assert!(!told.contains("--assume"), "{told}");
+        fs::write(&forged.youngest, &whole[by..]).expect("the image is moved");
+        let error = open(&forged.youngest, &ChainOptions::default()).err().expect("it is moved").error;
+        let told = format!("{error} {:?}", error.advice());
+        assert!(told.contains(&format!("first {by} bytes are missing")) && told.contains("/dev/zero"), "{told}");
+        // What it says puts the structures where they were.
+        fs::write(&forged.youngest, [&vec![0; by][..], &whole[by..]].concat()).expect("the image is put right");
+        assert!(open(&forged.youngest, &ChainOptions::default()).is_ok());
+    }
+}
+
 #[test]
 fn an_image_of_which_too_little_is_left_names_the_states_beside_it() {
     let (_folder, forged, _) = chain_of_two();

@@ -112,8 +112,8 @@ fn a_wrong_sector_size() {
 fn a_disk_that_is_told_too_small() {
     let case = Case::new(vec![base()], 0, metadata::VIRTUAL_DISK_SIZE, &MIB.to_le_bytes());
     let switches = case.advised();
-    assert_eq!(switches, ["--assume", "base.vhdx:disk-size=12582912"]);
-    case.expect_right(&[&switches[..], &["--accept-doubtful".to_owned()]].concat(), 3);
+    assert_eq!(switches, ["--assume", "base.vhdx:disk-size=12582912", "--accept-doubtful"]);
+    case.expect_right(&switches, 3);
 }
 
 /// Moves items of an image to places of their own that are no multiples of 4.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::link::{Found, Link, judge};
+use super::link::{Found, Link, LinkProof, judge};
 use crate::bytes::Guid;
 use crate::format;
 use crate::image::{Depth, ImageStore, file_name, leads_to_server};
@@ -139,7 +139,7 @@ pub(super) fn findings(store: &dyn ImageStore, links: &[Link]) -> Vec<Finding> {
         let file = Some(link.path.display().to_string());
         findings.extend(leftover(&link.path).map(|finding| Finding { link: Some(number), file, ..finding }));
     }
-    findings.extend(younger(store, links));
+    findings.extend(younger(store, links).into_iter().flatten());
     let folders: BTreeSet<&Path> = links.iter().map(|link| machine_folder(&link.path)).collect();
     let files: Vec<PathBuf> = folders.into_iter().flat_map(|folder| files_of_machine(store, folder)).collect();
     findings.extend(shared(store, links, &files));
@@ -245,8 +245,9 @@ fn stem(path: &Path) -> Option<String> {
     path.file_stem().map(|stem| stem.to_string_lossy().to_lowercase())
 }
 
-/// Images beside the opened one that are its children: then it is not the newest state.
-fn younger(store: &dyn ImageStore, links: &[Link]) -> Option<Finding> {
+/// Images beside the opened one that are its children: then it is not the newest state. Where a merge of one of them had begun, it is
+/// not the older one either.
+fn younger(store: &dyn ImageStore, links: &[Link]) -> Option<Vec<Finding>> {
     let opened = links.first()?;
     let guid = opened.layer.identity().data_write_guid?;
     let began = Instant::now();
@@ -254,20 +255,32 @@ fn younger(store: &dyn ImageStore, links: &[Link]) -> Option<Finding> {
     let images = listing.files.iter().filter(|path| {
         is_named_like_an_image(path) && !is_leftover(path) && links.iter().all(|link| link.path != **path)
     });
-    let is_child = |path: &&PathBuf| {
+    let as_child = |path: &PathBuf| {
         let identity = store.open_found(path).ok().and_then(|opened| format::identify(&opened.image));
-        identity.and_then(|identity| identity.parent).is_some_and(|record| judge(&record, guid).is_some())
+        judge(&identity?.parent?, guid)
     };
     let asked = images.take(MAX_ASKED).take_while(|_| began.elapsed() < LONGEST_ASKING);
-    let children = name_some(asked.filter(is_child).map(PathBuf::as_path));
+    let children: Vec<(&PathBuf, LinkProof)> = asked.filter_map(|path| Some((path, as_child(path)?))).collect();
+    let file = Some(opened.path.display().to_string());
+    let merged = children.iter().filter(|(_, proof)| *proof == LinkProof::Linkage2);
+    let merged = name_some(merged.map(|(path, _)| path.as_path()));
+    let children = name_some(children.iter().map(|(path, _)| path.as_path()));
     if children.is_empty() {
         return None;
     }
+    let mid_merge = (!merged.is_empty()).then(|| {
+        let text = format!(
+            "a merge of {merged} into this image had begun: what it holds is neither the older state, for a part of the younger one may stand in it, nor the younger one"
+        );
+        let finding = Finding::new(Code::ParentMidMerge, Severity::Warning, text);
+        Finding { link: Some(0), file: file.clone(), ..finding.advise("open the youngest image: with it the disk is whole") }
+    });
     let text = format!("this is not the newest state of the machine: made over it was {children}");
     let finding = Finding::new(Code::YoungerBeside, Severity::Information, text).advise(
         "to see the disk as it was left, open the youngest image; `vhdx-mount scan FOLDER` shows which that is",
     );
-    Some(Finding { link: Some(0), file: Some(opened.path.display().to_string()), ..finding })
+    let younger = Finding { link: Some(0), file, ..finding };
+    Some(mid_merge.into_iter().chain([younger]).collect())
 }
 
 #[cfg(test)]

@@ -122,6 +122,22 @@ pub(crate) fn named_otherwise(path: &Path, kind: ContainerKind) -> Option<Findin
     is_raw.then(|| Finding::new(Code::ReadAsRaw, Severity::Warning, text).advise("look for a copy of the file"))
 }
 
+/// What is found of an image, where it is a parent: its log may be dirty no more, for it was closed before a child was made over it.
+/// Unlike the youngest image of a machine that stopped, it was copied while something wrote to it, or a merge into it had begun.
+pub(super) fn of_parent(mut finding: Finding) -> Finding {
+    let is_dirty = matches!(finding.code, Code::LogReplayed | Code::LogEmpty);
+    if is_dirty && finding.severity == Severity::Information {
+        finding.severity = Severity::Warning;
+        finding.text = format!(
+            "{}; a parent is closed before its child is made: it was copied while something wrote to it, or before its child was made, or a merge into it had begun",
+            finding.text
+        );
+        finding.advice =
+            finding.advice.or_else(|| Some("look for a copy that was made of all images at one time".to_owned()));
+    }
+    finding
+}
+
 /// What is unusual about an image as the parent of its child.
 pub(super) fn compare(child: &Link, parent: &Link) -> Vec<Finding> {
     let mut findings = Vec::new();

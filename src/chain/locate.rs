@@ -87,9 +87,9 @@ impl<'a> Locator<'a> {
 
     /// The DataWriteGuid of an image, if it says, or why a file is none that may be a parent.
     pub(super) fn data_write_guid(&mut self, candidate: &Candidate) -> std::result::Result<Option<Guid>, PassedOver> {
-        let store = self.store;
+        let (store, allowed) = (self.store, self.options.allow_mismatch);
         let key = (candidate.path.clone(), candidate.is_named());
-        self.identities.entry(key).or_insert_with(|| data_write_guid(store, candidate)).clone()
+        self.identities.entry(key).or_insert_with(|| data_write_guid(store, candidate, allowed)).clone()
     }
 
     /// Where a recorded place is on this host.
@@ -152,11 +152,19 @@ fn each_once(candidates: impl Iterator<Item = Candidate>) -> Vec<Candidate> {
     known
 }
 
-fn data_write_guid(store: &dyn ImageStore, candidate: &Candidate) -> std::result::Result<Option<Guid>, PassedOver> {
+/// See [`Locator::data_write_guid`]. What the user gives, and has `allowed`, is the disk where nothing tells what it is.
+fn data_write_guid(
+    store: &dyn ImageStore,
+    candidate: &Candidate,
+    allowed: bool,
+) -> std::result::Result<Option<Guid>, PassedOver> {
     let opened = candidate.open(store).map_err(|error| PassedOver::refused(candidate, &error))?;
     if let Some(guid) = format::data_write_guid(&opened.image) {
         return Ok(guid);
     }
+    let may_be_disk = candidate.found == Found::Given
+        && !is_named_like_an_image(&candidate.path)
+        && format::has_whole_sectors(&opened.image);
     match format::other_than_vhdx(&opened.image) {
         // It says nothing of itself, and the user does.
         Some(Other::Raw) if candidate.found == Found::Given => Ok(None),
@@ -165,6 +173,11 @@ fn data_write_guid(store: &dyn ImageStore, candidate: &Candidate) -> std::result
         _ if candidate.is_named() && format::holds_regions(&opened.image) => Ok(None),
         // So may what has a BAT left, with switches: what it is refused for names them.
         Some(Other::Nothing(_)) if candidate.is_named() && format::holds_a_bat(&opened.image) => Ok(None),
+        Some(Other::Nothing(_)) if may_be_disk && allowed => Ok(None),
+        Some(Other::Nothing(error)) if may_be_disk => {
+            let error = error.advise("if it is the disk itself, --allow-mismatch takes it as that");
+            Err(PassedOver::refused(candidate, &error))
+        }
         Some(Other::Nothing(error)) if is_named_like_an_image(&candidate.path) => {
             Err(PassedOver::refused(candidate, &too_little(error)))
         }

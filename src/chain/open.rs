@@ -291,6 +291,7 @@ impl<'a> Opening<'a> {
         }
         let first = self.findings.len();
         for finding in container.findings {
+            let finding = if number == 0 { finding } else { super::link::of_parent(finding) };
             self.add(finding, number, &link.path);
         }
         let findings = first..self.findings.len();
@@ -316,7 +317,9 @@ impl<'a> Opening<'a> {
     fn with_told(&self, kin: Facts, path: &Path, id: &FileId) -> FormatOptions {
         let overruling = self.assumed.of(path, id);
         let assumed = overruling.or(self.options.format.assumed);
-        FormatOptions { kin, assumed, overruling, ..self.options.format }
+        let is_given = self.options.allow_mismatch && !self.links.is_empty() && self.is_given(id);
+        let may_be_raw = is_given && !beside::is_named_like_an_image(path);
+        FormatOptions { kin, assumed, overruling, may_be_raw, ..self.options.format }
     }
 
     /// Adds an open image as the parent of the last link, which learns from it what it lost.

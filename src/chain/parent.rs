@@ -117,7 +117,7 @@ impl Opening<'_> {
     }
 
     /// Whether the user gave a file as a parent, under any of its names.
-    fn is_given(&self, id: &FileId) -> bool {
+    pub(super) fn is_given(&self, id: &FileId) -> bool {
         let mut given = self.options.parents.iter();
         given.any(|path| self.store.open_named(path).is_ok_and(|opened| opened.id == *id))
     }

@@ -90,8 +90,10 @@ impl Area {
             | Code::LogUnreadable
             | Code::FileTruncated
             | Code::FileTailMissing
+            | Code::FileEndMisaligned
             | Code::BatShort
             | Code::BatUnreadable
+            | Code::TableOverwritten
             | Code::BlockPastEnd
             | Code::BlockMisaligned
             | Code::BlockOnStructure

@@ -44,12 +44,14 @@ pub struct FormatOptions {
     pub kin: Facts,
     /// Whether an image is read that requires what this program does not know. All that it tells is doubtful then.
     pub accept_unknown: bool,
+    /// Whether a file in which nothing tells what it is is taken as the disk itself: the user gave it as that.
+    pub may_be_raw: bool,
 }
 
 impl Default for FormatOptions {
     fn default() -> Self {
         let (assumed, overruling, kin) = (Facts::default(), Facts::default(), Facts::default());
-        FormatOptions { log_replay: true, assumed, overruling, kin, accept_unknown: false }
+        FormatOptions { log_replay: true, assumed, overruling, kin, accept_unknown: false, may_be_raw: false }
     }
 }
 
@@ -138,19 +140,39 @@ pub fn open(image: Arc<dyn ReadAt>, options: FormatOptions) -> Result<Container>
     match sniff(&image) {
         Sniffed::Vhdx => open_vhdx(image, options),
         Sniffed::Unknown if image.size() > 0 => match raw::Raw::open(Arc::clone(&image)) {
-            Ok(layer) => {
-                let told = Facts { virtual_size: Some(image.size()), ..Facts::default() };
-                Ok(Container { layer: Arc::new(layer), findings: Vec::new(), log: None, told, inferred: false })
-            }
+            // What was put before it may look like the start of a disk.
+            _ if let Some(refusal) = vhdx::refusal_of_shifted(&image) => Err(refusal),
+            Ok(layer) => Ok(raw_disk(layer)),
             // Its first MiB may be gone, and with that all that says what it is.
             Err(_) if vhdx::holds_regions(&image) => open_vhdx(image, options),
             Err(error) => match foreign::refusal(&image) {
                 Some(refusal) => Err(refusal),
+                None if options.is_disk_by_word(&image) => raw::Raw::given(image).map(raw_disk),
                 None if vhdx::holds_a_bat(&image, options.assumed.block_size) => open_by_bat(image, options, error),
                 None => Err(foreign::unread(&image).unwrap_or(error)),
             },
         },
         sniffed => Err(refusal(&image, sniffed).unwrap_or_else(|| unsupported("not an image"))),
+    }
+}
+
+/// Whether a file has the size of some disk.
+pub(crate) fn has_whole_sectors(image: &dyn ReadAt) -> bool {
+    raw::has_whole_sectors(image)
+}
+
+fn raw_disk(layer: raw::Raw) -> Container {
+    let told = Facts { virtual_size: Some(layer.geometry().virtual_size), ..Facts::default() };
+    Container { layer: Arc::new(layer), findings: Vec::new(), log: None, told, inferred: false }
+}
+
+impl FormatOptions {
+    /// Whether a file that says nothing of itself is the disk, because the user says so: it has its size, or at least nothing of a
+    /// VHDX is in it.
+    fn is_disk_by_word(&self, image: &dyn ReadAt) -> bool {
+        self.may_be_raw
+            && raw::has_whole_sectors(image)
+            && (self.kin.virtual_size == Some(image.size()) || !vhdx::holds_a_bat(image, self.assumed.block_size))
     }
 }
 
@@ -183,7 +205,9 @@ fn refusal(image: &dyn ReadAt, sniffed: Sniffed) -> Option<Error> {
         Sniffed::Unknown if image.size() == 0 => {
             Some(Error::new(ErrorKind::Corrupt, "the file is empty").advise("look for a copy of it"))
         }
-        Sniffed::Unknown => foreign::refusal(image).or_else(|| foreign::unread(image)),
+        Sniffed::Unknown => {
+            vhdx::refusal_of_shifted(image).or_else(|| foreign::refusal(image)).or_else(|| foreign::unread(image))
+        }
     }
 }
 
@@ -205,6 +229,9 @@ pub(crate) fn other_than_vhdx(image: &Arc<dyn ReadAt>) -> Option<Other> {
     let sniffed = sniff(image);
     match (sniffed, raw::Raw::open(Arc::clone(image))) {
         (Sniffed::Vhdx, _) => None,
+        (Sniffed::Unknown, Ok(_)) if let Some(refusal) = vhdx::refusal_of_shifted(image) => {
+            Some(Other::Refused(refusal))
+        }
         (Sniffed::Unknown, Ok(_)) => Some(Other::Raw),
         (Sniffed::Unknown, Err(error)) if refusal(image, sniffed).is_none() => Some(Other::Nothing(error)),
         _ => refusal(image, sniffed).map(Other::Refused),

@@ -39,8 +39,23 @@ impl Raw {
             let text = "neither a VHDX (no \"vhdxfile\" at byte 0, no header at byte 65536 or 131072) nor a raw disk (no boot signature, no GPT, and no copy of either at its end)";
             return Err(Error::new(ErrorKind::Unsupported, text).advise("give the path of a .vhdx or .avhdx file"));
         }
-        let sector_size = gpt.unwrap_or(512);
-        Ok(Raw {
+        Ok(Raw::of(image, gpt.unwrap_or(512)))
+    }
+
+    /// Takes the file as the disk because the user says so, with sectors of 512 bytes.
+    ///
+    /// # Errors
+    /// When it is no whole sectors.
+    pub(super) fn given(image: Arc<dyn ReadAt>) -> Result<Self> {
+        match has_whole_sectors(&image) {
+            true => Ok(Raw::of(image, 512)),
+            false => Err(Error::new(ErrorKind::Unsupported, "no disk: its size is no multiple of 512 bytes")),
+        }
+    }
+
+    fn of(image: Arc<dyn ReadAt>, sector_size: u32) -> Self {
+        let size = image.size();
+        Raw {
             image,
             geometry: Geometry {
                 virtual_size: size,
@@ -57,8 +72,13 @@ impl Raw {
                 creator: None,
                 parent: None,
             },
-        })
+        }
     }
+}
+
+/// Whether a file has the size of some disk.
+pub(super) fn has_whole_sectors(image: &dyn ReadAt) -> bool {
+    image.size() > 0 && image.size().is_multiple_of(SECTOR)
 }
 
 /// Whether the header of a GPT stands at this byte of a disk's start.

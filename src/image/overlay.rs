@@ -124,6 +124,11 @@ impl<R: ReadAt> Overlay<R> {
         &self.doubtful
     }
 
+    /// Bytes of what lies below: a log may lead on past its end.
+    pub fn size_below(&self) -> u64 {
+        self.inner.size()
+    }
+
     /// Whether a page of the log stands in the place of any of these bytes.
     pub fn any_log_page_in(&self, range: &Range<u64>) -> bool {
         let before = self.patches.range(..range.start).next_back().filter(|(_, patch)| patch.end > range.start);

@@ -21,6 +21,7 @@ pub(crate) fn rows() -> Vec<Row> {
     rows.extend(lost_entries());
     rows.extend(given_up());
     rows.extend(lost_sectors());
+    rows.extend(overwritten());
     rows.extend(other_sizes());
     rows
 }
@@ -53,7 +54,16 @@ fn lost_entries() -> Vec<Row> {
         file.set_size(size - 100_000);
     });
     let cut = cut.images(one_block).model(|_| Model::of_chain(&[Image::dynamic(SIZE)]));
-    let mut rows: Vec<Row> = [zeroed, emptied, cut].map(|row| row.codes(&["blocks-unowned"])).into();
+    // So looks a file that was grown and not used: a warning.
+    let nothing = row("the BAT and all blocks of the base are zeros", |forged| {
+        let (places, mut file) = (&forged.chain.places[BASE], forged.file(BASE));
+        for place in places.payload.values().chain([&places.bat]) {
+            file.write_at(place.start, &vec![0; (place.end - place.start) as usize]);
+        }
+    });
+    let nothing = nothing.images(|| vec![images().remove(BASE)]).model(|_| Model::of_chain(&[Image::dynamic(SIZE)]));
+    let mut rows: Vec<Row> = [zeroed, emptied, nothing].map(|row| row.codes(&["blocks-unowned"])).into();
+    rows.push(cut.codes(&["blocks-unowned", "file-end-misaligned"]));
     // A few bits make zeros of a block, or the older links', and the entry keeps its place.
     for state in [PayloadState::NOT_PRESENT, PayloadState::UNDEFINED, PayloadState::ZERO, PayloadState::UNMAPPED] {
         rows.push(
@@ -153,7 +163,8 @@ fn given_up() -> Vec<Row> {
         .images(|| checkpoint_with_gaps(40))
         .codes(&["blocks-unowned"])
         .exits(3, 0, 3, 0)
-        .doubtful(64 * BLOCK..3072 * BLOCK, "blocks-unowned"),
+        // More than have an owner: any entry may have been lost.
+        .doubtful(12 * BLOCK..3072 * BLOCK, "blocks-unowned"),
     ]
 }
 
@@ -187,13 +198,22 @@ fn lost_sectors() -> Vec<Row> {
         .model(|_| second_sector())
         .exits(3, 0, 3, 0)
     };
+    // As an older day of the BAT would have them.
+    let most = row("most entries of each sector of the BAT are zeros", |forged| {
+        for block in (1..8).chain(65..72) {
+            let at = forged.chain.places[0].payload_entry(block);
+            forged.file(0).write_at(at, &[0; 8]);
+        }
+    });
+    let most = most.images(two_sectors).codes(&["blocks-unowned"]).exits(3, 0, 3, 0);
     vec![
+        most.doubtful(BLOCK..64 * BLOCK, "blocks-unowned").doubtful(65 * BLOCK..128 * BLOCK, "blocks-unowned"),
         sector("zeros", &[]).codes(&["blocks-unowned"]).doubtful(0..64 * BLOCK, "blocks-unowned"),
         // What is no entry tells no more than zeros do.
         sector("junk and zeros", &[0xFC; 16])
-            .codes(&["block-state-reserved", "blocks-unowned"])
+            .codes(&["block-state-reserved", "blocks-unowned", "table-overwritten"])
             .lost(0..2 * BLOCK, "block-state-reserved")
-            .doubtful(2 * BLOCK..64 * BLOCK, "blocks-unowned"),
+            .doubtful(2 * BLOCK..128 * BLOCK, "table-overwritten"),
     ]
 }
 
@@ -202,6 +222,35 @@ fn two_mib_blocks() -> Vec<Image> {
     let base = Image::fixed(5 * 2 * BLOCK, 2 * BLOCK as u32, &Fill::live(0));
     let child = Image::child_of(&base, "base.vhdx");
     vec![base, child]
+}
+
+/// Pages of tables that no log wrote.
+fn overwritten() -> Vec<Row> {
+    let page = |signature: &[u8]| [signature, &vec![0; 4096 - signature.len()]].concat();
+    let region_table = row("a region table stands over a page of the BAT", move |forged| {
+        forged.file(MIDDLE).write_at(forged.chain.places[MIDDLE].bat.start, &page(b"regi"));
+    });
+    let region_table = region_table
+        .codes(&["block-misaligned", "table-overwritten"])
+        .exits(3, 0, 3, 0)
+        .doubtful_between("table-overwritten")
+        .doubtful(3 * BLOCK..SIZE, "table-overwritten");
+    // Whatever these hold: noise, text, a part of a file.
+    let two_entries = row("two entries of one page have reserved bits set", |forged| {
+        for block in [3, 5] {
+            let at = forged.chain.places[YOUNGEST].payload_entry(block);
+            forged.file(YOUNGEST).write_at(at, &(1_u64 << 10).to_le_bytes());
+        }
+    });
+    let two_entries = two_entries
+        .codes(&["block-misaligned", "table-overwritten"])
+        .exits(3, 0, 3, 0)
+        .doubtful(0..SIZE, "table-overwritten");
+    let bitmap = row("a data sector of a log stands over a sector bitmap", move |forged| {
+        forged.file(YOUNGEST).write_at(forged.chain.places[YOUNGEST].bitmaps[&0].start, &page(b"data"));
+    });
+    let bitmap = bitmap.codes(&["table-overwritten"]).exits(3, 0, 3, 0).doubtful(0..BLOCK, "table-overwritten");
+    vec![region_table, two_entries, bitmap]
 }
 
 /// Sizes that the format allows, and that are not those of the disk.
@@ -222,8 +271,25 @@ fn other_sizes() -> Vec<Row> {
         })
         .images(|| vec![Image::fixed(SIZE, BLOCK as u32, &Fill::live(0))])
         .codes(&["bat-contradicts-metadata"])
+        .exits(3, 0, 3, 0)
+        .doubtful(0..BLOCK, "bat-contradicts-metadata")
         .model(|_| Model::of_chain(&[Image::fixed(BLOCK, BLOCK as u32, &Fill::live(0))])),
+        moved("sector", 512),
+        moved("page", 4096),
     ]
+}
+
+/// A checkpoint of which the BAT stands further on than it did: its entries are those of the padding now.
+fn moved(what: &str, by: u64) -> Row {
+    row(format!("the BAT of the youngest was moved by a {what}"), move |forged| {
+        let (bat, mut file) = (forged.chain.places[YOUNGEST].bat.clone(), forged.file(YOUNGEST));
+        let entries = file.bytes_at(bat.start, (bat.end - bat.start - by) as usize);
+        file.write_at(bat.start, &vec![0; by as usize]);
+        file.write_at(bat.start + by, &entries);
+    })
+    .codes(&["bat-contradicts-metadata"])
+    .exits(3, 0, 3, 0)
+    .doubtful(0..SIZE, "bat-contradicts-metadata")
 }
 
 /// Writes the first bytes of a metadata item of the first image.
@@ -282,6 +348,29 @@ fn payload_entries() -> Vec<Row> {
             .codes(&["block-partial-without-parent"])
             .exits(3, 0, 3, 0)
             .lost(4 * BLOCK..5 * BLOCK, "block-partial-without-parent"),
+    );
+    // Several: it had a parent, and what it does not hold may be that one's.
+    rows.push(
+        row("the metadata of a checkpoint tell of no parent", |forged| {
+            for block in [1, 4] {
+                forged.apply(BASE, &Damage::PayloadEntry(block, State(7)));
+            }
+        })
+        .images(|| {
+            let mut base = Image::dynamic(SIZE);
+            base.block_size = BLOCK as u32;
+            [1, 3, 4].into_iter().for_each(|block| {
+                base.blocks.insert(block, Block::fully_present(Fill::live(0)));
+            });
+            vec![base]
+        })
+        .codes(&["block-partial-without-parent"])
+        .exits(3, 0, 3, 0)
+        .lost(BLOCK..2 * BLOCK, "block-partial-without-parent")
+        .lost(4 * BLOCK..5 * BLOCK, "block-partial-without-parent")
+        .doubtful(0..BLOCK, "block-partial-without-parent")
+        .doubtful(2 * BLOCK..3 * BLOCK, "block-partial-without-parent")
+        .doubtful(5 * BLOCK..SIZE, "block-partial-without-parent"),
     );
     // Hidden by a younger link: nobody sees it, and it is told.
     rows.push(damaged(BASE, Damage::PayloadEntry(1, PastEnd)).codes(PAST_END).exits(3, 0, 3, 0));
@@ -447,11 +536,14 @@ fn ends() -> Vec<Row> {
     for (size, word) in [(0, "the file is empty"), (1, "neither a VHDX"), (65_535, "both region tables")] {
         rows.push(damaged(YOUNGEST, Damage::Truncated(size)).exits(1, 1, 1, 3).refused(word));
     }
-    rows.push(row("the file is longer than it says", |forged| {
-        let mut file = forged.file(YOUNGEST);
-        let size = file.size();
-        file.write_at(size, &[0xa5; 70_000]);
-    }));
+    rows.push(
+        row("the file is longer than it says", |forged| {
+            let mut file = forged.file(YOUNGEST);
+            let size = file.size();
+            file.write_at(size, &[0xa5; 70_000]);
+        })
+        .codes(&["file-end-misaligned"]),
+    );
     // 100 bytes of the bitmap are left, which describe 800 sectors.
     rows.push(
         row("the bitmap is cut", |forged| {

@@ -252,7 +252,7 @@ fn forbidden_places() -> Vec<Row> {
             let file_offset = forged.chain.places[YOUNGEST].bat.start;
             write(forged, |log| log.active[0].push(Update::Zeros { file_offset, length: 1 << 60 }));
         })
-        .codes(&["log-replayed", "log-writes-forbidden-place"])
+        .codes(&["blocks-unowned", "log-replayed", "log-writes-forbidden-place"])
         .exits(3, 0, 3, 0)
         .doubtful(0..SIZE, "log-writes-forbidden-place"),
         row("log: an entry writes a payload block, what stands there anyway", |forged| {

@@ -261,6 +261,8 @@ fn a_merge_that_had_begun_proves_the_one_child() {
     assert_eq!(folder.image(&scan, "sibling.avhdx")["parent"]["image"], Value::Null);
     assert_eq!(codes(&scan["chains"][0]["findings"]), ["parent-mid-merge"]);
     assert_eq!(scan["chains"][1]["ending"], "missing");
+    // Who opens what it is merged into is told, too.
+    assert_eq!(opened(&folder, "base.vhdx"), ["parent-mid-merge", "younger-beside"]);
 }
 
 #[test]

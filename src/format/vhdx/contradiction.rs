@@ -19,18 +19,22 @@ const MAX_BEHIND: u64 = 1 << 20;
 /// Bytes of a disk whose blocks stand where they do, whatever the sector size: a chunk of the smallest sectors.
 const FIRST_CHUNK: u64 = 4 << 30;
 
-/// How many entries behind those that the disk needs claim blocks of the file.
+/// How many entries behind that of the last block claim blocks of the file: in the padding of its chunk, and behind that. Those of
+/// sector bitmaps do not count.
 pub(super) fn claims_behind(vhdx: &Vhdx) -> u64 {
-    let start = vhdx.bat_in_use().end;
+    let needed = vhdx.shape.entries_needed();
+    let start = vhdx.bat.start.saturating_add(needed.saturating_mul(ENTRY_LENGTH)).min(vhdx.bat.end);
     let end = vhdx.bat.end.min(start.saturating_add(MAX_BEHIND)).min(vhdx.file.size());
     let mut buf = vec![0; usize::try_from(end.saturating_sub(start)).unwrap_or(0)];
     let mut faults = Faults::new();
     if vhdx.file.read_at(&mut buf, start, &mut faults).is_err() || faults.any_lost() {
         return 0;
     }
-    let entries = buf.as_chunks::<8>().0.iter().map(|bytes| BatEntry(u64::from_le_bytes(*bytes)));
-    let claims = |entry: &BatEntry| {
-        matches!(entry.payload_state(), PayloadState::FullyPresent | PayloadState::PartiallyPresent)
+    let entries =
+        (needed..).zip(buf.as_chunks::<8>().0).map(|(number, bytes)| (number, BatEntry(u64::from_le_bytes(*bytes))));
+    let claims = |(number, entry): &(u64, BatEntry)| {
+        vhdx.shape.payload_block(*number).is_some()
+            && matches!(entry.payload_state(), PayloadState::FullyPresent | PayloadState::PartiallyPresent)
             && vhdx.claimed(*entry, vhdx.shape.block_size).is_ok()
     };
     entries.filter(claims).fold(0, |count, _| count.saturating_add(1))
@@ -55,17 +59,28 @@ pub(super) fn tell(vhdx: &Vhdx, behind: u64, tell: &mut dyn FnMut(Verified) -> C
             .versus(told.clone(), "another")
     };
     match infer::misfit(vhdx) {
-        None => {}
-        Some(Misfit::DiskSize { at_least }) => {
-            let at = vhdx.bat_in_use().end.saturating_sub(ENTRY_LENGTH);
+        // Where the last block's entry stands, others do: the disk was larger, or entries of other blocks were moved there, and
+        // then those of the disk are others too. Nothing tells which.
+        misfit @ (None | Some(Misfit::DiskSize { .. })) => {
+            if behind == 0 {
+                return;
+            }
             let text = format!(
-                "entries behind the last one that the disk needs claim blocks of the file: {behind}; the disk may have been larger than the {} bytes that its metadata say, and what stood behind them is not shown",
+                "entries behind that of the last block of the disk claim blocks of the file: {behind}; either the disk was larger than the {} bytes that its metadata say, and its end is not shown, or the BAT does not stand where it did, and all of it is wrong: all of the disk is doubtful",
                 geometry.virtual_size
             );
-            let finding = finding(Severity::Warning, text).at("BAT", at);
-            let _ = tell(Verified::Finding(finding.advise(format!(
-                "if the disk was never made smaller, look for a copy of this image with whole metadata; --assume {THE_IMAGE}:disk-size={at_least} shows all that the entries claim"
-            ))));
+            let mut advice = "look for another copy of this image: a backup, a replica, a shadow copy; ".to_owned();
+            if let Some(Misfit::DiskSize { at_least }) = misfit {
+                advice.push_str(&format!(
+                    "--assume {THE_IMAGE}:disk-size={at_least} --accept-doubtful shows all that the entries claim; "
+                ));
+            }
+            advice.push_str(
+                "--accept-doubtful alone shows the disk as its metadata say, which is right if it was made smaller",
+            );
+            let _ = tell(Verified::Finding(finding(Severity::Error, text).advise(advice)));
+            let doubt = MapDoubt { disk: 0..geometry.virtual_size, code: Code::BatContradictsMetadata };
+            let _ = tell(Verified::Doubt(doubt));
         }
         Some(Misfit::Sizes { fitting, best, only_sectors }) => {
             let disk = match only_sectors && !vhdx.is_differencing() {

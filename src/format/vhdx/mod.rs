@@ -4,11 +4,11 @@
 //! an overlay, and through that overlay the [`region_table`] (which one, and what without any, [`regions`] knows) and the
 //! [`metadata`]. The [`bat`] and the [`sector_bitmap`]s are read when a block is asked for ([`resolve`]), or as a whole to be
 //! checked ([`verify`]). Which places its log is for, [`loggable`] says. What both copies of a region table should tell is
-//! looked for where they are gone ([`search`], [`bat_candidate`], [`bat_search`]), and so is what lost metadata should ([`infer`]). What a torn log
+//! looked for where they are gone ([`search`], [`bat_candidate`], [`bat_search`]), or where all of the file is moved ([`shifted`]), and so is what lost metadata should ([`infer`]). What a torn log
 //! lost shows in the file, too ([`lost_updates`], [`unowned`] by [`block_content`] and [`unused_entries`], [`kept_places`]), and
 //! so may it that the metadata are not those that the BAT was made for ([`contradiction`]), and a sector bitmap that was
-//! written over ([`bitmap_doubt`], [`bitmap_noise`]). A page that is older than the log of a closed file is found by
-//! [`lost_writes`].
+//! written over ([`bitmap_doubt`], [`bitmap_noise`], and [`overwritten`], of the BAT too). A page that is older than the log of a
+//! closed file is found by [`lost_writes`].
 //!
 //! [`new_image`] is the other way round: the bytes of a new file.
 
@@ -21,6 +21,7 @@ mod bitmap_noise;
 mod block_content;
 mod claims;
 mod contradiction;
+mod file_end;
 mod file_type_identifier;
 mod header;
 mod infer;
@@ -33,12 +34,14 @@ mod metadata;
 mod new_image;
 mod open;
 mod overlaps;
+mod overwritten;
 mod ownership;
 mod region_table;
 mod regions;
 mod resolve;
 mod search;
 mod sector_bitmap;
+mod shifted;
 mod tally;
 mod told_blocks;
 mod unowned;
@@ -50,6 +53,7 @@ pub use new_image::{Front, NewBat, NewImage, Piece};
 pub use open::{data_write_guid, identify, write_guids};
 pub use resolve::Vhdx;
 pub(super) use search::{has_region_table, holds_a_bat, holds_regions};
+pub(super) use shifted::refusal as refusal_of_shifted;
 
 /// Where the two headers stand in a file.
 pub const HEADER_OFFSETS: [u64; 2] = header::OFFSETS;

@@ -66,6 +66,10 @@ impl Vhdx {
         let at = at.filter(|at| at.saturating_add(ENTRY_LENGTH) <= self.bat.end).ok_or(Code::BatShort)?;
         let mut bytes = [0; 8];
         let trust = self.table_bytes(&mut bytes, at).ok_or(Code::BatUnreadable)?;
+        let trust = match self.is_bat_page_overwritten(at) {
+            true => worse(trust, Trust::Doubtful(Code::TableOverwritten)),
+            false => trust,
+        };
         Ok((BatEntry(u64::from_le_bytes(bytes)), trust))
     }
 
@@ -76,7 +80,7 @@ impl Vhdx {
 
     /// Reads bytes of BAT or bitmap: whether they are proven, and where in the file those stand that cannot be had. `None` where
     /// none can.
-    fn table_part(&self, buf: &mut [u8], at: u64) -> Option<(Trust, Vec<Range<u64>>)> {
+    pub(super) fn table_part(&self, buf: &mut [u8], at: u64) -> Option<(Trust, Vec<Range<u64>>)> {
         let mut faults = Faults::new();
         self.tables.read_at(buf, at, &mut faults).ok()?;
         let doubt = faults.iter().find(|fault| fault.kind == FaultKind::Doubtful);
@@ -188,6 +192,10 @@ impl Vhdx {
             };
             let trust = match data.is_ok_and(|start| self.has_noisy_bits(block, &window, bitmap.0, start)) {
                 true => worse(trust, Trust::Doubtful(Code::BitmapNoise)),
+                false => trust,
+            };
+            let trust = match self.is_bitmap_page_overwritten(bits_at) {
+                true => worse(trust, Trust::Doubtful(Code::TableOverwritten)),
                 false => trust,
             };
             let bit = |at: u64| at.saturating_sub(bitmap.0).saturating_mul(8);

@@ -1,9 +1,13 @@
 //! Counts damaged BAT entries by kind, so that a million of them are one finding.
 
-use crate::report::{Code, Finding, Severity};
+use crate::report::{Code, Finding, Severity, THE_IMAGE};
 
 /// So many entries of one kind are named.
 const NAMED: usize = 4;
+
+/// So many blocks that are partially present in an image without a parent show that it had one: a single one may be one bit
+/// that turned.
+pub(super) const SEVERAL_PARTIAL: u64 = 2;
 
 /// How many entries have one kind of damage, and which is the first.
 #[derive(Debug, Clone)]
@@ -40,6 +44,11 @@ impl Tally {
         }
     }
 
+    /// How many of this kind were counted.
+    pub(super) fn count_of(&self, code: Code) -> u64 {
+        self.0.iter().filter(|kind| kind.code == code).fold(0, |count, kind| count.saturating_add(kind.count))
+    }
+
     /// Whether nothing of this kind was counted.
     pub(super) fn is_without(&self, code: Code) -> bool {
         self.0.iter().all(|kind| kind.code != code)
@@ -59,10 +68,19 @@ impl Tally {
                 count => format!("{count} {many}, the first are {names}; {consequence}"),
             };
             let text = match kind.code {
+                Code::BlockPartialWithoutParent if kind.count >= SEVERAL_PARTIAL => {
+                    format!("{text}; what reads as not there may be a parent's, and is doubtful")
+                }
                 Code::BlockPastEnd => format!("the file ends at byte {file_size}: {text}"),
                 _ => text,
             };
-            Finding::new(kind.code, *severity, text).at(kind.structure, kind.offset).advise(advice(kind.code))
+            let advice = match kind.code {
+                Code::BlockPartialWithoutParent if kind.count >= SEVERAL_PARTIAL => format!(
+                    "look for a copy of this image with its own metadata; --assume {THE_IMAGE}:parent=yes --parent FILE --allow-mismatch --accept-doubtful reads it over that file"
+                ),
+                code => advice(code).to_owned(),
+            };
+            Finding::new(kind.code, *severity, text).at(kind.structure, kind.offset).advise(advice)
         })
     }
 }

@@ -76,6 +76,28 @@ fn usual_beside(owned: u64) -> u64 {
 /// So many blocks at the end of a file may wait for their entries when a machine stops.
 const MAX_WAITING: u64 = 2;
 
+/// What of a disk is doubtful for blocks without an owner.
+#[derive(Debug, Default)]
+pub(super) struct Doubted {
+    /// There are more of them than lawful writers leave.
+    is_unusual: bool,
+    /// Bytes of the disk, in order.
+    pub(super) disk: Vec<Range<u64>>,
+    by: By,
+}
+
+/// What may have lost their entries.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// The log, which holds no entry.
+    Log,
+    /// Sectors of the BAT, which hold nothing.
+    #[default]
+    Sectors,
+    /// Any entry that claims nothing.
+    Entries,
+}
+
 impl Unowned {
     /// Looks at the stretches of the file that belong to nothing, which `stretches` tells in order. Where entries are missing,
     /// `with_cut`, the rest of a block at the end of the file counts as one: the file may have been cut. Else nothing speaks for it.
@@ -141,41 +163,59 @@ impl Unowned {
         }
     }
 
-    /// What of the disk is doubtful because of them, in order: where entries that would own them were lost beyond the `explained` ones. So
+    /// What of the disk is doubtful because of them: where entries that would own them were lost beyond the `explained` ones. So
     /// many blocks are `owned`.
-    pub(super) fn doubted(
-        &self,
-        vhdx: &Vhdx,
-        unused: &mut UnusedEntries,
-        explained: u64,
-        owned: u64,
-    ) -> Vec<Range<u64>> {
-        if self.inner.estimate() <= explained.saturating_add(usual_beside(owned)) {
-            return Vec::new();
+    pub(super) fn doubted(&self, vhdx: &Vhdx, unused: &mut UnusedEntries, explained: u64, owned: u64) -> Doubted {
+        let estimate = self.inner.estimate();
+        if estimate <= explained.saturating_add(usual_beside(owned)) {
+            return Doubted::default();
         }
-        match vhdx.log_state() {
+        let (disk, by) = match vhdx.log_state() {
             // The user was told that it is out of date, and wants to see it so.
-            LogState::Declined => Vec::new(),
+            LogState::Declined => return Doubted::default(),
             // What the log was to write where is not known: it may have been any table.
-            LogState::Empty => vec![0..vhdx.geometry.virtual_size],
-            _ => unused.empty_sectors().to_vec(),
+            LogState::Empty => (vec![0..vhdx.geometry.virtual_size], By::Log),
+            // Most of the BAT is of another day, not some sectors of it: a part that was emptied would tell of nothing else.
+            _ if owned > 0 && estimate.saturating_sub(explained) > owned => (unused.alone().to_vec(), By::Entries),
+            _ => (unused.empty_sectors().to_vec(), By::Sectors),
+        };
+        Doubted { is_unusual: true, disk, by }
+    }
+
+    /// That the file has room for blocks behind its structures, though no block has a place in it: nothing tells whether it ever
+    /// had, for all of the room is zeros. So looks a file that was grown and not used yet, and one that was lost from its BAT on.
+    pub(super) fn finding_of_empty_room(&self, vhdx: &Vhdx) -> Option<Finding> {
+        if self.count <= LEAKED || self.filled > 0 {
+            return None;
         }
+        let text = format!(
+            "the BAT holds nothing at all, and the file is larger than its structures, by room for blocks of {} MiB: {} (in bytes {} of the file); of {} looked at, all are zeros. A file that was grown and not used yet looks so, and one of which the BAT and the blocks were lost",
+            vhdx.shape.block_size >> 20,
+            self.count,
+            named(&self.ranges),
+            self.sampled
+        );
+        let finding = Finding::new(Code::BlocksUnowned, Severity::Warning, text).at("BAT", vhdx.bat.start);
+        Some(finding.advise("if the disk should hold something, look for another copy of this image"))
     }
 
     /// What it may mean that there are some, where these bytes of the disk are doubtful.
-    pub(super) fn finding(&self, vhdx: &Vhdx, unused: &mut UnusedEntries, doubted: &[Range<u64>]) -> Finding {
+    pub(super) fn finding(&self, vhdx: &Vhdx, unused: &mut UnusedEntries, doubted: &Doubted) -> Finding {
         let text = self.describe(vhdx);
         let is_clean = vhdx.log_state() == LogState::Clean;
         let older = if vhdx.is_differencing() { "what older links hold" } else { "zeros" };
-        let whose = match vhdx.log_state() {
-            LogState::Empty => {
+        let whose = match doubted.by {
+            By::Log => {
                 "the log that was to name them holds no entry, so what it would have changed is missing, and it may be anything:"
             }
-            _ => "parts of the BAT that hold nothing at all place",
+            By::Sectors => "parts of the BAT that hold nothing at all place",
+            By::Entries => {
+                "these are more than have an owner, so the BAT may be of an older day; entries that claim nothing place"
+            }
         };
         // Free room may hold anything. It takes a sign that entries were lost to make it more than an information.
-        let (severity, text) = match (doubted, unused.empty_pages()) {
-            ([], []) if is_clean => (Severity::Information, text),
+        let (severity, text) = match (doubted.disk.as_slice(), unused.empty_pages()) {
+            ([], []) if is_clean && !doubted.is_unusual => (Severity::Information, text),
             ([], []) => (Severity::Warning, text),
             ([], pages) => {
                 let disk = named(pages);
@@ -192,6 +232,9 @@ impl Unowned {
             Severity::Error => format!(
                 "look for another copy of this image; --accept-doubtful serves {older} there, which is right if the blocks in the file were given up"
             ),
+            _ if doubted.is_unusual => {
+                "it is more than a writer leaves: look for another copy of this image, and compare what the disk holds".to_owned()
+            }
             _ => "if files are missing or older than they should be, look for another copy of this image; free room in a file may hold anything, and then nothing is wrong".to_owned(),
         };
         Finding::new(Code::BlocksUnowned, severity, text).at("BAT", vhdx.bat.start).advise(advice)

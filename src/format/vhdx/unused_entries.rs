@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::bat::{BatEntry, PayloadState};
+use super::bat::{BatEntry, ENTRY_LENGTH, PayloadState};
 use super::bat_walk::Role;
 
 /// Bytes of a page of the BAT, as the log writes it.
@@ -16,11 +16,12 @@ const SECTOR: u64 = 512;
 pub(super) struct UnusedEntries {
     pages: Empty,
     sectors: Empty,
+    entries: Empty,
 }
 
 impl Default for UnusedEntries {
     fn default() -> Self {
-        UnusedEntries { pages: Empty::of(PAGE), sectors: Empty::of(SECTOR) }
+        UnusedEntries { pages: Empty::of(PAGE), sectors: Empty::of(SECTOR), entries: Empty::of(ENTRY_LENGTH) }
     }
 }
 
@@ -31,6 +32,7 @@ impl UnusedEntries {
         let unused = is_unused(entry, role);
         self.pages.look_at(at, unused, disk);
         self.sectors.look_at(at, unused, disk);
+        self.entries.look_at(at, unused, disk);
     }
 
     /// What of the disk pages of 4 KiB of the BAT place that hold nothing.
@@ -41,6 +43,11 @@ impl UnusedEntries {
     /// What of the disk sectors of 512 bytes of the BAT place that hold nothing: those of the pages, too.
     pub(super) fn empty_sectors(&mut self) -> &[Range<u64>] {
         self.sectors.ranges()
+    }
+
+    /// What of the disk single entries place that tell of no block: those in these parts, too.
+    pub(super) fn alone(&mut self) -> &[Range<u64>] {
+        self.entries.ranges()
     }
 }
 

@@ -12,11 +12,13 @@ use super::bitmap_noise::NoisyWindows;
 use super::block_content::Look;
 use super::claims::Claims;
 use super::contradiction;
+use super::file_end;
 use super::kept_places::KeptPlaces;
 use super::log::LogState;
 use super::overlaps::name_claimants;
+use super::overwritten::Overwritten;
 use super::resolve::Vhdx;
-use super::tally::Tally;
+use super::tally::{SEVERAL_PARTIAL, Tally};
 use super::unowned::Unowned;
 use super::unused_entries::UnusedEntries;
 use crate::Faults;
@@ -51,6 +53,7 @@ pub(super) fn verify(vhdx: &Vhdx, disk: Range<u64>, tell: &mut Tell<'_>) {
         bitmaps_left: if whole { u64::MAX } else { MAX_BITMAPS },
         bitmaps: BlocksWithoutSectors::default(),
         noisy: NoisyWindows::at_most(if whole { u64::MAX } else { MAX_NOISY }),
+        overwritten: Overwritten::default(),
         buf: vec![0; usize::try_from(MIB).unwrap_or(0)],
     };
     let mut unread = Vec::new();
@@ -65,11 +68,13 @@ pub(super) fn verify(vhdx: &Vhdx, disk: Range<u64>, tell: &mut Tell<'_>) {
     if all_read {
         survey.compare_with_file(tell);
     }
-    let Survey { mut tally, claims, bitmaps, noisy, .. } = survey;
+    survey.doubt_zeros(tell);
+    let Survey { mut tally, claims, bitmaps, noisy, overwritten, .. } = survey;
     if read.is_continue() && claims.any_twice() {
         name_claimants(vhdx, &claims, &mut tally, tell);
     }
-    for finding in tally.findings(vhdx.file.size()).chain(bitmaps.finding()).chain(noisy.finding()) {
+    let of_bitmaps = bitmaps.finding().into_iter().chain(noisy.finding());
+    for finding in tally.findings(vhdx.file.size()).chain(of_bitmaps).chain(overwritten.findings()) {
         let _ = tell(Verified::Finding(finding));
     }
 }
@@ -100,6 +105,7 @@ struct Survey<'a> {
     bitmaps_left: u64,
     bitmaps: BlocksWithoutSectors,
     noisy: NoisyWindows,
+    overwritten: Overwritten,
     buf: Vec<u8>,
 }
 
@@ -109,6 +115,12 @@ impl Survey<'_> {
             Role::Payload(block) => self.vhdx.disk_of(block),
             Role::Bitmap(_) => 0..0,
         };
+        let depending = match seen.role {
+            // A bitmap that no block needs places nothing.
+            Role::Bitmap(chunk) if !self.partial.is_empty() => self.vhdx.bytes_of_chunk(chunk),
+            _ => disk.clone(),
+        };
+        self.overwritten.look_at_entry(self.vhdx, seen.at, depending);
         self.unused.look_at(seen.at, seen.entry, seen.role, &disk);
         match seen.role {
             Role::Payload(block) if block < self.vhdx.shape.payload_blocks => self.payload(block, seen),
@@ -137,12 +149,21 @@ impl Survey<'_> {
         if self.any_kept {
             KeptPlaces::of(vhdx, &self.claims, &mut self.owned, look, tell).tell(vhdx, tell);
         }
+        // What is cut is told of each block.
+        let told = [Code::BlockPastEnd, Code::BitmapUnreadable].iter().any(|code| !self.tally.is_without(*code));
+        if let Some(finding) = (!told).then(|| file_end::finding(vhdx)).flatten() {
+            let _ = tell(Verified::Finding(finding));
+        }
         let with_cut = !self.unused.empty_pages().is_empty();
         let unowned = Unowned::in_stretches(vhdx, look, with_cut, |each| self.owned.each_unclaimed(each));
         if behind > 0 || self.out_of_place > 0 || self.claims.any_twice() || unowned.filled() > 0 {
             contradiction::tell(vhdx, behind, tell);
         }
         let explained = self.damaged.saturating_add(behind);
+        let tells_nothing = self.placed == 0 && self.given_up == 0 && explained == 0 && !self.any_kept;
+        if let Some(finding) = tells_nothing.then(|| unowned.finding_of_empty_room(vhdx)).flatten() {
+            let _ = tell(Verified::Finding(finding));
+        }
         if unowned.filled() > explained && vhdx.log_state() != LogState::Torn {
             // Judged alike whoever asks, or a check would doubt what a mount serves.
             let judged = match self.disk.is_empty() {
@@ -154,10 +175,21 @@ impl Survey<'_> {
             let judged = judged.as_ref().unwrap_or(&unowned);
             let doubted = judged.doubted(vhdx, &mut self.unused, explained.saturating_add(self.given_up), self.placed);
             let _ = tell(Verified::Finding(unowned.finding(vhdx, &mut self.unused, &doubted)));
-            for disk in doubted {
+            for disk in doubted.disk {
                 let doubt = MapDoubt { disk, code: Code::BlocksUnowned };
                 let _ = tell(Verified::Doubt(doubt));
             }
+        }
+    }
+
+    /// Doubts what reads as zeros, where the image had a parent and its metadata tell of none.
+    fn doubt_zeros(&mut self, tell: &mut Tell<'_>) {
+        let code = Code::BlockPartialWithoutParent;
+        if self.tally.count_of(code) < SEVERAL_PARTIAL {
+            return;
+        }
+        for disk in self.unused.alone() {
+            let _ = tell(Verified::Doubt(MapDoubt { disk: disk.clone(), code }));
         }
     }
 
@@ -249,6 +281,7 @@ impl Survey<'_> {
         self.bitmaps_left = self.bitmaps_left.saturating_sub(u64::try_from(looked_at.len()).unwrap_or(u64::MAX));
         self.bitmaps.look_at(self.vhdx, seen.entry.file_offset(), looked_at);
         self.noisy.look_at(self.vhdx, seen.entry.file_offset(), looked_at);
+        self.overwritten.look_at_bitmap(self.vhdx, seen.entry.file_offset(), looked_at);
         if described.start >= self.disk.end || self.disk.start >= described.end {
             return ControlFlow::Continue(());
         }
