@@ -500,7 +500,7 @@ fn zeros_in_place_of_the_root_folder_are_no_empty_volume() {
     let ntfs = forge_all.open();
     assert!(list(&ntfs, NodeId::ROOT).is_err(), "names are missing and nobody says so");
     // The four records around it alone, as a lost page of 4 KiB: records of files adjoin nothing of it.
-    let mut page = forge.clone();
+    let mut page = forge;
     for number in 4..8 {
         let record = page.record(number);
         page.bytes[record].fill(0);
