@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use mount_api::{Time, Times};
 
-use super::{Sink, set_file_times, system_time};
+use super::Sink;
+use super::times::{set_file_times, system_time};
 
 /// How coarse times may be: FAT keeps every other second.
 const COARSE: Duration = Duration::from_secs(2);

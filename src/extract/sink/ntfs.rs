@@ -13,7 +13,8 @@ use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt};
 use cap_std::fs::{Dir, OpenOptions};
 use mount_api::Times;
 
-use super::{Folder, Output, Sink, Standing, same_bytes, set_file_times};
+use super::times::set_file_times;
+use super::{Folder, Output, Sink, Standing, same_bytes};
 
 /// What a stream is called until it is complete.
 const UNFINISHED_STREAM: &str = ".vhdx-mount-unfinished";

@@ -28,7 +28,7 @@ impl Ntfs {
         );
         self.mft.go_on_to(size);
         let advice = "file records behind that end, if there are any, are missing: look for other copies of the image";
-        let finding = Finding::new(Code::NtfsFileRecordBad, Severity::Error, text);
+        let finding = Finding::new(Code::NtfsFileRecordBad, Severity::Warning, text);
         let offset = self.volume.offset_of(self.volume.boot.mft_lcn).unwrap_or(u64::MAX);
         self.add_finding(finding.at("$MFT", offset).advise(advice));
     }

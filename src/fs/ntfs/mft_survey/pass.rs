@@ -1,9 +1,4 @@
-//! A survey of the `$MFT`: every file record read once, from the first to the last. It tells which names each folder has
-//! by the records of its files, which files no folder has, and which were deleted.
-//!
-//! Memory: six bytes a record, 24 for each extension record and twelve for each name whose folder comes later in the
-//! `$MFT`, while it goes on; eight for each name and each extension record, four for each orphan and eight for each deleted
-//! file, afterwards. Names themselves are read again when they are wanted. [`ClusterClaims`] tells its own.
+//! The pass over all file records, and what it makes of them.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,138 +6,23 @@ use std::time::{Duration, Instant};
 
 use mount_api::Faults;
 
-use super::attribute::{self, RawAttribute};
-use super::cluster_claims::ClusterClaims;
-use super::contested::Contested;
-use super::file_record::{FileRecord, FileReference, RecordState};
-use super::folder_cycles::{self, Above};
-use super::mft::{self, Mft};
-use super::record_bitmap::{RecordBitmap, RecordBits};
-use super::record_table::{RecordFacts, RecordTable, Use};
-use super::volume::whole;
-use super::{RECORD_ROOT, to_usize};
+use super::super::attribute::{self, RawAttribute};
+use super::super::cluster_claims::ClusterClaims;
+use super::super::contested::Contested;
+use super::super::file_record::{FileRecord, FileReference, RecordState};
+use super::super::folder_cycles::{self, Above};
+use super::super::mft::{self, Mft};
+use super::super::record_bitmap::{RecordBitmap, RecordBits};
+use super::super::record_table::{RecordFacts, RecordTable, Use};
+use super::super::volume::whole;
+use super::super::{RECORD_ROOT, to_u64, to_usize};
+use super::{Damage, FIRST_WITH_NAME, MftSurvey, NO_FOLDER};
 use crate::bytes::len_u64;
 
 /// Bytes of the `$MFT` that are read at once.
 const PORTION: u64 = 1 << 20;
 /// How often whoever waits is told that it takes long.
 const EVERY: Duration = Duration::from_secs(10);
-/// Records below this are NTFS's own, or set aside for it: some have no name.
-pub(super) const FIRST_WITH_NAME: u32 = 24;
-/// Stands for the folder of those deleted files whose own folder was not deleted, or is not known.
-pub(super) const NO_FOLDER: u32 = u32::MAX;
-
-/// What a survey found.
-pub(super) struct MftSurvey {
-    /// Folder and file, of all names of files that are there; in order.
-    children: Vec<(u32, u32)>,
-    /// File, and an extension record of it; in order.
-    extensions: Vec<(u32, u32)>,
-    /// Folders whose records cannot be read, with the sequence number that the files in them say; in order.
-    lost_folders: Vec<(u32, u16)>,
-    /// Files and folders in use that no folder has; in order.
-    orphans: Vec<u32>,
-    /// Those of them that bear no name in any record that could be read.
-    nameless: usize,
-    /// Names that say to stand in a folder that is not there, of files that another folder has.
-    names_astray: usize,
-    /// Records that cannot be read, or do not tell all of their names, and may be in use; in order.
-    lost: Vec<Range<u32>>,
-    /// Deleted folder, or [`NO_FOLDER`], and what was in it; in order.
-    deleted: Vec<(u32, u32)>,
-    damage: Damage,
-    /// Clusters whose owner is not certain.
-    pub(super) contested: Contested,
-}
-
-/// What keeps a survey from telling everything, beside records that cannot be read.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Damage {
-    /// Parts of the `$MFT` could not be read.
-    unread: bool,
-    /// Records in use do not tell their names, or not whose names they tell.
-    names: bool,
-}
-
-impl MftSurvey {
-    /// Reads all records, until `stop` is set: those that are left count as lost. By the bitmap those are known that hold
-    /// nothing and should. Also hands back which clusters the files claim.
-    pub(super) fn of(mft: &Mft, bitmap: Option<&RecordBitmap<'_>>, stop: &AtomicBool) -> (Self, ClusterClaims) {
-        let mut pass = Pass { claims: ClusterClaims::of(mft), ..Pass::default() };
-        pass.read(mft, bitmap, stop);
-        let mut claims = std::mem::take(&mut pass.claims);
-        claims.settle(|file| file.number().is_some_and(|number| pass.table.get(number).is_file(file)));
-        (pass.finish(), claims)
-    }
-
-    /// The files that bear a name in this folder, by their own records; in order, and once for each name, short ones too.
-    pub(super) fn children(&self, folder: u32) -> impl Iterator<Item = u32> {
-        part(&self.children, folder).iter().map(|(_, child)| *child)
-    }
-
-    /// The extension records of a file.
-    pub(super) fn extensions(&self, file: u32) -> impl Iterator<Item = u32> {
-        part(&self.extensions, file).iter().map(|(_, extension)| *extension)
-    }
-
-    /// The sequence number of a folder whose record cannot be read, by those that say to stand in it; `None` where no file
-    /// does.
-    pub(super) fn lost_folder(&self, number: u32) -> Option<u16> {
-        let at = self.lost_folders.binary_search_by_key(&number, |(folder, _)| *folder).ok()?;
-        self.lost_folders.get(at).map(|(_, sequence)| *sequence)
-    }
-
-    /// How many files and folders in use have names and no folder. Where records are lost, those without a name are none:
-    /// theirs may have stood there.
-    pub(super) fn count_orphans(&self) -> usize {
-        let nameless = if self.damage.unread || !self.lost.is_empty() { self.nameless } else { 0 };
-        self.orphans.len().saturating_sub(nameless).saturating_sub(self.lost_folders.len())
-    }
-
-    /// How many names say to stand in a folder that is not there, where their files have others that can be reached.
-    pub(super) fn count_names_astray(&self) -> usize {
-        self.names_astray
-    }
-
-    /// Files and folders in use whose folder is gone, is none or was replaced, or leads back to them.
-    pub(super) fn orphans(&self) -> &[u32] {
-        &self.orphans
-    }
-
-    /// Whether this one is among the orphans.
-    pub(super) fn is_orphan(&self, number: u32) -> bool {
-        self.orphans.binary_search(&number).is_ok()
-    }
-
-    /// What was deleted together with this folder; of [`NO_FOLDER`], what was deleted alone.
-    pub(super) fn deleted_in(&self, folder: u32) -> &[(u32, u32)] {
-        part(&self.deleted, folder)
-    }
-
-    /// Whether the deleted file of this record is shown in that folder.
-    pub(super) fn is_deleted_in(&self, folder: u32, number: u32) -> bool {
-        self.deleted.binary_search(&(folder, number)).is_ok()
-    }
-
-    /// Whether no name in this folder is missing: every record that may be in use was read, but for that of the folder, and
-    /// tells its names.
-    pub(super) fn has_all_names(&self, folder: u32) -> bool {
-        let is_its_own = |range: &Range<u32>| range.clone().eq([folder]);
-        self.damage == Damage::default() && self.lost.iter().all(is_its_own)
-    }
-
-    /// Whether all of the `$MFT` could be read.
-    pub(super) fn read_all(&self) -> bool {
-        !self.damage.unread
-    }
-}
-
-/// The pairs that begin with this number.
-fn part(pairs: &[(u32, u32)], first: u32) -> &[(u32, u32)] {
-    let start = pairs.partition_point(|pair| pair.0 < first);
-    let end = pairs.partition_point(|pair| pair.0 <= first);
-    pairs.get(start..end).unwrap_or_default()
-}
 
 /// The faults that touch a range.
 fn within(faults: &Faults, range: Range<u64>) -> Faults {
@@ -180,7 +60,7 @@ struct Extension {
 }
 
 #[derive(Default)]
-struct Pass {
+pub(super) struct Pass {
     table: RecordTable,
     children: Vec<(u32, u32)>,
     /// Names that wait for a record that was not read yet.
@@ -207,7 +87,11 @@ struct Pass {
 }
 
 impl Pass {
-    fn read(&mut self, mft: &Mft, bitmap: Option<&RecordBitmap<'_>>, stop: &AtomicBool) {
+    pub(super) fn new(mft: &Mft) -> Self {
+        Pass { claims: ClusterClaims::of(mft), ..Pass::default() }
+    }
+
+    pub(super) fn read(&mut self, mft: &Mft, bitmap: Option<&RecordBitmap<'_>>, stop: &AtomicBool) {
         let record_size = mft.record_size();
         let mut at = 0u64;
         let mut told = Instant::now();
@@ -254,7 +138,7 @@ impl Pass {
         for (number, (index, bytes)) in (first..).zip(bytes.chunks_exact(to_usize(record_size)).enumerate()) {
             let Ok(number) = u32::try_from(number) else { break };
             let in_use = bits.in_use(number);
-            let from = len_u64(bytes).saturating_mul(super::to_u64(index));
+            let from = len_u64(bytes).saturating_mul(to_u64(index));
             let trust = whole(&within(faults, from..from.saturating_add(len_u64(bytes))), String::new);
             let never_used = bytes.iter().take(4).all(|byte| *byte == 0);
             let Ok(trust) = trust else {
@@ -408,7 +292,10 @@ impl Pass {
         folders
     }
 
-    fn finish(mut self) -> MftSurvey {
+    /// What it comes to, and which clusters the files claim.
+    pub(super) fn finish(mut self) -> (MftSurvey, ClusterClaims) {
+        let mut claims = std::mem::take(&mut self.claims);
+        claims.settle(|file| file.number().is_some_and(|number| self.table.get(number).is_file(file)));
         if self.bitmap_lies {
             let excused = std::mem::take(&mut self.excused);
             self.lose_too(excused.into_iter().filter(|range| range.start >= FIRST_WITH_NAME));
@@ -444,7 +331,7 @@ impl Pass {
         self.children.shrink_to_fit();
         let (children, lost, damage) = (self.children, self.lost, self.damage);
         let contested = Contested::default();
-        MftSurvey {
+        let survey = MftSurvey {
             children,
             extensions,
             lost_folders,
@@ -455,7 +342,8 @@ impl Pass {
             deleted,
             damage,
             contested,
-        }
+        };
+        (survey, claims)
     }
 
     /// Names without a folder of files that are there, and that a folder has. A long and a short one in one folder are one.
