@@ -158,12 +158,11 @@ fn a_bitmap_of_ones_costs_no_more_than_the_blocks_that_are_there() {
     forge.bytes.resize((clusters + ones) * BLOCK, 0xff);
     forge.bytes[0x28..0x30].copy_from_slice(&(1u64 << 36).to_le_bytes());
     let own = forge.run_list(many, INDEX_ALLOCATION).into_iter().map(Option::unwrap).collect::<Vec<_>>();
-    let many_more = (clusters + ones, 1 << 27);
+    let (first, many_more) = (own[0] * BLOCK, (clusters + ones, 1 << 27));
     let runs: Vec<_> = own.into_iter().map(|lcn| (lcn, 1)).chain([many_more]).collect();
     replace_attribute(&mut forge, many, INDEX_ALLOCATION, |attribute| in_runs(attribute, &runs));
     replace_attribute(&mut forge, many, BITMAP, |attribute| in_runs(attribute, &[(clusters, ones)]));
     // The tree does not hold.
-    let first = forge.runs(many, INDEX_ALLOCATION)[0];
     forge.bytes[first + 510] ^= 0xff;
     let count = in_time(move || {
         let ntfs = forge.open();

@@ -10,6 +10,8 @@ const SECTORS: [u64; 2] = [512, 4096];
 
 /// Refuses a file in which a region table that holds stands a sector further on, or further back, than it should.
 pub(in crate::format) fn refusal(file: &dyn ReadAt) -> Option<Error> {
+    // What cannot be read at its first place is no matter of a shift, and each try costs the pauses of failing storage.
+    read(file, region_table::OFFSETS.into_iter().min()?, 1)?;
     let holds = |place: u64| {
         let bytes = read(file, place, region_table::LENGTH);
         bytes.is_some_and(|bytes| RegionTable::parse(&bytes).is_ok())
