@@ -16,6 +16,7 @@ use super::log::{
 use super::lost_updates;
 use super::lost_writes;
 use super::metadata::{self, Metadata};
+use super::overwritten::LastPage;
 use super::ownership::Ownership;
 use super::region_table::RegionTable;
 use super::regions::{self, Known};
@@ -75,6 +76,7 @@ impl Vhdx {
             tables: Cached::new(Arc::clone(&file), CACHED_PAGES),
             file,
             noise: Judged::default(),
+            bat_page: LastPage::default(),
         };
         if log_state == LogState::Clean
             && let Some(current) = header.as_ref().filter(|current| !current.is_alone)

@@ -6,6 +6,7 @@
 //! turned; two in one page are a stray write, and then all of the page is.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::bat::{BatEntry, PayloadState};
 use super::resolve::Vhdx;
@@ -48,6 +49,9 @@ impl Vhdx {
     /// Whether no log wrote the page of the BAT in which byte `at` of the file stands. Of what cannot be read that is not said.
     pub(super) fn is_bat_page_overwritten(&self, at: u64) -> bool {
         let page = page_of(at);
+        if let Some(known) = self.bat_page.of(page.start) {
+            return known;
+        }
         let end = page.end.min(self.bat_in_use().end);
         let mut bytes = vec![0; usize::try_from(end.saturating_sub(page.start)).unwrap_or(0)];
         if self.table_part(&mut bytes, page.start).is_none() {
@@ -55,13 +59,36 @@ impl Vhdx {
         }
         let entries = bytes.as_chunks::<8>().0.iter().map(|bytes| BatEntry(u64::from_le_bytes(*bytes)));
         let unwritten = |entry: &BatEntry| !entry.is_aligned() || entry.payload_state() == PayloadState::Reserved;
-        is_of_another(&bytes) || entries.filter(unwritten).nth(SEVERAL.saturating_sub(1)).is_some()
+        let is_overwritten =
+            is_of_another(&bytes) || entries.filter(unwritten).nth(SEVERAL.saturating_sub(1)).is_some();
+        self.bat_page.keep(page.start, is_overwritten);
+        is_overwritten
     }
 
     /// Whether the page of a sector bitmap in which byte `at` of the file stands begins as another structure does.
     pub(super) fn is_bitmap_page_overwritten(&self, at: u64) -> bool {
         let mut first = [0; 8];
         self.table_part(&mut first, page_of(at).start).is_some() && is_of_another(&first)
+    }
+}
+
+/// The page that was looked at last: neighbouring blocks have their entries in one.
+#[derive(Debug, Default)]
+pub(super) struct LastPage(AtomicU64);
+
+impl LastPage {
+    /// Bits beside a page's place: that one is known, and whether it was written over.
+    const KNOWN: u64 = 1;
+    const OVERWRITTEN: u64 = 2;
+
+    fn of(&self, page: u64) -> Option<bool> {
+        let kept = self.0.load(Ordering::Relaxed);
+        (kept & !Self::OVERWRITTEN == page | Self::KNOWN).then_some(kept & Self::OVERWRITTEN != 0)
+    }
+
+    fn keep(&self, page: u64, is_overwritten: bool) {
+        let overwritten = if is_overwritten { Self::OVERWRITTEN } else { 0 };
+        self.0.store(page | Self::KNOWN | overwritten, Ordering::Relaxed);
     }
 }
 
@@ -162,5 +189,11 @@ mod tests {
             assert!(!BatEntry(u64::from_le_bytes(bytes)).is_aligned(), "{}", signature.escape_ascii());
         }
         assert_eq!(page_of(4096 + 511), 4096..8192);
+        let last = LastPage::default();
+        assert_eq!(last.of(0), None);
+        for is_overwritten in [true, false] {
+            last.keep(4096, is_overwritten);
+            assert_eq!((last.of(4096), last.of(8192), last.of(0)), (Some(is_overwritten), None, None));
+        }
     }
 }

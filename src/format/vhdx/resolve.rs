@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::bat::{BatEntry, BatShape, ENTRY_LENGTH, MIB, PayloadState, SECTORS_PER_CHUNK};
 use super::bitmap_noise::Judged;
 use super::log::LogState;
+use super::overwritten::LastPage;
 use super::{sector_bitmap, verify};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::Facts;
@@ -36,6 +37,8 @@ pub struct Vhdx {
     pub(super) tables: Cached<Arc<Overlay<Arc<dyn ReadAt>>>>,
     /// What is known of bits that look like noise.
     pub(super) noise: Judged,
+    /// What is known of the page of the BAT that was looked at last.
+    pub(super) bat_page: LastPage,
 }
 
 /// After this many extents `resolve` stops early.
