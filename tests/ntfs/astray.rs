@@ -7,7 +7,7 @@ use std::time::Duration;
 use mount_api::{Case, ErrorKind, Tree};
 
 use crate::damaged_folders::{listed, resumes_anywhere};
-use crate::forge::{BITMAP, DATA, Forge, INDEX_ALLOCATION, INDEX_ROOT, all_right, record, sample};
+use crate::forge::{BITMAP, DATA, Forge, INDEX_ALLOCATION, INDEX_ROOT, all_right, deep, record, sample};
 use crate::tools::{Volume, have};
 use crate::walk::{find, list};
 use vhdx_mount::report::Severity;
@@ -175,17 +175,7 @@ fn a_bitmap_of_ones_costs_no_more_than_the_blocks_that_are_there() {
 #[test]
 fn names_in_blocks_that_the_tree_does_not_lead_to_are_told() {
     let test = "names_in_blocks_that_the_tree_does_not_lead_to_are_told";
-    if !have(test, &["mkntfs", "ntfs-3g"]) {
-        return;
-    }
-    let volume = Volume::new(16, &["-c", "4096"]);
-    volume.mounted("", |root| {
-        std::fs::create_dir(root.join("deep")).unwrap();
-        for index in 0..2000 {
-            std::fs::File::create(root.join(format!("deep/{}{}", index, "-".repeat(100)))).unwrap();
-        }
-    });
-    let forge = Forge { bytes: std::fs::read(volume.image()).unwrap() };
+    let Some(forge) = deep(test) else { return };
     let deep = record(&forge, "deep");
     let blocks = forge.runs(deep, INDEX_ALLOCATION);
     let inner: Vec<_> = blocks

@@ -9,7 +9,7 @@ use vhdx_mount::FaultKind;
 use vhdx_mount::fs::ntfs::Ntfs;
 use vhdx_mount::report::Code;
 
-use crate::forge::{BITMAP, Forge, INDEX_ALLOCATION, INDEX_ROOT, all_right, record, sample};
+use crate::forge::{BITMAP, Forge, INDEX_ALLOCATION, INDEX_ROOT, all_right, deep, record, sample};
 use crate::tools::{Volume, have};
 use crate::walk::{find, list};
 
@@ -229,17 +229,7 @@ fn an_index_that_leads_to_itself_ends() {
 #[test]
 fn the_names_in_and_below_a_lost_inner_block_are_found() {
     let test = "the_names_in_and_below_a_lost_inner_block_are_found";
-    if !have(test, &["mkntfs", "ntfs-3g"]) {
-        return;
-    }
-    let volume = Volume::new(16, &["-c", "4096"]);
-    volume.mounted("", |root| {
-        std::fs::create_dir(root.join("deep")).unwrap();
-        for index in 0..2000 {
-            File::create(root.join(format!("deep/{}{}", index, "-".repeat(100)))).unwrap();
-        }
-    });
-    let forge = Forge { bytes: std::fs::read(volume.image()).unwrap() };
+    let Some(forge) = deep(test) else { return };
     let number = record(&forge, "deep");
     let is_inner = |block: &[u8]| block.starts_with(b"INDX") && block[0x24] & 1 != 0;
     let blocks = forge.runs(number, INDEX_ALLOCATION);

@@ -83,6 +83,21 @@ fn make() -> (Forge, Contents) {
     (Forge { bytes: fs::read(volume.image()).unwrap() }, contents)
 }
 
+/// A volume with a folder `deep` of 2000 long names, whose index has several levels; `None` where that cannot be made here.
+pub(crate) fn deep(test: &str) -> Option<Forge> {
+    if !have(test, &["mkntfs", "ntfs-3g"]) {
+        return None;
+    }
+    let volume = Volume::new(16, &["-c", "4096"]);
+    volume.mounted("", |root| {
+        fs::create_dir(root.join("deep")).unwrap();
+        for index in 0..2000 {
+            fs::File::create(root.join(format!("deep/{}{}", index, "-".repeat(100)))).unwrap();
+        }
+    });
+    Some(Forge { bytes: fs::read(volume.image()).unwrap() })
+}
+
 fn number(bytes: &[u8], at: usize, length: usize) -> usize {
     let mut wide = [0; 8];
     wide[..length].copy_from_slice(&bytes[at..at + length]);

@@ -15,6 +15,7 @@ use super::region_table;
 use super::resolve::Vhdx;
 use super::told_blocks::named;
 use crate::image::ReadAt;
+use crate::ranges::united;
 use crate::report::{Code, Finding, Severity};
 
 const PAGE: u64 = 4096;
@@ -128,20 +129,6 @@ fn differences(page: &Differing, newest: &Page) -> Vec<Range<u64>> {
     let starts = (page.at..).step_by(GRAIN);
     let differing = grains(&page.found).zip(grains(newest)).zip(starts).filter(|((found, newest), _)| found != newest);
     united(differing.map(|(_, start)| start..start.saturating_add(ENTRY_LENGTH)).collect())
-}
-
-/// The same bytes as ranges that do not touch.
-fn united(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
-    ranges.retain(|range| !range.is_empty());
-    ranges.sort_by_key(|range| range.start);
-    ranges.dedup_by(|next, before| {
-        let joins = next.start <= before.end;
-        if joins {
-            before.end = before.end.max(next.end);
-        }
-        joins
-    });
-    ranges
 }
 
 /// What tells that a page was logged and did not reach the file.
