@@ -31,7 +31,7 @@ use cap_std::fs::{Dir, OpenOptions};
 use mount_api::Times;
 
 use self::handed_over::handed_over;
-use self::times::set_file_times;
+pub(in crate::extract) use self::times::set_file_times;
 use self::unfinished::{Nameless, Unfinished};
 use self::workshop::Workshop;
 use super::names::USUAL_LENGTH;

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use mount_api::{Time, Times};
 
 /// Last change and last access; on Windows the time of creation too.
-pub(super) fn set_file_times(file: &std::fs::File, times: &Times) -> io::Result<()> {
+pub(in crate::extract) fn set_file_times(file: &std::fs::File, times: &Times) -> io::Result<()> {
     // A FILETIME of zero stands for none, and Windows refuses to set it.
     let time = |time: Time| (cfg!(not(windows)) || time != Time(0)).then(|| system_time(time));
     let mut stamps = std::fs::FileTimes::new();
