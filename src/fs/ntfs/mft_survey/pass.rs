@@ -80,8 +80,8 @@ pub(super) struct Pass {
     /// Records that cannot be read and are free by the bitmap, and whether that has another one free that is in use.
     excused: Vec<Range<u32>>,
     bitmap_lies: bool,
-    /// Records of zeros, as those that were never used are.
-    zeros: Vec<Range<u32>>,
+    /// Records of zeros, as those that were never used are, that adjoin each other: those around the root folder's.
+    zeros: Range<u32>,
     damage: Damage,
     claims: ClusterClaims,
 }
@@ -147,7 +147,7 @@ impl Pass {
             };
             match mft.parse(bytes, number, trust) {
                 // Before the first files come some that are set aside, and in use though they hold nothing.
-                _ if never_used && in_use != Some(true) => add(&mut self.zeros, number..number.saturating_add(1)),
+                _ if never_used && in_use != Some(true) => self.meet_zeros(number),
                 _ if never_used => self.lose(number),
                 Ok(record) => self.record(&record, in_use),
                 // One that is torn and was freed is nobody's any more.
@@ -172,6 +172,16 @@ impl Pass {
     fn lose(&mut self, number: u32) {
         if number >= FIRST_WITH_NAME {
             add(&mut self.lost, number..number.saturating_add(1));
+        }
+    }
+
+    /// The next record of zeros. Those behind a gap that are not around the root folder's are of no interest.
+    fn meet_zeros(&mut self, number: u32) {
+        let end = number.saturating_add(1);
+        if self.zeros.end == number {
+            self.zeros.end = end;
+        } else if number <= RECORD_ROOT {
+            self.zeros = number..end;
         }
     }
 
@@ -301,8 +311,9 @@ impl Pass {
             self.lose_too(excused.into_iter().filter(|range| range.start >= FIRST_WITH_NAME));
         }
         // There always was a root folder: zeros in its place, and all that adjoin them, are what is left of records.
-        let zeros = std::mem::take(&mut self.zeros).into_iter().find(|range| range.contains(&RECORD_ROOT));
-        self.lose_too(zeros.map(|range| range.start.max(FIRST_WITH_NAME)..range.end).filter(|range| !range.is_empty()));
+        if self.zeros.contains(&RECORD_ROOT) && self.zeros.end > FIRST_WITH_NAME {
+            self.lose_too([FIRST_WITH_NAME..self.zeros.end]);
+        }
         for standing in std::mem::take(&mut self.pending) {
             self.settle(standing);
         }
