@@ -2,7 +2,7 @@
 #![cfg(target_os = "linux")]
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use fixtures::bytes::Bytes;
@@ -35,20 +35,34 @@ fn long(folder: &Path) -> PathBuf {
     path
 }
 
-/// Lets a check read for a moment, then sends the signal. It must end within a second.
+/// What a check has read when it gets its signal: in the middle of reading blocks, or the log of the first link.
+const READ_BEFORE: u64 = 4 * BLOCK;
+
+/// Lets a check read for a while, then sends the signal. It must end within a second.
 fn stopped(image: &Path, more: &[&str], signal: Signal) -> Output {
     // Whoever runs the tests in the background of a shell ignores them, and so would the program.
     let mut command = Command::new("env");
     command.args(["--default-signal=INT,TERM", env!("CARGO_BIN_EXE_vhdx-mount")]);
     command.arg("check").args(more).arg(image).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().expect("the program runs");
-    std::thread::sleep(Duration::from_millis(700));
+    let began = Instant::now();
+    while bytes_read(&child) < READ_BEFORE {
+        assert!(began.elapsed() < Duration::from_secs(60), "it reads nothing");
+        std::thread::sleep(Duration::from_millis(10));
+    }
     let asked = Instant::now();
     kill_process(Pid::from_child(&child), signal).expect("a signal");
     let output = child.wait_with_output().expect("its end");
     // A busy machine is slower than one at rest.
     assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
     output
+}
+
+/// Bytes that a process has asked its files for (`rchar` of proc_pid_io(5)); all of them when it has ended.
+fn bytes_read(child: &Child) -> u64 {
+    let told = std::fs::read_to_string(format!("/proc/{}/io", child.id())).unwrap_or_default();
+    let read = told.lines().find_map(|line| line.strip_prefix("rchar: ")?.parse().ok());
+    read.unwrap_or(u64::MAX)
 }
 
 #[test]
