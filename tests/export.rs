@@ -149,6 +149,30 @@ fn what_cannot_be_exported_to_is_told_as_what_it_is() {
 }
 
 #[test]
+fn a_disk_that_no_file_there_can_hold_is_refused_before_anything_is_written() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut image = Image::dynamic(5 << 30);
+    image.blocks.insert(0, Block::fully_present(Fill::live(0)));
+    let path = folder.path().join("large.vhdx");
+    image.write_to(&path).expect("an image is written");
+    let _untouched = Untouched::watch(std::slice::from_ref(&path));
+    let out = tempfile::tempdir().expect("a folder");
+    let to = out.path().join("disk.raw");
+    let limited = |more: &str| {
+        let (image, to) = (path.display(), to.display());
+        // In pieces of 512 or 1024 bytes, by the shell.
+        let command = format!("ulimit -f 1048576; exec {PROGRAM} export '{image}' --to '{to}' {more}");
+        run("sh", &[&"-c", &command])
+    };
+    let output = limited("");
+    expect_code(&output, 1);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("no file of 5368709120 bytes can stand there") && told.contains("--format vhdx"), "{told}");
+    assert_eq!(fs::read_dir(out.path()).expect("the folder").count(), 0, "nothing is left of it");
+    expect_code(&limited("--format vhdx"), 0);
+}
+
+#[test]
 fn a_volume_that_claims_exabytes_is_exported_as_far_as_the_disk_goes() {
     let mut disk = vec![0; 8 * MIB as usize];
     fixtures::gpt::Gpt::new(512).with(2048, (1 << 54) - 4096).write(&mut disk);

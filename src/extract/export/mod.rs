@@ -249,7 +249,16 @@ impl Map {
             }
         }
         self.save(&State::default()).map_err(|error| refused(&self.place, error))?;
-        DiskFile::create(file).map_err(|error| refused(file, error))
+        let mut created = DiskFile::create(file).map_err(|error| refused(file, error))?;
+        if !self.is_of_disk
+            && let Err(error) = created.try_length(self.length)
+        {
+            // Nobody has to clear away what never began.
+            let _ = created.take_back(file).and_then(|()| DiskFile::reopen(&self.place)?.take_back(&self.place));
+            let advice = "name a file on a file system for larger ones, or export the whole disk by --format vhdx, which grows with what it holds";
+            return Err(Error::io(describe(&error), error).in_file(file).advise(advice));
+        }
+        Ok(created)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The bytes of the disk as they are.
 
-use std::io::{self, ErrorKind};
+use std::io;
 use std::path::Path;
 
 use super::{Destination, is_not_ours};
@@ -40,14 +40,7 @@ impl Destination for Raw {
     fn keep(&mut self, done: u64) -> io::Result<()> {
         // A hole may stand at the end.
         if self.0.length()? < done {
-            self.0.set_length(done).map_err(|error| match error.kind() {
-                // So says a file system of a length that none of its files can have.
-                ErrorKind::InvalidInput | ErrorKind::FileTooLarge => {
-                    let text = format!("no file of {done} bytes can stand there: choose a file system for larger ones");
-                    io::Error::new(ErrorKind::FileTooLarge, text)
-                }
-                _ => error,
-            })?;
+            self.0.set_length(done)?;
         }
         self.0.sync()
     }

@@ -85,7 +85,36 @@ impl DiskFile {
     /// # Errors
     /// As the host's.
     pub fn set_length(&mut self, length: u64) -> io::Result<()> {
-        self.0.set_len(length)
+        self.0.set_len(length).map_err(|error| match error.kind() {
+            // So says a file system of a length that none of its files can have.
+            io::ErrorKind::InvalidInput | io::ErrorKind::FileTooLarge => {
+                let text = format!("no file of {length} bytes can stand there: choose a file system for larger ones");
+                io::Error::new(io::ErrorKind::FileTooLarge, text)
+            }
+            _ => error,
+        })
+    }
+
+    /// Whether this new file can come to have so many bytes: ext4 ends at 16 TiB, FAT at 4 GiB, `ulimit -f` where it says.
+    ///
+    /// # Errors
+    /// As the host's; when it cannot.
+    pub fn try_length(&mut self, length: u64) -> io::Result<()> {
+        // What every file system can hold is not tried: FAT would write its zeros.
+        if length <= u64::from(u32::MAX) {
+            return Ok(());
+        }
+        self.set_length(length)?;
+        self.0.set_len(0)
+    }
+
+    /// Removes this file, into which nothing was written.
+    ///
+    /// # Errors
+    /// As the host's.
+    pub fn take_back(self, path: &Path) -> io::Result<()> {
+        drop(self);
+        std::fs::remove_file(path)
     }
 
     /// Waits until it stands on the storage.
