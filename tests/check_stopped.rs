@@ -1,5 +1,6 @@
 //! `check` stopped by a signal: what was found by then is told, at once.
 #![cfg(target_os = "linux")]
+#![expect(clippy::disallowed_methods, reason = "reads what the system tells of a process")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};

@@ -69,7 +69,14 @@ const UNTESTED: &[Code] = &[];
 
 #[test]
 fn every_code_is_made_by_a_row_or_a_test() {
-    let parts = [crate::tables::rows(), crate::blocks::rows(), crate::logs::rows(), crate::links::rows()];
+    let parts = [
+        crate::tables::rows(),
+        crate::blocks::rows(),
+        crate::bitmaps::rows(),
+        crate::doubted_tables::rows(),
+        crate::logs::rows(),
+        crate::links::rows(),
+    ];
     let rows = parts.iter().flatten();
     let in_rows: BTreeSet<&str> = rows.flat_map(|row| row.codes.iter().copied()).collect();
     for code in Code::ALL {

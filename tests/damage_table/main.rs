@@ -1,12 +1,14 @@
 //! Every named damage against every command: exit codes, findings, lost and doubtful ranges, and all other bytes.
 //!
-//! One table in parts: [`tables`] (headers, region tables, metadata), [`blocks`] (BAT, bitmaps, the file's end), [`logs`],
-//! [`links`]. What stands in a row is written by hand, from docs/SEMANTICS.md; nothing is taken from what the program says.
+//! One table in parts: [`tables`] (headers, region tables, metadata), [`blocks`] (BAT, the file's end),
+//! [`bitmaps`], [`doubted_tables`] (what no checksum tells), [`logs`], [`links`]. What stands in a row is written by hand, from docs/SEMANTICS.md; nothing is taken from what the program says.
 #![cfg(target_os = "linux")]
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "damages images of its own, reads a mount")]
 
+mod bitmaps;
 mod blocks;
 mod codes;
+mod doubted_tables;
 mod links;
 mod logs;
 mod row;
@@ -184,8 +186,18 @@ fn headers_region_tables_and_metadata() {
 }
 
 #[test]
-fn block_allocation_table_and_sector_bitmaps() {
-    hold("BAT, bitmaps, the file's end", blocks::rows());
+fn block_allocation_table() {
+    hold("BAT, the file's end", blocks::rows());
+}
+
+#[test]
+fn bitmaps_damaged() {
+    hold("sector bitmaps", bitmaps::rows());
+}
+
+#[test]
+fn tables_that_no_checksum_covers() {
+    hold("tables that lost a part", doubted_tables::rows());
 }
 
 #[test]
