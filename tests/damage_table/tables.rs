@@ -296,6 +296,21 @@ fn metadata_items() -> Vec<Row> {
         rows.push(line(id, 20, &[0xFF; 4]).codes(&["metadata-item-bad"]));
         rows.push(line(id, 24, &[7]).codes(&["metadata-item-bad"]));
     }
+    // The lines behind an empty one are entries, whether or not the table's header says how many there are.
+    for (name, at) in [("signature", 0), ("EntryCount", 10)] {
+        let name = format!("the table's {name} and the line of the Virtual Disk ID are damaged");
+        rows.push(
+            row(name, move |forged| {
+                let (mut file, table) = (forged.file(YOUNGEST), forged.chain.places[YOUNGEST].metadata.start);
+                let entries = metadata::entries(&file, table);
+                let entry = entries.iter().find(|entry| entry.id == metadata::VIRTUAL_DISK_ID).expect("an entry");
+                assert!(entries.iter().any(|behind| behind.offset > entry.offset), "it is not the last one");
+                file.write_at(entry.offset, &[0; 32]);
+                file.write_at(table + at, &[0xFF; 2]);
+            })
+            .codes(&["metadata-table-bad", "metadata-item-bad"]),
+        );
+    }
     // What it says is the same.
     rows.push(
         row("an item stands at an odd place", |forged| {

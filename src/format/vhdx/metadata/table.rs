@@ -27,7 +27,7 @@ pub(super) struct TableEntry {
 }
 
 /// Parses the metadata table. Whether an item stands where it may is checked when the item is read. Signature or count may
-/// not hold (the second value); the entries are then taken up to the first empty one, and the items that they name decide.
+/// not hold (the second value); all lines that are not empty are then entries, and the items that they name decide.
 pub(super) fn parse(bytes: &[u8]) -> Result<(Vec<TableEntry>, Option<Broken>), Broken> {
     let cut = || Broken::cut(65536, len_u64(bytes));
     let bytes = bytes.get(..LENGTH).ok_or_else(cut)?;
@@ -43,7 +43,8 @@ pub(super) fn parse(bytes: &[u8]) -> Result<(Vec<TableEntry>, Option<Broken>), B
     let count = if broken.is_some() { MAX_ENTRIES } else { count };
     let entries = bytes.get(HEADER_LENGTH..).unwrap_or_default().chunks_exact(ENTRY_LENGTH).take(usize::from(count));
     let entries = entries.map(|entry| parse_entry(entry).ok_or_else(cut));
-    let entries = entries.take_while(|entry| broken.is_none() || entry.as_ref().is_ok_and(|e| !e.item_id.is_zero()));
+    // The last entry need not stand before the first line that is empty: that one may be damaged as well.
+    let entries = entries.filter(|entry| broken.is_none() || entry.as_ref().is_ok_and(|e| !e.item_id.is_zero()));
     let entries = entries.collect::<Result<_, _>>()?;
     Ok((entries, broken))
 }
