@@ -229,6 +229,8 @@ codes! {
     BlockPlaceKept = "block-place-kept",
     /// The BAT was not made for the sizes that the metadata tell.
     BatContradictsMetadata = "bat-contradicts-metadata",
+    /// So much of what an image says is doubtful that not all of it is told apart: what stands between counts as doubtful too.
+    DoubtsUnited = "doubts-united",
     /// A sector bitmap that is needed is not there.
     BitmapMissing = "bitmap-missing",
     /// A sector bitmap holds no sector of a partially present block: it may have been wiped, and the block is doubtful.

@@ -104,6 +104,7 @@ impl Area {
             | Code::BlocksUnowned
             | Code::BlockPlaceKept
             | Code::BatContradictsMetadata
+            | Code::DoubtsUnited
             | Code::BitmapMissing
             | Code::BitmapEmpty
             | Code::BitmapNoise

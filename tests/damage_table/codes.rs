@@ -17,6 +17,7 @@ const ELSEWHERE: &[(Code, &str)] = &[
     (Code::HeadersOutdated, "tests/log_sessions.rs"),
     (Code::BitmapUnreadable, "tests/check.rs"),
     (Code::BatUnreadable, "tests/storage/bad_sectors.rs"),
+    (Code::DoubtsUnited, "src/chain/verified.rs"),
     (Code::ChainCycle, "tests/scan/kin.rs"),
     (Code::IdentityShared, "tests/scan/kin.rs"),
     (Code::BackupLeftover, "tests/scan/kin.rs"),
