@@ -273,6 +273,8 @@ codes! {
     ReplicaLogBeside = "replica-log-beside",
     /// The primary GPT does not hold; the backup is used.
     GptPrimaryBad = "gpt-primary-bad",
+    /// Neither copy of the GPT holds as a whole: what can be had of its entries is shown, if anything.
+    GptLost = "gpt-lost",
     /// The backup GPT does not hold.
     GptBackupBad = "gpt-backup-bad",
     /// A GPT that holds, and a master boot record that has partitions of its own and announces none: the latter are shown.

@@ -124,6 +124,7 @@ impl Area {
             | Code::DiskIdDiffers
             | Code::ChainCycle => Area::Chain,
             Code::GptPrimaryBad
+            | Code::GptLost
             | Code::GptBackupBad
             | Code::GptUnprotected
             | Code::GptSectorSize

@@ -152,10 +152,10 @@ fn of_chain(code: Code) -> Option<&'static str> {
 /// Partition tables, and what volumes they tell.
 fn of_disk(code: Code, is_error: bool) -> Option<&'static str> {
     Some(match code {
-        Code::GptPrimaryBad | Code::GptBackupBad if !is_error => {
+        Code::GptPrimaryBad | Code::GptBackupBad => {
             "no byte is lost by this alone; if the table is to be repaired, repair that of an exported copy"
         }
-        Code::GptPrimaryBad | Code::GptBackupBad | Code::GptUnprotected | Code::PartitionBad => SEARCH_DISK,
+        Code::GptLost | Code::GptUnprotected | Code::PartitionBad => SEARCH_DISK,
         Code::GptSectorSize => "if files are damaged, say with --assume what sectors the image has",
         Code::PartitionTableUnreadable | Code::PartitionTableDoubtful if !is_error => {
             "nothing is to be done for the volumes; `check` tells which files the same damage costs"

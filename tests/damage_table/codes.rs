@@ -25,6 +25,7 @@ const ELSEWHERE: &[(Code, &str)] = &[
     (Code::SavedStateBeside, "tests/scan/kin.rs"),
     (Code::ReplicaLogBeside, "tests/scan/kin.rs"),
     (Code::GptPrimaryBad, "tests/volumes.rs"),
+    (Code::GptLost, "tests/volumes.rs"),
     (Code::GptUnprotected, "tests/volumes.rs"),
     (Code::GptSectorSize, "tests/volumes.rs"),
     (Code::GptBackupBad, "tests/volumes.rs"),
