@@ -1,5 +1,7 @@
 //! Findings: what was noticed while opening and reading, in words and in stable codes.
 
+mod advice;
+
 use serde::Serialize;
 
 /// How much a [`Finding`] matters.
@@ -52,7 +54,8 @@ fn name_image(advice: String, file: &std::path::Path) -> String {
 }
 
 impl Finding {
-    /// A finding with a plain sentence.
+    /// A finding with a plain sentence, and with the advice that its code has for everybody: what is worth a warning names the next
+    /// thing to try.
     pub fn new(code: Code, severity: Severity, text: impl Into<String>) -> Self {
         Finding {
             code,
@@ -64,7 +67,7 @@ impl Finding {
             text: text.into(),
             expected: None,
             found: None,
-            advice: None,
+            advice: advice::for_finding(code, severity).map(str::to_owned),
         }
     }
 
@@ -93,7 +96,7 @@ impl Finding {
         self
     }
 
-    /// Says what to try next.
+    /// Says what to try next, where that is more than the code has for everybody.
     #[must_use]
     pub fn advise(mut self, advice: impl Into<String>) -> Self {
         self.advice = Some(advice.into());
@@ -229,6 +232,8 @@ codes! {
     BlockPlaceKept = "block-place-kept",
     /// The BAT was not made for the sizes that the metadata tell.
     BatContradictsMetadata = "bat-contradicts-metadata",
+    /// So much of what an image says is doubtful that not all of it is told apart: what stands between counts as doubtful too.
+    DoubtsUnited = "doubts-united",
     /// A sector bitmap that is needed is not there.
     BitmapMissing = "bitmap-missing",
     /// A sector bitmap holds no sector of a partially present block: it may have been wiped, and the block is doubtful.
@@ -268,6 +273,8 @@ codes! {
     ReplicaLogBeside = "replica-log-beside",
     /// The primary GPT does not hold; the backup is used.
     GptPrimaryBad = "gpt-primary-bad",
+    /// Neither copy of the GPT holds as a whole: what can be had of its entries is shown, if anything.
+    GptLost = "gpt-lost",
     /// The backup GPT does not hold.
     GptBackupBad = "gpt-backup-bad",
     /// A GPT that holds, and a master boot record that has partitions of its own and announces none: the latter are shown.

@@ -86,6 +86,49 @@ fn the_backup_stands_in_for_the_primary() {
     }
 }
 
+/// A changed header whose checksum holds: UEFI 5.3.2.
+fn sealed(disk: &mut [u8], at: usize, change: impl FnOnce(&mut [u8])) {
+    let header = &mut disk[at..at + 92];
+    change(header);
+    header[16..20].fill(0);
+    let sum = crc32fast::hash(header);
+    header[16..20].copy_from_slice(&sum.to_le_bytes());
+}
+
+#[test]
+fn a_header_counts_only_where_it_says_to_stand() {
+    for sector_size in [512u32, 4096] {
+        let size = sector_size as usize;
+        let whole = gpt_disk(sector_size);
+        // Its own copy, written over it as it stands: what it names as the other one is itself.
+        let mut disk = whole.clone();
+        disk.copy_within(DISK - size.., size);
+        let (table, codes) = find(&disk, sector_size);
+        assert_eq!((places(&table), codes), (gpt_places(sector_size.into()), vec!["gpt-primary-bad"]));
+        // The other way round.
+        let mut disk = whole.clone();
+        disk.copy_within(size..2 * size, DISK - size);
+        let (table, codes) = find(&disk, sector_size);
+        assert_eq!((places(&table), codes), (gpt_places(sector_size.into()), vec!["gpt-backup-bad"]));
+        // Where nothing else is left, it is better than nothing.
+        let mut disk = whole.clone();
+        disk.copy_within(DISK - size.., size);
+        disk[DISK - size..].fill(0);
+        let mut findings = Vec::new();
+        let table = volume::find(&disk, sector_size, &mut findings);
+        assert_eq!(places(&table), gpt_places(sector_size.into()));
+        assert_eq!((findings[0].code.as_str(), findings[0].severity), ("gpt-lost", Severity::Error));
+    }
+}
+
+#[test]
+fn a_primary_that_names_itself_has_no_backup() {
+    let mut disk = gpt_disk(512);
+    sealed(&mut disk, 512, |header| header[32..40].copy_from_slice(&1u64.to_le_bytes()));
+    let (table, codes) = find(&disk, 512);
+    assert_eq!((places(&table), codes), (gpt_places(512), vec!["gpt-backup-bad"]));
+}
+
 #[test]
 fn a_bad_backup_is_told_and_costs_nothing() {
     let mut disk = gpt_disk(512);
@@ -101,11 +144,11 @@ fn without_either_table_the_entries_are_used_as_they_lie_or_there_are_no_volumes
     // An unused entry: the checksum of the entries does not hold any more.
     disk[1024 + 10 * 128 + 100] ^= 1;
     let (table, codes) = find(&disk, 512);
-    assert_eq!((places(&table), codes), (gpt_places(512), vec!["gpt-primary-bad"]));
+    assert_eq!((places(&table), codes), (gpt_places(512), vec!["gpt-lost"]));
 
     disk[512] ^= 1;
     let (table, codes) = find(&disk, 512);
-    assert_eq!((table.scheme, places(&table), codes), (Scheme::Gpt, vec![], vec!["gpt-primary-bad"]));
+    assert_eq!((table.scheme, places(&table), codes), (Scheme::Gpt, vec![], vec!["gpt-lost"]));
 }
 
 fn mbr() -> Mbr {
@@ -397,7 +440,7 @@ const BACKUP_ENTRIES: u64 = LAST - 32;
 #[test]
 fn entries_are_read_by_the_header_of_the_other_table() {
     let disk = gpt_disk(512);
-    let bad = vec![("gpt-primary-bad", Severity::Warning)];
+    let bad = vec![("gpt-lost", Severity::Warning)];
     // Those of slots 5 to 8 and one header, whichever.
     for sectors in [[3, LAST], [1, BACKUP_ENTRIES + 1]] {
         assert_eq!(Damaged::lost(&disk, &sectors).told(), (gpt_places(512), bad.clone()), "{sectors:?}");
@@ -407,13 +450,13 @@ fn entries_are_read_by_the_header_of_the_other_table() {
     let unread = ("partition-table-unreadable", Severity::Warning);
     assert_eq!((found, told), (gpt_places(512), [bad.clone(), vec![unread]].concat()));
     let (found, told) = Damaged { doubtful: vec![1], ..Damaged::lost(&disk, &[3, LAST]) }.told();
-    assert_eq!((found, told), (gpt_places(512), vec![("gpt-primary-bad", Severity::Error)]));
+    assert_eq!((found, told), (gpt_places(512), vec![("gpt-lost", Severity::Error)]));
 }
 
 #[test]
 fn of_entries_that_hold_nowhere_those_that_are_not_lost_are_used() {
     let disk = gpt_disk(512);
-    let bad = vec![("gpt-primary-bad", Severity::Error)];
+    let bad = vec![("gpt-lost", Severity::Error)];
     let but_seven = vec![gpt_places(512)[0].clone(), gpt_places(512)[1].clone()];
     for sectors in [vec![3, BACKUP_ENTRIES + 20], vec![0, 3, LAST, BACKUP_ENTRIES + 1]] {
         let (found, told) = Damaged::lost(&disk, &sectors).told();

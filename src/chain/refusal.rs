@@ -71,7 +71,8 @@ pub(super) fn cycle(child: &Path, parent: &Path) -> Error {
 /// More links than any disk has.
 pub(super) fn too_deep(child: &Path, max_links: usize) -> Error {
     let text = format!("the chain has more than {max_links} links, which no disk has");
-    Error::new(ErrorKind::Refused, text).in_file(child)
+    let advice = "open one of its older images by itself: that shows the disk as it was then";
+    Error::new(ErrorKind::Refused, text).in_file(child).advise(advice)
 }
 
 /// No image is proven to be the parent.

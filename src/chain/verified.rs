@@ -6,7 +6,7 @@ use super::Chain;
 use crate::layer::{MapDoubt, Verified};
 use crate::report::{Code, Finding, Severity};
 
-/// So many doubts of one link are kept apart. Further ones become one that covers them all.
+/// So many doubts of one link are kept apart. Further ones become one that covers them all, with a code of its own.
 const MAX_DOUBTS: usize = 1 << 18;
 
 /// Which tables are read as a whole.
@@ -58,10 +58,7 @@ impl Chain {
             if tables.takes(link.layer.table_length()) {
                 link.layer.verify(range.clone(), &mut tell);
             }
-            if of_link.too_many {
-                let text = "more blocks than can be told apart overlap: blocks between them count as doubtful too";
-                findings.push(Finding::new(Code::BlocksOverlap, Severity::Error, text).in_link(number, &link.path));
-            }
+            findings.extend(of_link.finding().map(|finding| finding.in_link(number, &link.path)));
             doubts.push(of_link.in_order());
         }
         // What was told when the chain was opened is not told again.
@@ -73,23 +70,34 @@ impl Chain {
 #[derive(Default)]
 struct Doubts {
     list: Vec<MapDoubt>,
-    too_many: bool,
+    /// From the first to the last byte of those that are not kept apart.
+    rest: Option<Range<u64>>,
 }
 
 impl Doubts {
     fn add(&mut self, doubt: MapDoubt) {
-        match self.list.last_mut() {
-            Some(last) if self.too_many => {
-                last.disk = last.disk.start.min(doubt.disk.start)..last.disk.end.max(doubt.disk.end);
-            }
-            _ => self.list.push(doubt),
+        if self.list.len() < MAX_DOUBTS {
+            return self.list.push(doubt);
         }
-        self.too_many |= self.list.len() >= MAX_DOUBTS;
+        let rest = self.rest.take().unwrap_or_else(|| doubt.disk.clone());
+        self.rest = Some(rest.start.min(doubt.disk.start)..rest.end.max(doubt.disk.end));
+    }
+
+    /// That some are not kept apart, so that bytes count as doubtful which nothing is told of.
+    fn finding(&self) -> Option<Finding> {
+        let Range { start, end } = self.rest.as_ref()?;
+        let text = format!(
+            "so many stretches of the disk are doubtful that only the first {MAX_DOUBTS} are told apart: from byte {start} to byte {end} of the disk, all that this image says counts as doubtful, also what stands between the others"
+        );
+        Some(Finding::new(Code::DoubtsUnited, Severity::Error, text).advise(
+            "look for another copy of this image: a backup, a replica, a shadow copy; --accept-doubtful serves all of it as its tables say",
+        ))
     }
 
     /// All of them in order of the disk, none over another: several things may be told of one block, and what begins first
     /// counts.
     fn in_order(mut self) -> Vec<MapDoubt> {
+        self.list.extend(self.rest.take().map(|disk| MapDoubt { disk, code: Code::DoubtsUnited }));
         self.list.sort_by_key(|doubt| doubt.disk.start);
         let mut list: Vec<MapDoubt> = Vec::with_capacity(self.list.len());
         for doubt in self.list {
@@ -123,5 +131,25 @@ mod tests {
         }
         let kept: Vec<_> = doubts.in_order().into_iter().map(|doubt| (doubt.disk, doubt.code)).collect();
         assert_eq!(kept, [(0..12, a), (12..20, b), (20..25, a), (30..40, b), (40..50, b)]);
+    }
+
+    #[test]
+    fn what_is_not_told_apart_says_so_by_a_code_of_its_own() {
+        let count = u64::try_from(MAX_DOUBTS).expect("a number");
+        let mut doubts = Doubts::default();
+        let doubt = |number: u64| MapDoubt { disk: number * 10..number * 10 + 5, code: Code::BitmapNoise };
+        (0..count).for_each(|number| doubts.add(doubt(number)));
+        assert_eq!(doubts.finding(), None, "each of so many is kept");
+        for number in [count + 7, count + 2, count + 4] {
+            doubts.add(doubt(number));
+        }
+        let told = doubts.finding().expect("a finding");
+        assert_eq!((told.code, told.severity), (Code::DoubtsUnited, Severity::Error));
+        let united = (count + 2) * 10..(count + 7) * 10 + 5;
+        assert!(told.text.contains(&format!("byte {} to byte {}", united.start, united.end)), "{}", told.text);
+        let kept = doubts.in_order();
+        assert_eq!(kept.len(), MAX_DOUBTS + 1);
+        assert_eq!(kept.last(), Some(&MapDoubt { disk: united, code: Code::DoubtsUnited }));
+        assert!(kept.iter().rev().skip(1).all(|doubt| doubt.code == Code::BitmapNoise));
     }
 }

@@ -104,6 +104,7 @@ impl Area {
             | Code::BlocksUnowned
             | Code::BlockPlaceKept
             | Code::BatContradictsMetadata
+            | Code::DoubtsUnited
             | Code::BitmapMissing
             | Code::BitmapEmpty
             | Code::BitmapNoise
@@ -123,6 +124,7 @@ impl Area {
             | Code::DiskIdDiffers
             | Code::ChainCycle => Area::Chain,
             Code::GptPrimaryBad
+            | Code::GptLost
             | Code::GptBackupBad
             | Code::GptUnprotected
             | Code::GptSectorSize

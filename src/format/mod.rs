@@ -4,6 +4,7 @@
 
 pub(crate) mod broken;
 mod foreign;
+pub(crate) mod gpt_header;
 pub mod raw;
 pub mod vhdx;
 

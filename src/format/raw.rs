@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::gpt_header;
 use crate::Faults;
 use crate::bytes::{u16_le, u64_le};
 use crate::error::{Error, ErrorKind, Result};
@@ -33,13 +34,11 @@ impl Raw {
         let mut faults = Faults::new();
         image.read_at(&mut start, 0, &mut faults)?;
         let boot_signature = start.get(510..512) == Some(&[0x55, 0xaa]);
-        // It stands in the second sector, and so tells how large sectors are.
-        let gpt = [512u32, 4096].into_iter().find(|sector| has_gpt_at(&start, *sector));
-        if size < SECTOR || !(boot_signature || gpt.is_some() || bears_a_copy(&image)) {
+        if size < SECTOR || !(boot_signature || bears_gpt(&start) || bears_a_copy(&image)) {
             let text = "neither a VHDX (no \"vhdxfile\" at byte 0, no header at byte 65536 or 131072) nor a raw disk (no boot signature, no GPT, and no copy of either at its end)";
             return Err(Error::new(ErrorKind::Unsupported, text).advise("give the path of a .vhdx or .avhdx file"));
         }
-        Ok(Raw::of(image, gpt.unwrap_or(512)))
+        Ok(Raw::of(image, gpt_header::sector_size(&start).unwrap_or(512)))
     }
 
     /// Takes the file as the disk because the user says so, with sectors of 512 bytes.
@@ -81,9 +80,9 @@ pub(super) fn has_whole_sectors(image: &dyn ReadAt) -> bool {
     image.size() > 0 && image.size().is_multiple_of(SECTOR)
 }
 
-/// Whether the header of a GPT stands at this byte of a disk's start.
-fn has_gpt_at(start: &[u8], at: u32) -> bool {
-    usize::try_from(at).ok().and_then(|at| start.get(at..)).is_some_and(|bytes| bytes.starts_with(b"EFI PART"))
+/// Whether the second sector of a disk begins as the header of a GPT does, whatever else is wrong with that.
+fn bears_gpt(start: &[u8]) -> bool {
+    [512, 4096].into_iter().any(|sector: usize| start.get(sector..).is_some_and(gpt_header::is_signed))
 }
 
 /// Whether the file ends as a disk with a GPT does, or a volume of NTFS: with the copy of what stands at its start, which also
@@ -96,9 +95,8 @@ fn bears_a_copy(image: &dyn ReadAt) -> bool {
         let read = image.read_at(&mut buf, offset, &mut faults).is_ok() && !faults.any_lost();
         read.then_some((buf, offset))
     };
-    // UEFI 5.3.2: MyLBA.
     let is_gpt =
-        |buf: &[u8], sector: u64, at: u64| buf.starts_with(b"EFI PART") && u64_le(buf, 24) == at.checked_div(sector);
+        |buf: &[u8], sector: u64, at: u64| at.checked_div(sector).is_some_and(|lba| gpt_header::belongs_at(buf, lba));
     let bears = |sector: u64| {
         last(sector).is_some_and(|(buf, at)| is_gpt(&buf, sector, at) || is_copy_of_ntfs_boot_sector(&buf, at))
     };

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::ReadAt;
 use crate::bytes::len_u64;
@@ -17,7 +18,7 @@ pub struct Overlay<R> {
     inner: R,
     size: u64,
     /// By start; never overlapping.
-    patches: BTreeMap<u64, Patched>,
+    patches: Arc<BTreeMap<u64, Patched>>,
     /// Sorted, neither overlapping nor touching; served as they lie and marked.
     doubtful: Vec<Range<u64>>,
     doubt: Code,
@@ -51,10 +52,11 @@ const LEADING: u64 = 8;
 /// Bytes of a log page.
 const PAGE: u64 = 4096;
 
-/// Collects patches, in the order in which they would have been written.
+/// Collects patches, in the order in which they would have been written. Clones share them until one of the two gets more: a log
+/// may hold a million.
 #[derive(Debug, Clone, Default)]
 pub struct OverlayBuilder {
-    patches: BTreeMap<u64, Patched>,
+    patches: Arc<BTreeMap<u64, Patched>>,
     doubtful: Vec<Range<u64>>,
 }
 
@@ -91,23 +93,24 @@ impl OverlayBuilder {
         if range.is_empty() {
             return;
         }
+        let patches = Arc::make_mut(&mut self.patches);
         // What reaches into the range from before keeps its head, and its tail where it reaches out again.
-        if let Some((&start, &before)) = self.patches.range(..range.start).next_back()
+        if let Some((&start, &before)) = patches.range(..range.start).next_back()
             && before.end > range.start
         {
-            self.patches.insert(start, Patched { end: range.start, ..before });
+            patches.insert(start, Patched { end: range.start, ..before });
             if before.end > range.end {
-                self.patches.insert(range.end, before);
+                patches.insert(range.end, before);
             }
         }
         // What starts within it is gone, but for a tail.
-        while let Some((&start, &inside)) = self.patches.range(range.clone()).next() {
-            self.patches.remove(&start);
+        while let Some((&start, &inside)) = patches.range(range.clone()).next() {
+            patches.remove(&start);
             if inside.end > range.end {
-                self.patches.insert(range.end, inside);
+                patches.insert(range.end, inside);
             }
         }
-        self.patches.insert(range.start, Patched { end: range.end, with });
+        patches.insert(range.start, Patched { end: range.end, with });
     }
 
     /// The patched view of `inner`. Doubtful ranges carry the code `doubt`.
@@ -260,6 +263,18 @@ mod tests {
         assert_eq!(bytes[..4096], [7; 4096]);
         assert!(bytes[4096..].iter().all(|b| *b == 0));
         assert_eq!(faults.worst().map(|f| f.range.clone()), Some(4096..8192));
+    }
+
+    #[test]
+    fn clones_share_patches_until_one_gets_more() {
+        let mut builder = OverlayBuilder::default();
+        builder.zero(0..4096);
+        let known = builder.clone();
+        builder.doubtful(0..4096);
+        assert!(Arc::ptr_eq(&known.patches, &builder.patches), "what is doubtful copies no patches");
+        builder.zero(4096..8192);
+        assert_eq!((known.len(), builder.len()), (1, 2));
+        assert_eq!(read(&known.over(vec![7; 8192], Code::LogTorn), 0, 8192).0[4096..], [7; 4096]);
     }
 
     #[test]

@@ -88,10 +88,9 @@ impl Inventory {
     /// Findings by which the disk may have volumes that are not known.
     pub fn missing_volumes(&self) -> impl Iterator<Item = &Finding> {
         let tells = |finding: &&Finding| match finding.code {
-            Code::PartitionTableUnreadable
-            | Code::PartitionTableDoubtful
-            | Code::PartitionBad
-            | Code::GptPrimaryBad => finding.severity == Severity::Error,
+            Code::PartitionTableUnreadable | Code::PartitionTableDoubtful | Code::PartitionBad | Code::GptLost => {
+                finding.severity == Severity::Error
+            }
             _ => false,
         };
         self.findings.iter().filter(tells)

@@ -95,7 +95,8 @@ impl Scan {
             }
             Ending::TooDeep => {
                 let text = format!("the chain has more than {MAX_LINKS} links, which no disk has");
-                Some(Finding::new(Code::LinkMissing, Severity::Error, text))
+                let advice = "open one of its older images by itself: that shows the disk as it was then";
+                Some(Finding::new(Code::LinkMissing, Severity::Error, text).advise(advice))
             }
         }
     }

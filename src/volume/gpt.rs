@@ -6,6 +6,7 @@ use mount_api::FaultKind;
 
 use super::{Partition, PartitionType, Promise};
 use crate::bytes::{Guid, array, u32_le, u64_le, utf16_le};
+use crate::format::gpt_header;
 use crate::image::ReadAt;
 use crate::report::{Code, Finding, Severity};
 
@@ -24,7 +25,10 @@ const BIOS_BOOT: Guid =
 
 /// A GPT header that holds.
 struct Header {
-    alternate_lba: u64,
+    /// Where it stands, by its own word, in sectors.
+    my_lba: u64,
+    /// Where its copy does; `None` where it names none.
+    alternate_lba: Option<u64>,
     entries_lba: u64,
     entry_count: u64,
     entry_size: u64,
@@ -50,14 +54,7 @@ pub(super) fn read(
     let at_primary = |code, severity, text: String| Finding::new(code, severity, text).at("GPT header", sector_size);
     let primary = Table::read(disk, sector_size, sector_size);
     if let Ok(Table { partitions, header, is_doubtful: false }) = primary {
-        let backup_at = header.alternate_lba.checked_mul(sector_size);
-        if let Some(backup_at) = backup_at
-            && let Err(why) = Table::read(disk, backup_at, sector_size)
-        {
-            let text = format!("the backup GPT does not hold: {why}");
-            let finding = Finding::new(Code::GptBackupBad, Severity::Information, text);
-            findings.push(finding.at("backup GPT header", backup_at).advise("nothing: the primary one holds"));
-        }
+        findings.extend(judge_backup(disk, &header, sector_size));
         return Some(partitions);
     }
     let backup_at = (disk.size().checked_div(sector_size)?).checked_sub(1)?.checked_mul(sector_size)?;
@@ -75,21 +72,20 @@ pub(super) fn read(
             (at_primary(Code::PartitionTableDoubtful, Severity::Error, text), table.partitions)
         }
         (Err(why), Err(_)) => {
-            let header = header(disk, sector_size, sector_size).or_else(|_| header(disk, backup_at, sector_size));
-            let (header, is_doubtful) = header.ok()?;
+            let (header, is_doubtful) = last_header(disk, backup_at, sector_size)?;
             if let Some(partitions) = by_other_entries(disk, &header, backup_at, sector_size) {
                 let severity = if is_doubtful { Severity::Error } else { Severity::Warning };
                 let text = format!(
                     "the primary GPT does not hold: {why}; nor does the backup; the entries of one fit the header of the other, and are used"
                 );
-                (at_primary(Code::GptPrimaryBad, severity, text), partitions)
+                (at_primary(Code::GptLost, severity, text), partitions)
             } else if expected {
                 // Entries without a fitting checksum are better than none, where nothing else is left.
                 let (partitions, unread) = as_they_lie(disk, &header, sector_size)?;
                 let text = format!(
                     "the primary GPT does not hold: {why}; nor does the backup; the entries are used as they lie{unread}"
                 );
-                (at_primary(Code::GptPrimaryBad, Severity::Error, text), partitions)
+                (at_primary(Code::GptLost, Severity::Error, text), partitions)
             } else {
                 return None;
             }
@@ -97,6 +93,20 @@ pub(super) fn read(
     };
     findings.push(finding);
     Some(partitions)
+}
+
+/// That the copy of a primary GPT that holds does not.
+fn judge_backup(disk: &dyn ReadAt, primary: &Header, sector_size: u64) -> Option<Finding> {
+    let told = |why: &str| {
+        let text = format!("the backup GPT does not hold: {why}");
+        Finding::new(Code::GptBackupBad, Severity::Information, text).advise("nothing: the primary one holds")
+    };
+    let Some(backup) = primary.alternate_lba else {
+        return Some(told("the primary one names no other place for it than its own").at("GPT header", sector_size));
+    };
+    let at = backup.checked_mul(sector_size)?;
+    let why = Table::read(disk, at, sector_size).err()?;
+    Some(told(&why).at("backup GPT header", at))
 }
 
 /// The primary GPT of this sector size, if it holds.
@@ -108,6 +118,10 @@ impl Table {
     /// The table whose header stands at byte `at`, if header and entries hold.
     fn read(disk: &dyn ReadAt, at: u64, sector_size: u64) -> Result<Self, String> {
         let (header, is_doubtful) = header(disk, at, sector_size)?;
+        if !header.stands_at(at, sector_size) {
+            let lba = at.checked_div(sector_size).unwrap_or(0);
+            return Err(format!("its MyLBA should be {lba}, but is {}: it belongs elsewhere", header.my_lba));
+        }
         let at = header.entries_lba.checked_mul(sector_size);
         let entries = at.and_then(|at| super::read(disk, at, header.entries_length()?));
         let entries = entries.ok_or("not all of its entries can be read")?.bytes;
@@ -152,7 +166,17 @@ fn as_they_lie(disk: &dyn ReadAt, header: &Header, sector_size: u64) -> Option<(
     Some((partitions, unread))
 }
 
-/// The header at byte `at`, if it holds, and whether it is doubtful.
+/// The header by which entries are read where neither table holds, and whether it is doubtful: so is one that belongs elsewhere,
+/// and comes last.
+fn last_header(disk: &dyn ReadAt, backup_at: u64, sector_size: u64) -> Option<(Header, bool)> {
+    let headers = [sector_size, backup_at].map(|at| Some((header(disk, at, sector_size).ok()?, at)));
+    let (in_place, misplaced): (Vec<_>, Vec<_>) =
+        headers.into_iter().flatten().partition(|((header, _), at)| header.stands_at(*at, sector_size));
+    let of_place = in_place.into_iter().map(|(header, _)| header).next();
+    of_place.or_else(|| misplaced.into_iter().map(|((header, _), _)| (header, true)).next())
+}
+
+/// The header at byte `at`, if its checksum holds, and whether it is doubtful.
 fn header(disk: &dyn ReadAt, at: u64, sector_size: u64) -> Result<(Header, bool), String> {
     let length = usize::try_from(sector_size).unwrap_or(0);
     let sector = super::read(disk, at, length).ok_or("its header cannot be read")?;
@@ -171,6 +195,11 @@ impl Header {
         usize::try_from(length).ok()
     }
 
+    /// Whether byte `at` of the disk is where it belongs.
+    fn stands_at(&self, at: u64, sector_size: u64) -> bool {
+        Some(self.my_lba) == at.checked_div(sector_size)
+    }
+
     /// Whether both are of one state of the table.
     fn tells_the_same(&self, other: &Header) -> bool {
         let table = |header: &Header| (header.entry_count, header.entry_size, header.entries_crc);
@@ -181,7 +210,7 @@ impl Header {
 /// `None` where the sector is too short, `Err` where the header does not hold.
 fn parse_header(sector: &[u8]) -> Option<Result<Header, String>> {
     let signature: [u8; 8] = array(sector, 0)?;
-    if &signature != b"EFI PART" {
+    if signature != gpt_header::SIGNATURE {
         return Some(Err(format!("its signature should be \"EFI PART\", but is \"{}\"", signature.escape_ascii())));
     }
     let size = usize::try_from(u32_le(sector, 12)?).ok()?;
@@ -196,7 +225,8 @@ fn parse_header(sector: &[u8]) -> Option<Result<Header, String>> {
         return Some(Err(format!("its checksum should be {computed:#010x}, but is {stored:#010x}")));
     }
     Some(Ok(Header {
-        alternate_lba: u64_le(bytes, 32)?,
+        my_lba: gpt_header::my_lba(bytes)?,
+        alternate_lba: gpt_header::alternate_lba(bytes),
         entries_lba: u64_le(bytes, 72)?,
         entry_count: u64::from(u32_le(bytes, 80)?),
         entry_size: u64::from(u32_le(bytes, 84)?),

@@ -102,11 +102,7 @@ pub fn find(disk: &dyn ReadAt, logical_sector_size: u32, findings: &mut Vec<Find
         (Some(partitions), _) => (Scheme::Gpt, partitions),
         (None, Some(_)) if protective => {
             let text = "the disk had a GPT, and neither copy of it holds: its volumes are not known";
-            findings.push(
-                Finding::new(Code::GptPrimaryBad, Severity::Error, text).at("GPT header", sector_size).advise(
-                    "disk.raw holds the whole disk; tools that search for lost partitions (testdisk) can read it",
-                ),
-            );
+            findings.push(Finding::new(Code::GptLost, Severity::Error, text).at("GPT header", sector_size));
             (Scheme::Gpt, Vec::new())
         }
         (None, Some(mbr)) => (Scheme::Mbr, mbr::partitions(disk, &mbr, sector_size, findings)),

@@ -57,7 +57,9 @@ fn words_column(row: &Row, forged: &Forged) {
             assert!(told.contains(&word), "{name}: {command} does not say {word}: {told}");
         }
     }
-    expect_exit(name, "scan", &run(PROGRAM, &[&"scan", &forged.folder]), scan);
+    let output = run(PROGRAM, &[&"scan", &"--json", &forged.folder]);
+    expect_exit(name, "scan", &output, scan);
+    expect_advice(name, &serde_json::from_slice(&output.stdout).expect("one object"));
 }
 
 /// Whether bytes are lost or doubtful by which a disk without a partition table tells its file system.
@@ -85,6 +87,7 @@ fn json_column(row: &Row, forged: &Forged) {
             continue;
         }
         assert_eq!(found(&report), expected, "{name}: {command} --json");
+        expect_advice(name, &report);
         if command == "check" {
             assert_eq!(ranges(&report["lost"]), joined(&row.lost), "{name}: lost");
             assert_eq!(ranges(&report["doubtful"]), joined(&row.doubtful), "{name}: doubtful");
@@ -97,6 +100,20 @@ fn expect_exit(name: &str, command: &str, output: &Output, exit: i32) {
     let said = String::from_utf8_lossy(&output.stderr);
     let told = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(exit), "{name}: {command}\n{said}\n{told}");
+}
+
+/// Whatever is worth a warning says what to try next, wherever in the report it stands.
+#[track_caller]
+fn expect_advice(name: &str, report: &Value) {
+    let within: Box<dyn Iterator<Item = &Value>> = match report {
+        Value::Array(list) => Box::new(list.iter()),
+        Value::Object(fields) => Box::new(fields.values()),
+        _ => return,
+    };
+    if report["severity"] == "warning" || report["severity"] == "error" {
+        assert!(report["advice"].as_str().is_some_and(|advice| !advice.is_empty()), "{name}: no advice: {report:#}");
+    }
+    within.for_each(|value| expect_advice(name, value));
 }
 
 /// The codes that were found in the images; what lies on the disk has no link.
@@ -160,6 +177,7 @@ fn mount_column(row: &Row, forged: &Forged, model: &Model) {
     let mut expected: Vec<&str> = row.codes.to_vec();
     expected.sort_unstable();
     assert_eq!(found(&report), expected, "{name}: report.json");
+    expect_advice(name, &report);
 }
 
 /// Holds every command to these rows.

@@ -28,7 +28,7 @@ use crate::format::broken::Broken;
 use crate::format::{Facts, FormatOptions};
 use crate::image::{Cached, Overlay, OverlayBuilder, ReadAt};
 use crate::layer::{ContainerKind, Identity, Trust};
-use crate::report::{Code, Finding, Severity};
+use crate::report::{Code, Finding, Severity, THE_IMAGE};
 
 /// Pages of BAT and bitmaps that each link keeps: 256 KiB, so that a chain of 300 keeps 75 MiB at most.
 const CACHED_PAGES: NonZeroUsize = NonZeroUsize::new(64).unwrap();
@@ -212,7 +212,7 @@ impl Vhdx {
         if let Some(finding) = findings.iter_mut().find(|finding| finding.code == Code::HeadersLost) {
             finding.severity = Severity::Warning;
             finding.text = "neither header holds; whatever they said, the file is right as it lies, for it has no log entry that would change anything; what a child would record of this image is not known".to_owned();
-            finding.advice = None;
+            finding.advice = Some("no byte of the disk is lost by this; where a child does not find this image, --parent FILE --allow-mismatch takes it as its parent".to_owned());
         }
     }
 }
@@ -408,7 +408,10 @@ fn check_bat_length(shape: &BatShape, bat: &Range<u64>, findings: &mut Vec<Findi
         findings.push(
             Finding::new(Code::BatShort, Severity::Error, text)
                 .at("BAT region", bat.start)
-                .versus(format!("at least {needed} bytes"), format!("{length} bytes")),
+                .versus(format!("at least {needed} bytes"), format!("{length} bytes"))
+                .advise(format!(
+                    "look for another copy of this image; if the disk was smaller, --assume {THE_IMAGE}:disk-size=BYTES --accept-doubtful reads it so"
+                )),
         );
     }
 }

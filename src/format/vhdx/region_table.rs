@@ -1,5 +1,6 @@
 //! The two region tables: [MS-VHDX] 2.2.3.
 
+use std::fmt;
 use std::ops::Range;
 
 use crate::bytes::{Guid, array, crc32c_with_hole, len_u64, u32_le, u64_le};
@@ -42,6 +43,21 @@ pub(super) struct UnknownRegion {
     pub(super) id: Guid,
     pub(super) required: bool,
     pub(super) file: Range<u64>,
+}
+
+/// In words, for messages.
+impl fmt::Display for RegionTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Range { start, end } = &self.bat;
+        write!(f, "BAT at bytes {start} to {end}")?;
+        let Range { start, end } = &self.metadata;
+        write!(f, ", metadata at bytes {start} to {end}")?;
+        for UnknownRegion { id, required, file: Range { start, end } } in &self.unknown {
+            let kind = if *required { "required region" } else { "region" };
+            write!(f, ", {kind} {id} at bytes {start} to {end}")?;
+        }
+        Ok(())
+    }
 }
 
 impl RegionTable {
@@ -124,4 +140,19 @@ fn parse_entry(entry: &[u8]) -> Result<(Guid, Range<u64>, bool), Broken> {
         .checked_add(u64::from(length))
         .ok_or_else(|| Broken::new("FileOffset", "a place within 2^64 bytes", offset.to_string()))?;
     Ok((id, offset..end, required))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_region_table_is_told_in_words() {
+        let unknown = vec![UnknownRegion { id: BAT, required: true, file: 4 << 20..5 << 20 }];
+        let table = RegionTable { bat: 3 << 20..4 << 20, metadata: 2 << 20..3 << 20, unknown };
+        assert_eq!(
+            table.to_string(),
+            "BAT at bytes 3145728 to 4194304, metadata at bytes 2097152 to 3145728, required region 2dc27766-f623-4200-9d64-115e9bfd4a08 at bytes 4194304 to 5242880"
+        );
+    }
 }

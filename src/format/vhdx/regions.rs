@@ -102,7 +102,7 @@ fn choose(
     };
     let finding = Finding::new(Code::RegionTablesDiffer, severity, text)
         .at(region_table::NAMES[0], region_table::OFFSETS[0])
-        .versus(format!("{first:?}"), format!("{second:?}"));
+        .versus(first.to_string(), second.to_string());
     findings.push(if same {
         finding
     } else {

@@ -3,7 +3,8 @@
 //! Partition tables are no part of the format; of theirs, only the numbers that tell the size of the disk are looked at here.
 
 use crate::Faults;
-use crate::bytes::{array, u32_le, u64_le};
+use crate::bytes::{array, u32_le};
+use crate::format::gpt_header;
 use crate::image::ReadAt;
 
 /// A place of the MBR's four entries, and what stands in them.
@@ -11,9 +12,6 @@ const MBR_ENTRIES: usize = 446;
 const MBR_ENTRY: usize = 16;
 /// The type of the partition that protects a GPT.
 const PROTECTIVE: u8 = 0xee;
-
-/// Offset of AlternateLBA in a GPT header.
-const ALTERNATE: usize = 32;
 
 /// Where a disk ends by its partition table.
 #[derive(Debug, Clone, Copy)]
@@ -38,24 +36,19 @@ impl DiskStart {
 
     /// The sector size by which a GPT header stands in the second sector.
     pub(super) fn sector_size(&self) -> Option<u32> {
-        [512, 4096].into_iter().find(|size| self.gpt(*size).is_some())
+        gpt_header::sector_size(&self.0)
     }
 
     /// Where the disk ends: where the backup of the GPT does, or else no earlier than the last partition of the MBR.
     pub(super) fn end(&self, sector_size: u32) -> Option<DiskEnd> {
-        let (sectors, is_exact) = match self.gpt(sector_size) {
-            Some(gpt) => (u64_le(gpt, ALTERNATE)?.checked_add(1)?, true),
+        let backup = gpt_header::primary(&self.0, sector_size).and_then(gpt_header::alternate_lba);
+        let (sectors, is_exact) = match backup {
+            Some(backup) => (backup.checked_add(1)?, true),
             // A master boot record may end before the disk does.
             None => (self.last_of_mbr()?, false),
         };
         let bytes = sectors.checked_mul(u64::from(sector_size)).filter(|bytes| *bytes > 0)?;
         Some(DiskEnd { bytes, is_exact })
-    }
-
-    fn gpt(&self, sector_size: u32) -> Option<&[u8]> {
-        let header = self.0.get(usize::try_from(sector_size).ok()?..)?;
-        // MyLBA stands before AlternateLBA.
-        (array(header, 0)? == *b"EFI PART" && u64_le(header, 24)? == 1).then_some(header)
     }
 
     fn last_of_mbr(&self) -> Option<u64> {

@@ -98,7 +98,11 @@ fn out_of_place(header: &Header, broken: &Broken, wanted: bool, findings: &mut V
     let text = format!(
         "the log is dirty, cannot be read ({broken}), and was not replayed, as asked for: tables and files may be out of date"
     );
-    findings.push(Finding::new(Code::LogReplayDeclined, Severity::Warning, text).at(LOG_STRUCTURE, header.log_offset));
+    findings.push(
+        Finding::new(Code::LogReplayDeclined, Severity::Warning, text)
+            .at(LOG_STRUCTURE, header.log_offset)
+            .advise("look for another copy of this image: here its log is no more to be had"),
+    );
     Ok(LogState::Declined)
 }
 
@@ -190,9 +194,7 @@ fn declined(log: &Log<'_>, guid: Guid, entries: usize) -> Finding {
     let text = format!(
         "the log {guid} is dirty ({entries} entries) and was not replayed, as asked for: tables and files may be out of date"
     );
-    Finding::new(Code::LogReplayDeclined, Severity::Warning, text)
-        .at(LOG_STRUCTURE, log.offset)
-        .advise("run again without --no-log-replay")
+    Finding::new(Code::LogReplayDeclined, Severity::Warning, text).at(LOG_STRUCTURE, log.offset)
 }
 
 /// The head of the sequence says how long the file was: what power took from its end comes back as zeros.
