@@ -31,7 +31,8 @@ fn headers() -> Vec<Row> {
         rows.push(damaged(YOUNGEST, Damage::Header(Copies::First, damage)).codes(&["header-bad"]));
         rows.push(damaged(YOUNGEST, Damage::Header(Copies::Second, damage)).codes(&["header-bad"]));
         // No entry stands where a log may be: whatever the headers said, nothing would be replayed.
-        rows.push(damaged(YOUNGEST, Damage::Header(Copies::Both, damage)).codes(&["headers-lost"]));
+        let codes: &[_] = if is_one_bit(damage) { &["header-bad"; 2] } else { &["headers-lost"] };
+        rows.push(damaged(YOUNGEST, Damage::Header(Copies::Both, damage)).codes(codes));
     }
     // A parent without headers is nobody's parent.
     rows.push(
@@ -97,18 +98,28 @@ fn empty_child() -> Vec<Image> {
     images
 }
 
+/// Whether the checksum tells which bit is wrong.
+fn is_one_bit(damage: TableDamage) -> bool {
+    matches!(damage, TableDamage::FlippedBit | TableDamage::Checksum)
+}
+
 /// Region tables that do not hold, of an image whose BAT claims nothing that could be found by its content.
 fn region_tables_of_an_empty_child() -> Vec<Row> {
-    let reserved = row("a reserved bit of both region tables of an empty child", |forged| {
-        for offset in [192 << 10, 256 << 10] {
-            forged.file(YOUNGEST).write_at(offset + 12, &[1]);
-        }
-    });
-    let all = TableDamage::ALL.map(|damage| damaged(YOUNGEST, Damage::RegionTable(Copies::Both, damage)));
+    let reserved = |name: &str, bits: u8| {
+        let row = row(format!("{name} of both region tables of an empty child"), move |forged| {
+            for offset in [192 << 10, 256 << 10] {
+                forged.file(YOUNGEST).write_at(offset + 12, &[bits]);
+            }
+        });
+        row.images(empty_child)
+    };
+    let more_than_a_bit = TableDamage::ALL.into_iter().filter(|damage| !is_one_bit(*damage));
+    let all = more_than_a_bit.map(|damage| damaged(YOUNGEST, Damage::RegionTable(Copies::Both, damage)));
     let lost = |row: Row| {
         row.images(empty_child).codes(&["region-tables-lost"]).exits(3, 0, 3, 0).doubtful(0..SIZE, "region-tables-lost")
     };
-    all.into_iter().chain([reserved]).map(lost).collect()
+    let lost = all.chain([reserved("reserved bits", 3)]).map(lost);
+    lost.chain([reserved("a reserved bit", 1).codes(&["region-table-bad"; 2])]).collect()
 }
 
 /// Region tables that do not hold, of an image of whose BAT an entry does not either: the others tell that it is one.
@@ -209,12 +220,12 @@ fn region_tables() -> Vec<Row> {
     for damage in TableDamage::ALL {
         rows.push(damaged(YOUNGEST, Damage::RegionTable(Copies::First, damage)).codes(&["region-table-bad"]));
         rows.push(damaged(YOUNGEST, Damage::RegionTable(Copies::Second, damage)).codes(&["region-table-bad"]));
-        rows.push(
-            damaged(YOUNGEST, Damage::RegionTable(Copies::Both, damage))
-                .codes(&["region-tables-lost"])
-                .exits(3, 0, 3, 0)
-                .doubtful(0..SIZE, "region-tables-lost"),
-        );
+        let both = damaged(YOUNGEST, Damage::RegionTable(Copies::Both, damage));
+        rows.push(if is_one_bit(damage) {
+            both.codes(&["region-table-bad"; 2])
+        } else {
+            both.codes(&["region-tables-lost"]).exits(3, 0, 3, 0).doubtful(0..SIZE, "region-tables-lost")
+        });
     }
     rows.push(
         row("both region tables have BAT and metadata past the end", |forged| {

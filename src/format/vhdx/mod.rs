@@ -19,6 +19,7 @@ mod bat_walk;
 mod bitmap_doubt;
 mod bitmap_noise;
 mod block_content;
+mod checksum;
 mod claims;
 mod contradiction;
 mod file_end;

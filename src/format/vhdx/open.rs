@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::bat::{BatShape, ENTRY_LENGTH};
 use super::bitmap_noise::Judged;
+use super::checksum;
 use super::file_type_identifier::{self, FileTypeIdentifier};
 use super::header::{self, Current, Header};
 use super::infer::{self, Completed};
@@ -353,8 +354,13 @@ impl CurrentHeader {
 
 /// The current header; `None`, and a finding, where neither holds.
 fn current_header(image: &dyn ReadAt, findings: &mut Vec<Finding>) -> Option<CurrentHeader> {
-    let headers = header::OFFSETS
-        .map(|offset| structure(image, offset, header::LENGTH, &mut false).and_then(|bytes| Header::parse(&bytes)));
+    let mut read = |name, offset| {
+        let bytes = structure(image, offset, header::LENGTH, &mut false)?;
+        let (header, wrong_bit) = checksum::parse(&bytes, Header::parse)?;
+        findings.extend(wrong_bit.map(|bit| bit.finding(Code::HeaderBad, (name, offset))));
+        Ok(header)
+    };
+    let headers = [read(header::NAMES[0], header::OFFSETS[0]), read(header::NAMES[1], header::OFFSETS[1])];
     let chosen = header::current(&headers);
     for ((header, name), offset) in headers.iter().zip(header::NAMES).zip(header::OFFSETS) {
         if let Err(broken) = header

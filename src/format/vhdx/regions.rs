@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::checksum;
 use super::open::structure;
 use super::region_table::{self, RegionTable};
 use super::search;
@@ -34,7 +35,15 @@ pub(super) fn find(
     let Known { log_doubt, accept_unknown, .. } = *known;
     let mut doubtful = false;
     let bytes = region_table::OFFSETS.map(|offset| structure(file, offset, region_table::LENGTH, &mut doubtful));
-    let tables = bytes.each_ref().map(|bytes| bytes.as_ref().map_err(Clone::clone).and_then(|b| RegionTable::parse(b)));
+    let mut parse = |bytes: &std::result::Result<Vec<u8>, Broken>, place| {
+        let (table, wrong_bit) = checksum::parse(bytes.as_ref().map_err(Clone::clone)?, RegionTable::parse)?;
+        findings.extend(wrong_bit.map(|bit| bit.finding(Code::RegionTableBad, place)));
+        Ok::<_, Broken>(table)
+    };
+    let tables = [
+        parse(&bytes[0], (region_table::NAMES[0], region_table::OFFSETS[0])),
+        parse(&bytes[1], (region_table::NAMES[1], region_table::OFFSETS[1])),
+    ];
     for ((table, name), offset) in tables.iter().zip(region_table::NAMES).zip(region_table::OFFSETS) {
         if let Err(broken) = table
             && tables.iter().any(std::result::Result::is_ok)

@@ -69,7 +69,7 @@ impl Log<'_> {
 
 /// How many bits before the last bit of a row that bit stands which turns a CRC by `turned`. `behind` bytes follow the row,
 /// which has `length` bits. `None` where there is no such bit, or nothing is turned.
-fn bits_before(turned: u32, behind: u32, length: u32) -> Option<u32> {
+pub(in crate::format::vhdx) fn bits_before(turned: u32, behind: u32, length: u32) -> Option<u32> {
     // What the last bit of the row turns: that bit alone, and zeros.
     let mut effect = after_zeros(POLYNOMIAL, behind);
     let found = (0..length).try_for_each(|back| {
