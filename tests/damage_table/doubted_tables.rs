@@ -229,22 +229,28 @@ fn overwritten() -> Vec<Row> {
         .exits(3, 0, 3, 0)
         .doubtful_between("table-overwritten")
         .doubtful(3 * BLOCK..SIZE, "table-overwritten");
-    // Whatever these hold: noise, text, a part of a file.
-    let two_entries = row("two entries of one page have reserved bits set", |forged| {
-        for block in [3, 5] {
-            let at = forged.chain.places[YOUNGEST].payload_entry(block);
-            forged.file(YOUNGEST).write_at(at, &(1_u64 << 10).to_le_bytes());
-        }
-    });
-    let two_entries = two_entries
-        .codes(&["block-misaligned", "table-overwritten"])
+    let two_entries = |name: &str, bits: u64| {
+        row(name, move |forged| {
+            for block in [3, 5] {
+                let at = forged.chain.places[YOUNGEST].payload_entry(block);
+                forged.file(YOUNGEST).write_at(at, &(bits << 10).to_le_bytes());
+            }
+        })
         .exits(3, 0, 3, 0)
+    };
+    // Whatever these hold: noise, text, a part of a file.
+    let several_bits = two_entries("two entries of one page have several reserved bits set", 0b101)
+        .codes(&["block-misaligned", "table-overwritten"])
         .doubtful(0..SIZE, "table-overwritten");
+    let single_bits = two_entries("a reserved bit of each of two entries of one page is set", 1)
+        .codes(&["block-misaligned"])
+        .doubtful(3 * BLOCK..4 * BLOCK, "block-misaligned")
+        .doubtful(5 * BLOCK..6 * BLOCK, "block-misaligned");
     let bitmap = row("a data sector of a log stands over a sector bitmap", move |forged| {
         forged.file(YOUNGEST).write_at(forged.chain.places[YOUNGEST].bitmaps[&0].start, &page(b"data"));
     });
     let bitmap = bitmap.codes(&["table-overwritten"]).exits(3, 0, 3, 0).doubtful(0..BLOCK, "table-overwritten");
-    vec![region_table, two_entries, bitmap]
+    vec![region_table, several_bits, single_bits, bitmap]
 }
 
 /// Sizes that the format allows, and that are not those of the disk.

@@ -125,9 +125,14 @@ impl BatEntry {
         Some(self.file_offset()).filter(|start| self.may_keep_place() && *start > 0)
     }
 
-    /// Whether the reserved bits between state and FileOffsetMB are zero, as they must be.
+    /// The reserved bits between state and FileOffsetMB, in their places.
+    pub(super) fn reserved_bits(self) -> u64 {
+        (self.0 & MIB.saturating_sub(1)) ^ self.state()
+    }
+
+    /// Whether the reserved bits are zero, as they must be.
     pub(super) fn is_aligned(self) -> bool {
-        self.0 & (MIB.saturating_sub(1)) == self.state()
+        self.reserved_bits() == 0
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! Neither bears a checksum, and most of what is written over a page are zeros, which are lawful entries and bits: blocks that
 //! are not there, sectors of the parent. But a page that begins with the signature of another structure is that structure, and
-//! no writer makes an entry with reserved bits or of a state that the format does not know. One such entry may be one bit that
-//! turned; two in one page are a stray write, and then all of the page is.
+//! no writer makes an entry with reserved bits or of a state that the format does not know. One bit of an entry may turn, and
+//! seldom do two entries of a page so; what else shows more of them is a stray write, and then all of the page is.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,8 +31,9 @@ const SIGNATURES: [&[u8]; 13] = [
     b"EFI PART",
 ];
 
-/// So many entries that no writer makes show that their page was written over.
-const SEVERAL: usize = 2;
+/// So many entries that no writer makes, and wrong bits of them in all, show that their page was written over.
+const SEVERAL: u32 = 2;
+const WRONG_BITS: u32 = 4;
 
 /// The page of 4 KiB, as the log writes it, in which byte `at` of a file stands.
 pub(super) fn page_of(at: u64) -> Range<u64> {
@@ -43,6 +44,11 @@ pub(super) fn page_of(at: u64) -> Range<u64> {
 /// Whether a page begins as another structure does.
 fn is_of_another(page: &[u8]) -> bool {
     SIGNATURES.iter().any(|signature| page.starts_with(signature))
+}
+
+/// How many bits of an entry no writer sets: reserved ones, and one of a state that the format does not know.
+fn wrong_bits(entry: BatEntry) -> u32 {
+    entry.reserved_bits().count_ones().saturating_add(u32::from(entry.payload_state() == PayloadState::Reserved))
 }
 
 impl Vhdx {
@@ -58,9 +64,10 @@ impl Vhdx {
             return false;
         }
         let entries = bytes.as_chunks::<8>().0.iter().map(|bytes| BatEntry(u64::from_le_bytes(*bytes)));
-        let unwritten = |entry: &BatEntry| !entry.is_aligned() || entry.payload_state() == PayloadState::Reserved;
-        let is_overwritten =
-            is_of_another(&bytes) || entries.filter(unwritten).nth(SEVERAL.saturating_sub(1)).is_some();
+        let wrong = entries.map(wrong_bits).filter(|wrong| *wrong > 0);
+        let (several, bits) = wrong
+            .fold((0_u32, 0_u32), |(several, bits), wrong| (several.saturating_add(1), bits.saturating_add(wrong)));
+        let is_overwritten = is_of_another(&bytes) || (several >= SEVERAL && bits >= WRONG_BITS);
         self.bat_page.keep(page.start, is_overwritten);
         is_overwritten
     }
