@@ -15,6 +15,9 @@ use crate::bytes::len_u64;
 use crate::error::{Error, ErrorKind, Result};
 use crate::report::Code;
 
+/// A read that the host breaks off so often, one time after the other, is one that it cannot do: a signal breaks it off once.
+const MOST_INTERRUPTIONS: u32 = 100;
+
 /// A host file or block device, open for positioned reads.
 ///
 /// On Linux it is opened `O_RDONLY | O_NOATIME` (without `O_NOATIME` where that is not permitted) and `O_NONBLOCK`, so
@@ -234,7 +237,7 @@ impl ReadAt for ImageFile {
 
     fn read_at(&self, buf: &mut [u8], offset: u64, faults: &mut Faults) -> Result<()> {
         let within = usize::try_from(self.size.saturating_sub(offset)).unwrap_or(usize::MAX).min(buf.len());
-        let mut done = 0;
+        let (mut done, mut interrupted) = (0, 0_u32);
         while let Some(rest) = buf.get_mut(done..within)
             && !rest.is_empty()
         {
@@ -246,8 +249,10 @@ impl ReadAt for ImageFile {
                     faults.lost(at..at.saturating_add(rest_len), Code::ImageShrank.as_str());
                     break;
                 }
-                Ok(read) => done = done.saturating_add(read),
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Ok(read) => (done, interrupted) = (done.saturating_add(read), 0),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted && interrupted < MOST_INTERRUPTIONS => {
+                    interrupted = interrupted.saturating_add(1);
+                }
                 Err(error) => {
                     let what = format!("{} bytes cannot be read", len_u64(rest));
                     return Err(Error::io(what, error).at("image file", at).in_file(&self.path));

@@ -247,8 +247,8 @@ fn lose(buf: &mut [u8], at: u64, code: Code, faults: &mut Faults) {
 /// Whether an error tells of bytes that cannot be read, rather than of the way to them. What is not known is of a place.
 fn is_of_a_place(error: &Error) -> bool {
     use std::io::ErrorKind::{
-        BrokenPipe, ConnectionAborted, ConnectionReset, HostUnreachable, NetworkDown, NetworkUnreachable, NotConnected,
-        OutOfMemory, PermissionDenied, StaleNetworkFileHandle, TimedOut, WouldBlock,
+        BrokenPipe, ConnectionAborted, ConnectionReset, HostUnreachable, Interrupted, NetworkDown, NetworkUnreachable,
+        NotConnected, OutOfMemory, PermissionDenied, StaleNetworkFileHandle, TimedOut, WouldBlock,
     };
     let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<std::io::Error>());
     !cause.is_some_and(|cause| {
@@ -258,6 +258,7 @@ fn is_of_a_place(error: &Error) -> bool {
                 | ConnectionAborted
                 | ConnectionReset
                 | HostUnreachable
+                | Interrupted
                 | NetworkDown
                 | NetworkUnreachable
                 | NotConnected

@@ -9,6 +9,7 @@
 mod bad_sectors;
 mod changes;
 mod failing;
+mod interrupted;
 mod lost_as_zeros;
 mod rescue_maps;
 #[path = "../support/mod.rs"]
