@@ -212,13 +212,15 @@ fn what_a_backup_left_is_never_the_newest_state() {
     let mut folder = Folder::new(8);
     let base = folder.base("VM.vhdx");
     let checkpoint = folder.child(&base, "VM.vhdx", "VM_1.avhdx");
+    folder.child(&checkpoint, "VM_1.avhdx", "VM_2.avhdx");
     let leftover = folder.child(&checkpoint, "VM_1.avhdx", "VM_1-AutoRecovery.avhdx");
     folder.child(&leftover, "VM_1-AutoRecovery.avhdx", "VM_1-autorecovery (2).avhdx");
     let scan = folder.scan(0);
-    assert_eq!(folder.role(&scan, "VM_1.avhdx"), "youngest");
+    assert_eq!(folder.role(&scan, "VM_2.avhdx"), "youngest");
+    assert_eq!(folder.role(&scan, "VM_1.avhdx"), "older");
     assert_eq!(folder.role(&scan, "VM_1-AutoRecovery.avhdx"), "leftover");
     assert_eq!(folder.role(&scan, "VM_1-autorecovery (2).avhdx"), "leftover");
-    assert_eq!(folder.chains(&scan)[0], ["VM_1.avhdx", "VM.vhdx"]);
+    assert_eq!(folder.chains(&scan)[0], ["VM_2.avhdx", "VM_1.avhdx", "VM.vhdx"]);
     assert_eq!(scan["chains"][0]["leftover"], false);
     for chain in &list(&scan["chains"])[1..] {
         assert_eq!(chain["leftover"], true);
@@ -229,6 +231,28 @@ fn what_a_backup_left_is_never_the_newest_state() {
     assert_eq!(text.matches("◀ youngest").count(), 1, "{text}");
     assert_eq!(text.matches("open: ").count(), 1, "{text}");
     assert_eq!(text.matches("left by a backup\n").count(), 2, "{text}");
+}
+
+/// A machine may have gone on with what a backup made, or with the parent: neither is left out.
+#[test]
+fn a_backups_name_alone_hides_neither_the_image_nor_its_parent() {
+    let mut folder = Folder::new(26);
+    let base = folder.base("VM.vhdx");
+    let named = folder.child(&base, "VM.vhdx", "VM-AutoRecovery.avhdx");
+    folder.child(&named, "VM-AutoRecovery.avhdx", "VM-AutoRecovery (2).avhdx");
+    folder.base("Autorecovery-Lab.vhdx");
+    folder.base("Lab-AutoRecovery.vhdx");
+    let scan = folder.scan(0);
+    for image in list(&scan["images"]) {
+        assert_eq!(image["role"], "youngest", "{image}");
+    }
+    for chain in list(&scan["chains"]) {
+        assert_eq!(chain["leftover"], false, "{chain}");
+        let children = list(&chain["links"]).len() - 1;
+        assert_eq!(codes(&chain["findings"]), vec!["backup-leftover"; children], "{chain}");
+    }
+    assert!(opened(&folder, "Lab-AutoRecovery.vhdx").is_empty(), "a backup makes no base");
+    assert_eq!(opened(&folder, "VM-AutoRecovery.avhdx"), ["backup-leftover"]);
 }
 
 #[test]
