@@ -9,7 +9,7 @@ use super::link::{Found, Link, LinkProof, judge};
 use crate::bytes::Guid;
 use crate::format;
 use crate::image::{Depth, ImageStore, file_name, leads_to_server};
-use crate::report::{Code, Finding, Severity};
+use crate::report::{Code, Finding, Severity, quoted};
 
 /// Files that one finding names.
 const MAX_NAMED: usize = 4;
@@ -239,7 +239,7 @@ impl Others<'_> {
                 named(&self.longer),
                 link.file_size
             );
-            note(text, format!("compare them; --parent \"{}\" takes the longer one", longer.display()));
+            note(text, format!("compare them; --parent {} takes the longer one", quoted(longer)));
         }
         if !self.shorter.is_empty() && !is_chosen {
             let text = format!("{path} and {} {one_time}; the longer one is taken", named(&self.shorter));

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{Beside, Ending, Kin, Role, Scan, ScannedChain, Unreadable};
 use crate::chain::beside::{self, name_some};
 use crate::chain::{Found, LinkProof, MAX_LINKS};
-use crate::report::{Code, Finding, Severity};
+use crate::report::{Code, Finding, Severity, quoted};
 
 impl Scan {
     /// What is unusual about a chain: its links, how it ends, what lies beside it. What was found inside the images is told
@@ -91,12 +91,15 @@ impl Scan {
 
     /// A link is left out: see [`Code::ParentSkipsLink`].
     fn skips(&self, parent: usize, skipped: usize) -> Finding {
+        let as_word = |image| self.path(image).map(quoted).unwrap_or_default();
+        let advice = format!(
+            "--parent {} says that this one is right, --parent {} --allow-mismatch that the other one is",
+            as_word(parent),
+            as_word(skipped)
+        );
         let (parent, skipped) = (self.path_of(parent), self.path_of(skipped));
         let text = format!(
             "its parent is {parent} by the identity that it records, and {skipped} by the paths, which is itself a child of that one: if it was left out wrongly, what it holds is missing"
-        );
-        let advice = format!(
-            "--parent {parent} says that this one is right, --parent {skipped} --allow-mismatch that the other one is"
         );
         Finding::new(Code::ParentSkipsLink, Severity::Error, text).advise(advice)
     }

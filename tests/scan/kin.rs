@@ -42,21 +42,25 @@ fn a_chain_is_found_whatever_its_files_are_called() {
 #[test]
 fn a_parent_that_skips_a_link_is_told() {
     let mut folder = Folder::new(22);
-    let base = folder.base("VM.vhdx");
-    let middle = folder.child(&base, "VM.vhdx", "VM_1.avhdx");
-    let youngest = folder.child(&middle, "VM_1.avhdx", "VM_2.avhdx");
+    let base = folder.base("Virtual Hard Disks/VM.vhdx");
+    let middle = folder.child(&base, "VM.vhdx", "Virtual Hard Disks/VM_1.avhdx");
+    let youngest = folder.child(&middle, "VM_1.avhdx", "Virtual Hard Disks/VM_2.avhdx");
     let quiet = folder.scan(0);
     assert_eq!(codes(&quiet["chains"][0]["findings"]), [""; 0]);
     let locator = youngest.parent_locator.clone().expect("a locator").without("parent_linkage");
     let linkage = format!("{{{}}}", base.data_write_guid);
     let spoilt = Image { parent_locator: Some(locator.with("parent_linkage", &linkage)), ..youngest };
-    folder.write(&spoilt, "VM_2.avhdx");
+    folder.write(&spoilt, "Virtual Hard Disks/VM_2.avhdx");
     let scan = folder.scan(0);
-    assert_eq!(folder.chains(&scan), [vec!["VM_1.avhdx", "VM.vhdx"], vec!["VM_2.avhdx", "VM.vhdx"]]);
+    let links = |names: [&str; 2]| names.map(|name| format!("Virtual Hard Disks/{name}"));
+    assert_eq!(folder.chains(&scan), [links(["VM_1.avhdx", "VM.vhdx"]), links(["VM_2.avhdx", "VM.vhdx"])]);
     let told = &scan["chains"][1]["findings"];
     assert_eq!(codes(told), ["parent-elsewhere", "parent-skips-link"]);
     let advice = string(&told[1]["advice"]);
-    assert!(advice.contains("VM.vhdx says") && advice.contains("VM_1.avhdx --allow-mismatch"), "{advice}");
+    let word = |name: &str| format!("--parent '{}'", folder.path(&format!("Virtual Hard Disks/{name}")).display());
+    for words in [word("VM.vhdx") + " says", word("VM_1.avhdx") + " --allow-mismatch"] {
+        assert!(advice.contains(&words), "{words}: {advice}");
+    }
     assert_eq!(codes(&scan["chains"][0]["findings"]), [""; 0]);
 }
 
