@@ -1,8 +1,14 @@
 //! Findings: what was noticed while opening and reading, in words and in stable codes.
 
 mod advice;
+mod shell;
+
+use std::ffi::OsStr;
+use std::path::Path;
 
 use serde::Serialize;
+
+pub use shell::quoted;
 
 /// How much a [`Finding`] matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -41,16 +47,24 @@ pub struct Finding {
     pub advice: Option<String>,
 }
 
-/// What stands for the name of the image in the switches of an advice, until [`Finding::in_link`] knows it.
+/// What stands for the name of the image in `--assume IMAGE:WHAT=VALUE` of an advice, until [`Finding::name_image`] knows it.
 pub(crate) const THE_IMAGE: &str = "IMAGE";
 
-/// The advice with the name of the image in its switches, where a shell takes it as it is.
-fn name_image(advice: String, file: &std::path::Path) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "-_.".contains(c);
-    match file.file_name().and_then(std::ffi::OsStr::to_str).filter(|name| name.chars().all(plain)) {
-        Some(name) => advice.replace(THE_IMAGE, name),
-        None => advice,
+/// `advice` with the name of the image in its switches: the file's name, or the whole path where that would be taken for a switch.
+fn with_name(advice: &str, file: &Path) -> String {
+    let is_switch = |name: &&OsStr| name.as_encoded_bytes().starts_with(b"-");
+    let name = file.file_name().filter(|name| !is_switch(name)).unwrap_or(file.as_os_str());
+    let placeholder = format!("{THE_IMAGE}:");
+    let mut pieces = advice.split(placeholder.as_str());
+    let mut named = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let (fact, rest) = piece.split_once(' ').map_or((piece, None), |(fact, rest)| (fact, Some(rest)));
+        let mut word = name.to_owned();
+        word.push(format!(":{fact}"));
+        named.push_str(&quoted(Path::new(&word)));
+        named.extend(rest.into_iter().flat_map(|rest| [" ", rest]));
     }
+    named
 }
 
 impl Finding {
@@ -81,10 +95,16 @@ impl Finding {
 
     /// Names the link of the chain and its file.
     #[must_use]
-    pub fn in_link(mut self, link: u32, file: &std::path::Path) -> Self {
+    pub fn in_link(mut self, link: u32, file: &Path) -> Self {
         self.link = Some(link);
         self.file = Some(file.display().to_string());
-        self.advice = self.advice.map(|advice| name_image(advice, file));
+        self.name_image(file)
+    }
+
+    /// Names the image that the switches of its advice speak of.
+    #[must_use]
+    pub(crate) fn name_image(mut self, file: &Path) -> Self {
+        self.advice = self.advice.map(|advice| with_name(&advice, file));
         self
     }
 
@@ -361,8 +381,23 @@ impl Serialize for Code {
 
 #[cfg(test)]
 mod tests {
-    use super::Code;
+    use super::{Code, Finding, Severity, quoted};
     use std::collections::BTreeSet;
+    use std::path::Path;
+
+    #[test]
+    fn the_switches_of_an_advice_name_the_image_as_a_shell_takes_it() {
+        let advice = |file: &str| {
+            let advice = "--assume IMAGE:block-size=2M --assume IMAGE:parent=yes";
+            let finding = Finding::new(Code::BatShort, Severity::Error, "").advise(advice);
+            finding.in_link(0, Path::new(file)).advice.unwrap()
+        };
+        assert_eq!(advice("/v/VM.vhdx"), "--assume VM.vhdx:block-size=2M --assume VM.vhdx:parent=yes");
+        let word = |word: &str| quoted(Path::new(word));
+        let (size, parent) = (word("VM 1.vhdx:block-size=2M"), word("VM 1.vhdx:parent=yes"));
+        assert_eq!(advice("/v/VM 1.vhdx"), format!("--assume {size} --assume {parent}"));
+        assert!(advice("/v/-VM.vhdx").starts_with("--assume /v/-VM.vhdx:block-size=2M "));
+    }
 
     #[test]
     fn codes_are_kebab_case_and_distinct() {

@@ -229,6 +229,48 @@ mod program {
         assert!(order.is_sorted() && order[0].is_some(), "{text}");
     }
 
+    /// `disk`, on which nothing reads the content of `long.txt` any more: it is compressed by a method that nobody knows.
+    fn with_unread_long_text(disk: &SparseBytes) -> SparseBytes {
+        let mut disk = support::small_disk::clone_of(disk);
+        let bytes = disk.bytes_at(0, disk.size() as usize);
+        let name: Vec<u8> = "long.txt".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let is_its = |at: &usize| {
+            bytes[*at..].starts_with(b"FILE") && bytes[*at..*at + 1024].windows(name.len()).any(|window| window == name)
+        };
+        let record = (0..bytes.len()).step_by(1024).find(is_its).expect("the record of long.txt");
+        let mut data = record + (disk.u32_at(record as u64 + 20) & 0xffff) as usize;
+        while disk.u32_at(data as u64) != 0x80 {
+            data += disk.u32_at(data as u64 + 4) as usize;
+        }
+        assert!(data % 512 < 512 - 16 && bytes[data + 8] == 1, "in one sector, and its content is elsewhere");
+        disk.write_at(data as u64 + 12, &[2, 0]);
+        disk
+    }
+
+    #[test]
+    fn what_was_not_read_is_named_and_not_called_whole() {
+        let disk = with_unread_long_text(&disk());
+        let own = pieces(&disk).split_off(2);
+        let (_folder, chain) = chain_with(&disk, &own);
+        for is_damaged in [false, true] {
+            if is_damaged {
+                spoil(&chain, EntryDamage::PastEnd);
+            }
+            let (_, text) = run_check(&chain.youngest, &[]);
+            let last = text.lines().last().expect("a line");
+            assert!(last.contains(", but for content of 1 file that was not read"), "{text}");
+            assert_eq!(last.contains("nor in a folder that is, is whole"), is_damaged, "{text}");
+            let row = text.lines().find(|line| line.contains("volume-1/long.txt")).expect("a row");
+            assert!(row.contains("1032192") && row.contains("compress"), "{row}");
+            let (_, json) = run_check(&chain.youngest, &["--json"]);
+            let report: Value = serde_json::from_str(&json).expect("JSON");
+            assert_eq!(report["totals"]["files_unread"], json!(1));
+            let [unread] = report["unread"].as_array().expect("a list").as_slice() else { panic!("{report:#}") };
+            let fields = ["volume", "path", "kind", "size"].map(|field| unread[field].clone());
+            assert_eq!(fields, [json!(1), json!("long.txt"), json!("file"), json!(1_032_192)]);
+        }
+    }
+
     #[test]
     fn the_object_is_the_documented_one() {
         let disk = disk();

@@ -3,9 +3,11 @@
 use std::ops::{ControlFlow, Range};
 use std::path::Path;
 
-use fixtures::bytes::Bytes;
+use fixtures::bytes::{Bytes, SparseBytes};
+use fixtures::chain::{Chain, spread};
 use fixtures::gpt::{self, Gpt};
 use fixtures::mbr::{Entry, Extended, Logical, Mbr};
+use fixtures::random::Rng;
 use fixtures::vhdx::{Block, Image};
 use mount_api::{Case, From, Name, NodeId, RangeKind, Time, Tree};
 use vhdx_mount::Faults;
@@ -13,7 +15,7 @@ use vhdx_mount::chain::{self, ChainOptions, DiskJudge};
 use vhdx_mount::fs::FsOptions;
 use vhdx_mount::image::{HostFolders, ReadAt};
 use vhdx_mount::namespace::{Inventory, Namespace, Shown, VolumeJudge};
-use vhdx_mount::report::{Finding, Severity};
+use vhdx_mount::report::{Finding, Severity, quoted};
 use vhdx_mount::volume::{self, PartitionTable, Scheme};
 
 const DISK: usize = 8 << 20;
@@ -62,6 +64,25 @@ fn a_table_of_the_other_sector_size_is_found_too() {
         assert_eq!(places(&table), gpt_places(of_table.into()));
         assert_eq!(codes, ["gpt-sector-size"]);
     }
+}
+
+#[test]
+fn the_advice_for_a_table_of_other_sectors_names_the_opened_image() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut disk = SparseBytes::default();
+    disk.set_size(DISK as u64);
+    disk.write_at(0, &gpt_disk(4096));
+    let images = spread(&disk, 1, 512, &mut Rng::new(1));
+    let forged = Chain::write(images, folder.path()).expect("a chain is written");
+    let chain = chain::open(&HostFolders, &forged.youngest, &ChainOptions::default()).expect("a chain");
+    let inventory = Inventory::take(chain, &FsOptions::default());
+    let [finding] = inventory.findings.as_slice() else { panic!("{:?}", inventory.findings) };
+    let advice = finding.advice.as_deref().expect("advice");
+    let name = forged.youngest.file_name().and_then(|name| name.to_str()).expect("a name");
+    assert!(
+        advice.contains(&format!("--assume {} ", quoted(Path::new(&format!("{name}:sector-size=4096"))))),
+        "{advice}"
+    );
 }
 
 #[test]

@@ -1,10 +1,13 @@
 //! Recorded paths of parents, as Windows is asked for them.
 #![cfg(windows)]
 
+use std::path::Path;
+
 use fixtures::fill::Fill;
 use fixtures::vhdx::{Image, MIB, ParentLocator};
 use vhdx_mount::chain::{self, Chain, ChainOptions};
 use vhdx_mount::image::HostFolders;
+use vhdx_mount::report::quoted;
 use vhdx_mount::{Error, ErrorKind};
 
 /// A base below `base/` and a child elsewhere that records only this path of it.
@@ -28,7 +31,7 @@ fn open(record: impl Fn(&str) -> String) -> Result<Chain, Error> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "makes the folders of the test")]
-fn create(folder: &std::path::Path) {
+fn create(folder: &Path) {
     std::fs::create_dir_all(folder).expect("a folder");
 }
 
@@ -50,7 +53,7 @@ fn a_recorded_server_is_named_and_not_asked() {
         assert_eq!(refused.kind(), ErrorKind::NotFound);
         let told = refused.details().join("\n");
         assert!(told.contains("not opened: only the image names this server"), "{told}");
-        assert!(told.contains(&format!("--parent \"{recorded}\"")), "{told}");
+        assert!(told.contains(&format!("--parent {})", quoted(Path::new(recorded)))), "{told}");
     }
     let refused = open(|_| r"\\?\GLOBALROOT\Device\Mup\server.example\share\golden.vhdx".to_owned()).err();
     let told = refused.expect("a refusal").details().join("\n");

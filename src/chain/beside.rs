@@ -9,7 +9,7 @@ use super::link::{Found, Link, LinkProof, judge};
 use crate::bytes::Guid;
 use crate::format;
 use crate::image::{Depth, ImageStore, file_name, leads_to_server};
-use crate::report::{Code, Finding, Severity};
+use crate::report::{Code, Finding, Severity, quoted};
 
 /// Files that one finding names.
 const MAX_NAMED: usize = 4;
@@ -61,9 +61,14 @@ pub(crate) fn kind_of(path: &Path) -> Option<BesideKind> {
 }
 
 /// Whether an image bears the name of one that a backup makes for its own use. Hyper-V makes `NAME-AutoRecovery.avhdx` over
-/// the disk while a shadow copy is taken and writes to it what applications undo in the copy. The machine never runs on it.
-pub(crate) fn is_leftover(path: &Path) -> bool {
-    file_name(path).contains("autorecovery")
+/// the disk while a shadow copy is taken and writes to it what applications undo in the copy. The name proves nothing: a
+/// machine may have been left running on such a file, and anybody may call a disk so.
+pub(crate) fn is_named_by_a_backup(path: &Path) -> bool {
+    let Some(stem) = stem(path) else { return false };
+    // The host numbers copies: `NAME-AutoRecovery (2).avhdx`.
+    let numbered = stem.strip_suffix(')').and_then(|stem| stem.rsplit_once(" ("));
+    let numbered = numbered.filter(|(_, number)| number.bytes().all(|byte| byte.is_ascii_digit()));
+    numbered.map_or(stem.as_str(), |(stem, _)| stem).ends_with("-autorecovery")
 }
 
 /// Whether a file is named like a disk image.
@@ -96,10 +101,14 @@ fn is_guid(name: &std::ffi::OsStr) -> bool {
     name.to_str().is_some_and(|name| Guid::parse(name).is_some())
 }
 
-/// That an image is a backup's leftover, if its name says so.
-pub(crate) fn leftover(path: &Path) -> Option<Finding> {
-    let text = "by its name a backup made this file and did not remove it: it is not the machine's newest state";
-    is_leftover(path).then(|| Finding::new(Code::BackupLeftover, Severity::Warning, text))
+/// That a child may be a backup's leftover, if its name says so.
+fn may_be_leftover(link: &Link) -> Option<Finding> {
+    let is_child = link.layer.identity().parent.is_some();
+    let text =
+        "by its name a backup made this file and did not remove it: the machine's newest state is mostly another";
+    let advice = "`vhdx-mount scan FOLDER` shows which images of this disk can be opened";
+    let finding = || Finding::new(Code::BackupLeftover, Severity::Warning, text).advise(advice);
+    (is_child && is_named_by_a_backup(&link.path)).then(finding)
 }
 
 /// What saved states and replica logs say about the disks of their machine.
@@ -137,7 +146,7 @@ pub(super) fn findings(store: &dyn ImageStore, links: &[Link]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (number, link) in (0u32..).zip(links) {
         let file = Some(link.path.display().to_string());
-        findings.extend(leftover(&link.path).map(|finding| Finding { link: Some(number), file, ..finding }));
+        findings.extend(may_be_leftover(link).map(|finding| Finding { link: Some(number), file, ..finding }));
     }
     findings.extend(younger(store, links).into_iter().flatten());
     let folders: BTreeSet<&Path> = links.iter().map(|link| machine_folder(&link.path)).collect();
@@ -230,7 +239,7 @@ impl Others<'_> {
                 named(&self.longer),
                 link.file_size
             );
-            note(text, format!("compare them; --parent \"{}\" takes the longer one", longer.display()));
+            note(text, format!("compare them; --parent {} takes the longer one", quoted(longer)));
         }
         if !self.shorter.is_empty() && !is_chosen {
             let text = format!("{path} and {} {one_time}; the longer one is taken", named(&self.shorter));
@@ -253,7 +262,7 @@ fn younger(store: &dyn ImageStore, links: &[Link]) -> Option<Vec<Finding>> {
     let began = Instant::now();
     let listing = store.list(opened.path.parent()?, Depth::Folder, MAX_FILES).ok()?;
     let images = listing.files.iter().filter(|path| {
-        is_named_like_an_image(path) && !is_leftover(path) && links.iter().all(|link| link.path != **path)
+        is_named_like_an_image(path) && !is_named_by_a_backup(path) && links.iter().all(|link| link.path != **path)
     });
     let as_child = |path: &PathBuf| {
         let identity = store.open_found(path).ok().and_then(|opened| format::identify(&opened.image));
@@ -308,9 +317,14 @@ mod tests {
     }
 
     #[test]
-    fn auto_recovery_is_a_leftover_whatever_its_case() {
-        assert!(is_leftover(Path::new("/v/VM-AutoRecovery.avhdx")));
-        assert!(is_leftover(Path::new("/v/vm-AUTORECOVERY (2).avhdx")));
-        assert!(!is_leftover(Path::new("/AutoRecovery/VM.avhdx")), "the folder's name does not count");
+    fn a_backup_names_a_file_by_the_end_of_its_stem() {
+        let is_named = |path: &str| is_named_by_a_backup(Path::new(path));
+        assert!(is_named("/v/VM-AutoRecovery.avhdx") && is_named("/v/vm-AUTORECOVERY (2).avhdx"));
+        assert!(!is_named("/AutoRecovery/VM.avhdx"), "the folder's name does not count");
+        for other in
+            ["Autorecovery-Lab.vhdx", "VM-AutoRecovery-2.avhdx", "AutoRecovery.vhdx", "VM-AutoRecovery (x).avhdx"]
+        {
+            assert!(!is_named(other), "{other}");
+        }
     }
 }

@@ -11,7 +11,7 @@ use super::passed_over::PassedOver;
 use crate::bytes::Guid;
 use crate::error::{Error, Result};
 use crate::format::{self, Other};
-use crate::image::native_path::{self, Native};
+use crate::image::native_path::{self, Native, NativePath};
 use crate::image::{Depth, ImageStore, Listing, OpenedImage, leads_to_server};
 use crate::layer::{ParentPlace, ParentRecord, PlaceKind};
 
@@ -93,24 +93,13 @@ impl<'a> Locator<'a> {
     }
 
     /// Where a recorded place is on this host.
-    ///
-    /// Windows is asked for the path itself, but never to log on to a server for it that the user did not name.
     fn recorded(&self, folder: &Path, place: &ParentPlace) -> Vec<PathBuf> {
-        let components = components(&place.path);
-        match place.kind {
-            PlaceKind::Relative => self.store.find(folder, &components).into_iter().collect(),
-            PlaceKind::Volume | PlaceKind::Absolute if cfg!(windows) => {
-                let leads_away = || leads_to_server(folder, Path::new(&place.path));
-                match native_path::judge(&place.path, &folder.to_string_lossy()) {
-                    Native::Tried if leads_away() => Vec::new(),
-                    Native::Tried => vec![PathBuf::from(&place.path)],
-                    Native::OtherServer | Native::NoPlace => Vec::new(),
-                }
-            }
-            // The drive stands somewhere in this host's tree: at the child's folder or one of those above it.
-            PlaceKind::Volume | PlaceKind::Absolute => {
-                folder.ancestors().filter_map(|root| self.store.find(root, &components)).collect()
-            }
+        match way(place, &folder.to_string_lossy(), cfg!(windows)) {
+            Way::Below(names) => self.store.find(folder, &names).into_iter().collect(),
+            Way::BelowADrive(names) => folder.ancestors().filter_map(|root| self.store.find(root, &names)).collect(),
+            Way::AsItStands(_) if leads_to_server(folder, Path::new(&place.path)) => Vec::new(),
+            Way::AsItStands(_) => vec![PathBuf::from(&place.path)],
+            Way::Nowhere => Vec::new(),
         }
     }
 }
@@ -204,46 +193,33 @@ fn folder_of(file: &Path) -> PathBuf {
     absolute.parent().map_or_else(|| PathBuf::from("."), Path::to_owned)
 }
 
-/// The components of a path as Windows spells it, without what names the drive, volume or server:
-/// `C:\a\b`, `\\?\C:\a\b`, `\\?\Volume{…}\a\b`, `\\server\share\a\b` and `.\a\b` all become `a`, `b`.
-pub(crate) fn components(path: &str) -> Vec<&str> {
-    let is_separator = |c: char| c == '\\' || c == '/';
-    let unc = ["\\\\?\\UNC\\", "//?/UNC/"].iter().find_map(|prefix| path.strip_prefix(prefix));
-    let device = ["\\\\?\\", "\\\\.\\", "\\??\\"].iter().find_map(|prefix| path.strip_prefix(prefix));
-    let (rest, root_components) = match (unc, device) {
-        (Some(rest), _) => (rest, 2),
-        (None, Some(rest)) => (rest, 1),
-        (None, None) => match path.strip_prefix("\\\\") {
-            Some(rest) => (rest, 2),
-            None => (path, usize::from(path.as_bytes().get(1) == Some(&b':'))),
-        },
-    };
-    rest.split(is_separator)
-        .filter(|component| !component.is_empty() && *component != ".")
-        .skip(root_components)
-        .collect()
+/// Which way a recorded place is looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Way<'a> {
+    /// These names below the child's folder.
+    Below(Vec<&'a str>),
+    /// These names below the child's folder, or one of those above it: one of these stands for the drive.
+    BelowADrive(Vec<&'a str>),
+    /// The path as it stands.
+    AsItStands(NativePath<'a>),
+    /// It is not: Windows is never asked to log on to a server that the user did not name.
+    Nowhere,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::components;
-
-    #[test]
-    fn windows_paths_lose_what_names_the_drive() {
-        for path in [
-            r"C:\a\b c.vhdx",
-            r"\\?\C:\a\b c.vhdx",
-            r"\\?\Volume{3c8f1a2e-0000-0000-0000-100000000000}\a\b c.vhdx",
-            r"\\server\share\a\b c.vhdx",
-            r"\\?\UNC\server\share\a\b c.vhdx",
-            r".\a\b c.vhdx",
-            r"a\b c.vhdx",
-            "./a/b c.vhdx",
-        ] {
-            assert_eq!(components(path), ["a", "b c.vhdx"], "{path}");
-        }
-        assert_eq!(components(r"..\x.vhdx"), ["..", "x.vhdx"]);
-        assert!(components("").is_empty());
-        assert!(components(r"C:\").is_empty());
+/// Which way a place is looked for that a child records. `child` is its path or its folder: only the root of it counts.
+pub(crate) fn way<'a>(place: &'a ParentPlace, child: &str, on_windows: bool) -> Way<'a> {
+    let path = native_path::parse(&place.path);
+    match place.kind {
+        PlaceKind::Relative => Way::Below(path.names),
+        PlaceKind::Volume | PlaceKind::Absolute if on_windows => match native_path::judge(&place.path, child) {
+            Native::Tried => Way::AsItStands(path),
+            Native::OtherServer | Native::NoPlace => Way::Nowhere,
+        },
+        PlaceKind::Volume | PlaceKind::Absolute => Way::BelowADrive(path.names),
     }
+}
+
+/// The names in a recorded path, without what names the drive, volume or server.
+pub(crate) fn components(path: &str) -> Vec<&str> {
+    native_path::parse(path).names
 }

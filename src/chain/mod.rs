@@ -34,4 +34,4 @@ pub use refusal::Refusal;
 pub(crate) use verified::Verify;
 
 pub(crate) use link::{judge, named_otherwise};
-pub(crate) use locate::{components, unopenable_in_place};
+pub(crate) use locate::{Way, components, unopenable_in_place, way};

@@ -21,7 +21,7 @@ use crate::error::Result;
 use crate::format::{self, Container, Facts, FormatOptions};
 use crate::image::{FileId, ImageStore, OpenedImage, ReadAt};
 use crate::layer::{Geometry, MapDoubt, ParentRecord};
-use crate::report::{Code, Finding, Severity};
+use crate::report::{Code, Finding, Severity, quoted};
 
 /// A chain of more links than this is refused. Hyper-V itself stops at 50 checkpoints.
 pub const MAX_LINKS: usize = 1000;
@@ -256,13 +256,15 @@ impl<'a> Opening<'a> {
         let number = u32::try_from(self.links.len().saturating_sub(1)).unwrap_or(u32::MAX);
         let Some(last) = self.links.last_mut() else { return };
         last.doubt = last.doubt.or(Some(Code::ParentSkipsLink));
-        let (path, skipped) = (last.path.clone(), skipped.display());
+        let path = last.path.clone();
         let text = format!(
-            "its child names this image by its identity, and by its paths {skipped}, which is itself a child of this image: if that one was left out wrongly, what it holds is missing; all that comes from this image or from below it is doubtful"
+            "its child names this image by its identity, and by its paths {}, which is itself a child of this image: if that one was left out wrongly, what it holds is missing; all that comes from this image or from below it is doubtful",
+            skipped.display()
         );
         let advice = format!(
-            "--parent {} says that this one is right, --parent {skipped} --allow-mismatch that the other one is",
-            path.display()
+            "--parent {} says that this one is right, --parent {} --allow-mismatch that the other one is",
+            quoted(&path),
+            quoted(skipped)
         );
         self.add(Finding::new(Code::ParentSkipsLink, Severity::Error, text).advise(advice), number, &path);
     }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::beside::{is_leftover, is_named_like_an_image, name_some};
+use super::beside::{is_named_by_a_backup, is_named_like_an_image, name_some};
 use super::locate::components;
 use crate::bytes::Guid;
 use crate::error::{Error, ErrorKind};
@@ -59,8 +59,10 @@ fn identities_beside(store: &dyn ImageStore, path: &Path) -> Vec<(PathBuf, Ident
     let began = Instant::now();
     let folder = path.parent().unwrap_or(path);
     let Ok(listing) = store.list(folder, Depth::Folder, MAX_FILES) else { return Vec::new() };
-    let images =
-        listing.files.into_iter().filter(|file| file != path && is_named_like_an_image(file) && !is_leftover(file));
+    let images = listing
+        .files
+        .into_iter()
+        .filter(|file| file != path && is_named_like_an_image(file) && !is_named_by_a_backup(file));
     images
         .take(MAX_ASKED)
         .take_while(|_| began.elapsed() < LONGEST_ASKING)

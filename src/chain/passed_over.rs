@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::locate::Candidate;
 use crate::error::{Error, ErrorKind};
+use crate::report::quoted;
 
 /// A file that was looked at for a parent and is no image that could be one.
 #[derive(Debug, Clone)]
@@ -43,10 +44,10 @@ impl PassedOver {
 
     /// A disk without a container: it bears no identity, so only the user can say whose parent it is.
     pub(super) fn raw(candidate: &Candidate) -> Self {
-        let path = candidate.path.display();
+        let path = quoted(&candidate.path);
         let text = "a raw disk: it bears no identity, so nothing in it tells whose parent it is";
         let advice = format!(
-            "if it is the parent, converted, --parent \"{path}\" --allow-mismatch takes it, and all that comes from it is marked doubtful"
+            "if it is the parent, converted, --parent {path} --allow-mismatch takes it, and all that comes from it is marked doubtful"
         );
         let error = Error::new(ErrorKind::Unsupported, text).advise(advice);
         PassedOver { is_stranger: false, ..Self::refused(candidate, &error) }

@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind};
 use crate::image::native_path::{self, Native};
 use crate::image::{file_name, leads_to_server};
 use crate::layer::{ParentPlace, ParentRecord, PlaceKind};
-use crate::report::Finding;
+use crate::report::{Finding, quoted};
 
 /// A chain that was not opened: why, and what was known by then.
 pub struct Refusal {
@@ -151,9 +151,9 @@ fn why_not_tried(place: &ParentPlace, child: &Path) -> String {
         }
         Native::Tried => String::new(),
         Native::OtherServer => {
-            let path = &place.path;
+            let path = quoted(Path::new(&place.path));
             format!(
-                " (not opened: only the image names this server, and it would be shown who you are; if you trust it: --parent \"{path}\")"
+                " (not opened: only the image names this server, and it would be shown who you are; if you trust it: --parent {path})"
             )
         }
         Native::NoPlace => " (not opened: it names neither a drive nor a volume)".to_owned(),
@@ -177,7 +177,8 @@ fn advice(record: &ParentRecord, evidence: &[Evidence]) -> String {
         } else {
             "Nothing speaks for the images named above"
         };
-        let name = if stands_out && best.may_be_taken() { String::new() } else { format!("--parent \"{path}\" ") };
+        let name =
+            if stands_out && best.may_be_taken() { String::new() } else { format!("--parent {} ", quoted(&best.path)) };
         return format!("{look}. {none}: none is advised. If {path} is the parent all the same, {name}{taken}; {lost}");
     }
     let why = match best.data_write_guid.and(record.linkage) {

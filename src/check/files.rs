@@ -1,6 +1,6 @@
 //! The files that lost and doubtful ranges touch: every file, folder and stream of every volume is held against them.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::{ControlFlow, Range};
 
 use mount_api::{Attr, DirEntry, Error, ErrorKind, From, Kind, Name, NodeId, RangeKind, StreamEntry, Tree, Trust};
@@ -14,8 +14,9 @@ use crate::ranges::{length, united};
 use crate::report::Code;
 use crate::{FaultKind, Faults};
 
-/// So many files are kept. Further ones are counted.
+/// So many files are kept, with so many names in all of their paths. Further ones are counted.
 const MAX_FILES: usize = 100_000;
+const MAX_NAMES: usize = 2_000_000;
 
 /// Bytes of a file that are read at once, where only reading tells what of it is lost.
 const READ: usize = 1 << 20;
@@ -52,14 +53,32 @@ pub struct TouchedFile {
     pub error: Option<String>,
 }
 
-/// All files that are not whole.
+/// A file or stream that holds content which this program does not read: what of it is lost cannot be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnreadFile {
+    /// The volume's number.
+    pub volume: u32,
+    /// As in [`TouchedFile::path`].
+    pub path: Vec<Name>,
+    /// What it is.
+    pub kind: TouchedKind,
+    /// Bytes of its content; `None` where its metadata is lost.
+    pub size: Option<u64>,
+    /// Why it is not read, in words.
+    pub why: String,
+}
+
+/// All files that are not whole, and those that are not read.
 #[derive(Debug, Default)]
 pub struct Touched {
     list: Vec<TouchedFile>,
     count: u64,
     contradicted: u64,
     looked_at: u64,
+    unread_list: Vec<UnreadFile>,
     unread: u64,
+    /// How many names stand in the paths of both lists.
+    names: usize,
 }
 
 impl Touched {
@@ -87,24 +106,46 @@ impl Touched {
         self.looked_at
     }
 
-    /// How many of them are whole as far as is known, yet hold content that this program does not read (encrypted, deduplicated or
-    /// kept elsewhere, longer than the disk): what of it is lost cannot be told.
+    /// How many files and streams hold content that this program does not read (deduplicated or kept elsewhere, longer than
+    /// the disk).
     #[must_use]
     pub fn unread(&self) -> u64 {
         self.unread
     }
 
-    /// Whether none was left out.
+    /// These files, in the order of their folders. One that is touched besides stands in both lists.
     #[must_use]
-    pub fn is_whole(&self) -> bool {
-        usize::try_from(self.count) == Ok(self.list.len())
+    pub fn unread_list(&self) -> &[UnreadFile] {
+        &self.unread_list
     }
 
-    fn add(&mut self, file: TouchedFile) {
+    /// Whether none was left out of either list.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        usize::try_from(self.count) == Ok(self.list.len()) && usize::try_from(self.unread) == Ok(self.unread_list.len())
+    }
+
+    fn add(&mut self, file: impl FnOnce() -> TouchedFile, names: usize) {
         self.count = self.count.saturating_add(1);
-        if self.list.len() < MAX_FILES {
-            self.list.push(file);
+        if self.list.len() < MAX_FILES && self.has_room_for(names) {
+            self.list.push(file());
         }
+    }
+
+    fn add_unread(&mut self, file: impl FnOnce() -> UnreadFile, names: usize) {
+        self.unread = self.unread.saturating_add(1);
+        if self.unread_list.len() < MAX_FILES && self.has_room_for(names) {
+            self.unread_list.push(file());
+        }
+    }
+
+    /// Whether a path of so many names can be kept; counts them, if so.
+    fn has_room_for(&mut self, names: usize) -> bool {
+        let all = self.names.saturating_add(names);
+        if all <= MAX_NAMES {
+            self.names = all;
+        }
+        all <= MAX_NAMES
     }
 }
 
@@ -143,6 +184,8 @@ struct Walk<'a> {
     progress: &'a Progress,
     touched: &'a mut Touched,
     buf: Vec<u8>,
+    /// What the content of files of several names came to, and of their streams: it is read once.
+    known: HashMap<NodeId, Content>,
 }
 
 /// What of a node's content is not whole.
@@ -150,6 +193,22 @@ struct Walk<'a> {
 struct Damage {
     lost: u64,
     doubtful: u64,
+}
+
+/// What a node's content came to.
+#[derive(Debug, Clone, Default)]
+struct Content {
+    damage: Damage,
+    /// Why some of it is not read.
+    unread: Option<String>,
+    /// What kept the rest from being told.
+    error: Option<Error>,
+}
+
+impl Content {
+    fn is_touched(&self) -> bool {
+        self.damage.lost > 0 || self.damage.doubtful > 0 || self.error.is_some()
+    }
 }
 
 impl<'a> Walk<'a> {
@@ -177,72 +236,90 @@ impl<'a> Walk<'a> {
             progress,
             touched,
             buf: vec![0; READ],
+            known: HashMap::new(),
         }
     }
 
     /// Walks through all folders, without recursion: a damaged tree may be deep.
     fn all(&mut self) {
-        let mut folders = vec![(NodeId::ROOT, Vec::new())];
+        // Each with its name and how many folders stand above it. `path` leads to the one that is looked at.
+        let mut folders = vec![(NodeId::ROOT, None, 0)];
+        let mut path: Vec<Name> = Vec::new();
         let mut known = HashSet::from([NodeId::ROOT]);
-        while let Some((folder, path)) = folders.pop()
+        while let Some((folder, name, above)) = folders.pop()
             && !self.progress.is_stopped()
         {
+            path.truncate(above);
+            path.extend(name);
             let mut entries: Vec<DirEntry> = Vec::new();
             let listed = self.tree.read_dir(folder, From::Start, &mut |entry| {
                 entries.push(entry);
                 ControlFlow::Continue(())
             });
-            self.node(folder, TouchedKind::Folder, &path, listed.err());
+            self.node(folder, TouchedKind::Folder, &mut path, listed.err());
             let mut below = Vec::new();
             for entry in entries {
                 if self.progress.is_stopped() {
                     return;
                 }
-                let mut path = path.clone();
-                path.push(entry.name);
-                match entry.kind {
-                    Kind::Directory if known.insert(entry.node) => below.push((entry.node, path)),
-                    Kind::Directory => {
-                        let error = Error::new(ErrorKind::Corrupt, "a folder that stands under another name too");
-                        self.add(&path, TouchedKind::Folder, None, Damage::default(), Some(&error));
-                    }
-                    Kind::File | Kind::Link => self.node(entry.node, TouchedKind::File, &path, None),
+                if entry.kind == Kind::Directory && known.insert(entry.node) {
+                    below.push((entry.node, Some(entry.name), path.len()));
+                    continue;
                 }
+                path.push(entry.name);
+                if entry.kind == Kind::Directory {
+                    let error = Error::new(ErrorKind::Corrupt, "a folder that stands under another name too");
+                    self.add(&path, TouchedKind::Folder, None, Damage::default(), Some(&error));
+                } else {
+                    self.node(entry.node, TouchedKind::File, &mut path, None);
+                }
+                path.pop();
             }
             below.reverse();
             folders.append(&mut below);
         }
     }
 
-    /// Looks at one node and at its streams. `error` is what has gone wrong with it already.
-    fn node(&mut self, node: NodeId, kind: TouchedKind, path: &[Name], error: Option<Error>) {
+    /// Looks at one node and at its streams. `error` is what has gone wrong with it already. The path is as it was afterwards.
+    fn node(&mut self, node: NodeId, kind: TouchedKind, path: &mut Vec<Name>, error: Option<Error>) {
         self.progress.advance(1);
         self.touched.looked_at = self.touched.looked_at.saturating_add(1);
         let attr = match self.tree.attr(node) {
             Ok(attr) => attr,
             Err(error) => return self.add(path, kind, None, Damage::default(), Some(&error)),
         };
-        let (damage, failed) = self.damage(node);
+        let has_names = attr.links > 1;
+        let content = self.content(node, has_names);
         let mut streams: Vec<StreamEntry> = Vec::new();
         let listed = self.tree.streams(node, &mut |stream| {
             streams.push(stream);
             ControlFlow::Continue(())
         });
-        let error = error.or(failed).or(listed.err());
-        let doubted = attr.trust != Trust::Proven;
-        if damage.lost > 0 || damage.doubtful > 0 || doubted || error.is_some() {
-            self.add(path, kind, Some(&attr), damage, error.as_ref());
+        let is_touched = content.is_touched() || attr.trust != Trust::Proven;
+        let error = error.or(content.error).or(listed.err());
+        if is_touched || error.is_some() {
+            self.add(path, kind, Some(&attr), content.damage, error.as_ref());
         }
+        self.add_unread(path, kind, Some(&attr), content.unread);
         for stream in streams {
             self.touched.looked_at = self.touched.looked_at.saturating_add(1);
-            let (damage, error) = self.damage(stream.node);
-            if damage.lost > 0 || damage.doubtful > 0 || error.is_some() {
-                let mut path = path.to_vec();
-                path.push(stream.name);
+            let content = self.content(stream.node, has_names);
+            if content.is_touched() || content.unread.is_some() {
                 let attr = self.tree.attr(stream.node).ok();
-                self.add(&path, TouchedKind::Stream, attr.as_ref(), damage, error.as_ref());
+                path.push(stream.name);
+                if content.is_touched() {
+                    self.add(path, TouchedKind::Stream, attr.as_ref(), content.damage, content.error.as_ref());
+                }
+                self.add_unread(path, TouchedKind::Stream, attr.as_ref(), content.unread);
+                path.pop();
             }
         }
+    }
+
+    fn add_unread(&mut self, path: &[Name], kind: TouchedKind, attr: Option<&Attr>, why: Option<String>) {
+        let Some(why) = why else { return };
+        let (volume, size) = (self.volume, attr.map(|attr| attr.size));
+        self.touched.add_unread(|| UnreadFile { volume, path: path.to_vec(), kind, size, why }, path.len());
     }
 
     fn add(&mut self, path: &[Name], kind: TouchedKind, attr: Option<&Attr>, damage: Damage, error: Option<&Error>) {
@@ -255,8 +332,9 @@ impl<'a> Walk<'a> {
         if damage.lost == 0 && damage.doubtful == 0 && (is_corrupt || metadata_doubt.is_some_and(of_file_system)) {
             self.touched.contradicted = self.touched.contradicted.saturating_add(1);
         }
-        self.touched.add(TouchedFile {
-            volume: self.volume,
+        let volume = self.volume;
+        let file = || TouchedFile {
+            volume,
             path: path.to_vec(),
             kind,
             size: attr.map(|attr| attr.size),
@@ -264,12 +342,25 @@ impl<'a> Walk<'a> {
             doubtful: damage.doubtful,
             metadata_doubt,
             error: error.map(ToString::to_string),
-        });
+        };
+        self.touched.add(file, path.len());
     }
 
-    /// What of a node's content is lost and doubtful, and what kept that from being told.
-    fn damage(&mut self, node: NodeId) -> (Damage, Option<Error>) {
+    /// What a node's content came to; where it stands under several names, it is looked at once.
+    fn content(&mut self, node: NodeId, has_names: bool) -> Content {
+        if let Some(known) = self.known.get(&node) {
+            return known.clone();
+        }
+        let content = self.look_at_content(node);
+        if has_names && !self.progress.is_stopped() {
+            self.known.insert(node, content.clone());
+        }
+        content
+    }
+
+    fn look_at_content(&mut self, node: NodeId) -> Content {
         let mut damage = Damage::default();
+        let mut unread = None;
         // Stretches of which only reading tells, and how many doubtful bytes were counted for them already.
         let mut to_read: Vec<Range<u64>> = Vec::new();
         let (start, disk_size, any, any_lost) = (self.start, self.disk_size, self.any, self.any_lost);
@@ -299,7 +390,7 @@ impl<'a> Walk<'a> {
         for range in to_read {
             // More than the disk has can be compressed, and more than can be read can be made up.
             if length(&range) > self.disk_size {
-                self.touched.unread = self.touched.unread.saturating_add(1);
+                unread = Some("more of it than the disk has bytes can only be told by reading it".to_owned());
                 continue;
             }
             self.read(node, &range, &mut damage);
@@ -310,13 +401,13 @@ impl<'a> Walk<'a> {
                 // Folders whose index cannot be told, and nodes without content.
                 ErrorKind::IsADirectory | ErrorKind::NotFound => None,
                 ErrorKind::Encrypted | ErrorKind::Unsupported => {
-                    self.touched.unread = self.touched.unread.saturating_add(1);
+                    unread = Some(error.to_string());
                     None
                 }
                 _ => Some(error),
             },
         };
-        (damage, error)
+        Content { damage, unread, error }
     }
 
     /// Reads a stretch to learn what of it is lost and doubtful.
@@ -362,10 +453,25 @@ impl TouchedFile {
     /// The path as it stands at the mount point, without the volume's folder; what text cannot hold is replaced.
     #[must_use]
     pub fn text(&self) -> String {
-        let names: Vec<_> = self.path.iter().map(Name::to_string_lossy).collect();
-        match (self.kind, names.split_last()) {
-            (TouchedKind::Stream, Some((stream, file))) => format!("{}:{stream}", file.join("/")),
-            _ => names.join("/"),
-        }
+        text(&self.path, self.kind)
     }
 }
+
+impl UnreadFile {
+    /// As [`TouchedFile::text`].
+    #[must_use]
+    pub fn text(&self) -> String {
+        text(&self.path, self.kind)
+    }
+}
+
+fn text(path: &[Name], kind: TouchedKind) -> String {
+    let names: Vec<_> = path.iter().map(Name::to_string_lossy).collect();
+    match (kind, names.split_last()) {
+        (TouchedKind::Stream, Some((stream, file))) => format!("{}:{stream}", file.join("/")),
+        _ => names.join("/"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

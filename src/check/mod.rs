@@ -12,7 +12,7 @@ mod triage;
 
 use std::ops::{ControlFlow, Range};
 
-pub use files::{Touched, TouchedFile, TouchedKind};
+pub use files::{Touched, TouchedFile, TouchedKind, UnreadFile};
 pub use progress::{Phase, Progress};
 pub use ranges::{DiskRange, MAX_RANGES, Ranges};
 pub use report::report;

@@ -3,7 +3,7 @@
 use mount_api::Name;
 use serde_json::{Value, json};
 
-use super::{Checked, DiskRange, Ranges, TouchedFile, TouchedKind};
+use super::{Checked, DiskRange, Ranges, TouchedFile, TouchedKind, UnreadFile};
 use crate::namespace;
 use crate::ranges::length;
 
@@ -21,6 +21,7 @@ pub fn report(checked: &Checked) -> Value {
         ("doubtful", ranges(&checked.doubtful)),
         ("hidden", json!({ "lost": ranges(&checked.hidden_lost), "doubtful": ranges(&checked.hidden_doubtful) })),
         ("files", json!(checked.files.list().iter().map(file).collect::<Vec<_>>())),
+        ("unread", json!(checked.files.unread_list().iter().map(unread).collect::<Vec<_>>())),
         (
             "totals",
             json!({
@@ -47,23 +48,38 @@ fn range(range: &DiskRange) -> Value {
 }
 
 fn file(file: &TouchedFile) -> Value {
-    let mut object = json!({
+    let object = json!({
         "volume": file.volume,
         "path": file.text(),
-        "kind": match file.kind {
-            TouchedKind::File => "file",
-            TouchedKind::Folder => "folder",
-            TouchedKind::Stream => "stream",
-        },
+        "kind": kind(file.kind),
         "size": file.size,
         "lost": file.lost,
         "doubtful": file.doubtful,
         "metadata_doubtful": file.metadata_doubt,
         "error": file.error,
     });
-    let exact = file.path.iter().all(|name| String::from_utf16(name.units()).is_ok());
+    with_names(object, &file.path)
+}
+
+fn unread(file: &UnreadFile) -> Value {
+    let (volume, kind) = (file.volume, kind(file.kind));
+    let object = json!({ "volume": volume, "path": file.text(), "kind": kind, "size": file.size, "why": file.why });
+    with_names(object, &file.path)
+}
+
+fn kind(kind: TouchedKind) -> &'static str {
+    match kind {
+        TouchedKind::File => "file",
+        TouchedKind::Folder => "folder",
+        TouchedKind::Stream => "stream",
+    }
+}
+
+/// With the names' units, where text does not hold them all.
+fn with_names(mut object: Value, path: &[Name]) -> Value {
+    let exact = path.iter().all(|name| String::from_utf16(name.units()).is_ok());
     if !exact && let Some(fields) = object.as_object_mut() {
-        let names: Vec<&[u16]> = file.path.iter().map(Name::units).collect();
+        let names: Vec<&[u16]> = path.iter().map(Name::units).collect();
         fields.insert("names_utf16".to_owned(), json!(names));
     }
     object

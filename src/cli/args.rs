@@ -135,6 +135,13 @@ pub(crate) struct ChainArgs {
     pub(crate) allow_mismatch: bool,
 }
 
+impl ChainArgs {
+    /// Whether bytes that nothing proves are served: asked for, or all bytes are such.
+    pub(crate) fn serves_doubt(&self) -> bool {
+        self.accept_doubtful || self.live
+    }
+}
+
 /// Which files of the volumes are shown, and how.
 #[derive(Debug, Default, Args)]
 pub(crate) struct FilesArgs {
@@ -151,7 +158,7 @@ impl FilesArgs {
         FsOptions {
             deleted: self.deleted,
             raw_encrypted: self.raw_encrypted,
-            accept_doubtful: how.accept_doubtful,
+            accept_doubtful: how.serves_doubt(),
             ..FsOptions::default()
         }
     }
@@ -361,6 +368,16 @@ mod tests {
         let Some(Command::Mount(args)) = &cli.command else { panic!("{:?}", cli.command) };
         assert_eq!((args.target.clone(), args.volume), (Some(PathBuf::from("/mnt/x")), Some(2)));
         assert!(Cli::try_parse_from(["vhdx-mount", "mount", "a.avhdx"]).is_err());
+    }
+
+    #[test]
+    fn a_live_image_is_served_whatever_is_doubtful_of_it() {
+        for (switch, serves) in [("--live", true), ("--accept-doubtful", true), ("--no-log-replay", false)] {
+            let cli = Cli::try_parse_from(["vhdx-mount", "ls", "a.avhdx", switch]).unwrap();
+            let Some(Command::Ls(args)) = &cli.command else { panic!("{:?}", cli.command) };
+            assert_eq!(args.how.serves_doubt(), serves, "{switch}");
+            assert_eq!(args.files.options(&args.how).accept_doubtful, serves, "{switch}");
+        }
     }
 
     #[test]

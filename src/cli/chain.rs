@@ -18,8 +18,7 @@ use super::outcome::Failure;
 
 /// Opens the chain.
 pub(crate) fn open(image: &Path, args: &ChainArgs) -> Result<Chain, Failure> {
-    let accept = args.accept_doubtful || args.live;
-    open_with(image, args, if accept { Doubt::Accept } else { Doubt::Refuse })
+    open_with(image, args, if args.serves_doubt() { Doubt::Accept } else { Doubt::Refuse })
 }
 
 /// Opens the chain to be checked: doubtful bytes are read, so that they can be told from lost ones.
@@ -37,7 +36,7 @@ fn open_with(image: &Path, args: &ChainArgs, doubt: Doubt) -> Result<Chain, Fail
         format: FormatOptions {
             log_replay: !args.no_log_replay,
             assumed: assumption::of_all(&args.assume),
-            accept_unknown: args.accept_doubtful,
+            accept_unknown: args.serves_doubt(),
             ..FormatOptions::default()
         },
         assumed_of: assumption::of_single(&args.assume),

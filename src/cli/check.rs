@@ -3,7 +3,8 @@
 use std::io::{self, Write};
 
 use vhdx_mount::check::{
-    CheckOptions, Checked, DiskRange, Progress, Ranges, State, TouchedFile, TouchedKind, Triage, check, report,
+    CheckOptions, Checked, DiskRange, Progress, Ranges, State, TouchedFile, TouchedKind, Triage, UnreadFile, check,
+    report,
 };
 
 use super::args::{CheckArgs, Verbosity};
@@ -105,14 +106,41 @@ fn files(out: &mut impl Write, checked: &Checked, few: usize) -> io::Result<()> 
         let (number, name) = (volume.partition.number, volume.file_system.unwrap_or("an unknown file system"));
         writeln!(out, "  Volume {number} ({name}): its files are not read, so whether any is touched is not known.")?;
     }
-    if checked.files.unread() > 0 {
-        writeln!(
-            out,
-            "  {} more hold content that is not read yet (deduplicated, or kept elsewhere).",
-            checked.files.unread()
-        )?;
+    unread(out, checked, few)
+}
+
+/// Files that are not read: what of them is lost nobody knows.
+fn unread(out: &mut impl Write, checked: &Checked, few: usize) -> io::Result<()> {
+    let files = checked.files.unread_list();
+    if checked.files.unread() == 0 {
+        return Ok(());
+    }
+    writeln!(out)?;
+    writeln!(out, "{BOLD}not read{BOLD:#}  {}: what of it is lost is not known", unread_files(checked))?;
+    writeln!(out)?;
+    info::table(out, &["path", "size", "why"], files.iter().take(few).map(unread_row).collect())?;
+    more(out, files.len(), few)?;
+    if u64::try_from(files.len()) != Ok(checked.files.unread()) {
+        writeln!(out, "  There are more files than can be kept.")?;
     }
     Ok(())
+}
+
+fn unread_files(checked: &Checked) -> String {
+    let number = usize::try_from(checked.files.unread()).unwrap_or(usize::MAX);
+    format!("content of {}", count(number, "file", "files"))
+}
+
+fn unread_row(file: &UnreadFile) -> Vec<String> {
+    vec![path(file.volume, &file.text()), size_or_unknown(file.size), escape(&file.why)]
+}
+
+fn path(volume: u32, path: &str) -> String {
+    escape(&format!("volume-{volume}/{path}"))
+}
+
+fn size_or_unknown(size: Option<u64>) -> String {
+    size.map_or_else(|| "?".to_owned(), |size| size.to_string())
 }
 
 fn file_row(file: &TouchedFile) -> Vec<String> {
@@ -123,8 +151,8 @@ fn file_row(file: &TouchedFile) -> Vec<String> {
         _ => error.to_owned(),
     };
     vec![
-        escape(&format!("volume-{}/{}", file.volume, file.text())),
-        file.size.map_or_else(|| "?".to_owned(), |size| size.to_string()),
+        path(file.volume, &file.text()),
+        size_or_unknown(file.size),
         file.lost.to_string(),
         file.doubtful.to_string(),
         escape(&remark),
@@ -168,11 +196,15 @@ fn verdict(out: &mut impl Write, checked: &Checked) -> io::Result<()> {
         );
         return writeln!(out, "{what} {DIM}({} of tables and payload read){DIM:#}", size(checked.bytes_read));
     }
+    let but = match checked.files.unread() {
+        0 => String::new(),
+        _ => format!(", but for {} that was not read", unread_files(checked)),
+    };
     let what = match (checked.complete, checked.is_well()) {
         (true, true) if checked.has_warnings() => format!(
-            "{YELLOW}Every byte of the disk was read{YELLOW:#}, and none is known to be lost or doubtful; mind the warnings."
+            "{YELLOW}Every byte of the disk was read{YELLOW:#}, and none is known to be lost or doubtful; mind the warnings{but}."
         ),
-        (true, true) => format!("{GREEN}All is well{GREEN:#}: every byte of the disk was read."),
+        (true, true) => format!("{GREEN}All is well{GREEN:#}: every byte of the disk was read{but}."),
         (true, false) => {
             let is_partial = checked.inventory.missing_files().next().is_some();
             let files = match checked.files.looked_at() {
@@ -180,7 +212,7 @@ fn verdict(out: &mut impl Write, checked: &Checked) -> io::Result<()> {
                 _ if is_partial => "which files it costs is known only of the volumes whose files were read",
                 _ => "a file that is not listed, nor in a folder that is, is whole",
             };
-            format!("{RED}Not all is well.{RED:#} Every byte of the disk was asked for; {files}.")
+            format!("{RED}Not all is well.{RED:#} Every byte of the disk was asked for; {files}{but}.")
         }
         (false, true) => {
             format!("{YELLOW}Nothing is wrong as far as was looked{YELLOW:#}: bytes {start} to {end} of the disk.")

@@ -18,7 +18,6 @@ mod mount;
 mod outcome;
 mod paths;
 mod progress_line;
-mod quoted;
 mod reading;
 mod say;
 mod scan;

@@ -8,8 +8,6 @@ use vhdx_mount::report::{Finding, Severity};
 use super::args::Verbosity;
 use super::escape::escape;
 use super::outcome::Failure;
-#[cfg(any(target_os = "linux", windows))]
-use super::quoted::quoted;
 
 pub(crate) const BOLD: Style = Style::new().bold();
 pub(crate) const DIM: Style = Style::new().dimmed();
@@ -46,7 +44,7 @@ pub(crate) fn mounted(target: &std::path::Path, foreground: bool) {
     use std::io::IsTerminal;
 
     if std::io::stderr().is_terminal() {
-        let quoted = quoted(target);
+        let quoted = vhdx_mount::report::quoted(target);
         let end = if foreground { "Ctrl-C unmounts it".to_owned() } else { format!("vhdx-mount unmount {quoted}") };
         tell!("mounted at {}; {end}", escape(&target.display().to_string()));
     }

@@ -51,6 +51,10 @@ impl Inventory {
         let mut findings = Vec::new();
         let disk: Arc<dyn ReadAt> = chain.disk().clone();
         let table = volume::find(&disk, chain.disk().geometry().logical_sector_size, &mut findings);
+        // Its sectors are those of the disk.
+        if let Some(youngest) = chain.links().first() {
+            findings = findings.into_iter().map(|finding| finding.name_image(&youngest.path)).collect();
+        }
         let opened = table.partitions.into_iter().zip(1usize..);
         let volumes = opened
             .map(|(partition, nth)| match nth {

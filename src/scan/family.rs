@@ -41,7 +41,8 @@ pub enum Role {
     Older,
     /// Images are children of its identity, and all of them have another file of that identity for their parent.
     Copy,
-    /// A backup made it, by its name. It is never the newest state just because nothing is its child.
+    /// A backup made it, by its name, and beside what else was made over its parent: not the newest state, though nothing is
+    /// its child.
     Leftover,
 }
 
@@ -61,13 +62,14 @@ pub(super) fn find(images: &[ScannedImage], bearers: &Bearers) -> Vec<Kin> {
             parent.children.push(child);
         }
     }
-    for (image, kin) in images.iter().zip(&mut kin) {
+    let leftovers = leftovers(images, &kin);
+    for (number, (image, kin)) in images.iter().zip(&mut kin).enumerate() {
         let is_superseded = image.identity.data_write_guid.is_some_and(|guid| superseded.contains(&guid));
-        kin.role = match (beside::is_leftover(&image.path), is_superseded) {
-            (true, _) => Role::Leftover,
-            (false, false) => Role::Youngest,
-            (false, true) if kin.children.is_empty() => Role::Copy,
-            (false, true) => Role::Older,
+        kin.role = match is_superseded {
+            false if leftovers.contains(&number) => Role::Leftover,
+            false => Role::Youngest,
+            true if kin.children.is_empty() => Role::Copy,
+            true => Role::Older,
         };
     }
     kin
@@ -108,10 +110,38 @@ fn parents(images: &[ScannedImage], bearers: &Bearers) -> Vec<Option<FoundParent
     images.iter().map(parent_of).collect()
 }
 
-/// The identities that have a child, or a child's child, that no backup made.
+/// The identities that have a child which no backup made, by its name.
+fn lasting_parents(images: &[ScannedImage]) -> impl Iterator<Item = Guid> + '_ {
+    let lasting = images.iter().filter(|image| !beside::is_named_by_a_backup(&image.path));
+    lasting.flat_map(|image| wanted(&image.identity))
+}
+
+/// What backups left, and not only by its name: over the same parent the machine went on with another image. With what was
+/// made over such a leftover and bears such a name.
+fn leftovers(images: &[ScannedImage], kin: &[Kin]) -> BTreeSet<usize> {
+    let went_on: BTreeSet<Guid> = lasting_parents(images).collect();
+    let guid = |image: usize| images.get(image)?.identity.data_write_guid;
+    let is_beside = |kin: &Kin| {
+        let parent = kin.parent.as_ref().and_then(|parent| guid(parent.image));
+        parent.is_some_and(|parent| went_on.contains(&parent))
+    };
+    let is_named = |image: &usize| images.get(*image).is_some_and(|image| beside::is_named_by_a_backup(&image.path));
+    let of_one = kin.iter().enumerate().filter(|(_, kin)| is_beside(kin)).map(|(image, _)| image);
+    let mut open: Vec<usize> = of_one.filter(is_named).collect();
+    let mut leftovers = BTreeSet::new();
+    while let Some(image) = open.pop() {
+        if leftovers.insert(image) {
+            let children = kin.get(image).into_iter().flat_map(|kin| &kin.children);
+            open.extend(children.copied().filter(is_named));
+        }
+    }
+    leftovers
+}
+
+/// The identities that have a child, or a child's child, that no backup made, by its name. What bears such a name makes no
+/// parent an older state: the machine may have gone on with the parent.
 fn superseded(images: &[ScannedImage], bearers: &Bearers) -> BTreeSet<Guid> {
-    let lasting = images.iter().filter(|image| !beside::is_leftover(&image.path));
-    let mut open: Vec<Guid> = lasting.flat_map(|image| wanted(&image.identity)).collect();
+    let mut open: Vec<Guid> = lasting_parents(images).collect();
     let mut superseded = BTreeSet::new();
     while let Some(guid) = open.pop() {
         if superseded.insert(guid) {

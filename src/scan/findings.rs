@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use super::{Beside, Ending, Role, Scan, ScannedChain, Unreadable};
+use super::{Beside, Ending, Kin, Role, Scan, ScannedChain, Unreadable};
 use crate::chain::beside::{self, name_some};
 use crate::chain::{Found, LinkProof, MAX_LINKS};
-use crate::report::{Code, Finding, Severity};
+use crate::report::{Code, Finding, Severity, quoted};
 
 impl Scan {
     /// What is unusual about a chain: its links, how it ends, what lies beside it. What was found inside the images is told
@@ -42,11 +42,8 @@ impl Scan {
     fn of_link(&self, link: usize) -> Vec<Finding> {
         let mut findings = Vec::new();
         let (Some(image), Some(kin)) = (self.images.get(link), self.kin.get(link)) else { return findings };
-        if kin.role == Role::Leftover {
-            findings.extend(beside::leftover(&image.path).map(|finding| match &kin.parent {
-                Some(parent) => finding.advise(format!("its parent is {}", self.path_of(parent.image))),
-                None => finding,
-            }));
+        if image.identity.parent.is_some() && beside::is_named_by_a_backup(&image.path) {
+            findings.push(self.named_by_a_backup(kin));
         }
         let copies = name_some(self.copies(link).filter_map(|copy| self.path(copy)));
         if !copies.is_empty() {
@@ -70,14 +67,39 @@ impl Scan {
         findings
     }
 
+    /// What the name of a child that a backup made is worth.
+    fn named_by_a_backup(&self, kin: &Kin) -> Finding {
+        let parent = kin.parent.as_ref().map(|parent| self.path_of(parent.image));
+        let (text, advice) = match (kin.role, parent) {
+            (Role::Leftover, Some(parent)) => (
+                "by its name a backup made this file and did not remove it: it is not the machine's newest state",
+                format!("its parent is {parent}; open the youngest image that was made over it"),
+            ),
+            (Role::Youngest, Some(parent)) => (
+                "by its name a backup made this file, and nothing else was made over its parent: which of the two is the newest state is not known",
+                format!(
+                    "open both, this one and {parent}, and compare them; the machine's configuration says on which it ran"
+                ),
+            ),
+            _ => (
+                "by its name a backup made this file: what it holds may not be what the machine ran on",
+                "the machine's configuration says on which image it ran".to_owned(),
+            ),
+        };
+        Finding::new(Code::BackupLeftover, Severity::Warning, text).advise(advice)
+    }
+
     /// A link is left out: see [`Code::ParentSkipsLink`].
     fn skips(&self, parent: usize, skipped: usize) -> Finding {
+        let as_word = |image| self.path(image).map(quoted).unwrap_or_default();
+        let advice = format!(
+            "--parent {} says that this one is right, --parent {} --allow-mismatch that the other one is",
+            as_word(parent),
+            as_word(skipped)
+        );
         let (parent, skipped) = (self.path_of(parent), self.path_of(skipped));
         let text = format!(
             "its parent is {parent} by the identity that it records, and {skipped} by the paths, which is itself a child of that one: if it was left out wrongly, what it holds is missing"
-        );
-        let advice = format!(
-            "--parent {parent} says that this one is right, --parent {skipped} --allow-mismatch that the other one is"
         );
         Finding::new(Code::ParentSkipsLink, Severity::Error, text).advise(advice)
     }

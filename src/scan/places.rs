@@ -5,8 +5,9 @@
 use std::path::{Component, Path, PathBuf};
 
 use super::ScannedImage;
-use crate::chain::{Found, components};
-use crate::layer::{ParentPlace, ParentRecord, PlaceKind};
+use crate::chain::{Found, Way, components, way};
+use crate::image::native_path::{self, Root};
+use crate::layer::{ParentPlace, ParentRecord};
 
 /// How an image stands to what a child records of its parent. The order is the one in which opening the child comes upon
 /// it.
@@ -46,7 +47,8 @@ impl Standing {
     }
 }
 
-/// The names in a path, in lower case: paths that images record are those of Windows.
+/// The names in a path, in lower case: paths that images record are those of Windows. There the root is the first of them,
+/// whichever way it is spelt.
 type Names = Vec<String>;
 
 /// The names in each path of an image.
@@ -55,10 +57,12 @@ pub(super) fn names(image: &ScannedImage) -> Vec<Names> {
 }
 
 fn names_in(path: &Path) -> Names {
+    if cfg!(windows) {
+        return native_path::parse(&path.to_string_lossy()).folded();
+    }
     let name = |component| match component {
         Component::Normal(name) => Some(name.to_string_lossy().to_lowercase()),
-        Component::Prefix(prefix) => Some(prefix.as_os_str().to_string_lossy().to_lowercase()),
-        Component::RootDir | Component::CurDir | Component::ParentDir => None,
+        Component::Prefix(_) | Component::RootDir | Component::CurDir | Component::ParentDir => None,
     };
     path.components().filter_map(name).collect()
 }
@@ -66,25 +70,46 @@ fn names_in(path: &Path) -> Names {
 /// A child that asks for its parent.
 pub(super) struct Asked<'a> {
     folder: Names,
-    places: Vec<(PlaceKind, Names)>,
+    places: Vec<Place>,
+    /// The file names that are recorded.
+    file_names: Vec<String>,
     record: &'a ParentRecord,
+}
+
+/// Where a recorded place leads, as [`Way`].
+enum Place {
+    At(Names),
+    BelowADrive(Names),
+    Nowhere,
 }
 
 impl<'a> Asked<'a> {
     pub(super) fn new(child: &Path, record: &'a ParentRecord) -> Self {
-        let mut folder = names_in(child);
+        Self::of(&child.to_string_lossy(), names_in(child), record, cfg!(windows))
+    }
+
+    /// `names` are those of the child's path.
+    fn of(child: &str, names: Names, record: &'a ParentRecord, on_windows: bool) -> Self {
+        let mut folder = names;
         folder.pop();
-        let place = |place: &ParentPlace| match place.kind {
-            // Here a recorded drive is the drive.
-            PlaceKind::Absolute if cfg!(windows) => (place.kind, names_in(Path::new(&place.path))),
-            _ => (place.kind, components(&place.path).into_iter().map(str::to_lowercase).collect()),
+        // There the first name is the root, where there is one.
+        let roots = usize::from(on_windows && native_path::parse(child).root != Root::Here);
+        let lower = |names: Vec<&str>| names.into_iter().map(str::to_lowercase).collect::<Names>();
+        let place = |place| match way(place, child, on_windows) {
+            Way::Below(names) => Place::At(below(&folder, roots, lower(names))),
+            Way::BelowADrive(names) => Place::BelowADrive(lower(names)),
+            Way::AsItStands(path) => Place::At(path.folded()),
+            Way::Nowhere => Place::Nowhere,
         };
-        Asked { folder, places: record.places.iter().map(place).collect(), record }
+        let places = record.places.iter().map(place).collect();
+        let file_name = |place: &ParentPlace| components(&place.path).last().map(|name| name.to_lowercase());
+        let file_names = record.places.iter().filter_map(file_name).collect();
+        Asked { folder, places, file_names, record }
     }
 
     /// The file names that are recorded.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.places.iter().filter_map(|(_, names)| names.last()).map(String::as_str)
+        self.file_names.iter().map(String::as_str)
     }
 
     /// How an image stands to the child, by whichever of its paths serves best.
@@ -106,14 +131,14 @@ impl<'a> Asked<'a> {
     }
 
     fn standing_of(&self, path: &Names) -> Standing {
-        for (place, (kind, recorded)) in self.places.iter().enumerate() {
-            let above = match kind {
-                PlaceKind::Relative => (*path == self.relative(recorded)).then_some(0),
-                PlaceKind::Absolute if cfg!(windows) => (path == recorded).then_some(0),
-                PlaceKind::Volume | PlaceKind::Absolute => self.below_a_drive(path, recorded),
+        for (number, place) in self.places.iter().enumerate() {
+            let above = match place {
+                Place::At(recorded) => (path == recorded).then_some(0),
+                Place::BelowADrive(recorded) => self.below_a_drive(path, recorded),
+                Place::Nowhere => None,
             };
             if let Some(above) = above {
-                return Standing::Recorded { place, above };
+                return Standing::Recorded { place: number, above };
             }
         }
         match path.split_last() {
@@ -128,19 +153,6 @@ impl<'a> Asked<'a> {
         }
     }
 
-    /// Where a relative path leads from the child's folder.
-    fn relative(&self, recorded: &[String]) -> Names {
-        let mut path = self.folder.clone();
-        for name in recorded {
-            if name == ".." {
-                path.pop();
-            } else {
-                path.push(name.clone());
-            }
-        }
-        path
-    }
-
     /// Whether a path is `recorded` below the child's folder or one above it: one of these stands for the drive.
     fn below_a_drive(&self, path: &[String], recorded: &[String]) -> Option<usize> {
         let drive = path.strip_suffix(recorded).filter(|_| !recorded.is_empty())?;
@@ -148,9 +160,23 @@ impl<'a> Asked<'a> {
     }
 }
 
+/// Where a relative path leads from a folder; above its first `roots` names is nothing.
+fn below(folder: &[String], roots: usize, recorded: Names) -> Names {
+    let mut path = folder.to_owned();
+    for name in recorded {
+        if name != ".." {
+            path.push(name);
+        } else if path.len() > roots {
+            path.pop();
+        }
+    }
+    path
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layer::PlaceKind;
 
     fn record(places: &[(PlaceKind, &str)]) -> ParentRecord {
         let place = |(kind, path): &(PlaceKind, &str)| ParentPlace { kind: *kind, path: (*path).to_owned() };
@@ -183,5 +209,42 @@ mod tests {
             Standing::Recorded { place: 0, above: 0 },
             "there is nothing above the root"
         );
+    }
+    /// How an image on Windows stands to a child there; asked on every system.
+    fn on_windows(child: &str, places: &[(PlaceKind, &str)], image: &str) -> Standing {
+        let folded = |path| native_path::parse(path).folded();
+        let record = record(places);
+        Asked::of(child, folded(child), &record, true).standing(&[folded(image)])
+    }
+
+    #[test]
+    fn on_windows_a_recorded_path_is_itself_however_it_is_spelt() {
+        let (child, base) = (r"C:\Virtual Hard Disks\x\VM_1.avhdx", r"C:\VMs\base.vhdx");
+        let here = Standing::Recorded { place: 0, above: 0 };
+        for path in [base, r"\\?\C:\VMs\base.vhdx", r"\??\c:\vms\BASE.vhdx", "c:/VMs/base.vhdx"] {
+            assert_eq!(on_windows(child, &[(PlaceKind::Absolute, path)], base), here, "{path}");
+            assert_eq!(on_windows(path, &[(PlaceKind::Relative, r"..\..\..\VMs\base.vhdx")], base), here, "{path}");
+        }
+        assert_eq!(on_windows(child, &[(PlaceKind::Absolute, r"D:\VMs\base.vhdx")], base), Standing::Elsewhere);
+        let share = r"\\srv\vms\base.vhdx";
+        for path in [r"\\?\UNC\srv\vms\base.vhdx", r"\\?\unc\SRV\vms\base.vhdx", "//srv/vms/base.vhdx"] {
+            let recorded = [(PlaceKind::Absolute, path)];
+            assert_eq!(on_windows(r"\\srv\vms\x\c.avhdx", &recorded, share), here, "{path}");
+            assert_eq!(
+                on_windows(child, &recorded, share),
+                Standing::Elsewhere,
+                "opening asks no other server: {path}"
+            );
+        }
+    }
+
+    /// Which drive a volume is only the host knows, and opening asks for that volume alone.
+    #[test]
+    fn on_windows_a_recorded_volume_is_no_folder() {
+        let volume = r"\\?\Volume{26a21bda-a627-11d7-9931-806e6f6e6963}\VMs\base.vhdx";
+        let recorded = [(PlaceKind::Volume, volume)];
+        let child = r"C:\VMs\x\c.avhdx";
+        assert_eq!(on_windows(child, &recorded, r"C:\VMs\base.vhdx"), Standing::Elsewhere);
+        assert_eq!(on_windows(child, &recorded, volume), Standing::Recorded { place: 0, above: 0 });
     }
 }

@@ -13,7 +13,7 @@ use crate::Faults;
 use crate::bytes::{Guid, len_u64};
 use crate::format::raw::is_copy_of_ntfs_boot_sector;
 use crate::image::ReadAt;
-use crate::report::{Code, Finding, Severity};
+use crate::report::{Code, Finding, Severity, THE_IMAGE};
 
 /// What divides a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -132,7 +132,7 @@ fn foreign(of_table: u64, of_image: u64) -> Finding {
         .at("GPT header", of_table)
         .versus(format!("{of_image}"), format!("{of_table}"))
         .advise(format!(
-            "if files are damaged, --assume IMAGE:sector-size={of_table} --accept-doubtful reads an image by the sectors of the GPT"
+            "if files are damaged, --assume {THE_IMAGE}:sector-size={of_table} --accept-doubtful reads the image by the sectors of the GPT"
         ))
 }
 

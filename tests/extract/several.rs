@@ -64,7 +64,11 @@ fn every_chain_of_a_scan_comes_out_and_what_is_left_out_is_named() {
     let output = extract_all(folder.path(), out.path(), &["long.txt"]);
     expect_code(&output, 3);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(said.contains("not all is whole: 1 of 3 chains") && said.contains("its base is missing"), "{said}");
+    assert!(
+        said.contains("not all is whole: 1 of 3 chains; 2 extracted, 1 left out")
+            && said.contains("its base is missing"),
+        "{said}"
+    );
     for name in ["a%25b%2Fx_2.avhdx", "c%2Fx_2.avhdx"] {
         let to = out.path().join(name);
         assert_eq!(fs::read(to.join("volume-1/long.txt")).expect("the file"), long_text());
@@ -90,6 +94,41 @@ fn every_chain_of_a_scan_comes_out_and_what_is_left_out_is_named() {
         "{counted}"
     );
     assert!(!new.exists(), "a dry run writes nothing");
+}
+
+/// What `scan` told, with every chain a leftover where `all_left` says so, extracted.
+fn extract_one_named(name: &str, all_left: bool, to: &Path) -> Output {
+    let folder = tempfile::tempdir().expect("a folder");
+    let chain = Chain::write(spread(&disk(), 1, 512, &mut Rng::new(1)), folder.path()).expect("a chain is written");
+    fs::rename(&chain.files[0], folder.path().join(name)).expect("its name");
+    let scan = run(PROGRAM, &[&"scan", &folder.path(), &"--json"]);
+    let mut scan: Value = serde_json::from_slice(&scan.stdout).expect("JSON");
+    for chain in scan["chains"].as_array_mut().expect("chains") {
+        assert_eq!(chain["leftover"], false);
+        chain["leftover"] = all_left.into();
+    }
+    let report = tempfile::NamedTempFile::new().expect("a file");
+    fs::write(report.path(), scan.to_string()).expect("a report");
+    run(PROGRAM, &[&"extract", &"--chains-from", &report.path(), &"--to", &to, &"-q"])
+}
+
+#[test]
+fn a_disk_that_bears_a_backups_name_comes_out() {
+    for name in ["Autorecovery-Lab.vhdx", "Lab-AutoRecovery.vhdx"] {
+        let out = tempfile::tempdir().expect("a folder");
+        expect_code(&extract_one_named(name, false, out.path()), 0);
+        assert_eq!(rows(&out.path().join(name))["volume-1/long.txt"]["verdict"], "whole");
+    }
+}
+
+#[test]
+fn nothing_extracted_is_no_success() {
+    let out = tempfile::tempdir().expect("a folder");
+    let output = extract_one_named("VM.vhdx", true, out.path());
+    expect_code(&output, 3);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("nothing was extracted: 0 extracted, 1 left out") && said.contains("--leftovers"), "{said}");
+    assert!(ends(out.path()).into_values().eq(["left-out"]));
 }
 
 #[test]

@@ -42,21 +42,25 @@ fn a_chain_is_found_whatever_its_files_are_called() {
 #[test]
 fn a_parent_that_skips_a_link_is_told() {
     let mut folder = Folder::new(22);
-    let base = folder.base("VM.vhdx");
-    let middle = folder.child(&base, "VM.vhdx", "VM_1.avhdx");
-    let youngest = folder.child(&middle, "VM_1.avhdx", "VM_2.avhdx");
+    let base = folder.base("Virtual Hard Disks/VM.vhdx");
+    let middle = folder.child(&base, "VM.vhdx", "Virtual Hard Disks/VM_1.avhdx");
+    let youngest = folder.child(&middle, "VM_1.avhdx", "Virtual Hard Disks/VM_2.avhdx");
     let quiet = folder.scan(0);
     assert_eq!(codes(&quiet["chains"][0]["findings"]), [""; 0]);
     let locator = youngest.parent_locator.clone().expect("a locator").without("parent_linkage");
     let linkage = format!("{{{}}}", base.data_write_guid);
     let spoilt = Image { parent_locator: Some(locator.with("parent_linkage", &linkage)), ..youngest };
-    folder.write(&spoilt, "VM_2.avhdx");
+    folder.write(&spoilt, "Virtual Hard Disks/VM_2.avhdx");
     let scan = folder.scan(0);
-    assert_eq!(folder.chains(&scan), [vec!["VM_1.avhdx", "VM.vhdx"], vec!["VM_2.avhdx", "VM.vhdx"]]);
+    let links = |names: [&str; 2]| names.map(|name| format!("Virtual Hard Disks/{name}"));
+    assert_eq!(folder.chains(&scan), [links(["VM_1.avhdx", "VM.vhdx"]), links(["VM_2.avhdx", "VM.vhdx"])]);
     let told = &scan["chains"][1]["findings"];
     assert_eq!(codes(told), ["parent-elsewhere", "parent-skips-link"]);
     let advice = string(&told[1]["advice"]);
-    assert!(advice.contains("VM.vhdx says") && advice.contains("VM_1.avhdx --allow-mismatch"), "{advice}");
+    let word = |name: &str| format!("--parent '{}'", folder.path(&format!("Virtual Hard Disks/{name}")).display());
+    for words in [word("VM.vhdx") + " says", word("VM_1.avhdx") + " --allow-mismatch"] {
+        assert!(advice.contains(&words), "{words}: {advice}");
+    }
     assert_eq!(codes(&scan["chains"][0]["findings"]), [""; 0]);
 }
 
@@ -212,13 +216,15 @@ fn what_a_backup_left_is_never_the_newest_state() {
     let mut folder = Folder::new(8);
     let base = folder.base("VM.vhdx");
     let checkpoint = folder.child(&base, "VM.vhdx", "VM_1.avhdx");
+    folder.child(&checkpoint, "VM_1.avhdx", "VM_2.avhdx");
     let leftover = folder.child(&checkpoint, "VM_1.avhdx", "VM_1-AutoRecovery.avhdx");
     folder.child(&leftover, "VM_1-AutoRecovery.avhdx", "VM_1-autorecovery (2).avhdx");
     let scan = folder.scan(0);
-    assert_eq!(folder.role(&scan, "VM_1.avhdx"), "youngest");
+    assert_eq!(folder.role(&scan, "VM_2.avhdx"), "youngest");
+    assert_eq!(folder.role(&scan, "VM_1.avhdx"), "older");
     assert_eq!(folder.role(&scan, "VM_1-AutoRecovery.avhdx"), "leftover");
     assert_eq!(folder.role(&scan, "VM_1-autorecovery (2).avhdx"), "leftover");
-    assert_eq!(folder.chains(&scan)[0], ["VM_1.avhdx", "VM.vhdx"]);
+    assert_eq!(folder.chains(&scan)[0], ["VM_2.avhdx", "VM_1.avhdx", "VM.vhdx"]);
     assert_eq!(scan["chains"][0]["leftover"], false);
     for chain in &list(&scan["chains"])[1..] {
         assert_eq!(chain["leftover"], true);
@@ -229,6 +235,28 @@ fn what_a_backup_left_is_never_the_newest_state() {
     assert_eq!(text.matches("◀ youngest").count(), 1, "{text}");
     assert_eq!(text.matches("open: ").count(), 1, "{text}");
     assert_eq!(text.matches("left by a backup\n").count(), 2, "{text}");
+}
+
+/// A machine may have gone on with what a backup made, or with the parent: neither is left out.
+#[test]
+fn a_backups_name_alone_hides_neither_the_image_nor_its_parent() {
+    let mut folder = Folder::new(26);
+    let base = folder.base("VM.vhdx");
+    let named = folder.child(&base, "VM.vhdx", "VM-AutoRecovery.avhdx");
+    folder.child(&named, "VM-AutoRecovery.avhdx", "VM-AutoRecovery (2).avhdx");
+    folder.base("Autorecovery-Lab.vhdx");
+    folder.base("Lab-AutoRecovery.vhdx");
+    let scan = folder.scan(0);
+    for image in list(&scan["images"]) {
+        assert_eq!(image["role"], "youngest", "{image}");
+    }
+    for chain in list(&scan["chains"]) {
+        assert_eq!(chain["leftover"], false, "{chain}");
+        let children = list(&chain["links"]).len() - 1;
+        assert_eq!(codes(&chain["findings"]), vec!["backup-leftover"; children], "{chain}");
+    }
+    assert!(opened(&folder, "Lab-AutoRecovery.vhdx").is_empty(), "a backup makes no base");
+    assert_eq!(opened(&folder, "VM-AutoRecovery.avhdx"), ["backup-leftover"]);
 }
 
 #[test]

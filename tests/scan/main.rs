@@ -8,6 +8,7 @@
 
 mod folder;
 mod kin;
+mod pasted;
 mod reading;
 #[path = "../support/mod.rs"]
 mod support;

@@ -160,7 +160,7 @@ impl ScannedChain {
             }
             State::NoBase if how.missing == MissingArg::Lost || how.allow_mismatch => None,
             State::NoBase => missed("its base is missing; --missing lost takes what is there".to_owned()),
-            State::Unopenable(_) if how.accept_doubtful => None,
+            State::Unopenable(_) if how.serves_doubt() => None,
             State::Unopenable(error) => missed(format!("{}; --accept-doubtful tries it", escape(error))),
             State::Endless => missed("its parents lead round in a circle, or never end".to_owned()),
         }

@@ -65,7 +65,7 @@ pub(super) fn run(scan: &Path, args: &ExtractArgs, verbosity: &Verbosity) -> Res
     if let Some(sink) = sink {
         sink.close();
     }
-    summary(&ends, &report, verbosity);
+    summary(&ends, &report, args.dry_run, verbosity);
     let so_far = worst(&ends, &report, asked.exit_code())?;
     if args.dry_run {
         face::counted(&counted, &all)?;
@@ -170,23 +170,36 @@ fn object(chain: &ScannedChain, name: &str, end: &End, progress: &Progress) -> V
     json!({ "youngest": youngest, "folder": folder, "end": word, "why": why, "totals": totals })
 }
 
-/// Which chains are not well, in one look, and what the scan could not read: it may belong to more of them.
-fn summary(ends: &[(&ScannedChain, End)], report: &ScanReport, verbosity: &Verbosity) {
-    let bad = |end: &End| match end {
+/// How many chains were copied out, and how many were left out.
+fn counts(ends: &[(&ScannedChain, End)]) -> (usize, usize) {
+    let done = ends.iter().filter(|(_, end)| matches!(end, End::Done(_))).count();
+    (done, ends.iter().filter(|(_, end)| matches!(end, End::LeftOut(_))).count())
+}
+
+fn is_bad(end: &End) -> bool {
+    match end {
         End::Done(outcome) => *outcome != Outcome::Well,
         End::LeftOut(left_out) => left_out.is_missed,
         End::Failed(_) | End::NotTried => true,
-    };
-    let count = ends.iter().filter(|(_, end)| bad(end)).count();
-    if verbosity.quiet && count == 0 && report.complete {
+    }
+}
+
+/// Which chains are not well, in one look, and what the scan could not read: it may belong to more of them.
+fn summary(ends: &[(&ScannedChain, End)], report: &ScanReport, dry_run: bool, verbosity: &Verbosity) {
+    let bad = ends.iter().filter(|(_, end)| is_bad(end)).count();
+    let (done, left_out) = counts(ends);
+    if verbosity.quiet && bad == 0 && done > 0 && report.complete {
         return;
     }
-    match count {
+    let verb = if dry_run { "counted" } else { "extracted" };
+    let counts = format!("{done} {verb}, {left_out} left out");
+    match bad {
+        0 if done == 0 => say::tell!("{RED}nothing was {verb}{RED:#}: {counts}"),
         0 if !report.complete => say::tell!(
-            "{RED}not all was read{RED:#}: every chain that the scan found is well, and it may have missed others"
+            "{RED}not all was read{RED:#}: every chain that the scan found is well ({counts}), and it may have missed others"
         ),
-        0 => say::tell!("{GREEN}all is well{GREEN:#}: {} chains", ends.len()),
-        _ => say::tell!("{RED}not all is whole{RED:#}: {count} of {} chains", ends.len()),
+        0 => say::tell!("{GREEN}all is well{GREEN:#}: {} chains: {counts}", ends.len()),
+        _ => say::tell!("{RED}not all is whole{RED:#}: {bad} of {} chains; {counts}", ends.len()),
     }
     for (chain, end) in ends {
         let (word, why) = match end {
@@ -204,18 +217,13 @@ fn summary(ends: &[(&ScannedChain, End)], report: &ScanReport, verbosity: &Verbo
 }
 
 /// What a run came to by the worst of its chains: stopped, an error, not whole, well. A chain that the scan may have missed is
-/// not whole.
+/// not whole, and a run that copied nothing is not well.
 fn worst(ends: &[(&ScannedChain, End)], report: &ScanReport, signal: Option<u8>) -> Result<Outcome, Failure> {
     if let Some(code) = signal {
         return Ok(Outcome::Stopped(code));
     }
     let failed = ends.iter().filter(|(_, end)| matches!(end, End::Failed(_))).count();
-    let whole = report.complete
-        && ends.iter().all(|(_, end)| match end {
-            End::Done(outcome) => *outcome == Outcome::Well,
-            End::LeftOut(left_out) => !left_out.is_missed,
-            End::Failed(_) | End::NotTried => false,
-        });
+    let whole = report.complete && counts(ends).0 > 0 && ends.iter().all(|(_, end)| !is_bad(end));
     match failed {
         0 if whole => Ok(Outcome::Well),
         0 => Ok(Outcome::NotWhole),

@@ -1,8 +1,7 @@
 //! The command that opens a chain, as it can be pasted into a shell.
 
+use vhdx_mount::report::quoted;
 use vhdx_mount::scan::{Ending, Scan, ScannedChain};
-
-use crate::cli::quoted::quoted;
 
 /// The command that opens a chain; `None` where none would.
 pub(super) fn to_open(scan: &Scan, chain: &ScannedChain) -> Option<String> {
