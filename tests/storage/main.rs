@@ -10,6 +10,7 @@ mod bad_sectors;
 mod changes;
 mod failing;
 mod lost_as_zeros;
+mod passing;
 mod rescue_maps;
 #[path = "../support/mod.rs"]
 mod support;

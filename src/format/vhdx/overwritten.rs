@@ -54,14 +54,15 @@ impl Vhdx {
         }
         let end = page.end.min(self.bat_in_use().end);
         let mut bytes = vec![0; usize::try_from(end.saturating_sub(page.start)).unwrap_or(0)];
-        if self.table_part(&mut bytes, page.start).is_none() {
-            return false;
-        }
+        let Some((_, lost)) = self.table_part(&mut bytes, page.start) else { return false };
         let entries = bytes.as_chunks::<8>().0.iter().map(|bytes| BatEntry(u64::from_le_bytes(*bytes)));
         let unwritten = |entry: &BatEntry| !entry.is_aligned() || entry.payload_state() == PayloadState::Reserved;
         let is_overwritten =
             is_of_another(&bytes) || entries.filter(unwritten).nth(SEVERAL.saturating_sub(1)).is_some();
-        self.bat_page.keep(page.start, is_overwritten);
+        // The rest of a page may show it, which may be had later.
+        if is_overwritten || lost.is_empty() {
+            self.bat_page.keep(page.start, is_overwritten);
+        }
         is_overwritten
     }
 
