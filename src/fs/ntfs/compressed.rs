@@ -8,6 +8,7 @@ use mount_api::{Error, Fault, FaultKind, Faults};
 
 use super::cache::Cache;
 use super::extents::{Extents, Place};
+use super::losses::Holds;
 use super::lznt1::{self, CHUNK};
 use super::unit::Unit;
 use super::volume::Volume;
@@ -181,7 +182,7 @@ impl Compressed {
         let unit = Arc::new(unpack(&data, &faults, to_usize(self.unit), written));
         // What the storage does not give now it may give later.
         if faults.is_empty() {
-            self.units.insert(key, Arc::clone(&unit), unit.length());
+            self.units.insert(key, Arc::clone(&unit), unit.length(), Holds::ForGood);
         }
         Ok(unit)
     }
