@@ -18,7 +18,7 @@
 //! is in `cluster_claims`, made of a `cluster_set`; where two claim one cluster, or the bitmap has it free, it is `contested`.
 //! `old_records` finds those that a folder knows a later file in, `unlisted_records` those that a file should know and does
 //! not. Without all of record 0, `mft_mirror`, `mft_parts`, `mft_start` and `mft_end` find the `$MFT`. `volume_state` says how
-//! the volume was left, with `log_file`.
+//! the volume was left, with `log_file`; `findings` keeps what was found.
 
 mod adopted;
 mod attribute;
@@ -37,6 +37,7 @@ mod extents;
 mod file;
 mod file_name;
 mod file_record;
+mod findings;
 mod folder;
 mod folder_cycles;
 mod folder_survey;
@@ -80,7 +81,7 @@ mod volume_information;
 mod volume_state;
 mod wof;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -90,6 +91,7 @@ use adopted::Adopted;
 use cache::{ByRecord, Cache};
 use compressed::Units;
 use file::File;
+use findings::Findings;
 use folder_survey::Survey;
 use index::{Index, NodePlace};
 use index_node::Node;
@@ -118,8 +120,6 @@ const RECORD_BAD_CLUSTERS: u32 = 8;
 const RECORD_SECURE: u32 = 9;
 const RECORD_UPCASE: u32 = 10;
 
-/// Findings made while reading are kept up to this many; each also is an error or a fault of its own.
-const MAX_FINDINGS: usize = 1000;
 /// The largest `$Bitmap` that is read to count free clusters: that of 512 GiB in clusters of 4 KiB.
 const MAX_BITMAP: u64 = 16 << 20;
 
@@ -173,18 +173,11 @@ pub struct Ntfs {
     stop: Arc<AtomicBool>,
 }
 
-/// Findings, each made once.
-#[derive(Default)]
-struct Findings {
-    list: Vec<Finding>,
-    texts: BTreeSet<String>,
-}
-
 impl Ntfs {
     /// What was found while opening and reading so far.
     #[must_use]
     pub fn findings(&self) -> Vec<Finding> {
-        self.findings.lock().unwrap_or_else(PoisonError::into_inner).list.clone()
+        self.findings.lock().unwrap_or_else(PoisonError::into_inner).all()
     }
 
     /// The volume label; may be empty.
@@ -358,14 +351,6 @@ fn count_zeros(bitmap: &Stream, volume: &Volume) -> Option<u64> {
     }
     let used: u64 = bytes.iter().map(|byte| u64::from(byte.count_ones())).sum();
     (!faults.any_lost()).then(|| clusters.saturating_sub(used))
-}
-
-impl Findings {
-    fn add(&mut self, finding: Finding) {
-        if self.list.len() < MAX_FINDINGS && self.texts.insert(finding.text.clone()) {
-            self.list.push(finding);
-        }
-    }
 }
 
 fn corrupt(text: impl Into<String>) -> Error {
