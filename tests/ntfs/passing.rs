@@ -187,3 +187,28 @@ fn what_goes_on_failing_is_not_asked_all_the_time() {
     // Each tries the way down the index; hardly any of them looks at the folder as a whole again.
     assert!(looked_up > 100 && met < looked_up + looked_up / 10, "{once} reads, then {met} for {looked_up} look-ups");
 }
+
+/// One unit of a compressed file that the host refuses is lost alone; an error is told where nothing else was asked for.
+#[test]
+fn a_refused_unit_costs_no_other_one() {
+    let Some((forge, contents)) = crate::forge::sample("a_refused_unit_costs_no_other_one") else { return };
+    let packed = record(&forge, "compressed/packed");
+    let expected = &contents["compressed/packed"];
+    // Units of 16 clusters of 4 KiB; the third begins at the first cluster that is there from number 32 on.
+    let third = forge.run_list(packed, DATA)[32].expect("its unit is packed") * 4096;
+    let image = Passing::new(forge.bytes, third as u64..third as u64 + 4096, true);
+    let volume: Arc<dyn ReadAt> = image.clone();
+    let tree = ntfs::open(&volume, Options::default()).unwrap();
+    let node = crate::walk::find(&tree, "compressed/packed");
+    image.fails.store(true, Ordering::SeqCst);
+    let (mut bytes, mut faults) = (vec![0xa5; expected.len()], Faults::new());
+    assert_eq!(tree.read_at(node, 0, &mut bytes, &mut faults), Ok(expected.len()));
+    let lost: Vec<_> = faults.iter().map(|fault| (fault.range.clone(), fault.code)).collect();
+    assert_eq!(lost, [(128 << 10..192 << 10, "host-read-error")]);
+    let mut known = expected.clone();
+    known[128 << 10..192 << 10].fill(0);
+    assert!(bytes == known);
+    assert!(tree.read_at(node, 130 << 10, &mut bytes[..4096], &mut Faults::new()).is_err());
+    image.fails.store(false, Ordering::SeqCst);
+    assert!(crate::walk::content(&tree, node) == *expected);
+}
