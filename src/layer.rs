@@ -155,6 +155,12 @@ pub trait Layer: Send + Sync {
     /// When nothing could be read at all.
     fn read_data(&self, extent: &Extent, buf: &mut [u8], faults: &mut Faults) -> Result<()>;
 
+    /// How often so far not all of what tells of a range could be read. What was [`resolve`](Layer::resolve)d while this went
+    /// up may be told otherwise once the storage gives the rest, and is not to be kept.
+    fn losses_met(&self) -> u64 {
+        0
+    }
+
     /// Bytes that [`verify`](Layer::verify) reads at least: those of the tables that serve all of the disk.
     fn table_length(&self) -> u64 {
         0

@@ -371,6 +371,8 @@ codes! {
     VolumeUnread = "volume-unread",
     /// Lost bytes read as zeros, as asked for.
     LostAsZeros = "lost-as-zeros",
+    /// More was found in a volume than is kept: what else there is is not told.
+    FindingsLeftOut = "findings-left-out",
 }
 
 impl Serialize for Code {

@@ -109,10 +109,11 @@ impl Disk {
         // Resolved without a lock: a slow image keeps nobody else waiting. Two readers may resolve one window twice.
         let start = number.saturating_mul(WINDOW);
         let end = start.saturating_add(WINDOW).min(self.geometry.virtual_size);
+        let losses_met = || self.links.iter().map(|link| link.layer.losses_met()).fold(0, u64::wrapping_add);
+        let before = losses_met();
         let window = runs(start, &map::resolve(&self.links, start..end, self.below)?);
-        // Tables that could not be read may be had later, when the storage has recovered.
-        let unread = |run: &Run| matches!(run.source, MergedSource::Lost(Code::BatUnreadable | Code::BitmapUnreadable));
-        if !window.iter().any(unread) {
+        // What could not be read of tables may be had later, when the storage has recovered.
+        if losses_met() == before {
             self.windows.put(number, Arc::clone(&window));
         }
         Ok(window)

@@ -74,6 +74,10 @@ impl Layer for DoubtedLayer {
         self.inner.read_data(extent, buf, faults)
     }
 
+    fn losses_met(&self) -> u64 {
+        self.inner.losses_met()
+    }
+
     fn table_length(&self) -> u64 {
         self.inner.table_length()
     }

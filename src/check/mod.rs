@@ -22,7 +22,7 @@ use crate::chain::{Chain, Verify};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::FsOptions;
 use crate::namespace::Inventory;
-use crate::report::{Finding, Severity};
+use crate::report::{Code, Finding, Severity};
 
 /// What is checked.
 #[derive(Debug, Clone)]
@@ -100,8 +100,9 @@ pub fn check(chain: Chain, options: &CheckOptions, progress: &Progress) -> Resul
     let stopped_at = progress.is_stopped().then(|| progress.position().clamp(range.start, range.end));
     let whole = all && stopped_at.is_none();
     let told = [&found.lost, &found.doubtful, &found.hidden_lost, &found.hidden_doubtful].iter().all(|r| r.is_whole());
+    let all_kept = inventory.all_findings().all(|finding| finding.code != Code::FindingsLeftOut);
     Ok(Checked {
-        complete: whole && told && files.is_whole(),
+        complete: whole && told && all_kept && files.is_whole(),
         inventory,
         range,
         lost: found.lost,

@@ -162,7 +162,8 @@ impl Area {
             | Code::VolumeDirty
             | Code::VolumeHibernated
             | Code::VolumeUnread
-            | Code::LostAsZeros => Area::GuestFileSystem,
+            | Code::LostAsZeros
+            | Code::FindingsLeftOut => Area::GuestFileSystem,
         }
     }
 

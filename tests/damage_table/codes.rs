@@ -64,6 +64,7 @@ const ELSEWHERE: &[(Code, &str)] = &[
     (Code::VolumeCut, "tests/volumes.rs"),
     (Code::VolumeDirty, "tests/ntfs/damage.rs"),
     (Code::LostAsZeros, "tests/storage/lost_as_zeros.rs"),
+    (Code::FindingsLeftOut, "tests/ntfs/lies.rs"),
 ];
 
 /// Codes that no test knows by name yet.

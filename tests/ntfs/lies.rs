@@ -7,10 +7,13 @@ use fixtures::random::Rng;
 use mount_api::{Error, ErrorKind, Faults, Kind, NodeId, Tree, Trust};
 use rustix::fs::XattrFlags;
 use vhdx_mount::FaultKind;
+use vhdx_mount::chain::{self, ChainOptions, Doubt};
+use vhdx_mount::check::{CheckOptions, Progress, check};
 use vhdx_mount::fs::ntfs::Ntfs;
+use vhdx_mount::image::HostFolders;
 use vhdx_mount::report::Code;
 
-use crate::forge::{ATTRIBUTE_LIST, DATA, Forge, INDEX_ROOT, all_right, record, sample};
+use crate::forge::{ATTRIBUTE_LIST, DATA, FILE_NAME, Forge, INDEX_ROOT, all_right, deep, record, sample};
 use crate::tools::{Volume, have};
 use crate::walk::{content, find, list};
 
@@ -230,4 +233,44 @@ fn streams_whose_record_is_lost_have_their_names() {
     lost.sort_unstable();
     let distinct = lost.windows(2).all(|pair| pair[0] < pair[1]);
     assert!(distinct && lost.len() > 20, "{lost:?}");
+}
+
+/// Of a volume in which more is wrong than is kept, that is told, and a check of it does not call itself complete.
+#[test]
+fn more_findings_than_are_kept_are_told_of() {
+    let Some(forge) = deep("more_findings_than_are_kept_are_told_of") else { return };
+    // The $MFT is in several pieces: each record is found by its first bytes and by its name.
+    let dashes: Vec<u8> = "----------".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    // The second attribute is the name, behind the standard information.
+    let name_of = |record: &[u8]| {
+        let first = usize::from(record[0x14]);
+        first + usize::from(record[first + 4])
+    };
+    let is_file = |at: &usize| {
+        let bytes = &forge.bytes[*at..*at + Forge::RECORD];
+        let is_named = || bytes.windows(dashes.len()).any(|part| part == dashes);
+        bytes.starts_with(b"FILE") && is_named() && u32::from(bytes[name_of(bytes)]) == FILE_NAME
+    };
+    let records: Vec<usize> = (0..forge.bytes.len()).step_by(Forge::RECORD).filter(is_file).collect();
+    assert!(records.len() > 1500, "{}", records.len());
+    let folder = tempfile::tempdir().unwrap();
+    for (spoilt, is_all) in [(900, true), (1100, false)] {
+        let mut forge = forge.clone();
+        for at in &records[..spoilt] {
+            // A name longer than its attribute.
+            let record = &mut forge.bytes[*at..];
+            let name = name_of(record);
+            record[name + usize::from(record[name + 0x14]) + 0x40] = 0xff;
+        }
+        let path = folder.path().join(format!("{spoilt}.img"));
+        fs::write(&path, &forge.bytes).unwrap();
+        let how = ChainOptions { doubt: Doubt::Accept, ..ChainOptions::default() };
+        let opened = chain::open(&HostFolders, &path, &how).unwrap();
+        let checked = check(opened, &CheckOptions::default(), &Progress::default()).unwrap();
+        let findings = checked.findings();
+        let more = findings.iter().filter(|finding| finding.code == Code::FindingsLeftOut).count();
+        assert!(findings.len() >= spoilt.min(1000), "{}", findings.len());
+        assert_eq!((more, checked.complete), (usize::from(!is_all), is_all), "{spoilt}");
+        assert!(findings.iter().any(|finding| finding.code == Code::NtfsFileRecordBad && finding.advice.is_some()));
+    }
 }

@@ -28,6 +28,7 @@ mod names_in_records;
 mod old_names;
 mod old_records;
 mod owners;
+mod passing;
 mod recovery;
 mod refused;
 mod samples;

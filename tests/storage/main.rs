@@ -11,6 +11,7 @@ mod changes;
 mod failing;
 mod interrupted;
 mod lost_as_zeros;
+mod passing;
 mod rescue_maps;
 #[path = "../support/mod.rs"]
 mod support;

@@ -6,8 +6,6 @@
 use super::resolve::Vhdx;
 use super::sector_bitmap;
 use super::told_blocks::ToldBlocks;
-use crate::Faults;
-use crate::image::ReadAt;
 use crate::report::{Code, Finding, Severity};
 
 impl Vhdx {
@@ -28,8 +26,7 @@ impl Vhdx {
 
     /// Reads a part of a bitmap; whether all of it could be had.
     pub(super) fn bits(&self, buf: &mut [u8], at: u64) -> bool {
-        let mut faults = Faults::new();
-        self.tables.read_at(buf, at, &mut faults).is_ok() && !faults.any_lost()
+        self.table_part(buf, at).is_some_and(|(_, lost)| lost.is_empty())
     }
 }
 

@@ -12,10 +12,10 @@ use lru::LruCache;
 
 use super::resolve::Vhdx;
 use super::told_blocks::ToldBlocks;
-use crate::Faults;
 use crate::bytes::len_u64;
 use crate::image::ReadAt;
 use crate::report::{Code, Finding, Severity};
+use crate::{FaultKind, Faults};
 
 /// Bytes of the disk whose bits are judged together: 512 bytes of a bitmap at most.
 const WINDOW: u64 = 2 << 20;
@@ -44,10 +44,10 @@ impl Vhdx {
         start..start.saturating_add(WINDOW.min(self.shape.block_size))
     }
 
-    /// Whether the bits of a window are noise. Its block is partly present and stands at byte `data` of the file, the bitmap of
-    /// its chunk at byte `bitmap`.
-    pub(super) fn has_noisy_bits(&self, block: u64, window: &Range<u64>, bitmap: u64, data: u64) -> bool {
-        self.coins(block, window, bitmap).is_some_and(|bits| self.is_noise(block, window, &bits, data))
+    /// Whether the bits of a window are noise, or may be: where they look so, and the sectors cannot be read. Its block is partly
+    /// present and stands at byte `data` of the file, the bitmap of its chunk at byte `bitmap`.
+    pub(super) fn may_be_noise(&self, block: u64, window: &Range<u64>, bitmap: u64, data: u64) -> bool {
+        self.coins(block, window, bitmap).is_some_and(|bits| self.is_noise(block, window, &bits, data).unwrap_or(true))
     }
 
     /// The bits of a window, where they change as coins fall.
@@ -62,33 +62,68 @@ impl Vhdx {
         (read && fall_as_coins(&bits)).then_some(bits)
     }
 
-    fn is_noise(&self, block: u64, window: &Range<u64>, bits: &[u8], data: u64) -> bool {
-        let known = self.noise.0.lock().unwrap_or_else(PoisonError::into_inner).get(&window.start).copied();
-        known.unwrap_or_else(|| {
-            let file_offset = data.saturating_add(window.start.saturating_sub(self.disk_of(block).start));
-            let is_noise = self.tell_nothing(bits, file_offset);
-            self.noise.0.lock().unwrap_or_else(PoisonError::into_inner).put(window.start, is_noise);
-            is_noise
-        })
+    /// Whether bits that change as coins fall are noise; `None` where too few of the sectors can be read to tell.
+    fn is_noise(&self, block: u64, window: &Range<u64>, bits: &[u8], data: u64) -> Option<bool> {
+        let judged = || self.noise.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = judged().get(&window.start) {
+            return Some(*known);
+        }
+        let file_offset = data.saturating_add(window.start.saturating_sub(self.disk_of(block).start));
+        let sectors = self.sectors_by_bit(bits, file_offset);
+        let is_noise = sectors.tell_nothing();
+        // What holds for the sectors that can be read now may not hold for all of them.
+        match is_noise {
+            Some(is_noise) if sectors.lost == 0 => drop(judged().put(window.start, is_noise)),
+            _ => self.meet_loss(),
+        }
+        is_noise
     }
 
-    /// Whether the sectors from `file_offset` on whose bit is set are as often empty as the others are, and neither always nor
-    /// never.
-    fn tell_nothing(&self, of_sectors: &[u8], file_offset: u64) -> bool {
-        let Ok(sector_size) = usize::try_from(self.shape.logical_sector_size) else { return false };
-        let mut data = vec![0; of_sectors.len().saturating_mul(8).saturating_mul(sector_size)];
+    /// What the sectors from `file_offset` on hold.
+    fn sectors_by_bit(&self, of_sectors: &[u8], file_offset: u64) -> SectorsByBit {
+        let mut sectors = SectorsByBit::default();
+        let sector_size = self.shape.logical_sector_size;
+        let Ok(length) = usize::try_from(sector_size) else { return sectors };
+        let mut data = vec![0; of_sectors.len().saturating_mul(8).saturating_mul(length)];
         let mut faults = Faults::new();
-        if self.file.read_at(&mut data, file_offset, &mut faults).is_err() || faults.any_lost() {
-            return false;
+        if self.file.read_at(&mut data, file_offset, &mut faults).is_err() {
+            faults.lost(file_offset..u64::MAX, Code::HostReadError.as_str());
         }
-        let (mut set, mut unset) = (Sectors::default(), Sectors::default());
-        for (sector, is_set) in data.chunks_exact(sector_size).zip(bits(of_sectors)) {
-            let of = if is_set { &mut set } else { &mut unset };
-            of.all = of.all.saturating_add(1);
-            of.filled = of.filled.saturating_add(u64::from(sector.iter().any(|byte| *byte != 0)));
+        let lost: Vec<_> =
+            faults.iter().filter(|fault| fault.kind == FaultKind::Lost).map(|fault| &fault.range).collect();
+        let mut at = file_offset;
+        for (sector, is_set) in data.chunks_exact(length).zip(bits(of_sectors)) {
+            let end = at.saturating_add(sector_size);
+            let is_filled = sector.iter().any(|byte| *byte != 0);
+            match lost.iter().any(|lost| lost.start < end && at < lost.end) {
+                true => sectors.lost = sectors.lost.saturating_add(1),
+                false if is_set => sectors.set.add(is_filled),
+                false => sectors.unset.add(is_filled),
+            }
+            at = end;
         }
-        let (set, unset) = (set.per_cent(), unset.per_cent());
-        SOME.contains(&set) && SOME.contains(&unset) && set.abs_diff(unset) <= ALIKE
+        sectors
+    }
+}
+
+/// The sectors of a window, by whether their bits are set.
+#[derive(Default)]
+struct SectorsByBit {
+    set: Sectors,
+    unset: Sectors,
+    /// Those that cannot be read.
+    lost: u64,
+}
+
+impl SectorsByBit {
+    /// Whether those whose bit is set are as often empty as the others are, and neither always nor never; `None` where too many
+    /// are lost.
+    fn tell_nothing(&self) -> Option<bool> {
+        if self.lost > 0 && self.set.all.saturating_add(self.unset.all) < LEAST_BITS {
+            return None;
+        }
+        let (set, unset) = (self.set.per_cent(), self.unset.per_cent());
+        Some(SOME.contains(&set) && SOME.contains(&unset) && set.abs_diff(unset) <= ALIKE)
     }
 }
 
@@ -105,6 +140,11 @@ struct Sectors {
 }
 
 impl Sectors {
+    fn add(&mut self, is_filled: bool) {
+        self.all = self.all.saturating_add(1);
+        self.filled = self.filled.saturating_add(u64::from(is_filled));
+    }
+
     fn per_cent(&self) -> u64 {
         self.filled.saturating_mul(100).checked_div(self.all).unwrap_or(0)
     }
@@ -150,7 +190,7 @@ impl NoisyWindows {
                 at = window.end;
                 let Some(bits) = vhdx.coins(*block, &window, bitmap) else { continue };
                 self.left = self.left.saturating_sub(1);
-                if vhdx.is_noise(*block, &window, &bits, data) {
+                if vhdx.is_noise(*block, &window, &bits, data) == Some(true) {
                     self.told.add(bitmap, window.start..window.end.min(disk.end));
                 }
             }

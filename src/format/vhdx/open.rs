@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use super::bat::{BatShape, ENTRY_LENGTH};
 use super::bitmap_noise::Judged;
@@ -78,6 +79,7 @@ impl Vhdx {
             file,
             noise: Judged::default(),
             bat_page: LastPage::default(),
+            losses_met: AtomicU64::new(0),
         };
         if log_state == LogState::Clean
             && let Some(current) = header.as_ref().filter(|current| !current.is_alone)

@@ -60,15 +60,16 @@ impl Vhdx {
         }
         let end = page.end.min(self.bat_in_use().end);
         let mut bytes = vec![0; usize::try_from(end.saturating_sub(page.start)).unwrap_or(0)];
-        if self.table_part(&mut bytes, page.start).is_none() {
-            return false;
-        }
+        let Some((_, lost)) = self.table_part(&mut bytes, page.start) else { return false };
         let entries = bytes.as_chunks::<8>().0.iter().map(|bytes| BatEntry(u64::from_le_bytes(*bytes)));
         let wrong = entries.map(wrong_bits).filter(|wrong| *wrong > 0);
         let (several, bits) = wrong
             .fold((0_u32, 0_u32), |(several, bits), wrong| (several.saturating_add(1), bits.saturating_add(wrong)));
         let is_overwritten = is_of_another(&bytes) || (several >= SEVERAL && bits >= WRONG_BITS);
-        self.bat_page.keep(page.start, is_overwritten);
+        // The rest of a page may show it, which may be had later.
+        if is_overwritten || lost.is_empty() {
+            self.bat_page.keep(page.start, is_overwritten);
+        }
         is_overwritten
     }
 

@@ -2,6 +2,7 @@
 
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::bat::{BatEntry, BatShape, ENTRY_LENGTH, MIB, PayloadState, SECTORS_PER_CHUNK};
 use super::bitmap_noise::Judged;
@@ -39,6 +40,8 @@ pub struct Vhdx {
     pub(super) noise: Judged,
     /// What is known of the page of the BAT that was looked at last.
     pub(super) bat_page: LastPage,
+    /// How often not all of what tells of a range could be read.
+    pub(super) losses_met: AtomicU64,
 }
 
 /// After this many extents `resolve` stops early.
@@ -85,11 +88,20 @@ impl Vhdx {
     /// none can.
     pub(super) fn table_part(&self, buf: &mut [u8], at: u64) -> Option<(Trust, Vec<Range<u64>>)> {
         let mut faults = Faults::new();
-        self.tables.read_at(buf, at, &mut faults).ok()?;
+        let read = self.tables.read_at(buf, at, &mut faults);
+        if read.is_err() || faults.any_lost() {
+            self.meet_loss();
+        }
+        read.ok()?;
         let doubt = faults.iter().find(|fault| fault.kind == FaultKind::Doubtful);
         let doubt = doubt.map(|doubt| Trust::Doubtful(Code::named(doubt.code).unwrap_or(Code::LogTorn)));
         let lost = faults.iter().filter(|fault| fault.kind == FaultKind::Lost).map(|fault| fault.range.clone());
         Some((doubt.unwrap_or(self.trust), lost.collect()))
+    }
+
+    /// Not all of what tells of a range could be read: what is made of the rest holds for now.
+    pub(super) fn meet_loss(&self) {
+        self.losses_met.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Where a claimed block of `length` bytes stands, or why it cannot stand there.
@@ -193,7 +205,7 @@ impl Vhdx {
                 true => worse(trust, Trust::Doubtful(Code::BitmapEmpty)),
                 false => trust,
             };
-            let trust = match data.is_ok_and(|start| self.has_noisy_bits(block, &window, bitmap.0, start)) {
+            let trust = match data.is_ok_and(|start| self.may_be_noise(block, &window, bitmap.0, start)) {
                 true => worse(trust, Trust::Doubtful(Code::BitmapNoise)),
                 false => trust,
             };
@@ -292,6 +304,10 @@ impl Layer for Vhdx {
 
     fn read_data(&self, extent: &Extent, buf: &mut [u8], faults: &mut Faults) -> Result<()> {
         read_plain(&self.file, extent, buf, faults)
+    }
+
+    fn losses_met(&self) -> u64 {
+        self.losses_met.load(Ordering::Relaxed)
     }
 
     fn table_length(&self) -> u64 {

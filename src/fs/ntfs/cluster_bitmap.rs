@@ -25,7 +25,7 @@ pub(super) struct ClusterBitmap {
 
 impl ClusterBitmap {
     pub(super) fn new(volume: &Arc<Volume>, stream: Option<Arc<Stream>>) -> Self {
-        ClusterBitmap { volume: Arc::clone(volume), stream, windows: Cache::new(WINDOWS_KEPT) }
+        ClusterBitmap { volume: Arc::clone(volume), stream, windows: Cache::new(WINDOWS_KEPT, &volume.losses) }
     }
 
     /// The parts of a range of clusters that belong to somebody, or of which that cannot be told; in order.
@@ -64,8 +64,9 @@ impl ClusterBitmap {
         if let Some(held) = self.windows.get(&number) {
             return held;
         }
+        let watch = self.volume.losses.watch();
         let held = Arc::new(self.read(number.saturating_mul(WINDOW)));
-        self.windows.insert(number, Arc::clone(&held), held.len());
+        self.windows.insert(number, Arc::clone(&held), held.len(), watch.holds());
         held
     }
 
@@ -109,6 +110,7 @@ impl ClusterBitmap {
 mod tests {
     use super::*;
     use crate::fs::ntfs::boot_sector::BootSector;
+    use crate::fs::ntfs::losses::Losses;
 
     #[test]
     fn what_cannot_be_told_counts_as_in_use() {
@@ -121,7 +123,7 @@ mod tests {
             record_size: 1024,
             serial: 0,
         };
-        let volume = Arc::new(Volume { bytes: Arc::new(vec![0; 40 * 4096]), boot });
+        let volume = Arc::new(Volume { bytes: Arc::new(vec![0; 40 * 4096]), boot, losses: Losses::default() });
         let bitmap = ClusterBitmap::new(&volume, None);
         assert_eq!(bitmap.in_use(3..50), [3..50]);
         assert_eq!(bitmap.in_use(45..50), [45..50]);

@@ -8,6 +8,7 @@ use mount_api::{Error, Fault, FaultKind, Faults};
 
 use super::cache::Cache;
 use super::extents::{Extents, Place};
+use super::losses::Holds;
 use super::lznt1::{self, CHUNK};
 use super::unit::Unit;
 use super::volume::Volume;
@@ -136,7 +137,10 @@ impl Compressed {
         if hole && packed > 0 { Form::Packed(packed) } else { Form::Plain }
     }
 
-    /// Reads bytes of the value.
+    /// Reads bytes of the value. A unit that the host refuses is lost alone.
+    ///
+    /// # Errors
+    /// When the host refused all that was asked of it.
     pub(super) fn read(
         &self,
         volume: &Volume,
@@ -145,24 +149,44 @@ impl Compressed {
         faults: &mut Faults,
     ) -> Result<(), Error> {
         let range = offset..offset.saturating_add(len_u64(buf));
+        let mut refused = None;
+        let mut answered = false;
         for (part, form) in self.stretches(range) {
             let length = to_usize(part.end.saturating_sub(part.start));
             let Some((to, rest)) = std::mem::take(&mut buf).split_at_mut_checked(length) else { break };
             buf = rest;
-            match form {
-                Form::Plain => self.extents.read(volume, to, part.start, faults)?,
+            let read = match form {
+                // What is refused is told by the faults, too.
+                Form::Plain => self.extents.read(volume, to, part.start, faults),
                 Form::Broken => {
                     to.fill(0);
                     faults.lost(part, Code::NtfsCompressionBad.as_str());
+                    Ok(())
                 }
                 Form::Packed(clusters) => {
                     let number = self.number(part.start).unwrap_or(0);
-                    let unit = self.unit(volume, number, clusters)?;
-                    unit.copy(to, number.saturating_mul(self.unit), part, faults);
+                    match self.unit(volume, number, clusters) {
+                        Ok(unit) => {
+                            unit.copy(to, number.saturating_mul(self.unit), part, faults);
+                            Ok(())
+                        }
+                        Err(error) => {
+                            to.fill(0);
+                            faults.lost(part, Code::HostReadError.as_str());
+                            Err(error)
+                        }
+                    }
                 }
+            };
+            match read {
+                Ok(()) => answered = true,
+                Err(error) => refused = Some(error),
             }
         }
-        Ok(())
+        match refused {
+            Some(error) if !answered => Err(error),
+            _ => Ok(()),
+        }
     }
 
     fn unit(&self, volume: &Volume, number: u64, clusters: u64) -> Result<Arc<Unit>, Error> {
@@ -181,7 +205,7 @@ impl Compressed {
         let unit = Arc::new(unpack(&data, &faults, to_usize(self.unit), written));
         // What the storage does not give now it may give later.
         if faults.is_empty() {
-            self.units.insert(key, Arc::clone(&unit), unit.length());
+            self.units.insert(key, Arc::clone(&unit), unit.length(), Holds::ForGood);
         }
         Ok(unit)
     }

@@ -60,9 +60,9 @@ impl Contested {
 impl Ntfs {
     /// What of these bytes of a file's stream stands in clusters whose owner is not certain, as far as is known.
     pub(super) fn contests(&self, file: &File, stream: &Stream, range: Range<u64>) -> Vec<Contest> {
-        match self.known_mft_survey().map(|survey| &survey.contested) {
-            Some(contested) if !contested.is_empty() && !file.freed && file.number >= FIRST_WITH_NAME => {
-                stream.contests(range, contested)
+        match self.known_mft_survey() {
+            Some(survey) if !survey.contested.is_empty() && !file.freed && file.number >= FIRST_WITH_NAME => {
+                stream.contests(range, &survey.contested)
             }
             _ => Vec::new(),
         }

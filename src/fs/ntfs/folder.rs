@@ -99,7 +99,7 @@ impl<'a> Folder<'a> {
         match chosen {
             Some(pair) if self.denies(&pair) => self.give_up_tree(),
             // Where all records were read, one of them may be that of the name.
-            Some((_, found)) if self.leads_nowhere(found) && self.ntfs.known_mft_survey().is_some() => {}
+            Some((_, found)) if self.leads_nowhere(found) && self.ntfs.mft_survey.is_made() => {}
             Some((_, found)) => return Ok(found),
             None => {}
         }
@@ -219,21 +219,20 @@ impl<'a> Folder<'a> {
 
     /// The survey of the folder; where it is to be `believed`, the records of its files are asked too.
     fn survey_of(&self, believe: bool) -> Arc<Survey> {
-        match self.ntfs.surveys.get(&self.number) {
-            Some(survey) if survey.is_final(self, believe) => survey,
-            // What was asked once is asked again where it is looked at anew.
-            Some(survey) => self.keep_survey(Survey::of(self, believe || survey.is_believed())),
-            None => self.keep_survey(Survey::of(self, believe)),
-        }
+        let known = self.ntfs.surveys.get(&self.number);
+        // What was asked once is asked again where it is looked at anew.
+        let believe = believe || known.as_ref().is_some_and(|survey| survey.is_believed());
+        known.filter(|survey| survey.is_final(self, believe)).unwrap_or_else(|| self.make_survey(believe))
     }
 
-    fn keep_survey(&self, survey: Survey) -> Arc<Survey> {
-        let survey = Arc::new(survey);
+    fn make_survey(&self, believe: bool) -> Arc<Survey> {
+        let watch = self.ntfs.volume.losses.watch();
+        let survey = Arc::new(Survey::of(self, believe));
         if let Survey::Broken(Ordered { complete: true, error, .. }) = &*survey {
             let text = format!("A folder's index is damaged, and its names were taken from the $MFT instead: {error}");
             self.ntfs.note(Code::NtfsIndexBad, Severity::Warning, text);
         }
-        self.ntfs.surveys.insert(self.number, Arc::clone(&survey), survey.weight());
+        self.ntfs.surveys.insert(self.number, Arc::clone(&survey), survey.weight(), watch.holds());
         survey
     }
 

@@ -96,7 +96,7 @@ impl Survey {
         let mut last: Option<Vec<u16>> = None;
         let mut short = ShortNames::default();
         let mut claims = believed.then(|| Claims::new(folder));
-        let mut roll = folder.ntfs.known_mft_survey().map(|survey| RollCall::new(survey, folder.number));
+        let mut roll = folder.ntfs.known_mft_survey().map(|survey| RollCall::new(&survey, folder.number));
         while let Some(found) = cursor.next() {
             let error = match found {
                 Ok(found) => {
@@ -158,7 +158,7 @@ impl Survey {
     pub(super) fn is_final(&self, folder: &Folder<'_>, believe: bool) -> bool {
         match self {
             Survey::Whole { compared, believed } => {
-                (*believed || !believe) && (*compared || folder.ntfs.known_mft_survey().is_none())
+                (*believed || !believe) && (*compared || !folder.ntfs.mft_survey.is_made())
             }
             Survey::Broken(_) => true,
         }

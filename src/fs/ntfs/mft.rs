@@ -13,6 +13,7 @@ use super::extents::{Extents, SegmentPlace};
 use super::file::{File, NonResident, Value};
 use super::file_name::FileName;
 use super::file_record::{FileRecord, FileReference, RecordState, own_number};
+use super::losses::Watch;
 use super::mft_parts::MftParts;
 use super::mft_start::MftStart;
 use super::near_states::NearStates;
@@ -142,8 +143,8 @@ impl Mft {
             trust,
             size,
             by_mirror: false,
-            windows: Cache::new(WINDOWS_KEPT),
-            states: Cache::new(STATES_KEPT),
+            windows: Cache::new(WINDOWS_KEPT, &volume.losses),
+            states: Cache::new(STATES_KEPT, &volume.losses),
             recent: Mutex::new(LruCache::new(RECENT)),
             spare: Mutex::default(),
         }
@@ -162,8 +163,8 @@ impl Mft {
     /// Makes it end later. What was read before goes, for it may end where the `$MFT` did.
     pub(super) fn go_on_to(&mut self, size: u64) {
         self.size = size;
-        self.windows = Cache::new(WINDOWS_KEPT);
-        self.states = Cache::new(STATES_KEPT);
+        self.windows = Cache::new(WINDOWS_KEPT, &self.volume.losses);
+        self.states = Cache::new(STATES_KEPT, &self.volume.losses);
     }
 
     /// Bytes of a record.
@@ -244,7 +245,10 @@ impl Mft {
     pub(super) fn states_of(&self, window: u64) -> Result<Arc<States>, Error> {
         match self.states.get(&window) {
             Some(states) => Ok(states),
-            None => Ok(self.keep_states(window, &self.window(window)?.bytes)),
+            None => {
+                let watch = self.volume.losses.watch();
+                Ok(self.keep_states(window, &self.window(window)?.bytes, &watch))
+            }
         }
     }
 
@@ -253,15 +257,17 @@ impl Mft {
         if let Some(states) = self.states.get(&window) {
             return Ok(states);
         }
+        let watch = self.volume.losses.watch();
         let (bytes, _) = self.read_window(window, std::mem::take(memory))?;
         *memory = bytes;
-        Ok(self.keep_states(window, memory))
+        Ok(self.keep_states(window, memory, &watch))
     }
 
-    fn keep_states(&self, window: u64, bytes: &[u8]) -> Arc<States> {
+    fn keep_states(&self, window: u64, bytes: &[u8], watch: &Watch<'_>) -> Arc<States> {
         let first = window.saturating_mul(WINDOW).checked_div(self.record_size()).unwrap_or(0);
         let states = Arc::new(record_states::all(bytes, first, self.volume.boot.record_size));
-        self.states.insert(window, Arc::clone(&states), states.len().saturating_mul(size_of::<RecordMarks>()));
+        let weight = states.len().saturating_mul(size_of::<RecordMarks>());
+        self.states.insert(window, Arc::clone(&states), weight, watch.holds());
         states
     }
 
@@ -301,11 +307,14 @@ impl Mft {
         if let Some(held) = self.windows.get(&window) {
             return Ok(held);
         }
+        let watch = self.volume.losses.watch();
         let memory = std::mem::take(&mut *self.spare());
         let (bytes, faults) = self.read_window(window, memory)?;
         let weight = bytes.len();
         let held = Arc::new(Window { bytes, faults });
-        if let Some(gone) = self.windows.insert(window, Arc::clone(&held), weight).and_then(Arc::into_inner) {
+        if let Some(gone) =
+            self.windows.insert(window, Arc::clone(&held), weight, watch.holds()).and_then(Arc::into_inner)
+        {
             *self.spare() = gone.bytes;
         }
         Ok(held)

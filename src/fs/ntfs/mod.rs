@@ -7,7 +7,7 @@
 //! decompress, `efs` for encrypted ones as they lie), `index_node` and `index` (the B-tree), `file_name` and `upcase` (names, and
 //! how they compare), `folder` and `folder_survey` (those of a folder), `reparse_point` and `link_path` (where links lead),
 //! `standard_information`, `secure`, `sds` and `security_descriptor` (times and owners), `path` (upwards), `node_id` and `tree`
-//! (the trait); `open` puts it together, out of `volume_information` too, and `cache` keeps what is wanted again.
+//! (the trait); `open` puts it together, out of `volume_information` too, and `cache` keeps what is wanted again, for as long as `losses` says.
 //!
 //! Damage is met where it is: a bad record costs its file, a bad run list its stream, a bad index block nothing: then
 //! `mft_survey` (all records read once, what is kept of each in `record_table`, those free by `record_bitmap` left out,
@@ -18,7 +18,7 @@
 //! is in `cluster_claims`, made of a `cluster_set`; where two claim one cluster, or the bitmap has it free, it is `contested`.
 //! `old_records` finds those that a folder knows a later file in, `unlisted_records` those that a file should know and does
 //! not. Without all of record 0, `mft_mirror`, `mft_parts`, `mft_start` and `mft_end` find the `$MFT`. `volume_state` says how
-//! the volume was left, with `log_file`.
+//! the volume was left, with `log_file`; `findings` keeps what was found.
 
 mod adopted;
 mod attribute;
@@ -37,6 +37,7 @@ mod extents;
 mod file;
 mod file_name;
 mod file_record;
+mod findings;
 mod folder;
 mod folder_cycles;
 mod folder_survey;
@@ -45,6 +46,7 @@ mod index;
 mod index_node;
 mod link_path;
 mod log_file;
+mod losses;
 mod lznt1;
 mod mft;
 mod mft_end;
@@ -79,9 +81,9 @@ mod volume_information;
 mod volume_state;
 mod wof;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use mount_api::{Error, ErrorKind, Faults, Name, Trust};
 
@@ -89,9 +91,11 @@ use adopted::Adopted;
 use cache::{ByRecord, Cache};
 use compressed::Units;
 use file::File;
+use findings::Findings;
 use folder_survey::Survey;
 use index::{Index, NodePlace};
 use index_node::Node;
+use losses::Remade;
 use mft::Mft;
 use mft_survey::MftSurvey;
 use recovered::Recovery;
@@ -116,8 +120,6 @@ const RECORD_BAD_CLUSTERS: u32 = 8;
 const RECORD_SECURE: u32 = 9;
 const RECORD_UPCASE: u32 = 10;
 
-/// Findings made while reading are kept up to this many; each also is an error or a fault of its own.
-const MAX_FINDINGS: usize = 1000;
 /// The largest `$Bitmap` that is read to count free clusters: that of 512 GiB in clusters of 4 KiB.
 const MAX_BITMAP: u64 = 16 << 20;
 
@@ -148,7 +150,7 @@ pub struct Ntfs {
     label: Name,
     information: Option<VolumeInformation>,
     findings: Mutex<Findings>,
-    free: OnceLock<u64>,
+    free: Remade<u64>,
     files: ByRecord<u32, File>,
     streams: ByRecord<(u32, usize), Stream>,
     indexes: Cache<(u32, &'static str), Index>,
@@ -156,11 +158,11 @@ pub struct Ntfs {
     surveys: Cache<u32, Survey>,
     descriptors: Cache<u32, Vec<u8>>,
     /// Where security descriptors stand, looked for where the index does not tell.
-    descriptor_places: OnceLock<sds::Places>,
+    descriptor_places: Remade<sds::Places>,
     units: Arc<Units>,
     wof_contents: Cache<u32, Stream>,
     wof_chunks: Arc<Chunks>,
-    mft_survey: OnceLock<MftSurvey>,
+    mft_survey: Remade<MftSurvey>,
     adopted: Adopted,
     /// Files with names in folders that their own records do not tell, and why not.
     doubted_names: Mutex<BTreeMap<u32, Code>>,
@@ -171,18 +173,11 @@ pub struct Ntfs {
     stop: Arc<AtomicBool>,
 }
 
-/// Findings, each made once.
-#[derive(Default)]
-struct Findings {
-    list: Vec<Finding>,
-    texts: BTreeSet<String>,
-}
-
 impl Ntfs {
     /// What was found while opening and reading so far.
     #[must_use]
     pub fn findings(&self) -> Vec<Finding> {
-        self.findings.lock().unwrap_or_else(PoisonError::into_inner).list.clone()
+        self.findings.lock().unwrap_or_else(PoisonError::into_inner).all()
     }
 
     /// The volume label; may be empty.
@@ -226,10 +221,11 @@ impl Ntfs {
     /// The file in a record.
     fn file(&self, number: u32) -> Result<Arc<File>, Error> {
         // What was put together before all records were read is looked at again.
-        let all_read = self.known_mft_survey().is_some();
+        let all_read = self.mft_survey.is_made();
         if let Some(file) = self.files.get(&number).filter(|file| file.compared || !all_read) {
             return Ok(file);
         }
+        let watch = self.volume.losses.watch();
         let file = self.read_file(number);
         let bad = match &file {
             Ok(file) => file.missing.as_ref().filter(|_| !file.freed),
@@ -246,7 +242,7 @@ impl Ntfs {
             self.doubt_names_of(number, Code::NtfsFileRecordBad);
         }
         let file = Arc::new(file);
-        self.files.insert(number, Arc::clone(&file), file.weight());
+        self.files.insert(number, Arc::clone(&file), file.weight(), watch.holds());
         Ok(file)
     }
 
@@ -259,6 +255,7 @@ impl Ntfs {
         if !is_resident && let Some(stream) = self.streams.get(&key) {
             return Ok(stream);
         }
+        let watch = self.volume.losses.watch();
         let fetch = |_: &extents::Extents, reference| self.referred(file, reference);
         let (stream, damage) = Stream::open(file, index, self.volume_of(file), &self.units, &fetch)?;
         let stream = if self.options.raw_encrypted { stream.still_encrypted() } else { stream };
@@ -268,7 +265,7 @@ impl Ntfs {
         }
         let stream = Arc::new(stream);
         if !is_resident {
-            self.streams.insert(key, Arc::clone(&stream), stream.weight());
+            self.streams.insert(key, Arc::clone(&stream), stream.weight(), watch.holds());
         }
         Ok(stream)
     }
@@ -290,6 +287,7 @@ impl Ntfs {
         if let Some(index) = self.indexes.get(&key) {
             return Ok(index);
         }
+        let watch = self.volume.losses.watch();
         let units: Vec<u16> = name.encode_utf16().collect();
         let owner = format!("file record {}: index {name}", file.number);
         let root = self.value_named(file, attribute::INDEX_ROOT, &units)?;
@@ -302,7 +300,7 @@ impl Ntfs {
         let bytes = root.resident().ok_or_else(|| corrupt(format!("{owner}: its $INDEX_ROOT is not resident")))?;
         let index = Arc::new(Index::new(owner, bytes, allocation, bitmap, &self.volume)?);
         let weight = bytes.len();
-        self.indexes.insert(key, Arc::clone(&index), weight);
+        self.indexes.insert(key, Arc::clone(&index), weight, watch.holds());
         Ok(index)
     }
 
@@ -315,23 +313,25 @@ impl Ntfs {
         if let Some(node) = self.nodes.get(&key) {
             return Ok(node);
         }
+        let watch = self.volume.losses.watch();
         let (node, trust) = index.read(&self.volume, place)?;
         if let Trust::Doubtful(code) = trust {
             let text = format!("Index blocks of file record {record} are doubtful ({code}), and so is what they name");
             self.note(Code::NtfsIndexDoubtful, Severity::Error, text);
         }
         let node = Arc::new(node);
-        self.nodes.insert(key, Arc::clone(&node), node.weight());
+        self.nodes.insert(key, Arc::clone(&node), node.weight(), watch.holds());
         Ok(node)
     }
 
     /// Unallocated bytes by `$Bitmap`; 0 where it cannot be read, or would take long to.
     fn free_bytes(&self) -> u64 {
-        *self.free.get_or_init(|| {
+        let free = self.free.get(&self.volume.losses, || {
             let used = self.file(RECORD_BITMAP).and_then(|file| self.unnamed_stream(&file)).ok();
             let free = used.and_then(|bitmap| count_zeros(&bitmap, &self.volume));
             free.unwrap_or(0).saturating_mul(self.volume.boot.cluster_size)
-        })
+        });
+        free.map_or(0, |free| *free)
     }
 }
 
@@ -351,14 +351,6 @@ fn count_zeros(bitmap: &Stream, volume: &Volume) -> Option<u64> {
     }
     let used: u64 = bytes.iter().map(|byte| u64::from(byte.count_ones())).sum();
     (!faults.any_lost()).then(|| clusters.saturating_sub(used))
-}
-
-impl Findings {
-    fn add(&mut self, finding: Finding) {
-        if self.list.len() < MAX_FINDINGS && self.texts.insert(finding.text.clone()) {
-            self.list.push(finding);
-        }
-    }
 }
 
 fn corrupt(text: impl Into<String>) -> Error {

@@ -1,18 +1,20 @@
 //! Opening a volume: the boot sector or its backup, the `$MFT` or its mirror, and what the metafiles say of the whole.
 
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 
 use mount_api::{Error, Faults, Name, Trust};
 
 use super::adopted::Adopted;
 use super::boot_sector::{self, BootCopy};
 use super::cache::{ByRecord, Cache};
+use super::findings::Findings;
+use super::losses::{Losses, Remade};
 use super::mft::Mft;
 use super::upcase::UpCase;
 use super::volume::{self, Volume};
 use super::volume_information::VolumeInformation;
-use super::{Findings, Ntfs, Options, RECORD_ROOT, RECORD_UPCASE, RECORD_VOLUME, attribute, corrupt, to_u64};
+use super::{Ntfs, Options, RECORD_ROOT, RECORD_UPCASE, RECORD_VOLUME, attribute, corrupt, to_u64};
 use crate::fs::marks::Marks;
 use crate::image::ReadAt;
 use crate::report::{Code, Finding, Severity};
@@ -87,7 +89,7 @@ impl Way {
         open: OpenMft,
     ) -> Result<Self, String> {
         let BootCopy { boot, trust, .. } = boot?;
-        let volume = Arc::new(Volume { bytes: Arc::clone(bytes), boot });
+        let volume = Arc::new(Volume { bytes: Arc::clone(bytes), boot, losses: Losses::default() });
         let mut met = Vec::from_iter(told);
         let mut mft = open(&volume, &mut met).map_err(|error| error.to_string())?;
         mft.trust_no_more_than(trust);
@@ -113,6 +115,7 @@ impl Ntfs {
     fn assemble(Way { volume, mft, met }: Way, options: Options) -> Ntfs {
         let mut findings = Findings::default();
         met.into_iter().for_each(|finding| findings.add(finding));
+        let losses = volume.losses.clone();
         let mut ntfs = Ntfs {
             volume,
             mft,
@@ -122,18 +125,18 @@ impl Ntfs {
             label: Name::default(),
             information: None,
             findings: Mutex::new(findings),
-            free: OnceLock::new(),
-            files: ByRecord::new(FILES_KEPT),
-            streams: ByRecord::new(STREAMS_KEPT),
-            indexes: Cache::new(STREAMS_KEPT),
-            nodes: Cache::new(NODES_KEPT),
-            surveys: Cache::new(SURVEYS_KEPT),
-            descriptors: Cache::new(DESCRIPTORS_KEPT),
-            descriptor_places: OnceLock::new(),
-            units: Arc::new(Cache::new(UNITS_KEPT)),
-            wof_contents: Cache::new(STREAMS_KEPT),
-            wof_chunks: Arc::new(Cache::new(WOF_CHUNKS_KEPT)),
-            mft_survey: OnceLock::new(),
+            free: Remade::default(),
+            files: ByRecord::new(FILES_KEPT, &losses),
+            streams: ByRecord::new(STREAMS_KEPT, &losses),
+            indexes: Cache::new(STREAMS_KEPT, &losses),
+            nodes: Cache::new(NODES_KEPT, &losses),
+            surveys: Cache::new(SURVEYS_KEPT, &losses),
+            descriptors: Cache::new(DESCRIPTORS_KEPT, &losses),
+            descriptor_places: Remade::default(),
+            units: Arc::new(Cache::new(UNITS_KEPT, &losses)),
+            wof_contents: Cache::new(STREAMS_KEPT, &losses),
+            wof_chunks: Arc::new(Cache::new(WOF_CHUNKS_KEPT, &losses)),
+            mft_survey: Remade::default(),
             adopted: Adopted::default(),
             doubted_names: Mutex::default(),
             has_doubted_names: AtomicBool::new(false),

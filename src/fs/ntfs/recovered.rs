@@ -48,7 +48,8 @@ impl Ntfs {
         let bitmap = Arc::new(ClusterBitmap::new(&self.volume, stream.ok()));
         let reused = if self.options.accept_doubtful { FaultKind::Doubtful } else { FaultKind::Lost };
         let bytes = FreedClusters { bytes: Arc::clone(&self.volume.bytes), bitmap: Arc::clone(&bitmap), reused };
-        let volume = Volume { bytes: Arc::new(bytes), boot: self.volume.boot.clone() };
+        let volume =
+            Volume { bytes: Arc::new(bytes), boot: self.volume.boot.clone(), losses: self.volume.losses.clone() };
         Recovery { volume, bitmap, reused, shelves: OnceLock::new() }
     }
 
@@ -58,15 +59,17 @@ impl Ntfs {
         Ntfs { stop: Arc::clone(stop), ..self }
     }
 
-    /// The survey of the `$MFT`, made when it is first asked for.
-    pub(super) fn mft_survey(&self) -> &MftSurvey {
-        self.mft_survey.get_or_init(|| {
+    /// The survey of the `$MFT`, made when it is first asked for, and again where parts of it could not be read. What makes
+    /// it reads files of NTFS's own; whatever asks for the survey on that way is told that nothing is known.
+    pub(super) fn mft_survey(&self) -> Arc<MftSurvey> {
+        let survey = self.mft_survey.get(&self.volume.losses, || {
             // Without the bitmap all but the records that hold nothing is known.
             let bitmap = self.record_bitmap();
             let (mut survey, claims) = MftSurvey::of(&self.mft, bitmap.as_ref(), &self.stop);
             survey.contested = self.judge_claims(claims);
             survey
-        })
+        });
+        survey.unwrap_or_else(|| Arc::new(MftSurvey::unread()))
     }
 
     /// Which records are in use, by the `$BITMAP` of the `$MFT`, where that can be read.
@@ -76,13 +79,13 @@ impl Ntfs {
     }
 
     /// The survey of the `$MFT`, if it was made.
-    pub(super) fn known_mft_survey(&self) -> Option<&MftSurvey> {
-        self.mft_survey.get()
+    pub(super) fn known_mft_survey(&self) -> Option<Arc<MftSurvey>> {
+        self.mft_survey.is_made().then(|| self.mft_survey())
     }
 
     /// Whether the survey, if it was made, found this one among the orphans.
     pub(super) fn is_known_orphan(&self, number: u32) -> bool {
-        self.mft_survey.get().is_some_and(|survey| survey.is_orphan(number))
+        self.known_mft_survey().is_some_and(|survey| survey.is_orphan(number))
     }
 
     /// Looks through all file records, and makes it a finding when files are in use that no folder has.
@@ -141,8 +144,9 @@ impl Ntfs {
     /// A file whose attribute list does not hold, by the records that say to be its own.
     pub(super) fn file_by_its_records(&self, number: u32, error: &Error) -> Option<File> {
         let base = self.mft.record(number).ok().filter(|base| base.state.in_use && !base.state.directory)?;
-        let extensions = self.mft_survey().extensions(number);
-        let extensions: Vec<_> = extensions.filter_map(|extension| self.mft.record(extension).ok()).collect();
+        let survey = self.mft_survey();
+        let extensions: Vec<_> =
+            survey.extensions(number).filter_map(|extension| self.mft.record(extension).ok()).collect();
         File::load_by_records(&base, &extensions, &|reference| self.mft.referred(reference), error.clone()).ok()
     }
 

@@ -24,6 +24,7 @@ impl Ntfs {
         if let Some(held) = self.descriptors.get(&id) {
             return Ok(held);
         }
+        let watch = self.volume.losses.watch();
         let read = self.read_descriptor(id);
         let text = match &read {
             Ok((_, false)) => None,
@@ -36,7 +37,7 @@ impl Ntfs {
             self.note(Code::NtfsMetafileBad, Severity::Warning, text.to_owned());
         }
         let held = Arc::new(read?.0);
-        self.descriptors.insert(id, Arc::clone(&held), held.len());
+        self.descriptors.insert(id, Arc::clone(&held), held.len(), watch.holds());
         Ok(held)
     }
 
@@ -63,7 +64,7 @@ impl Ntfs {
 
     /// A descriptor wherever in `$SDS` it stands.
     fn descriptor_anywhere(&self, stream: &Stream, id: u32) -> Option<Vec<u8>> {
-        let places = self.descriptor_places.get_or_init(|| sds::all(stream, &self.volume));
+        let places = self.descriptor_places.get(&self.volume.losses, || sds::all(stream, &self.volume))?;
         places.get(&id).and_then(|offset| sds::at(stream, &self.volume, id, *offset).ok())
     }
 }

@@ -6,6 +6,7 @@
 use std::cmp::Ordering;
 use std::fmt::Display;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use mount_api::{Case, DirEntry, Error, ErrorKind, From, Kind, Name, NodeId, Trust};
 
@@ -73,7 +74,7 @@ pub(super) fn file(number: u32, trust: Trust) -> File {
 /// A shelf, or a deleted folder.
 pub(super) struct RecoveredFolder<'a> {
     ntfs: &'a Ntfs,
-    survey: &'a MftSurvey,
+    survey: Arc<MftSurvey>,
     /// `None` for the orphans; else the deleted folder whose content it is.
     folder: Option<u32>,
 }
@@ -167,7 +168,7 @@ impl Ntfs {
     /// The name of a recovered file, and the folder that shows it: a deleted one, or a shelf. `None` for all others, and
     /// where the survey was not made.
     pub(super) fn shown_in(&self, number: u32) -> Option<(Name, Option<u32>)> {
-        let survey = self.mft_survey.get().filter(|_| self.recovery.is_some())?;
+        let survey = self.known_mft_survey().filter(|_| self.recovery.is_some())?;
         if Shelf::of(number).is_some() {
             let names = self.shelf_names()?;
             let name = names.iter().zip(Shelf::ALL).find(|(_, shelf)| shelf.number() == number)?.0;

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use mount_api::{Error, ErrorKind, FaultKind, Faults, Trust};
+use mount_api::{Error, ErrorKind, Fault, FaultKind, Faults, Trust};
 
 use super::boot_sector::BootSector;
+use super::losses::Losses;
 use super::lost;
 use crate::image::ReadAt;
 use crate::report::Code;
@@ -13,6 +14,8 @@ use crate::report::Code;
 pub(super) struct Volume {
     pub(super) bytes: Arc<dyn ReadAt>,
     pub(super) boot: BootSector,
+    /// What was lost of what was read of it.
+    pub(super) losses: Losses,
 }
 
 impl Volume {
@@ -27,10 +30,14 @@ impl Volume {
         let mut below = Faults::new();
         match self.bytes.read_at(buf, offset, &mut below) {
             Ok(()) => {
+                if below.iter().any(is_of_storage) {
+                    self.losses.meet();
+                }
                 faults.append_moved(below, offset, stands_at);
                 None
             }
             Err(error) => {
+                self.losses.meet();
                 buf.fill(0);
                 let end = stands_at.saturating_add(crate::bytes::len_u64(buf));
                 faults.lost(stands_at..end, Code::HostReadError.as_str());
@@ -49,6 +56,11 @@ impl Volume {
         let trust = whole(&faults, || format!("{what} at byte {offset} of the volume"))?;
         Ok((bytes, trust))
     }
+}
+
+/// Whether bytes are lost that may be had another time. What became of the clusters of deleted files is known.
+fn is_of_storage(fault: &Fault) -> bool {
+    fault.kind == FaultKind::Lost && fault.code != Code::NtfsClustersReused.as_str()
 }
 
 /// What the faults of a structure make of it: lost when any byte is lost, else doubtful or proven.

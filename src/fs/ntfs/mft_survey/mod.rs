@@ -22,6 +22,7 @@ pub(super) const FIRST_WITH_NAME: u32 = 24;
 pub(super) const NO_FOLDER: u32 = u32::MAX;
 
 /// What a survey found.
+#[derive(Default)]
 pub(super) struct MftSurvey {
     /// Folder and file, of all names of files that are there; in order.
     children: Vec<(u32, u32)>,
@@ -54,6 +55,11 @@ struct Damage {
 }
 
 impl MftSurvey {
+    /// That of a `$MFT` of which nothing was read.
+    pub(super) fn unread() -> Self {
+        MftSurvey { damage: Damage { unread: true, names: true }, ..MftSurvey::default() }
+    }
+
     /// Reads all records, until `stop` is set: those that are left count as lost. By the bitmap those are known that hold
     /// nothing and should. Also hands back which clusters the files claim.
     pub(super) fn of(mft: &Mft, bitmap: Option<&RecordBitmap<'_>>, stop: &AtomicBool) -> (Self, ClusterClaims) {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use mount_api::{Error, Fault, FaultKind, Faults};
 
 use super::super::cache::Cache;
+use super::super::losses::{Holds, Losses};
 use super::super::stream::Stream;
 use super::super::volume::Volume;
 use super::super::{to_u64, to_usize};
@@ -46,10 +47,10 @@ struct Page {
 
 impl ChunkTable {
     /// The table of a file of `size` bytes in chunks of `chunk_size`.
-    pub(super) fn new(size: u64, chunk_size: u64) -> Self {
+    pub(super) fn new(size: u64, chunk_size: u64, losses: &Losses) -> Self {
         let entry = if u32::try_from(size).is_ok() { 4 } else { 8 };
         let chunks = size.checked_next_multiple_of(chunk_size).unwrap_or(u64::MAX).checked_div(chunk_size);
-        ChunkTable { chunks: chunks.unwrap_or(0), entry, pages: Cache::new(KEPT) }
+        ChunkTable { chunks: chunks.unwrap_or(0), entry, pages: Cache::new(KEPT, losses) }
     }
 
     /// Bytes of the table. The chunks follow.
@@ -123,7 +124,7 @@ impl ChunkTable {
         let page = Arc::new(page);
         // What the storage does not give now it may give later.
         if page.faults.is_empty() {
-            self.pages.insert(number, Arc::clone(&page), page.bytes.len());
+            self.pages.insert(number, Arc::clone(&page), page.bytes.len(), Holds::ForGood);
         }
         Ok(page)
     }

@@ -31,6 +31,7 @@ impl Ntfs {
         let algorithm = Algorithm::parse(reparse).map_err(|(text, code)| {
             unsupported(about(&format!("{text}, which is not read yet"))).with_code(code.as_str())
         })?;
+        let watch = self.volume.losses.watch();
         let packed = self.value_named(file, attribute::DATA, &packed_name())?;
         let packed =
             packed.ok_or_else(|| corrupt(about("compressed by WOF, and the stream WofCompressedData is not there")))?;
@@ -38,7 +39,7 @@ impl Ntfs {
             let text = about("compressed by WOF, then encrypted (EFS), and the key is not at hand");
             return Err(Error::new(ErrorKind::Encrypted, text).with_code(Code::Encrypted.as_str()));
         }
-        let table = ChunkTable::new(stream.size(), algorithm.chunk_size());
+        let table = ChunkTable::new(stream.size(), algorithm.chunk_size(), &self.volume.losses);
         let chunks = Arc::clone(&self.wof_chunks);
         let wof = Wof { packed, table, algorithm, size: stream.size(), record: file.number, chunks };
         if stream.size() > 0 && wof.has_no_chunks(&self.volume) {
@@ -50,7 +51,7 @@ impl Ntfs {
             self.note(Code::NtfsCompressionBad, Severity::Error, text);
         }
         let content = Arc::new(Stream::of_wof(stream, wof));
-        self.wof_contents.insert(file.number, Arc::clone(&content), content.weight());
+        self.wof_contents.insert(file.number, Arc::clone(&content), content.weight(), watch.holds());
         Ok(content)
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use mount_api::{Error, Fault, FaultKind, Faults};
 
+use super::super::losses::Holds;
 use super::super::to_usize;
 use super::super::unit::Unit;
 use super::super::volume::Volume;
@@ -90,7 +91,7 @@ impl<'a> Reading<'a> {
         unit.copy(to, chunk.start, part, faults);
         // What the storage does not give now it may give later.
         if sound {
-            self.wof.chunks.insert(key, Arc::clone(&unit), unit.length());
+            self.wof.chunks.insert(key, Arc::clone(&unit), unit.length(), Holds::ForGood);
         }
     }
 
