@@ -10,8 +10,6 @@ mod support;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use fixtures::fill::Fill;
@@ -20,9 +18,9 @@ use fixtures::vhdx::parent_locator::ParentLocator;
 use fixtures::vhdx::{Block, Image, MIB};
 use support::Untouched;
 use vhdx_mount::chain::{self, Chain, ChainOptions, Found, LinkProof};
-use vhdx_mount::image::{Depth, HostFolders, ImageStore, OpenedImage, ReadAt};
+use vhdx_mount::image::{Depth, HostFolders, ImageStore, OpenedImage};
 use vhdx_mount::layer::PlaceKind;
-use vhdx_mount::{Error, ErrorKind, Faults};
+use vhdx_mount::{Error, ErrorKind};
 
 const SIZE: u64 = 8 * MIB;
 
@@ -460,94 +458,6 @@ fn a_block_device_that_the_user_names_may_be_a_parent() {
     let options = ChainOptions { parents: vec![store.device.clone()], ..ChainOptions::default() };
     let chain = chain::open(&store, &youngest, &options).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(chain.links()[1].found, Found::Given);
-}
-
-/// Byte offset of region table 1, which nothing reads but what looks into an image: [MS-VHDX] 2.2.
-const REGION_TABLE: u64 = 192 << 10;
-
-/// An image, and how often its region table was read.
-struct Counted {
-    image: Arc<dyn ReadAt>,
-    reads: Arc<AtomicUsize>,
-}
-
-impl ReadAt for Counted {
-    fn size(&self) -> u64 {
-        self.image.size()
-    }
-
-    fn read_at(&self, buf: &mut [u8], offset: u64, faults: &mut Faults) -> Result<(), Error> {
-        self.reads.fetch_add(usize::from(offset == REGION_TABLE), Ordering::Relaxed);
-        self.image.read_at(buf, offset, faults)
-    }
-}
-
-/// A store that counts how often files that were named are opened, and how often the region table of any image is read.
-#[derive(Default)]
-struct Counting {
-    named: AtomicUsize,
-    reads: Arc<AtomicUsize>,
-}
-
-impl Counting {
-    fn counted(&self, opened: OpenedImage) -> OpenedImage {
-        OpenedImage { image: Arc::new(Counted { image: opened.image, reads: Arc::clone(&self.reads) }), ..opened }
-    }
-}
-
-impl ImageStore for Counting {
-    fn open_named(&self, path: &Path) -> Result<OpenedImage, Error> {
-        self.named.fetch_add(1, Ordering::Relaxed);
-        HostFolders.open_named(path).map(|opened| self.counted(opened))
-    }
-
-    fn open_found(&self, path: &Path) -> Result<OpenedImage, Error> {
-        HostFolders.open_found(path).map(|opened| self.counted(opened))
-    }
-
-    fn find(&self, folder: &Path, components: &[&str]) -> Option<PathBuf> {
-        HostFolders.find(folder, components)
-    }
-
-    fn list(&self, folder: &Path, depth: Depth, limit: usize) -> Result<vhdx_mount::image::Listing, Error> {
-        HostFolders.list(folder, depth, limit)
-    }
-}
-
-/// Writes a chain of so many links, each in the place that its child records, and returns its youngest one.
-fn write_links(folder: &Path, links: usize) -> PathBuf {
-    let path = |number: usize| folder.join(format!("{number}.vhdx"));
-    let mut image = base();
-    write(&image, &path(0));
-    for number in 1..links {
-        let place = format!(r".\{}.vhdx", number - 1);
-        image = child(&image, locator(&image, &[("relative_path", &place)]));
-        write(&image, &path(number));
-    }
-    path(links - 1)
-}
-
-#[test]
-fn each_image_is_looked_into_once() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let store = Counting::default();
-    let chain = chain::open(&store, &write_links(folder.path(), 8), &ChainOptions::default()).expect("a chain");
-    assert_eq!((chain.links().len(), store.reads.load(Ordering::Relaxed)), (8, 8));
-}
-
-#[test]
-fn files_that_the_user_gave_are_not_opened_for_each_link() {
-    let named = |links: usize| {
-        let folder = tempfile::tempdir().expect("a folder");
-        let other = folder.path().join("other.vhdx");
-        write(&Image::dynamic(SIZE), &other);
-        let store = Counting::default();
-        let options = ChainOptions { parents: vec![other], allow_mismatch: true, ..ChainOptions::default() };
-        let chain = chain::open(&store, &write_links(folder.path(), links), &options).expect("a chain");
-        assert_eq!(chain.links().len(), links);
-        store.named.load(Ordering::Relaxed)
-    };
-    assert_eq!(named(3), named(9));
 }
 
 #[test]
