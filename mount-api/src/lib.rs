@@ -4,8 +4,9 @@
 //! (`mount-linux`, `mount-windows`). It holds types only, depends on nothing, and knows neither VHDX nor FUSE nor
 //! WinFsp.
 //!
-//! A [`Tree`] is immutable: it stands for a disk that nobody writes to. So a [`NodeId`] is valid for as long as the tree
-//! lives, the same node has the same id on every mount, and adapters may cache whatever they like.
+//! A [`Tree`] is immutable: it stands for a disk that nobody should write to. So a [`NodeId`] is valid for as long as the tree
+//! lives, the same node has the same id on every mount, and adapters may keep what they were told until
+//! [`Tree::has_changed`] says that something wrote to the disk after all.
 #![forbid(unsafe_code)]
 
 mod attr;

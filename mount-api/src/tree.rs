@@ -122,7 +122,7 @@ pub enum RangeKind {
     Lost(&'static str),
 }
 
-/// A read-only tree of files that never changes.
+/// A read-only tree of files that never changes, unless [`has_changed`](Tree::has_changed) says so.
 ///
 /// Every call may come from any number of threads at once, and an `each` may call the tree again: a tree holds no lock
 /// while it calls one.

@@ -1,5 +1,6 @@
 //! Following the links from the youngest image to the base.
 
+use std::cell::OnceCell;
 use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -165,6 +166,8 @@ pub(super) struct Opening<'a> {
     pub(super) disks: Option<&'a dyn DiskJudge>,
     pub(super) locator: Locator<'a>,
     assumed: Assumed,
+    /// The files that the user gave as parents, as far as they can be opened: asked for once.
+    pub(super) given: OnceCell<Vec<FileId>>,
     pub(super) links: Vec<Link>,
     findings: Vec<Finding>,
     /// The chain ends before its base.
@@ -196,6 +199,7 @@ impl<'a> Opening<'a> {
             disks,
             locator: Locator::new(store, options),
             assumed: Assumed::default(),
+            given: OnceCell::new(),
             links: Vec::new(),
             findings: Vec::new(),
             cut: false,
@@ -211,7 +215,7 @@ impl<'a> Opening<'a> {
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         self.assumed = Assumed::find(self.store, &self.options.assumed_of)?;
         let opened = self.store.open_named(&path)?;
-        self.push(opened.clone(), Found::Opened, None)
+        self.push(opened.clone(), None, Found::Opened, None)
             .map_err(|error| other_states::advise(self.store, &opened, error))?;
         self.follow()?;
         self.assumed.check_names(&self.links)?;
@@ -226,12 +230,13 @@ impl<'a> Opening<'a> {
             if self.links.len() >= MAX_LINKS {
                 return Err(refusal::too_deep(&child, MAX_LINKS));
             }
-            let Some(Parent { candidate, opened, proof, skipped }) = self.find_parent(&child, &record)? else {
+            let Some(Parent { candidate, opened, container, proof, skipped }) = self.find_parent(&child, &record)?
+            else {
                 self.cut = true;
                 self.note_missing(&child, &record);
                 return Ok(());
             };
-            self.push_parent(opened, candidate.found, proof)?;
+            self.push_parent(opened, container, candidate.found, proof)?;
             self.compare_with_child();
             if let Some(skipped) = skipped {
                 self.doubt_skipping(&skipped);
@@ -274,13 +279,24 @@ impl<'a> Opening<'a> {
         Disk::new(self.links.iter().map(link).collect(), self.options.doubt, self.cut.then_some(Code::LinkMissing))
     }
 
-    /// Adds an open image as the next link.
-    pub(super) fn push(&mut self, opened: OpenedImage, found: Found, proof: Option<LinkProof>) -> Result<()> {
+    /// Adds an open image as the next link. `container` is what was read of it with the options that it is opened with here.
+    fn push(
+        &mut self,
+        opened: OpenedImage,
+        container: Option<Container>,
+        found: Found,
+        proof: Option<LinkProof>,
+    ) -> Result<()> {
         let path = opened.path;
         let file_size = opened.image.size();
-        let options = self.format_options(&path, &opened.id);
         let image = Arc::clone(&opened.image);
-        let container = format::open(opened.image, options).map_err(|error| error.in_file(&path))?;
+        let container = match container {
+            Some(container) => container,
+            None => {
+                let options = self.format_options(&path, &opened.id);
+                format::open(opened.image, options).map_err(|error| error.in_file(&path))?
+            }
+        };
         let number = u32::try_from(self.links.len()).unwrap_or(u32::MAX);
         let (id, changes) = (opened.id, opened.changes);
         let (layer, log) = (container.layer, container.log);
@@ -325,9 +341,16 @@ impl<'a> Opening<'a> {
     }
 
     /// Adds an open image as the parent of the last link, which learns from it what it lost.
-    pub(super) fn push_parent(&mut self, opened: OpenedImage, found: Found, proof: LinkProof) -> Result<()> {
+    pub(super) fn push_parent(
+        &mut self,
+        opened: OpenedImage,
+        container: Option<Container>,
+        found: Found,
+        proof: LinkProof,
+    ) -> Result<()> {
         let child = self.inferred.take();
-        self.push(opened, found, Some(proof))?;
+        // A child whose metadata was inferred tells more of its parent once that is settled on.
+        self.push(opened, container.filter(|_| child.is_none()), found, Some(proof))?;
         if let Some(child) = child {
             self.settle_child(&child);
         }
@@ -383,6 +406,7 @@ impl<'a> Opening<'a> {
     {
         Opening {
             assumed: self.assumed.clone(),
+            given: self.given.clone(),
             links: self.links.iter().map(Link::again).collect(),
             findings: self.findings.clone(),
             inferred: self.inferred.clone(),

@@ -24,6 +24,8 @@ const MAX_TOLD: usize = 16;
 pub(super) struct Parent {
     pub(super) candidate: Candidate,
     pub(super) opened: OpenedImage,
+    /// What was read of it, where it was looked into already: its log is not replayed twice.
+    pub(super) container: Option<Container>,
     pub(super) proof: LinkProof,
     /// A whole image in a place that the child records, which is a child of this one.
     pub(super) skipped: Option<PathBuf>,
@@ -67,7 +69,7 @@ impl Opening<'_> {
             self.tell_merge(best);
             let candidate = Candidate { path: best.path.clone(), found: best.found };
             let opened = candidate.open(self.store)?;
-            return Ok(Some(Parent { candidate, opened, proof: LinkProof::Unproven, skipped: None }));
+            return Ok(Some(Parent { candidate, opened, proof: LinkProof::Unproven, container: None, skipped: None }));
         }
         match self.options.missing {
             Missing::Lost => Ok(None),
@@ -109,7 +111,7 @@ impl Opening<'_> {
             }
             if self.options.allow_mismatch && self.is_given(&opened.id) {
                 let candidate = Candidate { found: Found::Given, ..other };
-                return Ok(Parent { candidate, opened, proof: LinkProof::Unproven, skipped: None });
+                return Ok(Parent { candidate, opened, proof: LinkProof::Unproven, container: None, skipped: None });
             }
             return Ok(Parent { skipped: Some(opened.path), ..found });
         }
@@ -118,8 +120,11 @@ impl Opening<'_> {
 
     /// Whether the user gave a file as a parent, under any of its names.
     pub(super) fn is_given(&self, id: &FileId) -> bool {
-        let mut given = self.options.parents.iter();
-        given.any(|path| self.store.open_named(path).is_ok_and(|opened| opened.id == *id))
+        let ids = || {
+            let given = self.options.parents.iter();
+            given.filter_map(|path| Some(self.store.open_named(path).ok()?.id)).collect()
+        };
+        self.given.get_or_init(ids).contains(id)
     }
 
     /// Names other files that bear the identity of a parent that was found by nothing else: they may be of other times.
@@ -212,10 +217,14 @@ impl Opening<'_> {
             match format::open(Arc::clone(&opened.image), self.format_options(&candidate.path, &opened.id)) {
                 Err(error) => rejected.refused.push(Refused { path: candidate.path, is_proven: true, error }),
                 Ok(container) if self.is_damaged(&container, &opened.id) => {
-                    rejected.damaged.get_or_insert(Parent { candidate, opened, proof, skipped: None });
+                    let container = Some(container);
+                    rejected.damaged.get_or_insert(Parent { candidate, opened, container, proof, skipped: None });
                 }
                 Ok(container) if !self.may_stand_in(&container, rejected.damaged.as_ref()) => {}
-                Ok(_) => return Ok(Some(Parent { candidate, opened, proof, skipped: None })),
+                Ok(container) => {
+                    let container = Some(container);
+                    return Ok(Some(Parent { candidate, opened, container, proof, skipped: None }));
+                }
             }
         }
         Ok(None)

@@ -113,7 +113,7 @@ impl Opening<'_> {
         let mut trial = self.again(&options);
         let candidate = Candidate { path: candidate.path.clone(), found: candidate.found };
         let opened = candidate.open(self.store);
-        if opened.and_then(|opened| trial.push_parent(opened, candidate.found, LinkProof::Unproven)).is_err() {
+        if opened.and_then(|opened| trial.push_parent(opened, None, candidate.found, LinkProof::Unproven)).is_err() {
             return Trial::Unreadable;
         }
         if trial.follow().is_err() {

@@ -105,7 +105,7 @@ pub fn sniff(image: &dyn ReadAt) -> Sniffed {
     };
     let mut first = [0; 8];
     let begins = read(0, &mut first);
-    if begins && &first == b"vhdxfile" {
+    if begins && first == vhdx::SIGNATURE {
         return Sniffed::Vhdx;
     }
     let mut last = [0; 8];
@@ -115,7 +115,7 @@ pub fn sniff(image: &dyn ReadAt) -> Sniffed {
     }
     // A VHDX whose first sector is gone, or overwritten, still has its headers, and behind them its region tables.
     let mut header = [0; 4];
-    if vhdx::HEADER_OFFSETS.iter().any(|offset| read(*offset, &mut header) && &header == b"head")
+    if vhdx::HEADER_OFFSETS.iter().any(|offset| read(*offset, &mut header) && header == vhdx::HEADER_SIGNATURE)
         || vhdx::has_region_table(image)
     {
         return Sniffed::Vhdx;
@@ -234,7 +234,7 @@ pub(crate) fn other_than_vhdx(image: &Arc<dyn ReadAt>) -> Option<Other> {
             Some(Other::Refused(refusal))
         }
         (Sniffed::Unknown, Ok(_)) => Some(Other::Raw),
-        (Sniffed::Unknown, Err(error)) if refusal(image, sniffed).is_none() => Some(Other::Nothing(error)),
+        (Sniffed::Unknown, Err(error)) => Some(refusal(image, sniffed).map_or(Other::Nothing(error), Other::Refused)),
         _ => refusal(image, sniffed).map(Other::Refused),
     }
 }

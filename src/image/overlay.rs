@@ -3,16 +3,15 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::ReadAt;
+use crate::Faults;
 use crate::bytes::len_u64;
 use crate::error::Result;
 use crate::ranges::united;
 use crate::report::Code;
-use crate::{Fault, Faults};
 
 /// A [`ReadAt`] seen through patches: what a log would have written, without writing it.
 ///
-/// A patched page is kept as the place in the log where its bytes stand, not as bytes, so a large log costs little
-/// memory.
+/// Of a patch that stands elsewhere in the file its place is kept, not its bytes, so a large log costs little memory.
 #[derive(Debug)]
 pub struct Overlay<R> {
     inner: R,
@@ -34,23 +33,16 @@ struct Patched {
 #[derive(Debug, Clone, Copy)]
 enum Patch {
     Zero,
-    /// A page of a VHDX log: 8 bytes that the descriptor keeps, 4084 bytes of a data sector, 4 bytes that the descriptor
-    /// keeps. `start` is the first byte of the whole page in the patched file (the patch itself may have been cut by a
-    /// later one).
-    LogPage {
+    /// Some bytes, then `length` bytes of the file below from `body_offset` on, then some more. `start` is the first byte of all of
+    /// it in the patched file (the patch itself may have been cut by a later one).
+    Splice {
         start: u64,
         leading: [u8; 8],
         body_offset: u64,
+        length: u32,
         trailing: [u8; 4],
     },
 }
-
-/// Bytes of a log page that stand in the data sector.
-const BODY: u64 = 4084;
-/// Bytes of a log page before them.
-const LEADING: u64 = 8;
-/// Bytes of a log page.
-const PAGE: u64 = 4096;
 
 /// Collects patches, in the order in which they would have been written. Clones share them until one of the two gets more: a log
 /// may hold a million.
@@ -66,10 +58,11 @@ impl OverlayBuilder {
         self.insert(range, Patch::Zero);
     }
 
-    /// The 4 KiB at `start` read as `leading`, then the 4084 bytes at `body_offset` of the file below, then `trailing`.
-    pub fn log_page(&mut self, start: u64, leading: [u8; 8], body_offset: u64, trailing: [u8; 4]) {
-        let end = start.saturating_add(PAGE);
-        self.insert(start..end, Patch::LogPage { start, leading, body_offset, trailing });
+    /// From byte `start` on: `leading`, then `length` bytes from byte `body_offset` of the file below on, then `trailing`.
+    pub fn splice(&mut self, start: u64, leading: [u8; 8], body_offset: u64, length: u32, trailing: [u8; 4]) {
+        let body = start.saturating_add(len_u64(&leading));
+        let end = body.saturating_add(u64::from(length)).saturating_add(len_u64(&trailing));
+        self.insert(start..end, Patch::Splice { start, leading, body_offset, length, trailing });
     }
 
     /// The range is served as it lies, and marked doubtful.
@@ -132,46 +125,49 @@ impl<R: ReadAt> Overlay<R> {
         self.inner.size()
     }
 
-    /// Whether a page of the log stands in the place of any of these bytes.
-    pub fn any_log_page_in(&self, range: &Range<u64>) -> bool {
+    /// Whether bytes that stand elsewhere in the file take the place of any of these.
+    pub fn any_splice_in(&self, range: &Range<u64>) -> bool {
         let before = self.patches.range(..range.start).next_back().filter(|(_, patch)| patch.end > range.start);
         let mut within = before.into_iter().chain(self.patches.range(range.clone()));
-        within.any(|(_, patch)| matches!(patch.with, Patch::LogPage { .. }))
+        within.any(|(_, patch)| matches!(patch.with, Patch::Splice { .. }))
     }
 
     fn read_patch(&self, patch: Patch, piece: &mut [u8], at: u64, faults: &mut Faults) -> Result<()> {
-        let Patch::LogPage { start, leading, body_offset, trailing } = patch else {
+        let Patch::Splice { start, leading, body_offset, length, trailing } = patch else {
             piece.fill(0);
             return Ok(());
         };
-        // The page is put together whole and the wanted part taken from it.
-        let mut page = [0; 4096];
-        let mut below = Faults::new();
-        if let Some((head, rest)) = page.split_first_chunk_mut::<8>()
-            && let Some((body, tail)) = rest.split_last_chunk_mut::<4>()
-        {
-            *head = leading;
-            *tail = trailing;
-            self.inner.read_at(body, body_offset, &mut below)?;
+        let body = start.saturating_add(len_u64(&leading));
+        let tail = body.saturating_add(u64::from(length));
+        copy_part(&leading, start, piece, at);
+        copy_part(&trailing, tail, piece, at);
+        if let Some((from, part)) = part_of(piece, at, &(body..tail)) {
+            let below_at = body_offset.saturating_add(from.saturating_sub(body));
+            let mut below = Faults::new();
+            self.inner.read_at(part, below_at, &mut below)?;
+            faults.append_moved(below, below_at, from);
         }
-        debug_assert_eq!(LEADING.wrapping_add(BODY), PAGE.wrapping_sub(4));
-        let skip = usize::try_from(at.saturating_sub(start)).unwrap_or(usize::MAX);
-        if let Some(from) = page.get(skip..).and_then(|from| from.get(..piece.len())) {
-            piece.copy_from_slice(from);
-        }
-        let wanted = at..at.saturating_add(len_u64(piece));
-        let mut moved = Faults::new();
-        moved.append_moved(below, body_offset, start.saturating_add(LEADING));
-        push_within(&moved, &wanted, faults);
         Ok(())
     }
 }
 
-/// Adds the parts of `from` that lie in `wanted`.
-fn push_within(from: &Faults, wanted: &Range<u64>, faults: &mut Faults) {
-    for fault in from {
-        let range = fault.range.start.max(wanted.start)..fault.range.end.min(wanted.end);
-        faults.push(Fault { range, ..fault.clone() });
+/// The part of `piece`, whose first byte is byte `at`, that lies in `range`, and where that begins.
+fn part_of<'a>(piece: &'a mut [u8], at: u64, range: &Range<u64>) -> Option<(u64, &'a mut [u8])> {
+    let from = range.start.max(at);
+    let to = range.end.min(at.saturating_add(len_u64(piece)));
+    let index = |byte: u64| usize::try_from(byte.saturating_sub(at)).ok();
+    let part = piece.get_mut(index(from)?..index(to)?).filter(|part| !part.is_empty())?;
+    Some((from, part))
+}
+
+/// Copies what of `bytes`, the first of which is byte `start`, lies in `piece`, whose first byte is byte `at`.
+fn copy_part(bytes: &[u8], start: u64, piece: &mut [u8], at: u64) {
+    let range = start..start.saturating_add(len_u64(bytes));
+    if let Some((from, part)) = part_of(piece, at, &range)
+        && let Ok(skip) = usize::try_from(from.saturating_sub(start))
+        && let Some(bytes) = bytes.get(skip..).and_then(|bytes| bytes.get(..part.len()))
+    {
+        part.copy_from_slice(bytes);
     }
 }
 
@@ -229,7 +225,7 @@ mod tests {
         let mut expected = below.clone();
         let mut builder = OverlayBuilder::default();
         let mut put = |builder: &mut OverlayBuilder, page: usize, body: usize, mark: u8| {
-            builder.log_page(page as u64 * 4096, [mark; 8], body as u64 * 4096 + 4, [mark; 4]);
+            builder.splice(page as u64 * 4096, [mark; 8], body as u64 * 4096 + 4, 4084, [mark; 4]);
             expected[page * 4096..][..8].fill(mark);
             expected[page * 4096..][8..4092].fill(body as u8);
             expected[page * 4096..][4092..4096].fill(mark);
@@ -263,6 +259,22 @@ mod tests {
         assert_eq!(bytes[..4096], [7; 4096]);
         assert!(bytes[4096..].iter().all(|b| *b == 0));
         assert_eq!(faults.worst().map(|f| f.range.clone()), Some(4096..8192));
+    }
+
+    #[test]
+    fn a_splice_of_any_length_tells_where_its_body_is_lost() {
+        let mut builder = OverlayBuilder::default();
+        // Its body reaches 6 bytes past the end of what is below.
+        builder.splice(10, [1; 8], 90, 16, [2; 4]);
+        let overlay = builder.over(vec![7; 100], Code::LogTorn);
+        let expected = [vec![7; 10], vec![1; 8], vec![7; 10], vec![0; 6], vec![2; 4], vec![7; 62]].concat();
+        for (offset, length) in (0..100).flat_map(|start| (1..=100 - start).map(move |length| (start, length))) {
+            let (bytes, faults) = read(&overlay, offset as u64, length);
+            assert_eq!(bytes, expected[offset..][..length], "{offset}+{length}");
+            let lost: Vec<_> = faults.iter().map(|fault| fault.range.clone()).collect();
+            let expected = 28.max(offset as u64)..34.min((offset + length) as u64);
+            assert_eq!(lost, if expected.is_empty() { vec![] } else { vec![expected] }, "{offset}+{length}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::bat::{BatEntry, BatShape, ENTRY_LENGTH, MIB, PayloadState};
+use super::log::ENTRY_SIGNATURE;
 use crate::Faults;
 use crate::image::ReadAt;
 use crate::ranges::meet;
@@ -14,8 +15,7 @@ use crate::ranges::meet;
 /// Entries of a would-be BAT that are looked at: half a MiB.
 pub(super) const MAX_ENTRIES: u64 = 1 << 16;
 
-/// The header of a log entry begins so, and no BAT entry does. The data sectors of a log look much like the BAT.
-const LOG_ENTRY: &[u8; 4] = b"loge";
+/// Bytes of a sector of a log.
 const LOG_SECTOR: usize = 4096;
 
 /// What is known of the file whose BAT is looked for.
@@ -62,7 +62,8 @@ impl Wanted<'_> {
         let region = self.region(place).filter(|region| !self.is_taken(region))?;
         let looked_at = self.shape.entries_needed().min(MAX_ENTRIES);
         let bytes = or_zeros(file, place, usize::try_from(looked_at.saturating_mul(ENTRY_LENGTH)).ok()?)?;
-        if bytes.chunks(LOG_SECTOR).any(|sector| sector.starts_with(LOG_ENTRY)) {
+        // No BAT entry begins like an entry of a log, whose data sectors look much like the BAT.
+        if bytes.chunks(LOG_SECTOR).any(|sector| sector.starts_with(&ENTRY_SIGNATURE)) {
             return None;
         }
         let block_size = self.shape.block_size;

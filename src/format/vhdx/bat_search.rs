@@ -35,10 +35,9 @@ pub(super) fn bat(file: &dyn ReadAt, log: Option<&Range<u64>>, block_size: Optio
     let mut found = runs(file)?;
     found.retain_mut(|bat| bat.settle(log, block_size));
     // A block may hold an image of its own, and that a BAT: the outer one claims the block that the inner one lies in.
-    let covers = |start: &u64, place: u64| (*start..start.saturating_add(block_size)).contains(&place);
     let is_inner = |one: &FoundBat| {
-        let place = one.region.start;
-        found.iter().any(|bat| bat.region.start != place && bat.claims.iter().any(|start| covers(start, place)))
+        let place = one.region.start..one.region.start.saturating_add(1);
+        found.iter().any(|bat| bat.region.start != place.start && bat.claims_any_of(&place, block_size))
     };
     let inner: BTreeSet<u64> = found.iter().filter(|bat| is_inner(bat)).map(|bat| bat.region.start).collect();
     found.retain(|bat| !inner.contains(&bat.region.start));
@@ -105,13 +104,20 @@ fn add_claims(bytes: &[u8], file_size: u64, claims: &mut BTreeSet<u64>) -> Optio
 }
 
 impl FoundBat {
+    /// Whether one of its blocks has a byte of a place.
+    fn claims_any_of(&self, place: &Range<u64>, block_size: u64) -> bool {
+        let block = |claim: &u64| *claim..claim.saturating_add(block_size);
+        // Blocks are of one size, so that the last one to begin before the place's end reaches farthest.
+        let last = self.claims.range(..place.end).next_back();
+        last.is_some_and(|claim| meet(place, &block(claim)))
+    }
+
     /// Ends it where the first block behind it begins. Returns whether it can be a BAT then.
     fn settle(&mut self, log: Option<&Range<u64>>, block_size: u64) -> bool {
         let start = self.region.start;
         let next = self.claims.range(start..).next().copied();
         self.region.end = self.region.end.min(next.unwrap_or(u64::MAX));
-        let block = |claim: &u64| *claim..claim.saturating_add(block_size);
-        let is_free = |place: &Range<u64>| !self.claims.iter().any(|claim| meet(place, &block(claim)));
+        let is_free = |place: &Range<u64>| !self.claims_any_of(place, block_size);
         !self.region.is_empty() && is_free(&self.region) && log.is_none_or(is_free)
     }
 }
@@ -140,6 +146,22 @@ mod tests {
             }
             Ok(())
         }
+    }
+
+    #[test]
+    fn a_block_is_known_by_any_of_its_bytes() {
+        let claims: BTreeSet<u64> = [4, 9, 10, 30].map(|mib| mib * MIB).into();
+        let bat = FoundBat { region: 0..MIB, claims: claims.clone() };
+        for block_size in [MIB, 4 * MIB] {
+            for (start, length) in (0..40).flat_map(|start| [(start, 1), (start, MIB), (start, 6 * MIB)]) {
+                for start in [start * MIB, start * MIB + MIB - 1] {
+                    let place = start..start + length;
+                    let any = claims.iter().any(|claim| *claim < place.end && place.start < *claim + block_size);
+                    assert_eq!(bat.claims_any_of(&place, block_size), any, "{place:?}, {block_size}");
+                }
+            }
+        }
+        assert!(!bat.claims_any_of(&(0..0), MIB));
     }
 
     #[test]

@@ -5,14 +5,12 @@
 use std::ops::{ControlFlow, Range};
 
 use super::bat_walk::{Role, entries};
+use super::log::PAGE;
 use super::ownership::MAX_ENTRIES;
 use super::region_table;
 use super::resolve::Vhdx;
 use crate::image::ReadAt;
 use crate::ranges::meet;
-
-/// Pages of the log, and what they are multiples of.
-const PAGE: u64 = 4096;
 
 impl Vhdx {
     /// Whether each of these places of the file is one that its log may change. `metadata` is the metadata region.

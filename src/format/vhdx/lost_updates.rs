@@ -7,11 +7,11 @@ use std::ops::Range;
 
 use super::bat::ENTRY_LENGTH;
 use super::block_content::Look;
+use super::log::PAGE;
 use super::ownership::Ownership;
 use super::resolve::Vhdx;
 use super::told_blocks::named;
 use super::unowned::Unowned;
-use super::unused_entries::PAGE;
 use crate::layer::Trust;
 use crate::ranges::length;
 

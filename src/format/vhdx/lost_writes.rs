@@ -9,7 +9,7 @@ use std::ops::Range;
 use super::bat::{BatEntry, ENTRY_LENGTH, MIB, SECTORS_PER_CHUNK};
 use super::bat_walk::Role;
 use super::block_content::{Content, Look};
-use super::log::{Page, Session, Sessions, Version, page_of};
+use super::log::{PAGE, Page, Session, Sessions, Version, page_of};
 use super::ownership::Ownership;
 use super::region_table;
 use super::resolve::Vhdx;
@@ -17,8 +17,6 @@ use super::told_blocks::named;
 use crate::image::ReadAt;
 use crate::ranges::united;
 use crate::report::{Code, Finding, Severity};
-
-const PAGE: u64 = 4096;
 
 /// Bytes of a page that are compared at once: an entry of the BAT.
 const GRAIN: usize = 8;

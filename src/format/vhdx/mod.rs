@@ -56,5 +56,8 @@ pub use resolve::Vhdx;
 pub(super) use search::{has_region_table, holds_a_bat, holds_regions};
 pub(super) use shifted::refusal as refusal_of_shifted;
 
-/// Where the two headers stand in a file.
+/// What a VHDX begins with.
+pub(super) const SIGNATURE: [u8; 8] = file_type_identifier::SIGNATURE;
+/// Where the two headers stand in a file, and what they begin with.
 pub const HEADER_OFFSETS: [u64; 2] = header::OFFSETS;
+pub(super) const HEADER_SIGNATURE: [u8; 4] = header::SIGNATURE;

@@ -319,7 +319,7 @@ fn creator(image: &dyn ReadAt, findings: &mut Vec<Finding>) -> Option<String> {
     let Some(identifier) = FileTypeIdentifier::parse(&bytes) else {
         let finding = identifier_bad(&bytes).at("file type identifier", 0);
         let found = bytes.get(..8).unwrap_or_default().escape_ascii().to_string();
-        findings.push(finding.versus("vhdxfile", found));
+        findings.push(finding.versus(file_type_identifier::SIGNATURE.escape_ascii().to_string(), found));
         return None;
     };
     identifier.creator

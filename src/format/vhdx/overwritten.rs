@@ -9,26 +9,28 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::bat::{BatEntry, PayloadState};
+use super::log::PAGE;
 use super::resolve::Vhdx;
 use super::told_blocks::ToldBlocks;
-use super::unused_entries::PAGE;
+use super::{file_type_identifier, header, log, metadata, region_table};
+use crate::format::gpt_header;
 use crate::report::{Code, Finding, Severity};
 
 /// What structures of a VHDX, of NTFS and of a GPT begin with. None of them is an entry of a BAT: each sets reserved bits.
 const SIGNATURES: [&[u8]; 13] = [
-    b"vhdxfile",
-    b"head",
-    b"regi",
-    b"metadata",
-    b"loge",
-    b"zero",
-    b"desc",
-    b"data",
+    &file_type_identifier::SIGNATURE,
+    &header::SIGNATURE,
+    &region_table::SIGNATURE,
+    &metadata::TABLE_SIGNATURE,
+    &log::ENTRY_SIGNATURE,
+    &log::ZERO_DESCRIPTOR_SIGNATURE,
+    &log::DATA_DESCRIPTOR_SIGNATURE,
+    &log::DATA_SIGNATURE,
     b"FILE",
     b"INDX",
     b"RSTR",
     b"RCRD",
-    b"EFI PART",
+    &gpt_header::SIGNATURE,
 ];
 
 /// So many entries that no writer makes, and wrong bits of them in all, show that their page was written over.

@@ -140,7 +140,9 @@ pub(super) fn read(file: &dyn ReadAt, place: u64, length: usize) -> Option<Vec<u
 pub(super) fn is_metadata_at(file: &dyn ReadAt, place: u64) -> bool {
     let mut signature = [0; 8];
     let mut faults = Faults::new();
-    file.read_at(&mut signature, place, &mut faults).is_err() || faults.any_lost() || &signature == b"metadata"
+    file.read_at(&mut signature, place, &mut faults).is_err()
+        || faults.any_lost()
+        || signature == metadata::TABLE_SIGNATURE
 }
 
 /// The metadata region at a place, if one is there that can be read: where it lies, and what BAT it asks for.

@@ -4,9 +4,7 @@ use std::ops::Range;
 
 use super::bat::{BatEntry, ENTRY_LENGTH, PayloadState};
 use super::bat_walk::Role;
-
-/// Bytes of a page of the BAT, as the log writes it.
-pub(super) const PAGE: u64 = 4096;
+use super::log::PAGE;
 
 /// Bytes of a sector, the smallest part of a BAT that storage or a stray write loses.
 const SECTOR: u64 = 512;

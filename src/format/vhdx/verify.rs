@@ -238,7 +238,7 @@ impl Survey<'_> {
     /// A log is for tables. What it writes into a block is replayed all the same.
     fn look_for_log_pages(&mut self, seen: &Seen) {
         let start = seen.entry.file_offset();
-        if self.vhdx.file.any_log_page_in(&(start..start.saturating_add(self.vhdx.shape.block_size))) {
+        if self.vhdx.file.any_splice_in(&(start..start.saturating_add(self.vhdx.shape.block_size))) {
             let place = ("payload block", start);
             self.tally.count(Code::LogWritesForbiddenPlace, place, || seen.role.describe());
         }

@@ -98,7 +98,7 @@ impl DamagedNewest {
                 match *descriptor {
                     Descriptor::Zero { .. } => patches.zero(descriptor.file_range()),
                     Descriptor::Data { file_offset, leading, trailing } => {
-                        patches.log_page(file_offset, leading, log.data_sector_body(data_sector), trailing);
+                        log.splice_page(patches, file_offset, leading, data_sector, trailing);
                         data_sector = log.advance(data_sector, SECTOR);
                     }
                 }

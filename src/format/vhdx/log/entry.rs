@@ -2,11 +2,26 @@
 
 use crate::bytes::{Guid, array, u32_le, u64_le};
 
+/// What the header of an entry, a data sector, and the two kinds of descriptors begin with.
+pub(in crate::format::vhdx) const ENTRY_SIGNATURE: [u8; 4] = *b"loge";
+pub(in crate::format::vhdx) const DATA_SIGNATURE: [u8; 4] = *b"data";
+pub(in crate::format::vhdx) const ZERO_DESCRIPTOR_SIGNATURE: [u8; 4] = *b"zero";
+pub(in crate::format::vhdx) const DATA_DESCRIPTOR_SIGNATURE: [u8; 4] = *b"desc";
+
 /// Log entries, descriptor sectors and data sectors are multiples of this.
 pub(super) const SECTOR: u32 = 4096;
 
+/// Bytes of the file that a data sector makes anew, and what they are a multiple of.
+pub(in crate::format::vhdx) const PAGE: u64 = 4096;
+
+/// Bytes of a page that stand in its data sector; its first 8 and last 4 stand in the descriptor.
+pub(super) const DATA_LENGTH: u32 = SECTOR - 8 - 4;
+
 pub(super) const HEADER_LENGTH: u32 = 64;
-const DESCRIPTOR_LENGTH: u32 = 32;
+
+/// Bytes of a descriptor, in the log and in memory.
+pub(super) const DESCRIPTOR_LENGTH: u32 = 32;
+pub(super) const DESCRIPTOR_BYTES: usize = 32;
 
 /// Whether a sector bears `log_guid` where the header of an entry does. Nothing else in a log does: of one that is no header
 /// all the same, damage made it so, never a power cut, for its fields share one sector of the storage.
@@ -16,7 +31,7 @@ pub(super) fn bears(sector: &[u8], log_guid: Guid) -> bool {
 
 /// Whether a sector begins like the header of an entry, of whichever log.
 pub(super) fn is_signed(sector: &[u8]) -> bool {
-    array(sector, 0) == Some(*b"loge")
+    array(sector, 0) == Some(ENTRY_SIGNATURE)
 }
 
 /// Bytes that every storage writes as a whole.
@@ -41,10 +56,10 @@ pub(super) enum SectorKind {
 
 impl SectorKind {
     pub(super) fn of(sector: &[u8; 4096]) -> Self {
-        match sector {
-            [b'l', b'o', b'g', b'e', ..] => SectorKind::Header,
-            [b'd', b'a', b't', b'a', ..] => SectorKind::Data,
-            [b'd', b'e', b's', b'c', ..] | [b'z', b'e', b'r', b'o', ..] => SectorKind::Descriptors,
+        match array(sector, 0) {
+            Some(ENTRY_SIGNATURE) => SectorKind::Header,
+            Some(DATA_SIGNATURE) => SectorKind::Data,
+            Some(DATA_DESCRIPTOR_SIGNATURE | ZERO_DESCRIPTOR_SIGNATURE) => SectorKind::Descriptors,
             _ if sector.iter().all(|byte| *byte == 0) => SectorKind::Zeros,
             _ if sector.iter().take(PIECE).all(|byte| *byte == 0) => SectorKind::Torn,
             _ => SectorKind::Foreign,
@@ -88,7 +103,7 @@ const LOW_AT: usize = 4092;
 pub(super) fn mend_data_sector(sector: &mut [u8], sequence_number: u64) -> bool {
     let number = sequence_number.to_le_bytes();
     let (low, high) = number.split_at(4);
-    let fields: [(usize, &[u8]); 3] = [(0, b"data"), (4, high), (LOW_AT, low)];
+    let fields: [(usize, &[u8]); 3] = [(0, &DATA_SIGNATURE), (4, high), (LOW_AT, low)];
     let found = |at: usize| sector.get(at..at.saturating_add(4)).unwrap_or_default();
     let wrong = fields.iter().filter(|(at, field)| found(*at) != *field);
     let is_older = |at: usize| u32_le(found(at), 0) < u32_le(low, 0) && at == LOW_AT;
@@ -178,13 +193,13 @@ impl Descriptor {
         if u64_le(bytes, 24)? != sequence_number || !file_offset.is_multiple_of(u64::from(SECTOR)) {
             return None;
         }
-        match &array(bytes, 0)? {
-            b"zero" => {
+        match array(bytes, 0)? {
+            ZERO_DESCRIPTOR_SIGNATURE => {
                 let length = u64_le(bytes, 8)?;
                 let fits = length.is_multiple_of(u64::from(SECTOR)) && file_offset.checked_add(length).is_some();
                 fits.then_some(Descriptor::Zero { file_offset, length })
             }
-            b"desc" => {
+            DATA_DESCRIPTOR_SIGNATURE => {
                 file_offset.checked_add(u64::from(SECTOR))?;
                 Some(Descriptor::Data { file_offset, leading: array(bytes, 8)?, trailing: array(bytes, 4)? })
             }
@@ -213,16 +228,16 @@ pub(super) fn descriptors(bytes: &[u8], first: bool, sequence_number: u64) -> im
 }
 
 /// Where descriptors stand in some of an entry's descriptor sectors. `first` as above.
-pub(super) fn descriptor_slots(bytes: &[u8], first: bool) -> impl Iterator<Item = &[u8; 32]> {
+pub(super) fn descriptor_slots(bytes: &[u8], first: bool) -> impl Iterator<Item = &[u8; DESCRIPTOR_BYTES]> {
     // The header takes the place of the first two descriptors.
-    bytes.as_chunks::<32>().0.iter().skip(if first { 2 } else { 0 })
+    bytes.as_chunks::<DESCRIPTOR_BYTES>().0.iter().skip(if first { 2 } else { 0 })
 }
 
 /// Whether a data sector is whole and belongs to the entry: both halves of its SequenceNumber are the entry's.
 pub(super) fn data_sector_holds(sector: &[u8], sequence_number: u64) -> bool {
     let halves = || Some((u32_le(sector, 4)?, u32_le(sector, 4092)?));
     let Some((high, low)) = halves() else { return false };
-    array(sector, 0) == Some(*b"data") && (u64::from(high) << 32 | u64::from(low)) == sequence_number
+    array(sector, 0) == Some(DATA_SIGNATURE) && (u64::from(high) << 32 | u64::from(low)) == sequence_number
 }
 
 /// Whether a data sector reached the storage with the entry. Its last bytes are those that no older sector has; of the first
@@ -230,7 +245,7 @@ pub(super) fn data_sector_holds(sector: &[u8], sequence_number: u64) -> bool {
 pub(super) fn data_sector_written(sector: &[u8], sequence_number: u64) -> bool {
     let number = sequence_number.to_le_bytes();
     let (low, high) = number.split_at(4);
-    let first = array(sector, 0) == Some(*b"data") || sector.get(4..8) == Some(high);
+    let first = array(sector, 0) == Some(DATA_SIGNATURE) || sector.get(4..8) == Some(high);
     first && sector.get(4092..4096) == Some(low)
 }
 

@@ -6,7 +6,7 @@
 
 use std::ops::ControlFlow;
 
-use super::entry::{Descriptor, EntryHeader, HEADER_LENGTH, descriptor_slots};
+use super::entry::{DESCRIPTOR_LENGTH, Descriptor, EntryHeader, HEADER_LENGTH, descriptor_slots};
 use super::sequence::Log;
 use crate::error::Result;
 
@@ -15,8 +15,6 @@ const POLYNOMIAL: u32 = 0x82f6_3b78;
 
 /// Descriptors of entries with more of them are not looked at bit by bit: a log of Windows has room for 255.
 const MAX_DESCRIPTORS: u32 = 1 << 12;
-
-const DESCRIPTOR_LENGTH: u32 = 32;
 
 /// Zeros that are taken into a CRC at once.
 const ZEROS: [u8; 4096] = [0; 4096];

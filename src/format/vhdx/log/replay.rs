@@ -257,7 +257,7 @@ pub(super) fn apply(
         match descriptor {
             Descriptor::Zero { .. } => patches.zero(range),
             Descriptor::Data { file_offset, leading, trailing } => {
-                patches.log_page(file_offset, leading, log.data_sector_body(data_sector), trailing);
+                log.splice_page(patches, file_offset, leading, data_sector, trailing);
                 data_sector = log.advance(data_sector, SECTOR);
             }
         }

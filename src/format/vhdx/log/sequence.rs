@@ -7,11 +7,11 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
-use super::entry::{self, Descriptor, EntryHeader, SECTOR, data_sector_holds};
+use super::entry::{self, DATA_LENGTH, Descriptor, EntryHeader, SECTOR, data_sector_holds};
 use crate::Faults;
 use crate::bytes::{Guid, len_u64};
 use crate::error::Result;
-use crate::image::ReadAt;
+use crate::image::{OverlayBuilder, ReadAt};
 
 /// The log region of a file.
 pub(super) struct Log<'a> {
@@ -109,10 +109,18 @@ impl Log<'_> {
         self.offset.saturating_add(u64::from(offset))
     }
 
-    /// Byte offset in the file of the bytes of a page that stand in the data sector at an offset of the log: behind its signature
-    /// and SequenceHigh.
-    pub(super) fn data_sector_body(&self, data_sector: u32) -> u64 {
-        self.file_offset(data_sector).saturating_add(8)
+    /// Has a page of the file read as a data descriptor has it: `leading`, what stands in the data sector at an offset of the log
+    /// between its signature with SequenceHigh and its SequenceLow, `trailing`.
+    pub(super) fn splice_page(
+        &self,
+        patches: &mut OverlayBuilder,
+        page: u64,
+        leading: [u8; 8],
+        data_sector: u32,
+        trailing: [u8; 4],
+    ) {
+        let body = self.file_offset(data_sector).saturating_add(8);
+        patches.splice(page, leading, body, DATA_LENGTH, trailing);
     }
 
     /// Looks at each sector of the log for the header of an entry that bears the log's GUID.

@@ -10,10 +10,11 @@ use super::entry::{Descriptor, EntryHeader, PIECE, SECTOR};
 use super::region::log_region;
 use super::sequence::{Candidate, Candidates, Log};
 use crate::Faults;
-use crate::bytes::{Guid, len_u64};
+use crate::bytes::Guid;
 use crate::error::Result;
 use crate::format::vhdx::header::Header;
-use crate::image::ReadAt;
+use crate::image::{ReadAt, lose_tail};
+use crate::report::Code;
 
 /// Larger logs are not looked into: an image is to be open in a moment. Known writers make logs of 1 MiB.
 const MAX_LENGTH: u32 = 8 << 20;
@@ -318,8 +319,27 @@ impl ReadAt for Ring {
         let end = start.saturating_add(buf.len());
         match self.bytes.get(start..end).filter(|_| offset >= self.start) {
             Some(bytes) => buf.copy_from_slice(bytes),
-            None => faults.lost(offset..offset.saturating_add(len_u64(buf)), "read-past-end"),
+            None => lose_tail(buf, 0, offset, Code::ReadPastEnd, faults),
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lies_outside_of_the_log_reads_as_zeros_and_is_lost() {
+        let ring = Ring { bytes: vec![7; 4096], start: 1 << 20, size: 2 << 20 };
+        let read = |offset: u64| {
+            let (mut buf, mut faults) = ([0xee; 16], Faults::new());
+            ring.read_at(&mut buf, offset, &mut faults).expect("a read");
+            (buf, faults.any_lost())
+        };
+        assert_eq!(read(1 << 20), ([7; 16], false));
+        for outside in [0, (1 << 20) - 8, (1 << 20) + 4090] {
+            assert_eq!(read(outside), ([0; 16], true), "{outside}");
+        }
     }
 }

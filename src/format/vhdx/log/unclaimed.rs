@@ -10,13 +10,14 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use super::entry::{PAGE, is_signed};
 use super::region::check_place;
 use super::replay::{LOG_STRUCTURE, apply, doubt_pages};
 use super::sequence::Log;
 use super::sessions::Sessions;
 use super::written_places::WrittenPlaces;
 use crate::Faults;
-use crate::bytes::{Guid, array};
+use crate::bytes::Guid;
 use crate::error::Result;
 use crate::format::vhdx::header::Header;
 use crate::image::{OverlayBuilder, ReadAt};
@@ -24,9 +25,6 @@ use crate::report::{Code, Finding, Severity};
 
 /// Logs of more LogGuids than this are not looked into: a file has one or two.
 const MAX_GUIDS: usize = 16;
-
-/// Bytes that are compared at once; what differs is doubtful as a whole.
-const PAGE: u64 = 4096;
 
 /// Bytes of the log that are read at once.
 const SCAN: u64 = 1 << 20;
@@ -85,7 +83,7 @@ fn guids(file: &Arc<dyn ReadAt>, header: &Header) -> Result<Option<BTreeSet<Guid
         if !faults.is_empty() {
             return Ok(None);
         }
-        let entries = buf.as_chunks::<4096>().0.iter().filter(|sector| array(*sector, 0) == Some(*b"loge"));
+        let entries = buf.as_chunks::<4096>().0.iter().filter(|sector| is_signed(*sector));
         guids.extend(entries.filter_map(|sector| Guid::read(sector, 32)));
         guids.remove(&header.log_guid);
         guids.remove(&Guid::ZERO);

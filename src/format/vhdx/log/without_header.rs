@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
 
-use super::entry::SECTOR;
+use super::entry::{DATA_DESCRIPTOR_SIGNATURE, DATA_SIGNATURE, ENTRY_SIGNATURE, SECTOR, ZERO_DESCRIPTOR_SIGNATURE};
 use super::replay::apply;
 use super::sequence::{Candidates, Log};
 use super::written_places::WrittenPlaces;
@@ -25,9 +25,8 @@ const MAX_LOGS: usize = 64;
 /// Where all known writers put the log.
 const USUAL_START: u64 = 1 << 20;
 
-/// How an entry begins, and how the other sectors of a log do that are not zero: data sectors, and further descriptors.
-const ENTRY: [u8; 4] = *b"loge";
-const PARTS: [[u8; 4]; 3] = [*b"data", *b"desc", *b"zero"];
+/// How the sectors of a log begin that are neither zero nor the first one of an entry.
+const PARTS: [[u8; 4]; 3] = [DATA_SIGNATURE, DATA_DESCRIPTOR_SIGNATURE, ZERO_DESCRIPTOR_SIGNATURE];
 
 /// Bytes that are read at once.
 const PIECE: u64 = 1 << 20;
@@ -52,9 +51,9 @@ pub(in crate::format::vhdx) fn is_right_as_it_lies(
     for place in unowned {
         let is_ring = *place == ring;
         let looked = each_sector(file, place, &mut |sector| match array(sector, 0) {
-            Some(ENTRY) if is_ring => note(sector, &mut logs),
+            Some(ENTRY_SIGNATURE) if is_ring => note(sector, &mut logs),
             // Something that looks like a log stands where none should.
-            Some(ENTRY) => None,
+            Some(ENTRY_SIGNATURE) => None,
             Some(kind) if is_ring => (PARTS.contains(&kind) || sector.iter().all(|byte| *byte == 0)).then_some(()),
             _ => Some(()),
         });

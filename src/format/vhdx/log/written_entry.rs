@@ -4,15 +4,15 @@
 //! reached the storage as a whole: a power cut leaves sectors behind that bear an older number, or none. What makes such an
 //! entry not hold came later.
 
-use super::entry::{self, Descriptor, EntryHeader, HEADER_LENGTH, PIECE, SECTOR, data_sector_written};
+use super::entry::{
+    self, DESCRIPTOR_BYTES, Descriptor, EntryHeader, HEADER_LENGTH, PIECE, SECTOR, data_sector_written,
+};
 use super::sequence::Log;
 use crate::bytes::u64_le;
 use crate::error::Result;
 
 /// Entries of more descriptors than this are not told: it is 256 MiB of pages, where a log of Windows has 1 MiB.
 const MAX_DESCRIPTORS: u32 = 1 << 16;
-
-const DESCRIPTOR_LENGTH: usize = 32;
 
 /// See the module.
 pub(super) struct WrittenEntry {
@@ -90,7 +90,7 @@ impl Look<'_> {
         Ok(last)
     }
 
-    fn bears_number(&self, slot: &[u8; DESCRIPTOR_LENGTH]) -> bool {
+    fn bears_number(&self, slot: &[u8; DESCRIPTOR_BYTES]) -> bool {
         u64_le(slot, 24) == Some(self.number)
     }
 
@@ -104,7 +104,7 @@ impl Look<'_> {
         if !self.log.read(&mut bytes, self.offset)? {
             return Ok(None);
         }
-        let slots: Vec<&[u8; DESCRIPTOR_LENGTH]> =
+        let slots: Vec<&[u8; DESCRIPTOR_BYTES]> =
             entry::descriptor_slots(&bytes, true).take(usize::try_from(count).unwrap_or(0)).collect();
         let mut descriptors: Vec<_> = slots.iter().map(|slot| Descriptor::parse_any(*slot)).collect();
         let Some((length, pages)) = self.length(descriptors_length, count, &descriptors) else { return Ok(None) };
@@ -138,17 +138,17 @@ impl Look<'_> {
     }
 
     /// Whether each piece of the storage that holds descriptors was written: one of them bears the number, or the header does.
-    fn all_pieces_written(&self, slots: &[&[u8; DESCRIPTOR_LENGTH]]) -> bool {
+    fn all_pieces_written(&self, slots: &[&[u8; DESCRIPTOR_BYTES]]) -> bool {
         let header = usize::try_from(HEADER_LENGTH).unwrap_or(0);
         let by_header = self.header.sequence_number == self.number;
         if slots.is_empty() {
             return by_header;
         }
-        let in_first = PIECE.saturating_sub(header) / DESCRIPTOR_LENGTH;
+        let in_first = PIECE.saturating_sub(header) / DESCRIPTOR_BYTES;
         let (first, rest) = slots.split_at(in_first.min(slots.len()));
-        let bears = |slot: &&[u8; DESCRIPTOR_LENGTH]| self.bears_number(slot);
+        let bears = |slot: &&[u8; DESCRIPTOR_BYTES]| self.bears_number(slot);
         (by_header || first.iter().any(bears))
-            && rest.chunks(PIECE / DESCRIPTOR_LENGTH).all(|piece| piece.iter().any(bears))
+            && rest.chunks(PIECE / DESCRIPTOR_BYTES).all(|piece| piece.iter().any(bears))
     }
 
     fn all_data_sectors_written(&self, start: u32, pages: u32) -> Result<bool> {
