@@ -20,6 +20,22 @@ pub struct MergedExtent {
     pub doubt: Option<Code>,
 }
 
+impl MergedExtent {
+    /// The part of it that lies in `range`, bytes of the disk.
+    #[must_use]
+    pub fn within(&self, range: &Range<u64>) -> Option<Self> {
+        let disk = self.disk.start.max(range.start)..self.disk.end.min(range.end);
+        let source = match self.source {
+            MergedSource::Data { file_offset } => {
+                let into = disk.start.saturating_sub(self.disk.start);
+                MergedSource::Data { file_offset: file_offset.saturating_add(into) }
+            }
+            other => other,
+        };
+        (!disk.is_empty()).then(|| MergedExtent { disk, source, ..self.clone() })
+    }
+}
+
 /// Where the bytes of a [`MergedExtent`] come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MergedSource {

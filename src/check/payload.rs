@@ -89,6 +89,7 @@ pub(super) fn read(chain: &Chain, options: &CheckOptions, progress: &Progress) -
         end = chain.links().iter().map(|link| link.layer.geometry().virtual_size).max().unwrap_or(end).max(end);
     }
     progress.begin(Phase::Payload, length(&(options.range.start..end)));
+    progress.expect(most_to_read(chain, &(options.range.start..end)));
     let reading = Reading {
         disk,
         links: chain.links(),
@@ -113,6 +114,12 @@ pub(super) fn read(chain: &Chain, options: &CheckOptions, progress: &Progress) -
     }
 }
 
+/// Bytes that are to be read at most: what the files hold, and no more of each than there is of the disk.
+fn most_to_read(chain: &Chain, range: &Range<u64>) -> u64 {
+    let of_link = |link: &Link| link.file_size.min(length(range));
+    chain.links().iter().map(of_link).fold(0, u64::saturating_add)
+}
+
 struct Reading<'a> {
     disk: &'a Disk,
     links: &'a [Link],
@@ -129,13 +136,11 @@ impl Reading<'_> {
     fn run(&self) {
         let mut buf = vec![0; usize::try_from(READ).unwrap_or(0)];
         while let Some(piece) = self.take() {
-            let read = self.piece(&piece, &mut buf);
+            let read = self.piece(piece, &mut buf);
             if self.progress.is_stopped() {
-                // The piece stays under way: a later check goes on from its start.
+                // What is left of the piece stays under way: a later check goes on from its start.
                 return;
             }
-            self.progress.advance(length(&piece));
-            self.progress.piece_ends(piece.start);
             if let Err(error) = read {
                 *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
                 self.next.store(self.end, Ordering::Relaxed);
@@ -159,18 +164,39 @@ impl Reading<'_> {
         Some(piece)
     }
 
-    fn piece(&self, piece: &Range<u64>, buf: &mut [u8]) -> Result<()> {
+    /// Reads a piece, in steps where much of it is data: each that is done need not be looked at again.
+    fn piece(&self, piece: Range<u64>, buf: &mut [u8]) -> Result<()> {
         let size = self.disk.geometry().virtual_size.min(self.options.range.end);
         let visible = match piece.start.min(size)..piece.end.min(size) {
             range if range.is_empty() => Vec::new(),
             range => self.disk.map(range)?,
         };
-        for extent in &visible {
+        let is_data = |extent: &&MergedExtent| matches!(extent.source, MergedSource::Data { .. });
+        let data = visible.iter().filter(is_data).fold(0u64, |sum, extent| sum.saturating_add(length(&extent.disk)));
+        let step = if data > READ { READ } else { PIECE };
+        let mut rest = piece;
+        while !rest.is_empty() {
+            let end = rest.start.saturating_add(step).min(rest.end);
+            let of_step: Vec<MergedExtent> =
+                visible.iter().filter_map(|extent| extent.within(&(rest.start..end))).collect();
+            self.step(&(rest.start..end), &of_step, buf)?;
+            if self.progress.is_stopped() {
+                return Ok(());
+            }
+            self.progress.advance(end.saturating_sub(rest.start));
+            self.progress.reaches(rest.start, end, rest.end);
+            rest.start = end;
+        }
+        Ok(())
+    }
+
+    fn step(&self, step: &Range<u64>, visible: &[MergedExtent], buf: &mut [u8]) -> Result<()> {
+        for extent in visible {
             self.visible(extent, buf);
         }
         if self.options.all_links {
             for (number, link) in (0u32..).zip(self.links) {
-                self.hidden(number, link, piece, &visible, buf)?;
+                self.hidden(number, link, step, visible, buf)?;
             }
         }
         Ok(())

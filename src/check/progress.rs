@@ -22,6 +22,8 @@ pub struct Progress {
     done: AtomicU64,
     total: AtomicU64,
     bytes_read: AtomicU64,
+    /// What [`Self::bytes_read`] will be at most.
+    bytes_in_all: AtomicU64,
     /// Starts of the pieces of the disk that are being read, and the end of all that were begun.
     under_way: Mutex<(BTreeSet<u64>, u64)>,
     stop: Arc<AtomicBool>,
@@ -47,14 +49,24 @@ impl Progress {
         self.bytes_read.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// So many bytes are to be read from now on, at most.
+    pub(super) fn expect(&self, bytes: u64) {
+        self.bytes_in_all.store(self.bytes_read().saturating_add(bytes), Ordering::Relaxed);
+    }
+
     pub(super) fn piece_begins(&self, start: u64, end: u64) {
         let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
         under_way.0.insert(start);
         under_way.1 = under_way.1.max(end);
     }
 
-    pub(super) fn piece_ends(&self, start: u64) {
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).0.remove(&start);
+    /// Of a piece that began at `start`, or was told to have reached it, all before `reached` is done; it goes on to `end`.
+    pub(super) fn reaches(&self, start: u64, reached: u64, end: u64) {
+        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        under_way.0.remove(&start);
+        if reached < end {
+            under_way.0.insert(reached);
+        }
     }
 
     /// Set it, and the check stops soon, with what it has found by then.
@@ -90,10 +102,37 @@ impl Progress {
         self.bytes_read.load(Ordering::Relaxed)
     }
 
+    /// Bytes of payload that are left to be read, at most.
+    #[must_use]
+    pub fn left_to_read(&self) -> u64 {
+        self.bytes_in_all.load(Ordering::Relaxed).saturating_sub(self.bytes_read())
+    }
+
     /// All bytes of the disk before this one have been looked at: a later check can go on from here.
     #[must_use]
     pub fn position(&self) -> u64 {
         let under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
         under_way.0.first().copied().unwrap_or(under_way.1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_check_goes_on_from_the_first_byte_that_nobody_has_read() {
+        let progress = Progress::default();
+        progress.piece_begins(0, 64);
+        progress.piece_begins(64, 128);
+        assert_eq!(progress.position(), 0);
+        progress.reaches(64, 68, 128);
+        assert_eq!(progress.position(), 0, "the first piece is under way");
+        progress.reaches(0, 4, 64);
+        assert_eq!(progress.position(), 4);
+        progress.reaches(4, 64, 64);
+        assert_eq!(progress.position(), 68);
+        progress.reaches(68, 128, 128);
+        assert_eq!(progress.position(), 128);
     }
 }

@@ -83,11 +83,18 @@ fn line(progress: &Progress, elapsed: Duration, read: u64) -> String {
         Phase::Files => format!("files: {done} looked at"),
         Phase::Payload => {
             let percent = u128::from(done) * 100 / u128::from(total.max(1));
-            let left = u128::from(total.saturating_sub(done)) * elapsed.as_millis() / u128::from(done.max(1)) / 1000;
-            let left = if done == 0 { "?".to_owned() } else { clock(left) };
+            let left = time_left(if done < total { progress.left_to_read() } else { 0 }, read, elapsed);
             // `--range` takes the byte to go on from.
             format!("payload: {percent} %, {rate}, {left} left, at byte {}", progress.position())
         }
+    }
+}
+
+/// How long it takes to read so many bytes more, where `read` were read in the time that is over. Holes take none: it is the most.
+fn time_left(bytes: u64, read: u64, elapsed: Duration) -> String {
+    match u128::from(bytes).saturating_mul(elapsed.as_millis()).checked_div(u128::from(read)) {
+        None => "?".to_owned(),
+        Some(milliseconds) => clock(milliseconds / 1000),
     }
 }
 
@@ -122,6 +129,8 @@ mod tests {
     fn the_line_says_what_is_known() {
         let progress = Progress::default();
         assert_eq!(line(&progress, Duration::ZERO, 0), "tables: 0 B read, 0 B/s");
+        assert_eq!(time_left(600, 0, Duration::from_secs(9)), "?");
+        assert_eq!(time_left(600, 10, Duration::from_secs(2)), "2:00");
         assert_eq!(clock(59), "0:59");
         assert_eq!(clock(3_725), "1:02:05");
     }
