@@ -287,6 +287,8 @@ codes! {
     BackupLeftover = "backup-leftover",
     /// A child of the opened image lies beside it: the opened one is not the newest state.
     YoungerBeside = "younger-beside",
+    /// Not all images beside the chain were asked whether they are younger states or copies.
+    ImagesUnasked = "images-unasked",
     /// A saved state of the machine lies in its folder: what was in memory then is not on the disk.
     SavedStateBeside = "saved-state-beside",
     /// A log of Hyper-V Replica lies in the machine's folder: changes that one side does not have yet.

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
+use super::asking::Asked;
 use super::link::{Found, Link, LinkProof, judge};
 use crate::bytes::Guid;
 use crate::format;
@@ -16,10 +16,6 @@ const MAX_NAMED: usize = 4;
 
 /// Files that are listed in one folder of a machine.
 const MAX_FILES: usize = 10_000;
-
-/// Images of a folder that are asked whether they are younger, and how long: the answer is welcome, not needed.
-const MAX_ASKED: usize = 64;
-const LONGEST_ASKING: Duration = Duration::from_millis(500);
 
 /// Folders in which Hyper-V keeps what belongs to a machine, by their names in lower case and as it spells them.
 const PARTS: [(&str, &str); 4] = [
@@ -148,13 +144,25 @@ pub(super) fn findings(store: &dyn ImageStore, links: &[Link]) -> Vec<Finding> {
         let file = Some(link.path.display().to_string());
         findings.extend(may_be_leftover(link).map(|finding| Finding { link: Some(number), file, ..finding }));
     }
-    findings.extend(younger(store, links).into_iter().flatten());
+    let (found, unasked_for_younger) = younger(store, links).unwrap_or_default();
+    findings.extend(found);
     let folders: BTreeSet<&Path> = links.iter().map(|link| machine_folder(&link.path)).collect();
     let files: Vec<PathBuf> = folders.into_iter().flat_map(|folder| files_of_machine(store, folder)).collect();
-    findings.extend(shared(store, links, &files));
+    let (found, unasked_for_shared) = shared(store, links, &files);
+    findings.extend(found);
+    findings.extend(unasked(unasked_for_younger.max(unasked_for_shared)));
     let of_machine = files.into_iter().filter_map(|path| Some(Beside { kind: kind_of(&path)?, path }));
     findings.extend(machine_findings(&of_machine.collect::<Vec<_>>().iter().collect::<Vec<_>>()));
     findings
+}
+
+/// That some images were not asked whether they are younger states or copies, if any were not.
+fn unasked(images: usize) -> Option<Finding> {
+    let text = format!(
+        "{images} images beside this chain were not asked whether they are younger than it or copies of its links: there are many, or the storage answers slowly"
+    );
+    let finding = Finding::new(Code::ImagesUnasked, Severity::Information, text);
+    (images > 0).then(|| finding.advise("`vhdx-mount scan FOLDER` asks all of them"))
 }
 
 /// The files in the folders of a machine. A folder that is not there, or cannot be listed, has none.
@@ -168,20 +176,21 @@ fn files_of_machine(store: &dyn ImageStore, folder: &Path) -> Vec<PathBuf> {
 }
 
 /// Parents of which another state stands beside them: files of the same DataWriteGuid and another FileWriteGuid or size. The
-/// child's record fits both. Of a parent that the user gave, which was chosen, only that another one is longer.
-fn shared(store: &dyn ImageStore, links: &[Link], files: &[PathBuf]) -> Vec<Finding> {
-    let began = Instant::now();
+/// child's record fits both. Of a parent that the user gave, which was chosen, only that another one is longer. And how many files
+/// were not asked.
+fn shared(store: &dyn ImageStore, links: &[Link], files: &[PathBuf]) -> (Vec<Finding>, usize) {
     let parents = || (0u32..).zip(links).skip(1);
     let stems: BTreeSet<String> = parents().filter_map(|(_, link)| stem(&link.path)).collect();
     if stems.is_empty() {
-        return Vec::new();
+        return (Vec::new(), 0);
     }
     let mut images: Vec<&PathBuf> = files.iter().filter(|path| is_named_like_an_image(path)).collect();
     images.retain(|path| links.iter().all(|link| link.path != **path));
     // Copies are mostly named after what they are copies of: those are asked first.
     images.sort_by_cached_key(|path| !stem(path).is_some_and(|name| stems.iter().any(|stem| name.starts_with(stem))));
     let mut others = vec![Others::default(); links.len()];
-    for path in images.into_iter().take(MAX_ASKED).take_while(|_| began.elapsed() < LONGEST_ASKING) {
+    let mut images = Asked::of(images.into_iter());
+    for path in images.by_ref() {
         let Ok(opened) = store.open_found(path) else { continue };
         let Some((data, file)) = format::write_guids(&opened.image) else { continue };
         for ((_, link), others) in parents().zip(others.iter_mut()) {
@@ -199,10 +208,10 @@ fn shared(store: &dyn ImageStore, links: &[Link], files: &[PathBuf]) -> Vec<Find
         }
     }
     let told = parents().zip(others);
-    told.flat_map(|((number, link), others)| {
+    let findings = told.flat_map(|((number, link), others)| {
         others.findings(link).into_iter().map(move |finding| finding.in_link(number, &link.path))
-    })
-    .collect()
+    });
+    (findings.collect(), images.unasked())
 }
 
 /// Files that bear the DataWriteGuid of a link.
@@ -255,11 +264,10 @@ fn stem(path: &Path) -> Option<String> {
 }
 
 /// Images beside the opened one that are its children: then it is not the newest state. Where a merge of one of them had begun, it is
-/// not the older one either.
-fn younger(store: &dyn ImageStore, links: &[Link]) -> Option<Vec<Finding>> {
+/// not the older one either. And how many images were not asked.
+fn younger(store: &dyn ImageStore, links: &[Link]) -> Option<(Vec<Finding>, usize)> {
     let opened = links.first()?;
     let guid = opened.layer.identity().data_write_guid?;
-    let began = Instant::now();
     let listing = store.list(opened.path.parent()?, Depth::Folder, MAX_FILES).ok()?;
     let images = listing.files.iter().filter(|path| {
         is_named_like_an_image(path) && !is_named_by_a_backup(path) && links.iter().all(|link| link.path != **path)
@@ -268,14 +276,16 @@ fn younger(store: &dyn ImageStore, links: &[Link]) -> Option<Vec<Finding>> {
         let identity = store.open_found(path).ok().and_then(|opened| format::identify(&opened.image));
         judge(&identity?.parent?, guid)
     };
-    let asked = images.take(MAX_ASKED).take_while(|_| began.elapsed() < LONGEST_ASKING);
-    let children: Vec<(&PathBuf, LinkProof)> = asked.filter_map(|path| Some((path, as_child(path)?))).collect();
+    let mut asked = Asked::of(images);
+    let children: Vec<(&PathBuf, LinkProof)> =
+        asked.by_ref().filter_map(|path| Some((path, as_child(path)?))).collect();
+    let unasked = asked.unasked();
     let file = Some(opened.path.display().to_string());
     let merged = children.iter().filter(|(_, proof)| *proof == LinkProof::Linkage2);
     let merged = name_some(merged.map(|(path, _)| path.as_path()));
     let children = name_some(children.iter().map(|(path, _)| path.as_path()));
     if children.is_empty() {
-        return None;
+        return Some((Vec::new(), unasked));
     }
     let mid_merge = (!merged.is_empty()).then(|| {
         let text = format!(
@@ -289,7 +299,7 @@ fn younger(store: &dyn ImageStore, links: &[Link]) -> Option<Vec<Finding>> {
         "to see the disk as it was left, open the youngest image; `vhdx-mount scan FOLDER` shows which that is",
     );
     let younger = Finding { link: Some(0), file, ..finding };
-    Some(mid_merge.into_iter().chain([younger]).collect())
+    Some((mid_merge.into_iter().chain([younger]).collect(), unasked))
 }
 
 #[cfg(test)]

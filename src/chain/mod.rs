@@ -5,6 +5,7 @@
 //! [`map`] window by window. [`verified`] reads the tables of all links as a whole, [`doubted`] marks what turns out to be
 //! doubtful by that, and [`beside`] knows what the other files of the folder say about the chain.
 
+mod asking;
 mod assumed;
 pub mod beside;
 mod disk;

@@ -1,8 +1,8 @@
 //! Other states of a disk beside an image of which too little is left to open it.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
+use super::asking::Asked;
 use super::beside::{is_named_by_a_backup, is_named_like_an_image, name_some};
 use super::locate::components;
 use crate::bytes::Guid;
@@ -11,10 +11,8 @@ use crate::format;
 use crate::image::{Depth, ImageStore, OpenedImage, file_name};
 use crate::layer::Identity;
 
-/// Files that are listed, images that are asked who they are, and how long: the answer is welcome, not needed.
+/// Files that are listed.
 const MAX_FILES: usize = 10_000;
-const MAX_ASKED: usize = 64;
-const LONGEST_ASKING: Duration = Duration::from_millis(500);
 
 /// Adds to the error of opening `opened` what else its folder holds, where the file is named like an image and too little of it
 /// is left. Only then: a file that is of another kind has an answer already.
@@ -56,16 +54,13 @@ pub(super) fn too_little(error: Error) -> Error {
 
 /// Who the images in a file's folder are.
 fn identities_beside(store: &dyn ImageStore, path: &Path) -> Vec<(PathBuf, Identity)> {
-    let began = Instant::now();
     let folder = path.parent().unwrap_or(path);
     let Ok(listing) = store.list(folder, Depth::Folder, MAX_FILES) else { return Vec::new() };
     let images = listing
         .files
         .into_iter()
         .filter(|file| file != path && is_named_like_an_image(file) && !is_named_by_a_backup(file));
-    images
-        .take(MAX_ASKED)
-        .take_while(|_| began.elapsed() < LONGEST_ASKING)
+    Asked::of(images)
         .filter_map(|file| {
             let opened = store.open_found(&file).ok()?;
             Some((file, format::identify(&opened.image)?))

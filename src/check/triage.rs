@@ -112,6 +112,7 @@ impl Area {
             | Code::IdentityShared
             | Code::BackupLeftover
             | Code::YoungerBeside
+            | Code::ImagesUnasked
             | Code::SavedStateBeside
             | Code::ReplicaLogBeside => Area::Image,
             Code::LinkMissing

@@ -22,6 +22,7 @@ const ELSEWHERE: &[(Code, &str)] = &[
     (Code::IdentityShared, "tests/scan/kin.rs"),
     (Code::BackupLeftover, "tests/scan/kin.rs"),
     (Code::YoungerBeside, "tests/scan/kin.rs"),
+    (Code::ImagesUnasked, "tests/scan/kin.rs"),
     (Code::SavedStateBeside, "tests/scan/kin.rs"),
     (Code::ReplicaLogBeside, "tests/scan/kin.rs"),
     (Code::GptPrimaryBad, "tests/volumes.rs"),

@@ -395,6 +395,19 @@ fn whoever_opens_an_older_link_is_told() {
     assert_eq!(opened(&folder, "base_2-AutoRecovery.avhdx"), ["backup-leftover"]);
 }
 
+#[test]
+fn of_many_images_beside_it_is_told_that_some_were_not_asked() {
+    let mut folder = Folder::new(20);
+    let base = folder.base("base.vhdx");
+    folder.child(&base, "base.vhdx", "base_1.avhdx");
+    for number in 0..70 {
+        fs::write(folder.path(&format!("other {number}.vhdx")), b"another machine's").expect("a file");
+    }
+    for name in ["base.vhdx", "base_1.avhdx"] {
+        assert!(opened(&folder, name).contains(&"images-unasked".to_owned()), "{name}");
+    }
+}
+
 /// Where names of both cases are kept apart.
 #[test]
 fn of_names_that_differ_in_case_the_recorded_spelling_is_taken() {
