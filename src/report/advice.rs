@@ -141,6 +141,7 @@ fn of_chain(code: Code) -> Option<&'static str> {
         Code::BackupLeftover | Code::YoungerBeside => {
             "to see the newest state, open the youngest image of the machine: `vhdx-mount scan FOLDER` shows which that is"
         }
+        Code::ImagesUnasked => "`vhdx-mount scan FOLDER` asks all of them",
         Code::SavedStateBeside => "keep the saved state with the images: only the machine itself can take it up",
         Code::ReplicaLogBeside => {
             "keep the logs with the images; what is missing here may be on the other side, the primary's or the replica's"
