@@ -64,9 +64,11 @@ impl Vhdx {
         let mut bytes = vec![0; usize::try_from(end.saturating_sub(page.start)).unwrap_or(0)];
         let Some((_, lost)) = self.table_part(&mut bytes, page.start) else { return false };
         let entries = bytes.as_chunks::<8>().0.iter().map(|bytes| BatEntry(u64::from_le_bytes(*bytes)));
-        let wrong = entries.map(wrong_bits).filter(|wrong| *wrong > 0);
-        let (several, bits) = wrong
-            .fold((0_u32, 0_u32), |(several, bits), wrong| (several.saturating_add(1), bits.saturating_add(wrong)));
+        // Nearly all entries are none of these: they are sorted out before anything is counted.
+        let unwritten = |entry: &BatEntry| !entry.is_aligned() || entry.payload_state() == PayloadState::Reserved;
+        let (several, bits) = entries.filter(unwritten).fold((0_u32, 0_u32), |(several, bits), entry| {
+            (several.saturating_add(1), bits.saturating_add(wrong_bits(entry)))
+        });
         let is_overwritten = is_of_another(&bytes) || (several >= SEVERAL && bits >= WRONG_BITS);
         // The rest of a page may show it, which may be had later.
         if is_overwritten || lost.is_empty() {
