@@ -1,5 +1,8 @@
 //! The two headers: [MS-VHDX] 2.2.2.
 
+use std::ops::Range;
+
+use super::flipped_bit::bits_before;
 use crate::bytes::{Guid, array, crc32c_with_hole, len_u64, u16_le, u32_le, u64_le};
 use crate::format::broken::Broken;
 
@@ -11,6 +14,9 @@ pub(super) const NAMES: [&str; 2] = ["header 1", "header 2"];
 pub(super) const SIGNATURE: [u8; 4] = *b"head";
 /// Bytes of a header that its checksum covers.
 pub(super) const LENGTH: usize = 4096;
+const BITS: u32 = 4096 * 8;
+/// Where in it the checksum stands.
+const CHECKSUM: Range<usize> = 4..8;
 
 /// One header.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +59,27 @@ impl Header {
             log_offset: u64_le(bytes, 72).ok_or_else(cut)?,
         })
     }
+
+    /// What a header said that does not hold, where one wrong bit is all that is wrong with it.
+    pub(super) fn parse_mended(bytes: &[u8]) -> Option<Self> {
+        Header::parse(&mend(bytes)?).ok()
+    }
+}
+
+/// Flips back the one bit of a header that is wrong, if its checksum tells of one: the 4 KiB as they were.
+fn mend(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut mended = bytes.get(..LENGTH)?.to_vec();
+    let (computed, stored) = (crc32c_with_hole(&mended, CHECKSUM.start), u32_le(&mended, CHECKSUM.start)?);
+    let turned = computed ^ stored;
+    if turned.is_power_of_two() {
+        mended.get_mut(CHECKSUM)?.copy_from_slice(&computed.to_le_bytes());
+        return Some(mended);
+    }
+    let back = usize::try_from(bits_before(turned, 0, BITS)?).ok()?;
+    // Counted from the last bit of the last byte; bits of a byte from the highest on.
+    let at = LENGTH.checked_sub(1)?.checked_sub(back >> 3).filter(|at| !CHECKSUM.contains(at))?;
+    *mended.get_mut(at)? ^= 0x80 >> (back & 7);
+    Some(mended)
 }
 
 /// Which of the two headers is current.
@@ -95,6 +122,29 @@ mod tests {
             log_length,
             log_offset: 1 << 20,
         }
+    }
+
+    #[test]
+    fn a_wrong_bit_is_flipped_back_wherever_it_stands() {
+        let mut sound = vec![0; LENGTH];
+        sound[..4].copy_from_slice(&SIGNATURE);
+        sound[8] = 77;
+        sound[48..66].copy_from_slice(&[3; 18]);
+        sound[66] = 1;
+        let checksum = crc32c_with_hole(&sound, CHECKSUM.start);
+        sound[CHECKSUM].copy_from_slice(&checksum.to_le_bytes());
+        let expected = Header::parse(&sound).unwrap();
+        for at in (0..100).chain([LENGTH - 1]) {
+            for bit in 0..8 {
+                let mut wrong = sound.clone();
+                wrong[at] ^= 1 << bit;
+                assert_eq!(Header::parse_mended(&wrong).as_ref(), Some(&expected), "{at} {bit}");
+            }
+        }
+        sound[10] ^= 1;
+        sound[900] ^= 1;
+        assert_eq!(Header::parse_mended(&sound), None);
+        assert_eq!(Header::parse_mended(&[0; LENGTH]), None);
     }
 
     #[test]

@@ -10,8 +10,8 @@ use super::file_type_identifier::{self, FileTypeIdentifier};
 use super::header::{self, Current, Header};
 use super::infer::{self, Completed};
 use super::log::{
-    LogState, Replayed, Sessions, doubt_outdated, doubt_unclaimed, end_before_regions, is_right_as_it_lies, log_region,
-    replay,
+    Claimant, LogState, Replayed, Sessions, doubt_outdated, doubt_unclaimed, end_before_regions, is_right_as_it_lies,
+    log_region, replay,
 };
 use super::lost_updates;
 use super::lost_writes;
@@ -132,7 +132,7 @@ impl Structures {
             log_doubt = Code::HeadersOutdated;
         }
         if let Some(current) = header.as_ref().filter(|current| current.is_alone && options.log_replay)
-            && doubt_unclaimed(&image, &current.header, &mut patches, findings)?
+            && doubt_unclaimed(&image, current.by_twin(), &mut patches, findings)?
         {
             log_doubt = Code::LogUnclaimed;
         }
@@ -338,6 +338,8 @@ struct CurrentHeader {
     header: Header,
     /// The other one does not hold: it may have been the newer one.
     is_alone: bool,
+    /// What the other one said, where one wrong bit is all that is wrong with it and it was not the older one.
+    newer: Option<Header>,
     /// The other one holds, has the same sequence number, and tells of another log.
     is_log_ambiguous: bool,
     /// The other one holds, has the same sequence number, and bears another DataWriteGuid.
@@ -345,6 +347,11 @@ struct CurrentHeader {
 }
 
 impl CurrentHeader {
+    /// With what is known of the other one.
+    fn by_twin(&self) -> Claimant<'_> {
+        Claimant { header: &self.header, newer: self.newer.as_ref() }
+    }
+
     /// What a child records of the image, if that is known.
     fn data_write_guid(&self) -> Option<Guid> {
         (!self.is_identity_ambiguous).then_some(self.header.data_write_guid)
@@ -353,8 +360,9 @@ impl CurrentHeader {
 
 /// The current header; `None`, and a finding, where neither holds.
 fn current_header(image: &dyn ReadAt, findings: &mut Vec<Finding>) -> Option<CurrentHeader> {
-    let headers = header::OFFSETS
-        .map(|offset| structure(image, offset, header::LENGTH, &mut false).and_then(|bytes| Header::parse(&bytes)));
+    let bytes = header::OFFSETS.map(|offset| structure(image, offset, header::LENGTH, &mut false));
+    let mended = bytes.each_ref().map(|bytes| bytes.as_ref().ok().and_then(|bytes| Header::parse_mended(bytes)));
+    let headers = bytes.map(|bytes| bytes.and_then(|bytes| Header::parse(&bytes)));
     let chosen = header::current(&headers);
     for ((header, name), offset) in headers.iter().zip(header::NAMES).zip(header::OFFSETS) {
         if let Err(broken) = header
@@ -364,7 +372,7 @@ fn current_header(image: &dyn ReadAt, findings: &mut Vec<Finding>) -> Option<Cur
             findings.push(broken.finding(Code::HeaderBad, Severity::Warning, place, "the other header is used"));
         }
     }
-    let is_alone = headers.iter().any(std::result::Result::is_err);
+    let is_any_bad = headers.iter().any(std::result::Result::is_err);
     let (mut is_log_ambiguous, mut is_identity_ambiguous) = (false, false);
     if let (Current::Ambiguous, [Ok(first), Ok(second)]) = (&chosen, &headers) {
         let log = |header: &Header| (header.log_guid, header.log_version, header.log_offset, header.log_length);
@@ -381,7 +389,12 @@ fn current_header(image: &dyn ReadAt, findings: &mut Vec<Finding>) -> Option<Cur
             None
         }
     };
-    header.map(|header| CurrentHeader { header, is_alone, is_log_ambiguous, is_identity_ambiguous })
+    let header = header?;
+    let twin = mended.into_iter().flatten().next().filter(|_| is_any_bad);
+    let is_older = |twin: &Header| twin.sequence_number < header.sequence_number || *twin == header;
+    let is_alone = is_any_bad && !twin.as_ref().is_some_and(is_older);
+    let newer = twin.filter(|_| is_alone);
+    Some(CurrentHeader { header, is_alone, newer, is_log_ambiguous, is_identity_ambiguous })
 }
 
 fn ambiguous(is_log_ambiguous: bool) -> Finding {

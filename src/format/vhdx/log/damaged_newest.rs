@@ -11,6 +11,7 @@ use super::written_entry::WrittenEntry;
 use crate::Faults;
 use crate::error::Result;
 use crate::image::{OverlayBuilder, ReadAt};
+use crate::ranges::length;
 use crate::report::{Code, Finding, Severity};
 
 /// Bytes of the file that are compared with what the entries say.
@@ -71,10 +72,7 @@ impl DamagedNewest {
     /// # Errors
     /// When the file cannot be read at all.
     pub(super) fn doubt(&self, log: &Log<'_>, patches: &mut OverlayBuilder) -> Result<bool> {
-        let places = self.places();
-        let length = places.iter().fold(0u64, |sum, place| sum.saturating_add(place.end.saturating_sub(place.start)));
-        let all_told = self.entries.iter().all(WrittenEntry::is_legible);
-        if !all_told || length > MAX_COMPARED {
+        if !self.is_legible() {
             patches.doubtful(0..u64::MAX);
             return Ok(true);
         }
@@ -83,7 +81,7 @@ impl DamagedNewest {
         let ours = patches.clone().over(log.file, Code::LogNewestDamaged);
         let theirs = theirs.over(log.file, Code::LogNewestDamaged);
         let mut any = false;
-        for place in &places {
+        for place in self.places() {
             for page in (place.start..place.end).step_by(usize::try_from(SECTOR).unwrap_or(usize::MAX)) {
                 any |= doubt_page(&ours, &theirs, page, patches)?;
             }
@@ -91,7 +89,14 @@ impl DamagedNewest {
         Ok(any)
     }
 
-    fn apply(&self, log: &Log<'_>, patches: &mut OverlayBuilder) {
+    /// Whether all that they change is known by its place, and is no more than can be compared.
+    pub(super) fn is_legible(&self) -> bool {
+        let length = self.places().iter().fold(0u64, |sum, place| sum.saturating_add(length(place)));
+        self.entries.iter().all(WrittenEntry::is_legible) && length <= MAX_COMPARED
+    }
+
+    /// Adds what they say.
+    pub(super) fn apply(&self, log: &Log<'_>, patches: &mut OverlayBuilder) {
         for entry in &self.entries {
             let mut data_sector = entry.data_sectors;
             for descriptor in entry.descriptors.iter().flatten() {

@@ -28,5 +28,5 @@ pub(super) use region::{end_before_regions, log_region};
 pub use replay::LogState;
 pub(super) use replay::{Replayed, replay};
 pub(super) use sessions::{Page, Session, Sessions, Version, page_of};
-pub(super) use unclaimed::doubt_unclaimed;
+pub(super) use unclaimed::{Claimant, doubt_unclaimed};
 pub(super) use without_header::is_right_as_it_lies;
