@@ -10,8 +10,8 @@ use super::file_type_identifier::{self, FileTypeIdentifier};
 use super::header::{self, Current, Header};
 use super::infer::{self, Completed};
 use super::log::{
-    Claimant, LogState, Replayed, Sessions, doubt_outdated, doubt_unclaimed, end_before_regions, is_right_as_it_lies,
-    log_region, replay,
+    Claimant, LogState, Replayed, Room, Sessions, doubt_outdated, doubt_unclaimed, end_before_regions, log_region,
+    places_in_doubt, replay,
 };
 use super::lost_updates;
 use super::lost_writes;
@@ -28,6 +28,7 @@ use crate::format::broken::Broken;
 use crate::format::{Facts, FormatOptions};
 use crate::image::{Cached, Overlay, OverlayBuilder, ReadAt};
 use crate::layer::{ContainerKind, Identity, Trust};
+use crate::ranges::meet;
 use crate::report::{Code, Finding, Severity};
 
 /// Pages of BAT and bitmaps that each link keeps: 256 KiB, so that a chain of 300 keeps 75 MiB at most.
@@ -53,7 +54,6 @@ impl Vhdx {
         check_bat_length(&shape, &regions.bat, &mut findings);
 
         let told = told(&metadata);
-        let first_region = regions.bat.start.min(regions.metadata.start);
         let metadata_doubt = metadata_doubt(&metadata, log_doubt);
         let told_log = log_place.clone();
         let log_place = log_place.map(|log| end_before_regions(log, &regions, log_state, &mut findings));
@@ -81,13 +81,14 @@ impl Vhdx {
         if log_state == LogState::Clean
             && let Some(current) = header.as_ref().filter(|current| !current.is_alone)
         {
-            vhdx.judge_writes(image, &current.header, &regions.metadata, &mut findings);
+            vhdx.judge_writes(Arc::clone(&image), &current.header, &regions.metadata, &mut findings);
         }
         if let Some(places) = damaged {
             vhdx.judge_newest(&places, &regions.metadata, &mut findings);
         }
         if header.is_none() && regions_doubt.or(metadata_doubt).is_none() {
-            vhdx.judge_without_header(first_region, &mut findings);
+            let regions = [vhdx.bat.clone(), regions.metadata];
+            vhdx.judge_without_header(image, &regions, &mut findings);
         }
         if log_state == LogState::Torn
             && let Some(torn) = findings.iter_mut().find(|finding| finding.code == Code::LogTorn)
@@ -197,22 +198,34 @@ impl Vhdx {
         self.tables = Cached::new(Arc::clone(&self.file), CACHED_PAGES);
     }
 
-    /// Both headers are lost: proves the tables, where the file is right whatever the headers said.
-    fn judge_without_header(&mut self, first_region: u64, findings: &mut [Finding]) {
-        // What says where the log cannot be must be beyond doubt itself.
-        let Some(ownership) = Ownership::of(self).filter(|ownership| ownership.flawless && !self.is_inferred()) else {
+    /// Both headers are lost: proves the tables but for what a log would change, where that is known. `image` is the file as it lies.
+    fn judge_without_header(&mut self, image: Arc<dyn ReadAt>, regions: &[Range<u64>; 2], findings: &mut [Finding]) {
+        // What says where the log cannot be must be beyond doubt itself. An entry that makes no sense only leaves room to a log.
+        let Some(ownership) = Ownership::of(self).filter(|ownership| ownership.disjoint && !self.is_inferred()) else {
             return;
         };
         let mut unowned = Vec::new();
         ownership.each_unowned(&mut |range| unowned.push(range));
-        if !is_right_as_it_lies(&self.file, &unowned, first_region) {
+        let first_region = regions.iter().map(|region| region.start).min().unwrap_or(0);
+        let room = Room { unowned, first_region, regions: self.structures.clone(), flawless: ownership.flawless };
+        let Some(doubts) = places_in_doubt(&image, &room) else { return };
+        let [_, metadata] = regions;
+        let doubts = doubts.over(image, Code::HeadersLost);
+        // All was read by the region table and the metadata as they lie.
+        if doubts.doubtful_ranges().iter().any(|range| range.start < 1 << 20 || meet(range, metadata)) {
             return;
         }
+        let is_right = doubts.doubtful_ranges().is_empty();
         self.trust = Trust::Proven;
-        if let Some(finding) = findings.iter_mut().find(|finding| finding.code == Code::HeadersLost) {
+        self.file = Arc::new(doubts);
+        self.tables = Cached::new(Arc::clone(&self.file), CACHED_PAGES);
+        let Some(finding) = findings.iter_mut().find(|finding| finding.code == Code::HeadersLost) else { return };
+        if is_right {
             finding.severity = Severity::Warning;
             finding.text = "neither header holds; whatever they said, the file is right as it lies, for it has no log entry that would change anything; what a child would record of this image is not known".to_owned();
             finding.advice = None;
+        } else {
+            finding.text = "neither header holds: whether the log must be replayed is not known, so what it would change is doubtful, and nothing else; nor is known what a child would record of this image".to_owned();
         }
     }
 }

@@ -29,4 +29,4 @@ pub use replay::LogState;
 pub(super) use replay::{Replayed, replay};
 pub(super) use sessions::{Page, Session, Sessions, Version, page_of};
 pub(super) use unclaimed::{Claimant, doubt_unclaimed};
-pub(super) use without_header::is_right_as_it_lies;
+pub(super) use without_header::{Room, places_in_doubt};
