@@ -146,7 +146,7 @@ fn a_replay_that_writes_what_is_there_changes_nothing() {
 fn what_a_replay_would_change_is_doubtful_and_nothing_else() {
     let forged = Forged::plain();
     let emptied = vec![Update::page(forged.places.bat.start, &[0; 4096])];
-    let log = forged.log(vec![emptied.clone()]);
+    let log = forged.log(vec![emptied]);
     assert_eq!(forged.with_log(&log).without_headers().doubted(), PLACED);
     let forged = Forged::plain();
     let log = forged

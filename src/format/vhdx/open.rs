@@ -108,7 +108,7 @@ struct Structures {
     log_doubt: Code,
     /// Where the header has the log.
     log_place: Option<Range<u64>>,
-    /// Places that the newest entries of the log name, where these do not hold.
+    /// Places that entries of the log name which do not hold.
     damaged: Option<Vec<Range<u64>>>,
     /// The file as its log leaves it.
     file: File,
@@ -168,13 +168,18 @@ impl Vhdx {
     /// what of the disk that is.
     fn judge_newest(&mut self, places: &[Range<u64>], metadata: &Range<u64>, findings: &mut [Finding]) {
         let misplaced = !self.may_all_be_logged(places, metadata);
+        // Those of no complete sequence are told of by another code.
+        let code = if self.log_state == LogState::Torn { Code::LogTorn } else { Code::LogNewestDamaged };
         if misplaced && self.trust == Trust::Proven {
-            self.trust = Trust::Doubtful(Code::LogNewestDamaged);
+            self.trust = Trust::Doubtful(code);
         }
-        let finding = findings.iter_mut().find(|finding| finding.code == Code::LogNewestDamaged);
+        let finding = findings.iter_mut().find(|finding| finding.code == code);
         if let Some(newest) = finding.filter(|newest| misplaced || newest.severity == Severity::Error) {
             newest.severity = Severity::Error;
-            newest.text = format!("{}: {}", newest.text, lost_updates::describe_doubt(self));
+            // What a torn log leaves is told by the file itself.
+            if misplaced || code == Code::LogNewestDamaged {
+                newest.text = format!("{}: {}", newest.text, lost_updates::describe_doubt(self));
+            }
         }
     }
 

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::entry::{Descriptor, SECTOR};
+use super::entry::SECTOR;
 use super::sequence::{Candidates, Log};
 use super::written_entry::WrittenEntry;
 use crate::Faults;
@@ -46,7 +46,12 @@ impl DamagedNewest {
         let (mut room, mut told) = (log.length, 0usize);
         while let Some(candidate) = candidates.by_offset.get(&at).filter(|candidate| !candidate.is_known_whole()) {
             number = number.saturating_add(1);
-            let Some(mut entry) = WrittenEntry::look(log, at, &candidate.header, number)? else { break };
+            let header = &candidate.header;
+            let entry = match WrittenEntry::look(log, at, header, number)? {
+                None => WrittenEntry::overwritten(log, at, header, number, candidates.foreign)?,
+                written => written,
+            };
+            let Some(mut entry) = entry else { break };
             told = told.saturating_add(entry.descriptors.len());
             if told > MAX_TOLD {
                 // So much no writer logs: it is not told what they change.
@@ -63,7 +68,7 @@ impl DamagedNewest {
 
     /// The places of the file that they change.
     pub(super) fn places(&self) -> Vec<Range<u64>> {
-        self.entries.iter().flat_map(|entry| entry.descriptors.iter().flatten()).map(Descriptor::file_range).collect()
+        self.entries.iter().flat_map(WrittenEntry::places).collect()
     }
 
     /// Marks as doubtful what they say otherwise than the file as `patches` leave it: all, where that cannot be told. Returns
@@ -81,6 +86,10 @@ impl DamagedNewest {
         let ours = patches.clone().over(log.file, Code::LogNewestDamaged);
         let theirs = theirs.over(log.file, Code::LogNewestDamaged);
         let mut any = false;
+        for spoilt in self.entries.iter().filter_map(|entry| entry.spoilt.clone()) {
+            patches.doubtful(spoilt);
+            any = true;
+        }
         for place in self.places() {
             for page in (place.start..place.end).step_by(usize::try_from(SECTOR).unwrap_or(usize::MAX)) {
                 any |= doubt_page(&ours, &theirs, page, patches)?;
@@ -97,18 +106,7 @@ impl DamagedNewest {
 
     /// Adds what they say.
     pub(super) fn apply(&self, log: &Log<'_>, patches: &mut OverlayBuilder) {
-        for entry in &self.entries {
-            let mut data_sector = entry.data_sectors;
-            for descriptor in entry.descriptors.iter().flatten() {
-                match *descriptor {
-                    Descriptor::Zero { .. } => patches.zero(descriptor.file_range()),
-                    Descriptor::Data { file_offset, leading, trailing } => {
-                        patches.log_page(file_offset, leading, log.data_sector_body(data_sector), trailing);
-                        data_sector = log.advance(data_sector, SECTOR);
-                    }
-                }
-            }
-        }
+        self.entries.iter().for_each(|entry| entry.apply(log, patches));
     }
 
     /// Tells of them. `doubted` says that what they were about to change is doubtful.
