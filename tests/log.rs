@@ -210,13 +210,120 @@ fn what_only_torn_entries_were_about_to_change_is_doubtful() {
     assert_eq!(finding(&chain, "log-torn"), Severity::Error);
     let (bytes, faults) = read(&chain, 0, 8 << 20);
     let told: Vec<_> = faults.iter().map(|fault| (fault.range.clone(), fault.kind, fault.code, fault.link)).collect();
-    assert_eq!(told, [(0..8 * MIB, FaultKind::Lost, "log-torn", Some(0))]);
+    let placed = [0..2 * MIB, 4 * MIB..6 * MIB];
+    assert_eq!(told, placed.clone().map(|range| (range, FaultKind::Lost, "log-torn", Some(0))));
     assert!(bytes.iter().all(|byte| *byte == 0));
 
     let chain = forged.open(&ChainOptions { doubt: Doubt::Accept, ..ChainOptions::default() });
     let (_, faults) = read(&chain, 0, 8 << 20);
     let told: Vec<_> = faults.iter().map(|fault| (fault.range.clone(), fault.kind)).collect();
-    assert_eq!(told, [(0..8 * MIB, FaultKind::Doubtful)]);
+    assert_eq!(told, placed.map(|range| (range, FaultKind::Doubtful)));
+}
+
+/// The storage may have written the entries in another order than it was told, or one was damaged later.
+#[test]
+fn entries_of_a_damaged_sequence_cost_what_they_say_otherwise_than_the_file() {
+    // The first entry brings the BAT page, the second takes block 2 out of it.
+    let forged = || {
+        let forged = Forged::new();
+        let Update::Page { file_offset, ref bytes } = forged.bat[0] else { panic!("a page") };
+        let mut less = bytes.to_vec();
+        let at = (forged.places.payload_entry(2) - file_offset) as usize;
+        less[at..at + 8].fill(0);
+        let mut log = forged.log();
+        log.active.push(vec![Update::page(file_offset, &less)]);
+        forged.write(&log);
+        forged
+    };
+    let doubtful = |forged: &Forged| {
+        let chain = forged.open(&ChainOptions::default());
+        let (_, faults) = read(&chain, 0, 8 << 20);
+        faults.iter().map(|fault| fault.range.clone()).collect::<Vec<_>>()
+    };
+    let flip = |forged: &Forged, at: u64| {
+        let at = forged.places.log.start + at;
+        let byte = forged.file().bytes_at(at, 1)[0];
+        forged.file().write_at(at, &[byte ^ 4]);
+    };
+    // A bit of the first entry: its signature, EntryLength, Tail, SequenceNumber, DescriptorCount, LogGuid, the room behind its
+    // descriptors, its page. The second one counts in any case, or none does.
+    for at in [0, 9, 13, 16, 24, 40, 2000, 4500] {
+        let forged = forged();
+        flip(&forged, at);
+        assert_eq!(doubtful(&forged), [0..2 * MIB], "byte {at}");
+    }
+    // What they say stands in the file: nothing is lost, whatever counted.
+    let forged = forged();
+    let page = [&forged.file().bytes_at(forged.places.log.start + 8192 + 72, 8)[..]].concat();
+    let body = forged.file().bytes_at(forged.places.log.start + 8192 + 4096 + 8, 4084);
+    forged.file().write_at(forged.places.bat.start, &[page, body].concat());
+    flip(&forged, 4500);
+    assert_eq!(doubtful(&forged), []);
+    assert_eq!(finding(&forged.open(&ChainOptions::default()), "log-torn"), Severity::Warning);
+}
+
+/// A bit that the entry changes, and that damage changed back.
+#[test]
+fn a_wrong_bit_that_makes_an_entry_say_what_stands_in_the_file_is_seen() {
+    for is_newest in [true, false] {
+        let forged = Forged::new();
+        let Update::Page { file_offset, ref bytes } = forged.bat[0] else { panic!("a page") };
+        let at = forged.places.payload_entry(2) - file_offset;
+        let mut other = bytes.to_vec();
+        other[at as usize + 3] ^= 1;
+        let mut log = forged.log();
+        let entry = forged.places.log.start + if is_newest { 8192 } else { 0 };
+        match is_newest {
+            true => log.active.push(vec![Update::page(file_offset, &other)]),
+            false => {
+                forged.file().write_at(file_offset, bytes.as_slice());
+                log.active = vec![vec![Update::page(file_offset, &other)]];
+            }
+        }
+        forged.write(&log);
+        let at = entry + 4096 + at + 3;
+        let byte = forged.file().bytes_at(at, 1)[0];
+        forged.file().write_at(at, &[byte ^ 1]);
+        let (_, faults) = read(&forged.open(&ChainOptions::default()), 0, 8 << 20);
+        let ranges: Vec<_> = faults.iter().map(|fault| fault.range.clone()).collect();
+        assert_eq!(ranges, [4 * MIB..6 * MIB], "{is_newest}");
+    }
+}
+
+#[test]
+fn a_newest_entry_with_one_wrong_bit_in_its_header_tells_what_it_changes() {
+    for at in [0, 9, 12, 16, 24, 40] {
+        let forged = Forged::new();
+        let mut log = forged.log();
+        let Update::Page { file_offset, ref bytes } = forged.bat[0] else { panic!("a page") };
+        let mut less = bytes.to_vec();
+        let entry = (forged.places.payload_entry(2) - file_offset) as usize;
+        less[entry..entry + 8].fill(0);
+        log.active.push(vec![Update::page(file_offset, &less)]);
+        forged.write(&log);
+        let at = forged.places.log.start + 8192 + at;
+        let byte = forged.file().bytes_at(at, 1)[0];
+        forged.file().write_at(at, &[byte ^ 8]);
+        let chain = forged.open(&ChainOptions::default());
+        assert_eq!(finding(&chain, "log-newest-damaged"), Severity::Error);
+        let (_, faults) = read(&chain, 0, 8 << 20);
+        let ranges: Vec<_> = faults.iter().map(|fault| fault.range.clone()).collect();
+        assert_eq!(ranges, [4 * MIB..6 * MIB], "byte {at}");
+    }
+}
+
+/// No power cut fills a sector of a log with what no writer puts there.
+#[test]
+fn a_newest_entry_whose_page_was_written_over_makes_that_page_doubtful() {
+    let forged = Forged::new();
+    let mut log = forged.log();
+    log.active.push(forged.bat.clone().into_iter().map(|update| vec![update]).next().expect("a page"));
+    forged.write(&log);
+    forged.file().write_at(forged.places.log.start + 8192 + 4096, &[0x5a; 4096]);
+    let chain = forged.open(&ChainOptions::default());
+    assert_eq!(finding(&chain, "log-newest-damaged"), Severity::Error);
+    let (_, faults) = read(&chain, 0, 8 << 20);
+    assert_eq!(faults.iter().map(|fault| fault.range.clone()).collect::<Vec<_>>(), [0..8 * MIB]);
 }
 
 fn torn_text(forged: &Forged) -> String {
@@ -231,9 +338,9 @@ fn a_torn_log_tells_what_the_file_shows_of_the_updates_that_it_lost() {
     let forged = Forged::new();
     forged.write(&DirtyLog { active: Vec::new(), torn: Some((forged.bat.clone(), Tear::Checksum)), ..forged.log() });
     let text = torn_text(&forged);
-    // The one page of the BAT was about to place the whole disk; the two blocks stand in the file already.
+    // The one page of the BAT was about to place two blocks, which stand in the file already.
     assert!(
-        text.contains("pages of the BAT that stand in its entries: 1, which place bytes 0..8388608 of the disk"),
+        text.contains("pages of the BAT that stand in its entries: 1, by which bytes 0..2097152, 4194304..6291456 of the disk are doubtful"),
         "{text}"
     );
     let (first, last) = (&forged.places.payload[&0], &forged.places.payload[&2]);
@@ -270,7 +377,7 @@ fn a_torn_log_of_the_largest_disk_opens_at_once() {
     let started = Instant::now();
     let text = torn_text(&forged);
     assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
-    assert!(text.contains("stand in its entries: 200, which place") && text.contains("and more"), "{text}");
+    assert!(text.contains("stand in its entries: 200, by which") && text.contains("and more"), "{text}");
     assert!(text.contains("of 64 looked at, 0 hold something"), "{text}");
 }
 

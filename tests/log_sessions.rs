@@ -125,6 +125,7 @@ impl Forged {
 }
 
 const LOST: (&str, Severity) = ("log-write-lost", Severity::Error);
+const UNCLAIMED: (&str, Severity) = ("log-unclaimed", Severity::Error);
 const WHOLE: Bat = (&[0, 2], &[]);
 const LESS: Bat = (&[0], &[]);
 const OTHER: Bat = (&[0], &[1]);
@@ -225,9 +226,65 @@ fn a_header_that_is_gone_can_have_named_no_session_that_was_over() {
     without_a_header(&[smaller, second()]).expect(&[], &[]);
     // What the first one had carried out is not there any more.
     without_a_header(&[session(FIRST, 1, &[OTHER, LESS]), second()]).expect(&[], &[]);
-    // It may have been the last one.
-    let unclaimed = [("log-unclaimed", Severity::Error)];
-    without_a_header(&[session(FIRST, 1, &[LESS]), second()]).expect(&unclaimed, &[0..SIZE]);
+    // It may have been the last one: then the one entry that it says otherwise is doubtful.
+    without_a_header(&[session(FIRST, 1, &[LESS]), second()]).expect(&[UNCLAIMED], &[block(2)]);
     let newer = Session { smaller: 2 * MIB, ..session(FIRST, 9, &[LESS]) };
-    without_a_header(&[newer, second()]).expect(&unclaimed, &[0..SIZE]);
+    without_a_header(&[newer, second()]).expect(&[UNCLAIMED], &[block(2)]);
+}
+
+/// Flips a bit of the current header, or of the other one.
+fn flip_a_bit(forged: &Forged, of_current: bool) {
+    let mut file = forged.file();
+    let current = Header::current(&file).expect("a header");
+    let at = header::OFFSETS[if of_current { current } else { 3 - current } - 1] + 9;
+    let flipped = file.bytes_at(at, 1)[0] ^ 0x10;
+    file.write_at(at, &[flipped]);
+}
+
+#[test]
+fn a_header_with_one_wrong_bit_is_the_header_that_it_was() {
+    // The older one: it does not count.
+    let closed = [("log-write-lost", Severity::Warning)];
+    let forged = Forged::new();
+    forged.write(&[session(FIRST, 1, &[LESS])], WHOLE, Guid::NIL);
+    flip_a_bit(&forged, false);
+    forged.expect(&closed, &[]);
+    // The current one, which alone named the log: it is replayed.
+    let forged = Forged::new();
+    forged.write(&[session(FIRST, 1, &[OTHER]), session(SECOND, 2, &[WHOLE])], LESS, Guid::NIL);
+    let current = Header::current(&forged.file()).expect("a header");
+    Header::edit(&mut forged.file(), current, |header| header.log_guid = SECOND);
+    flip_a_bit(&forged, true);
+    forged.expect(&[], &[]);
+    let codes: Vec<_> = forged.open().findings().iter().map(|finding| finding.code.as_str()).collect();
+    assert!(codes.contains(&"header-bad") && codes.contains(&"log-replayed"), "{codes:?}");
+    // The current one, which named none any more: what the older one named is over.
+    let forged = Forged::new();
+    forged.write(&[session(FIRST, 1, &[LESS])], WHOLE, Guid::NIL);
+    let current = Header::current(&forged.file()).expect("a header");
+    Header::edit(&mut forged.file(), 3 - current, |header| header.log_guid = FIRST);
+    flip_a_bit(&forged, true);
+    forged.expect(&closed, &[]);
+}
+
+/// What the newest entry made of the page stands in the file, so the file had been closed, or all was carried out.
+#[test]
+fn an_entry_of_a_log_that_was_done_with_may_be_spoilt_and_costs_nothing() {
+    for spoilt in 0..3 {
+        let forged = Forged::new();
+        let bat = [(&[][..], &[][..]), LESS, WHOLE];
+        forged.write(&[Session { active: 3, ..session(FIRST, 1, &bat) }], WHOLE, Guid::NIL);
+        let mut file = forged.file();
+        let other = 3 - Header::current(&file).expect("a header");
+        file.write_at(header::OFFSETS[other - 1], &[0; 4096]);
+        // The bytes of a page.
+        file.write_at(forged.places.log.start + spoilt * 8192 + 4096 + 2000, b"damage");
+        match spoilt {
+            // Without the first one no sequence is complete, and none of its pages is known to be carried out.
+            0 => forged.expect(&[UNCLAIMED], &[0..SIZE]),
+            1 => forged.expect(&[], &[]),
+            // The newest one tells otherwise where it is damaged, which is behind all that the BAT needs.
+            _ => forged.expect(&[UNCLAIMED], &[block(2)]),
+        }
+    }
 }

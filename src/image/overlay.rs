@@ -70,6 +70,16 @@ impl OverlayBuilder {
         self.doubtful.push(range);
     }
 
+    /// Marks what `others` mark.
+    pub fn add_doubts(&mut self, others: Self) {
+        self.doubtful.extend(others.doubtful);
+    }
+
+    /// The places that are patched, in order.
+    pub fn places(&self) -> impl Iterator<Item = Range<u64>> {
+        self.patches.iter().map(|(start, patch)| *start..patch.end)
+    }
+
     /// How many separate patches there are.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -72,6 +72,11 @@ impl Row {
         self.shown_as_it_lies().exits(3, 0, 3, 0).doubtful(0..SIZE, "blocks-unowned")
     }
 
+    /// What its entries say is known, and that they may not have counted.
+    fn compared(self) -> Self {
+        self.shown_as_it_lies().codes(&["log-torn"]).exits(3, 0, 3, 0).doubtful(CHANGED, "log-torn")
+    }
+
     /// Both pages of the BAT that hold entries are doubtful, and so is all that is found through them.
     fn torn(self) -> Self {
         self.shown_as_it_lies().codes(&["log-torn"]).exits(3, 0, 3, 0).doubtful(0..SIZE, "log-torn")
@@ -179,7 +184,9 @@ fn both_headers_lost() -> Row {
     .shown_as_it_lies()
     .codes(&["blocks-unowned", "headers-lost"])
     .exits(3, 0, 3, 0)
-    .doubtful(0..SIZE, "headers-lost")
+    // The log has no block in the second half of the disk.
+    .doubtful(0..SIZE / 2, "headers-lost")
+    .doubtful(SIZE / 2..SIZE, "blocks-unowned")
 }
 
 /// Each part of the table.
@@ -313,8 +320,8 @@ fn cut_off() -> Vec<Row> {
         })
         .shown_as_it_lies()
         .codes(&["log-entries-cut-off", "log-torn"])
-        .exits(3, 0, 3, 0)
-        .doubtful(0..SIZE, "log-torn"),
+        // What they make of the BAT's entries stands in the file.
+        .exits(3, 0, 3, 0),
     ]
 }
 
@@ -330,7 +337,9 @@ fn damaged_headers() -> Vec<Row> {
         .shown_as_it_lies()
         .codes(&["blocks-unowned", "header-bad", "log-unclaimed"])
         .exits(3, 0, 3, 0)
-        .doubtful(0..SIZE, "log-unclaimed"),
+        // The log has no block in the second half of the disk either.
+        .doubtful(0..SIZE / 2, "log-unclaimed")
+        .doubtful(SIZE / 2..SIZE, "blocks-unowned"),
         // What the last entry made of them never reached them.
         row("log: the file was closed, and the pages of its BAT are as before the last entry", |forged| {
             write(forged, |_| {});
@@ -379,14 +388,19 @@ fn spoilt_headers() -> Vec<Row> {
         ("Signature", 0, &b"LOGE"[..]),
         ("EntryLength 0", 8, &[0; 4]),
         ("EntryLength beyond the log", 8, &[0, 0, 0x20, 0]),
-        ("EntryLength no multiple of 4 KiB", 8, &[1]),
-        ("Tail beyond the log", 12, &[0, 0, 0x20, 0]),
-        ("Tail no multiple of 4 KiB", 12, &[1]),
-        ("SequenceNumber 0", 16, &[0; 8]),
         ("DescriptorCount beyond the entry", 24, &[0xFF; 4]),
     ] {
         // Which places the entry was about to change is not asked of a header that contradicts itself.
         rows.push(spoilt(name, at, bytes).torn());
+    }
+    // Unless one bit is all that is wrong with it.
+    for (name, at, bytes) in [
+        ("EntryLength no multiple of 4 KiB", 8, &[1][..]),
+        ("Tail beyond the log", 12, &[0, 0, 0x20, 0]),
+        ("Tail no multiple of 4 KiB", 12, &[1]),
+        ("SequenceNumber 0", 16, &[0; 8]),
+    ] {
+        rows.push(spoilt(name, at, bytes).compared());
     }
     // The data sectors behind it stay, and tell that there may have been an entry.
     rows.push(
@@ -410,19 +424,24 @@ fn spoilt_entries() -> Vec<Row> {
     let mut rows = Vec::new();
     // With the LogGuid of the header its checksum would hold: it is an entry of this log.
     rows.push(spoilt("LogGuid", 32, &[0xFF; 16]).torn());
+    // Its sectors tell that it was written as a whole.
     for (name, at, bytes) in [
         ("Checksum", 4, &[0xFF; 4][..]),
         ("DescriptorCount", 24, &[1, 0, 0, 0]),
         ("FlushedFileOffset", 48, &[0xFF; 8]),
         ("LastFileOffset", 56, &[0xFF; 8]),
-        ("a descriptor's signature", 64, b"DESC"),
         ("a descriptor's SequenceNumber", 64 + 24, &[0xFF; 8]),
+        ("a data sector's SequenceLow", 4096 + 4092, &[0xFF; 4]),
+    ] {
+        rows.push(spoilt(name, at, bytes).compared());
+    }
+    for (name, at, bytes) in [
+        ("a descriptor's signature", 64, &b"DESC"[..]),
         // Where it leads no log may write, so that it is not known where it led before.
         ("FileOffset past the end of the file", 64 + 16 + 5, &[3]),
         ("FileOffset in the headers", 64 + 16, &[0, 0, 1, 0, 0, 0, 0, 0]),
         ("FileOffset no multiple of 4 KiB", 64 + 16, &[3]),
         ("a data sector's signature", 4096, b"DATA"),
-        ("a data sector's SequenceLow", 4096 + 4092, &[0xFF; 4]),
     ] {
         rows.push(spoilt(name, at, bytes).torn());
     }
@@ -443,7 +462,7 @@ fn spoilt_entries() -> Vec<Row> {
                 let byte = forged.file(YOUNGEST).bytes_at(at, 1)[0];
                 forged.file(YOUNGEST).write_at(at, &[byte ^ 1 << (bit % 8)]);
             })
-            .torn(),
+            .compared(),
         );
     }
     rows

@@ -4,7 +4,7 @@
 //! that is. In 64 KiB something else fits by accident once in eight thousand times, and what it makes of the structure has to make
 //! sense as well.
 
-use super::log::bits_before;
+use super::flipped_bit::bits_before;
 use crate::bytes::{crc32c_with_hole, len_u64, u32_le};
 use crate::format::broken::Broken;
 use crate::report::{Code, Finding, Severity};

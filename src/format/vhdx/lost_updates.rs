@@ -13,7 +13,6 @@ use super::resolve::Vhdx;
 use super::told_blocks::named;
 use super::unowned::Unowned;
 use crate::layer::Trust;
-use crate::ranges::length;
 
 /// All of it in a sentence or two.
 pub(super) fn describe(vhdx: &Vhdx) -> String {
@@ -45,12 +44,18 @@ fn pages(vhdx: &Vhdx) -> Option<String> {
     }
     let within = doubtful.iter().map(|range| range.start.max(bat.start)..range.end.min(bat.end));
     let within: Vec<Range<u64>> = within.filter(|range| !range.is_empty()).collect();
-    let count = within.iter().fold(0u64, |sum, range| sum.saturating_add(length(range).div_ceil(PAGE)));
+    // Of one page more than one stretch may be doubtful.
+    let (count, _) = within.iter().fold((0u64, bat.start), |(sum, next), range| {
+        let end = range.end.next_multiple_of(PAGE);
+        let start = (range.start & !PAGE.saturating_sub(1)).max(next);
+        (sum.saturating_add(end.saturating_sub(start) / PAGE), end)
+    });
     if count == 0 {
         return Some("no page of the BAT stands in its entries".to_owned());
     }
-    let disk = named(&within.iter().map(|range| vhdx.disk_of_entries(range)).collect::<Vec<_>>());
-    Some(format!("pages of the BAT that stand in its entries: {count}, which place bytes {disk} of the disk"))
+    let disk = within.iter().map(|range| vhdx.disk_of_entries(range)).filter(|disk| !disk.is_empty());
+    let disk = named(&disk.collect::<Vec<_>>());
+    Some(format!("pages of the BAT that stand in its entries: {count}, by which bytes {disk} of the disk are doubtful"))
 }
 
 /// The blocks that stand in the file and that no entry of the BAT owns.

@@ -24,6 +24,7 @@ mod claims;
 mod contradiction;
 mod file_end;
 mod file_type_identifier;
+mod flipped_bit;
 mod header;
 mod infer;
 mod kept_places;

@@ -12,8 +12,8 @@ use super::file_type_identifier::{self, FileTypeIdentifier};
 use super::header::{self, Current, Header};
 use super::infer::{self, Completed};
 use super::log::{
-    LogState, Replayed, Sessions, doubt_outdated, doubt_unclaimed, end_before_regions, is_right_as_it_lies, log_region,
-    replay,
+    LogState, Replayed, Room, Sessions, doubt_outdated, doubt_unclaimed, end_before_regions, log_region,
+    places_in_doubt, replay,
 };
 use super::lost_updates;
 use super::lost_writes;
@@ -30,6 +30,7 @@ use crate::format::broken::Broken;
 use crate::format::{Facts, FormatOptions};
 use crate::image::{Cached, Overlay, OverlayBuilder, ReadAt};
 use crate::layer::{ContainerKind, Identity, Trust};
+use crate::ranges::meet;
 use crate::report::{Code, Finding, Severity, THE_IMAGE};
 
 /// Pages of BAT and bitmaps that each link keeps: 256 KiB, so that a chain of 300 keeps 75 MiB at most.
@@ -55,7 +56,6 @@ impl Vhdx {
         check_bat_length(&shape, &regions.bat, &mut findings);
 
         let told = told(&metadata);
-        let first_region = regions.bat.start.min(regions.metadata.start);
         let metadata_doubt = metadata_doubt(&metadata, log_doubt);
         let told_log = log_place.clone();
         let log_place = log_place.map(|log| end_before_regions(log, &regions, log_state, &mut findings));
@@ -84,13 +84,14 @@ impl Vhdx {
         if log_state == LogState::Clean
             && let Some(current) = header.as_ref().filter(|current| !current.is_alone)
         {
-            vhdx.judge_writes(image, &current.header, &regions.metadata, &mut findings);
+            vhdx.judge_writes(Arc::clone(&image), &current.header, &regions.metadata, &mut findings);
         }
         if let Some(places) = damaged {
             vhdx.judge_newest(&places, &regions.metadata, &mut findings);
         }
         if header.is_none() && regions_doubt.or(metadata_doubt).is_none() {
-            vhdx.judge_without_header(first_region, &mut findings);
+            let regions = [vhdx.bat.clone(), regions.metadata];
+            vhdx.judge_without_header(image, &regions, &mut findings);
         }
         if log_state == LogState::Torn
             && let Some(torn) = findings.iter_mut().find(|finding| finding.code == Code::LogTorn)
@@ -110,7 +111,7 @@ struct Structures {
     log_doubt: Code,
     /// Where the header has the log.
     log_place: Option<Range<u64>>,
-    /// Places that the newest entries of the log name, where these do not hold.
+    /// Places that entries of the log name which do not hold.
     damaged: Option<Vec<Range<u64>>>,
     /// The file as its log leaves it.
     file: File,
@@ -170,13 +171,18 @@ impl Vhdx {
     /// what of the disk that is.
     fn judge_newest(&mut self, places: &[Range<u64>], metadata: &Range<u64>, findings: &mut [Finding]) {
         let misplaced = !self.may_all_be_logged(places, metadata);
+        // Those of no complete sequence are told of by another code.
+        let code = if self.log_state == LogState::Torn { Code::LogTorn } else { Code::LogNewestDamaged };
         if misplaced && self.trust == Trust::Proven {
-            self.trust = Trust::Doubtful(Code::LogNewestDamaged);
+            self.trust = Trust::Doubtful(code);
         }
-        let finding = findings.iter_mut().find(|finding| finding.code == Code::LogNewestDamaged);
+        let finding = findings.iter_mut().find(|finding| finding.code == code);
         if let Some(newest) = finding.filter(|newest| misplaced || newest.severity == Severity::Error) {
             newest.severity = Severity::Error;
-            newest.text = format!("{}: {}", newest.text, lost_updates::describe_doubt(self));
+            // What a torn log leaves is told by the file itself.
+            if misplaced || code == Code::LogNewestDamaged {
+                newest.text = format!("{}: {}", newest.text, lost_updates::describe_doubt(self));
+            }
         }
     }
 
@@ -200,22 +206,34 @@ impl Vhdx {
         self.tables = Cached::new(Arc::clone(&self.file), CACHED_PAGES);
     }
 
-    /// Both headers are lost: proves the tables, where the file is right whatever the headers said.
-    fn judge_without_header(&mut self, first_region: u64, findings: &mut [Finding]) {
-        // What says where the log cannot be must be beyond doubt itself.
-        let Some(ownership) = Ownership::of(self).filter(|ownership| ownership.flawless && !self.is_inferred()) else {
+    /// Both headers are lost: proves the tables but for what a log would change, where that is known. `image` is the file as it lies.
+    fn judge_without_header(&mut self, image: Arc<dyn ReadAt>, regions: &[Range<u64>; 2], findings: &mut [Finding]) {
+        // What says where the log cannot be must be beyond doubt itself. An entry that makes no sense only leaves room to a log.
+        let Some(ownership) = Ownership::of(self).filter(|ownership| ownership.disjoint && !self.is_inferred()) else {
             return;
         };
         let mut unowned = Vec::new();
         ownership.each_unowned(&mut |range| unowned.push(range));
-        if !is_right_as_it_lies(&self.file, &unowned, first_region) {
+        let first_region = regions.iter().map(|region| region.start).min().unwrap_or(0);
+        let room = Room { unowned, first_region, regions: self.structures.clone(), flawless: ownership.flawless };
+        let Some(doubts) = places_in_doubt(&image, &room) else { return };
+        let [_, metadata] = regions;
+        let doubts = doubts.over(image, Code::HeadersLost);
+        // All was read by the region table and the metadata as they lie.
+        if doubts.doubtful_ranges().iter().any(|range| range.start < 1 << 20 || meet(range, metadata)) {
             return;
         }
+        let is_right = doubts.doubtful_ranges().is_empty();
         self.trust = Trust::Proven;
-        if let Some(finding) = findings.iter_mut().find(|finding| finding.code == Code::HeadersLost) {
+        self.file = Arc::new(doubts);
+        self.tables = Cached::new(Arc::clone(&self.file), CACHED_PAGES);
+        let Some(finding) = findings.iter_mut().find(|finding| finding.code == Code::HeadersLost) else { return };
+        if is_right {
             finding.severity = Severity::Warning;
             finding.text = "neither header holds; whatever they said, the file is right as it lies, for it has no log entry that would change anything; what a child would record of this image is not known".to_owned();
             finding.advice = Some("no byte of the disk is lost by this; where a child does not find this image, --parent FILE --allow-mismatch takes it as its parent".to_owned());
+        } else {
+            finding.text = "neither header holds: whether the log must be replayed is not known, so what it would change is doubtful, and nothing else; nor is known what a child would record of this image".to_owned();
         }
     }
 }

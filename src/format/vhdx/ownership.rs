@@ -16,7 +16,9 @@ pub(super) struct Ownership {
     claims: Claims,
     /// Bytes of the file.
     size: u64,
-    /// All entries can be read, and none claims what it cannot have or what another one has.
+    /// No entry claims what another one, or a structure, has.
+    pub(super) disjoint: bool,
+    /// Nor what it cannot have, and all entries can be read.
     pub(super) flawless: bool,
 }
 
@@ -49,8 +51,9 @@ impl Ownership {
             }
             go_on
         });
-        flawless &= unread.is_empty() && !claims.any_twice();
-        Some(Ownership { claims, size, flawless })
+        let disjoint = !claims.any_twice();
+        flawless &= unread.is_empty() && disjoint;
+        Some(Ownership { claims, size, disjoint, flawless })
     }
 
     /// Whether these bytes stand in the file and belong to nothing.

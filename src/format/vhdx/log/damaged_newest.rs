@@ -5,12 +5,13 @@
 
 use std::ops::Range;
 
-use super::entry::{Descriptor, SECTOR};
+use super::entry::SECTOR;
 use super::sequence::{Candidates, Log};
 use super::written_entry::WrittenEntry;
 use crate::Faults;
 use crate::error::Result;
 use crate::image::{OverlayBuilder, ReadAt};
+use crate::ranges::length;
 use crate::report::{Code, Finding, Severity};
 
 /// Bytes of the file that are compared with what the entries say.
@@ -45,7 +46,12 @@ impl DamagedNewest {
         let (mut room, mut told) = (log.length, 0usize);
         while let Some(candidate) = candidates.by_offset.get(&at).filter(|candidate| !candidate.is_known_whole()) {
             number = number.saturating_add(1);
-            let Some(mut entry) = WrittenEntry::look(log, at, &candidate.header, number)? else { break };
+            let header = &candidate.header;
+            let entry = match WrittenEntry::look(log, at, header, number)? {
+                None => WrittenEntry::overwritten(log, at, header, number, candidates.foreign)?,
+                written => written,
+            };
+            let Some(mut entry) = entry else { break };
             told = told.saturating_add(entry.descriptors.len());
             if told > MAX_TOLD {
                 // So much no writer logs: it is not told what they change.
@@ -62,7 +68,7 @@ impl DamagedNewest {
 
     /// The places of the file that they change.
     pub(super) fn places(&self) -> Vec<Range<u64>> {
-        self.entries.iter().flat_map(|entry| entry.descriptors.iter().flatten()).map(Descriptor::file_range).collect()
+        self.entries.iter().flat_map(WrittenEntry::places).collect()
     }
 
     /// Marks as doubtful what they say otherwise than the file as `patches` leave it: all, where that cannot be told. Returns
@@ -71,10 +77,7 @@ impl DamagedNewest {
     /// # Errors
     /// When the file cannot be read at all.
     pub(super) fn doubt(&self, log: &Log<'_>, patches: &mut OverlayBuilder) -> Result<bool> {
-        let places = self.places();
-        let length = places.iter().fold(0u64, |sum, place| sum.saturating_add(place.end.saturating_sub(place.start)));
-        let all_told = self.entries.iter().all(WrittenEntry::is_legible);
-        if !all_told || length > MAX_COMPARED {
+        if !self.is_legible() {
             patches.doubtful(0..u64::MAX);
             return Ok(true);
         }
@@ -83,7 +86,11 @@ impl DamagedNewest {
         let ours = patches.clone().over(log.file, Code::LogNewestDamaged);
         let theirs = theirs.over(log.file, Code::LogNewestDamaged);
         let mut any = false;
-        for place in &places {
+        for spoilt in self.entries.iter().filter_map(|entry| entry.spoilt.clone()) {
+            patches.doubtful(spoilt);
+            any = true;
+        }
+        for place in self.places() {
             for page in (place.start..place.end).step_by(usize::try_from(SECTOR).unwrap_or(usize::MAX)) {
                 any |= doubt_page(&ours, &theirs, page, patches)?;
             }
@@ -91,19 +98,15 @@ impl DamagedNewest {
         Ok(any)
     }
 
-    fn apply(&self, log: &Log<'_>, patches: &mut OverlayBuilder) {
-        for entry in &self.entries {
-            let mut data_sector = entry.data_sectors;
-            for descriptor in entry.descriptors.iter().flatten() {
-                match *descriptor {
-                    Descriptor::Zero { .. } => patches.zero(descriptor.file_range()),
-                    Descriptor::Data { file_offset, leading, trailing } => {
-                        log.splice_page(patches, file_offset, leading, data_sector, trailing);
-                        data_sector = log.advance(data_sector, SECTOR);
-                    }
-                }
-            }
-        }
+    /// Whether all that they change is known by its place, and is no more than can be compared.
+    pub(super) fn is_legible(&self) -> bool {
+        let length = self.places().iter().fold(0u64, |sum, place| sum.saturating_add(length(place)));
+        self.entries.iter().all(WrittenEntry::is_legible) && length <= MAX_COMPARED
+    }
+
+    /// Adds what they say.
+    pub(super) fn apply(&self, log: &Log<'_>, patches: &mut OverlayBuilder) {
+        self.entries.iter().for_each(|entry| entry.apply(log, patches));
     }
 
     /// Tells of them. `doubted` says that what they were about to change is doubtful.

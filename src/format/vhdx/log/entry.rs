@@ -13,6 +13,8 @@ pub(super) const SECTOR: u32 = 4096;
 
 /// Bytes of the file that a data sector makes anew, and what they are a multiple of.
 pub(in crate::format::vhdx) const PAGE: u64 = 4096;
+/// The same, for steps from page to page.
+pub(super) const PAGE_STEP: usize = 4096;
 
 /// Bytes of a page that stand in its data sector; its first 8 and last 4 stand in the descriptor.
 pub(super) const DATA_LENGTH: u32 = SECTOR - 8 - 4;
@@ -121,6 +123,11 @@ fn put(sector: &mut [u8], at: usize, bytes: &[u8]) {
     }
 }
 
+/// Whether an entry can have so many bytes.
+pub(super) fn is_length(length: u32, log_length: u32) -> bool {
+    length >= SECTOR && length.is_multiple_of(SECTOR) && length <= log_length
+}
+
 /// The header of a log entry whose lengths fit each other and the log. The checksum is checked apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct EntryHeader {
@@ -141,7 +148,13 @@ impl EntryHeader {
         if !is_signed(sector) || Guid::read(sector, 32)? != log_guid {
             return None;
         }
-        let header = EntryHeader {
+        let header = Self::fields(sector)?;
+        header.fits(log_length)?.then_some(header)
+    }
+
+    /// The fields of a header, whatever they say.
+    pub(super) fn fields(sector: &[u8]) -> Option<Self> {
+        Some(EntryHeader {
             checksum: u32_le(sector, 4)?,
             entry_length: u32_le(sector, 8)?,
             tail: u32_le(sector, 12)?,
@@ -149,15 +162,16 @@ impl EntryHeader {
             descriptor_count: u32_le(sector, 24)?,
             flushed_file_offset: u64_le(sector, 48)?,
             last_file_offset: u64_le(sector, 56)?,
-        };
-        let fits = header.entry_length >= SECTOR
-            && header.entry_length.is_multiple_of(SECTOR)
-            && header.entry_length <= log_length
-            && header.tail.is_multiple_of(SECTOR)
-            && header.tail < log_length
-            && header.sequence_number > 0
-            && header.descriptors_length()? <= header.entry_length;
-        fits.then_some(header)
+        })
+    }
+
+    fn fits(&self, log_length: u32) -> Option<bool> {
+        let fits = is_length(self.entry_length, log_length)
+            && self.tail.is_multiple_of(SECTOR)
+            && self.tail < log_length
+            && self.sequence_number > 0
+            && self.descriptors_length()? <= self.entry_length;
+        Some(fits)
     }
 
     /// Parses a header of whichever log.

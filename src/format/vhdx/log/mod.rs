@@ -2,14 +2,15 @@
 //!
 //! [`region`] knows where it stands, [`entry`] reads one entry, [`forbidden_place`] knows where none may write, [`sequence`] finds
 //! the active sequence, [`mod@replay`] makes an overlay of it. What the format leaves out, though damage and no power cut made it
-//! so, see [`cut_off`] and [`damaged_newest`]; [`written_entry`] tells such an entry from a torn one, and
-//! [`one_wrong_bit`] what a descriptor of it was. [`unclaimed`] looks at what
+//! so, see [`cut_off`], [`damaged_newest`] and [`damaged_sequence`]; [`written_entry`] tells such an entry from a torn one, and
+//! [`one_wrong_bit`] what a descriptor or the header of it was. [`unclaimed`] looks at what
 //! the log of a damaged header may have been, [`without_header`] judges whether a log matters that no header tells of.
 //! Both ask [`written_places`] what it would write. What older entries tell of pages is told by [`sessions`]; by it
 //! [`outdated_header`] knows headers that are older than the file.
 
 mod cut_off;
 mod damaged_newest;
+mod damaged_sequence;
 mod entry;
 mod forbidden_place;
 mod one_wrong_bit;
@@ -24,11 +25,10 @@ mod written_entry;
 mod written_places;
 
 pub(super) use entry::{DATA_DESCRIPTOR_SIGNATURE, DATA_SIGNATURE, ENTRY_SIGNATURE, PAGE, ZERO_DESCRIPTOR_SIGNATURE};
-pub(super) use one_wrong_bit::bits_before;
 pub(super) use outdated_header::doubt_outdated;
 pub(super) use region::{end_before_regions, log_region};
 pub use replay::LogState;
 pub(super) use replay::{Replayed, replay};
 pub(super) use sessions::{Page, Session, Sessions, Version, page_of};
 pub(super) use unclaimed::doubt_unclaimed;
-pub(super) use without_header::is_right_as_it_lies;
+pub(super) use without_header::{Room, places_in_doubt};

@@ -1,23 +1,20 @@
-//! The descriptor of an entry of which one bit is wrong, told by the entry's checksum.
+//! The descriptor, or the header, of an entry of which one bit is wrong, told by the entry's checksum.
 //!
-//! What one flipped bit makes of a CRC depends on where the bit stands, and on nothing else. So one walk over the bits of the
-//! descriptors tells which of them, if any, makes the checksum hold once it is flipped back. That others fit by accident is one
-//! chance in thousands of millions for each bit that is looked at.
+//! See [`flipped_bit`](crate::format::vhdx::flipped_bit).
 
-use std::ops::ControlFlow;
-
-use super::entry::{DESCRIPTOR_LENGTH, Descriptor, EntryHeader, HEADER_LENGTH, descriptor_slots};
+use super::entry::{DESCRIPTOR_LENGTH, Descriptor, EntryHeader, HEADER_LENGTH, descriptor_slots, is_length};
 use super::sequence::Log;
 use crate::error::Result;
+use crate::format::vhdx::flipped_bit::bits_before;
 
-/// CRC-32C, its lowest bit first, as it stands in its shift register.
-const POLYNOMIAL: u32 = 0x82f6_3b78;
+/// Headers of longer entries are not looked at bit by bit, in bytes: a log of Windows has 1 MiB.
+const MAX_LENGTH: u32 = 8 << 20;
+
+/// Nor are the data sectors of longer ones.
+const MAX_SEARCHED: u32 = 1 << 20;
 
 /// Descriptors of entries with more of them are not looked at bit by bit: a log of Windows has room for 255.
 const MAX_DESCRIPTORS: u32 = 1 << 12;
-
-/// Zeros that are taken into a CRC at once.
-const ZEROS: [u8; 4096] = [0; 4096];
 
 /// A descriptor as it was before one of its bits was flipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +52,55 @@ impl Log<'_> {
         Ok(descriptor.map(|descriptor| Mended { number, descriptor }))
     }
 
+    /// Which byte of the data sectors of the entry at `offset` has a wrong bit, where that is all that is wrong with the entry.
+    ///
+    /// # Errors
+    /// When the file cannot be read at all.
+    pub(super) fn wrong_data_byte(&self, offset: u32, header: &EntryHeader) -> Result<Option<u32>> {
+        let data = header.entry_length.saturating_sub(header.descriptors_length().unwrap_or(u32::MAX));
+        if header.entry_length > MAX_SEARCHED {
+            return Ok(None);
+        }
+        let Some(checksum) = self.checksum(offset, header, None, &|_, _| true)? else { return Ok(None) };
+        let back = bits_before(checksum ^ header.checksum, 0, data.saturating_mul(8));
+        Ok(back.map(|back| data.saturating_sub(1).saturating_sub(back >> 3)))
+    }
+
+    /// The header of the entry at `offset` as it was before one of its bits was flipped, where that is all that is wrong with the entry.
+    ///
+    /// # Errors
+    /// When the file cannot be read at all.
+    pub(super) fn mended_header(&self, offset: u32) -> Result<Option<EntryHeader>> {
+        let mut sector = [0; 4096];
+        if !self.read(&mut sector, offset)? {
+            return Ok(None);
+        }
+        let Some(found) = EntryHeader::fields(&sector) else { return Ok(None) };
+        // The bit may be one of the length, which the checksum goes by.
+        let flips = (0..u32::BITS).map(|bit| found.entry_length ^ 1u32.wrapping_shl(bit));
+        for entry_length in [found.entry_length].into_iter().chain(flips) {
+            if !is_length(entry_length, self.length.min(MAX_LENGTH)) {
+                continue;
+            }
+            let header = EntryHeader { entry_length, ..found.clone() };
+            let Some(checksum) = self.checksum(offset, &header, None, &|_, _| true)? else { continue };
+            let behind = entry_length.saturating_sub(HEADER_LENGTH);
+            let Some(back) = bits_before(checksum ^ found.checksum, behind, HEADER_LENGTH.saturating_mul(8)) else {
+                continue;
+            };
+            let byte = HEADER_LENGTH.saturating_sub(1).saturating_sub(back >> 3);
+            let mut mended = sector;
+            if let Some(wrong) = mended.get_mut(usize::try_from(byte).unwrap_or(usize::MAX)) {
+                *wrong ^= 0x80 >> (back & 7);
+            }
+            let mended = EntryHeader::parse(&mended, self.guid, self.length);
+            if let Some(header) = mended.filter(|mended| mended.entry_length == entry_length) {
+                return Ok(Some(header));
+            }
+        }
+        Ok(None)
+    }
+
     /// The bytes of a descriptor.
     fn slot(&self, offset: u32, header: &EntryHeader, number: u32) -> Result<Option<[u8; 32]>> {
         let mut bytes = vec![0; usize::try_from(header.descriptors_length().unwrap_or(0)).unwrap_or(0)];
@@ -62,53 +108,5 @@ impl Log<'_> {
             return Ok(None);
         }
         Ok(descriptor_slots(&bytes, true).nth(usize::try_from(number).unwrap_or(usize::MAX)).copied())
-    }
-}
-
-/// How many bits before the last bit of a row that bit stands which turns a CRC by `turned`. `behind` bytes follow the row,
-/// which has `length` bits. `None` where there is no such bit, or nothing is turned.
-pub(in crate::format::vhdx) fn bits_before(turned: u32, behind: u32, length: u32) -> Option<u32> {
-    // What the last bit of the row turns: that bit alone, and zeros.
-    let mut effect = after_zeros(POLYNOMIAL, behind);
-    let found = (0..length).try_for_each(|back| {
-        if effect == turned {
-            return ControlFlow::Break(back);
-        }
-        effect = (effect >> 1) ^ if effect & 1 == 1 { POLYNOMIAL } else { 0 };
-        ControlFlow::Continue(())
-    });
-    found.break_value()
-}
-
-/// The shift register after so many bytes of zeros.
-fn after_zeros(register: u32, mut bytes: u32) -> u32 {
-    let mut register = register;
-    while bytes > 0 {
-        let piece = ZEROS.get(..usize::try_from(bytes).unwrap_or(usize::MAX)).unwrap_or(&ZEROS);
-        // The crate inverts the register before and after.
-        register = !crc32c::crc32c_append(!register, piece);
-        bytes = bytes.saturating_sub(u32::try_from(piece.len()).unwrap_or(u32::MAX));
-    }
-    register
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_bit_is_found_by_what_it_turns() {
-        let sound: Vec<u8> = (0..9000u32).map(|number| (number * 7 % 251) as u8).collect();
-        let (row, before) = (100..164, crc32c::crc32c(&sound));
-        for byte in row.clone() {
-            for bit in 0..8 {
-                let mut wrong = sound.clone();
-                wrong[byte] ^= 1 << bit;
-                let turned = crc32c::crc32c(&wrong) ^ before;
-                let back = (row.end - 1 - byte) * 8 + 7 - bit;
-                assert_eq!(bits_before(turned, 9000 - 164, 512), Some(back as u32), "{byte} {bit}");
-            }
-        }
-        assert_eq!(bits_before(0, 9000 - 164, 512), None);
     }
 }

@@ -4,6 +4,7 @@ use std::ops::{ControlFlow, Range};
 
 use super::cut_off::CutOff;
 use super::damaged_newest::DamagedNewest;
+use super::damaged_sequence::DamagedSequence;
 use super::entry::{Descriptor, SECTOR, SectorKind};
 use super::forbidden_place::{ForbiddenPlace, Trespass};
 use super::one_wrong_bit::Mended;
@@ -43,7 +44,7 @@ pub(in crate::format::vhdx) struct Replayed {
     pub(in crate::format::vhdx) state: LogState,
     /// Why what the log makes doubtful is so.
     pub(in crate::format::vhdx) doubt: Code,
-    /// The places of the file that the newest entries were about to change, where these were written and do not hold.
+    /// The places of the file that entries were about to change which were written and do not hold.
     pub(in crate::format::vhdx) damaged: Option<Vec<Range<u64>>>,
 }
 
@@ -79,7 +80,7 @@ pub(in crate::format::vhdx) fn replay(
     }
     let sequence = log.active_sequence(&candidates)?;
     if sequence.is_empty() {
-        return Ok(no_sequence(&log, &candidates, wanted, patches, findings)?.into());
+        return no_sequence(&log, &candidates, wanted, patches, findings);
     }
     if !wanted {
         findings.push(declined(&log, header.log_guid, sequence.len()));
@@ -118,7 +119,7 @@ fn replay_sequence(
     if let Some(cut_off) = &cut_off {
         findings.push(cut_off.finding(log));
         if !cut_off.goes_on {
-            return Ok(no_sequence(log, candidates, true, patches, findings)?.into());
+            return no_sequence(log, candidates, true, patches, findings);
         }
     }
     extend(log.file.size(), log, candidates, sequence, patches, findings);
@@ -303,15 +304,29 @@ fn no_sequence(
     wanted: bool,
     patches: &mut OverlayBuilder,
     findings: &mut Vec<Finding>,
-) -> Result<LogState> {
+) -> Result<Replayed> {
     // Where a part of the log cannot be read, an entry may stand there.
     if candidates.by_offset.is_empty() && !candidates.may_lack_some() && candidates.foreign == 0 {
         findings.push(empty(log, candidates.orphaned));
-        return Ok(LogState::Empty);
+        return Ok(LogState::Empty.into());
     }
-    let told = if wanted { doubt_pages(log, candidates, &|_| true, patches)? } else { Some(0) };
+    let damaged = if wanted { DamagedSequence::look(log, candidates)? } else { None };
+    let compared = damaged.as_ref().map_or(Ok(None), |damaged| damaged.doubt(log, patches))?;
+    let newest = candidates.by_offset.iter().max_by_key(|(_, entry)| entry.header.sequence_number);
+    let is_unclear = candidates.foreign > 0
+        && newest.map_or(Ok(false), |(newest, _)| may_be_followed(log, candidates, &[*newest]))?;
+    let told = match compared {
+        None if wanted && is_unclear => {
+            patches.doubtful(0..u64::MAX);
+            None
+        }
+        None if wanted => doubt_pages(log, candidates, &|_| true, patches)?,
+        _ => Some(0),
+    };
     let doubtful = match told {
         _ if !wanted => "nothing is marked doubtful, for the log was to be left alone".to_owned(),
+        _ if compared == Some(true) => "what they say otherwise than the file is doubtful".to_owned(),
+        _ if compared == Some(false) => "what they say stands in it already".to_owned(),
         Some(pages) => format!("the {pages} places that they were about to change are doubtful"),
         None => "which places they were about to change cannot be told, so all is doubtful".to_owned(),
     };
@@ -327,12 +342,14 @@ fn no_sequence(
         0 => text,
         foreign => format!("{text}; sectors of the log that hold what no writer puts there: {foreign}"),
     };
+    let severity = if compared == Some(false) { Severity::Warning } else { Severity::Error };
     findings.push(
-        Finding::new(Code::LogTorn, Severity::Error, text)
+        Finding::new(Code::LogTorn, severity, text)
             .at(LOG_STRUCTURE, log.offset)
             .advise("look for a copy or a backup of this file from before the crash"),
     );
-    Ok(LogState::Torn)
+    let damaged = damaged.filter(|_| compared.is_some()).map(|damaged| damaged.places());
+    Ok(Replayed { damaged, ..LogState::Torn.into() })
 }
 
 /// The descriptor of an entry of which one bit is wrong, as long as there is a `budget` of bytes to look for it.

@@ -36,6 +36,11 @@ impl Candidate {
         Candidate { header, whole: Cell::new(None) }
     }
 
+    /// One whose header did not hold, and is told by its checksum: it is not whole.
+    fn mended(header: EntryHeader) -> Self {
+        Candidate { header, whole: Cell::new(Some(false)) }
+    }
+
     /// Whether it was looked at and found whole.
     pub(super) fn is_known_whole(&self) -> bool {
         self.whole.get() == Some(true)
@@ -77,6 +82,9 @@ impl Candidates {
 /// How much the search may read over and over, as a multiple of the log's length: entries that overlap each other, which
 /// only a hostile file has, could otherwise make the search quadratic.
 const WORK_LIMIT: u64 = 16;
+
+/// Where more headers are defaced, that is no matter of single bits.
+pub(super) const MAX_MENDED: usize = 4;
 
 /// Bytes that are read at once while looking for entries.
 const SCAN: u32 = 1 << 20;
@@ -153,7 +161,27 @@ impl Log<'_> {
             }
             offset = offset.saturating_add(SCAN);
         }
+        self.mend(&mut found)?;
         Ok(found)
+    }
+
+    /// Makes candidates of defaced headers of which one bit is wrong.
+    fn mend(&self, found: &mut Candidates) -> Result<()> {
+        let defaced: Vec<u32> = found.defaced.iter().copied().take(MAX_MENDED.saturating_add(1)).collect();
+        if defaced.len() > MAX_MENDED {
+            return Ok(());
+        }
+        for offset in defaced {
+            if let Some(header) = self.mended_header(offset)? {
+                found.defaced.remove(&offset);
+                let mut sector = [0; 4096];
+                self.read(&mut sector, offset)?;
+                let was_foreign = entry::SectorKind::of(&sector) == entry::SectorKind::Foreign;
+                found.foreign = found.foreign.saturating_sub(usize::from(was_foreign));
+                found.by_offset.insert(offset, Candidate::mended(header));
+            }
+        }
+        Ok(())
     }
 
     /// Whether a sector is the header of an entry of this log that bears another GUID by damage: with the log's, its

@@ -4,12 +4,15 @@
 //! reached the storage as a whole: a power cut leaves sectors behind that bear an older number, or none. What makes such an
 //! entry not hold came later.
 
+use std::ops::Range;
+
 use super::entry::{
-    self, DESCRIPTOR_BYTES, Descriptor, EntryHeader, HEADER_LENGTH, PIECE, SECTOR, data_sector_written,
+    self, DESCRIPTOR_BYTES, Descriptor, EntryHeader, HEADER_LENGTH, PIECE, SECTOR, SectorKind, data_sector_written,
 };
 use super::sequence::Log;
 use crate::bytes::u64_le;
 use crate::error::Result;
+use crate::image::OverlayBuilder;
 
 /// Entries of more descriptors than this are not told: it is 256 MiB of pages, where a log of Windows has 1 MiB.
 const MAX_DESCRIPTORS: u32 = 1 << 16;
@@ -22,6 +25,10 @@ pub(super) struct WrittenEntry {
     pub(super) data_sectors: u32,
     /// What it changes, in order; `None` stands for a descriptor of which not even its kind and place are legible.
     pub(super) descriptors: Vec<Option<Descriptor>>,
+    /// Whether the data sectors are those that were written.
+    pub(super) are_pages_known: bool,
+    /// Bytes of the file, 8 of them, that it says otherwise than it did: one bit of them is wrong.
+    pub(super) spoilt: Option<Range<u64>>,
 }
 
 impl WrittenEntry {
@@ -47,9 +54,72 @@ impl WrittenEntry {
         Ok(best)
     }
 
+    /// The same for an entry of which a data sector was written over: it holds what no writer puts into a log, and no power cut
+    /// leaves there. What it made of pages is not known. `foreign` sectors are such in all of the log: where there are more than the
+    /// entry has, the log never was anything else.
+    ///
+    /// # Errors
+    /// When the file cannot be read at all.
+    pub(super) fn overwritten(
+        log: &Log<'_>,
+        offset: u32,
+        header: &EntryHeader,
+        number: u64,
+        foreign: usize,
+    ) -> Result<Option<Self>> {
+        let look = Look { log, offset, header, number };
+        if foreign == 0 || header.sequence_number != number || header.descriptor_count > MAX_DESCRIPTORS {
+            return Ok(None);
+        }
+        let found = look.entry(header.descriptor_count)?;
+        let Some(Found { mut entry, pages, are_descriptors_written, .. }) = found else { return Ok(None) };
+        let (mut sector, mut at, mut own) = ([0; 4096], entry.data_sectors, 0usize);
+        for _ in 0..pages {
+            if !log.read(&mut sector, at)? {
+                return Ok(None);
+            }
+            own = own.saturating_add(usize::from(SectorKind::of(&sector) == SectorKind::Foreign));
+            at = log.advance(at, SECTOR);
+        }
+        entry.are_pages_known = false;
+        let is_it = own > 0 && own == foreign && are_descriptors_written && entry.length == header.entry_length;
+        Ok(is_it.then_some(entry))
+    }
+
     /// The more of it is legible, the more it is worth.
     fn worth(&self) -> (bool, usize) {
         (self.is_legible(), self.descriptors.len())
+    }
+
+    /// Adds what it says, after what was there before.
+    pub(super) fn apply(&self, log: &Log<'_>, patches: &mut OverlayBuilder) {
+        let mut data_sector = self.data_sectors;
+        for descriptor in self.descriptors.iter().flatten() {
+            match *descriptor {
+                Descriptor::Zero { .. } => patches.zero(descriptor.file_range()),
+                Descriptor::Data { file_offset, leading, trailing } => {
+                    log.splice_page(patches, file_offset, leading, data_sector, trailing);
+                    data_sector = log.advance(data_sector, SECTOR);
+                    if !self.are_pages_known {
+                        patches.doubtful(descriptor.file_range());
+                    }
+                }
+            }
+        }
+    }
+
+    /// The 8 bytes of the file that a byte of its data sectors is among. `None` for those that are of no page.
+    fn eight_bytes(&self, byte: u32) -> Option<Range<u64>> {
+        let is_page = |descriptor: &&Descriptor| matches!(descriptor, Descriptor::Data { .. });
+        let within = u64::from(byte % SECTOR);
+        let page = self.descriptors.iter().flatten().filter(is_page).nth(usize::try_from(byte / SECTOR).ok()?)?;
+        let start = page.file_range().start.saturating_add(within & !7);
+        (8..4092).contains(&within).then_some(start..start.saturating_add(8))
+    }
+
+    /// The places of the file that it changes, as far as they are known.
+    pub(super) fn places(&self) -> impl Iterator<Item = Range<u64>> {
+        self.descriptors.iter().flatten().map(Descriptor::file_range)
     }
 
     /// Whether all that it changes is known by its place.
@@ -64,6 +134,16 @@ struct Look<'a> {
     offset: u32,
     header: &'a EntryHeader,
     number: u64,
+}
+
+/// An entry of which it is not known yet whether all of it was written.
+struct Found {
+    entry: WrittenEntry,
+    /// How many data sectors it has.
+    pages: u32,
+    are_descriptors_written: bool,
+    /// Its header, with the lengths that it must have.
+    mended: EntryHeader,
 }
 
 impl Look<'_> {
@@ -96,6 +176,20 @@ impl Look<'_> {
 
     /// The entry, if it has so many descriptors and was written as a whole.
     fn with_descriptors(&self, count: u32) -> Result<Option<WrittenEntry>> {
+        let Some(Found { mut entry, pages, are_descriptors_written, mended }) = self.entry(count)? else {
+            return Ok(None);
+        };
+        let descriptors_length = mended.descriptors_length().unwrap_or(0);
+        let written = are_descriptors_written && self.all_data_sectors_written(entry.data_sectors, pages)?
+            || self.checksum_holds(descriptors_length, &mended)?;
+        if let Some(byte) = self.log.wrong_data_byte(self.offset, &mended)? {
+            entry.spoilt = entry.eight_bytes(byte);
+        }
+        Ok(written.then_some(entry))
+    }
+
+    /// What stands there of an entry with so many descriptors.
+    fn entry(&self, count: u32) -> Result<Option<Found>> {
         let header = EntryHeader { descriptor_count: count, ..self.header.clone() };
         let Some(descriptors_length) = header.descriptors_length().filter(|length| *length <= self.log.length) else {
             return Ok(None);
@@ -116,9 +210,9 @@ impl Look<'_> {
         {
             *descriptor = Some(mended.descriptor);
         }
-        let written = self.all_pieces_written(&slots) && self.all_data_sectors_written(data_sectors, pages)?
-            || self.checksum_holds(descriptors_length, &mended)?;
-        Ok(written.then_some(WrittenEntry { length, data_sectors, descriptors }))
+        let are_descriptors_written = self.all_pieces_written(&slots);
+        let entry = WrittenEntry { length, data_sectors, descriptors, are_pages_known: true, spoilt: None };
+        Ok(Some(Found { entry, pages, are_descriptors_written, mended }))
     }
 
     /// How long the entry is and how many data sectors it has. `None` where more than one field of the header would have to be
