@@ -9,11 +9,12 @@ use fixtures::vhdx::header::{self, Header};
 use fixtures::vhdx::log::{DirtyLog, Rollback, StaleEntry, Tear, Update, mend_first_entries};
 
 use crate::row::{BLOCK, Forged, MIDDLE, Row, SIZE, YOUNGEST, row};
+use crate::unreadable_logs;
 
 const LOG_GUID: Guid = Guid::parse("0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0");
 
 /// Takes the BAT out of the file, and writes what `change` makes of the log that brings it back.
-fn write(forged: &Forged, change: impl Fn(&mut DirtyLog)) {
+pub(crate) fn write(forged: &Forged, change: impl Fn(&mut DirtyLog)) {
     let (places, mut file) = (&forged.chain.places[YOUNGEST], forged.file(YOUNGEST));
     let mut rollback = Rollback::new();
     rollback.blank(&file, &places.bat);
@@ -31,14 +32,14 @@ fn told_length(forged: &Forged, length: u32) {
 }
 
 /// Where in the file the entries of the log stand.
-fn entries(forged: &Forged) -> Vec<u64> {
+pub(crate) fn entries(forged: &Forged) -> Vec<u64> {
     let (log, file) = (&forged.chain.places[YOUNGEST].log, forged.file(YOUNGEST));
     let is_entry = |at: &u64| file.bytes_at(*at, 4) == b"loge";
     (log.start..log.end).step_by(4096).filter(is_entry).collect()
 }
 
 /// Writes two more entries behind the one that brings the BAT back, and tells where in the file the three stand.
-fn three_entries(forged: &Forged) -> Vec<u64> {
+pub(crate) fn three_entries(forged: &Forged) -> Vec<u64> {
     write(forged, |log| {
         let page = Update::page(log_page(log), &[0; 4096]);
         log.active.extend([vec![page.clone()], vec![page]]);
@@ -63,7 +64,7 @@ fn spoilt(name: &str, at: u64, bytes: &'static [u8]) -> Row {
 
 impl Row {
     /// The youngest link as its file lies: it holds nothing.
-    fn shown_as_it_lies(self) -> Self {
+    pub(crate) fn shown_as_it_lies(self) -> Self {
         self.model(|chain| chain.model_at(MIDDLE))
     }
 
@@ -200,8 +201,7 @@ pub(crate) fn rows() -> Vec<Row> {
         newest_damaged(),
         spoilt_headers(),
         spoilt_entries(),
-        unreadable_behind(),
-        impossible(),
+        unreadable_logs::rows(),
     ];
     parts.into_iter().flatten().collect()
 }
@@ -468,55 +468,8 @@ fn spoilt_entries() -> Vec<Row> {
     rows
 }
 
-/// What stands behind the newest whole entry is none, and no empty place.
-fn unreadable_behind() -> Vec<Row> {
-    vec![
-        row("log: noise stands right behind the newest whole entry", |forged| {
-            let entries = three_entries(forged);
-            forged.file(YOUNGEST).write_at(entries[1], &[0xA5; 4 * 4096]);
-        })
-        .codes(&["log-replayed", "log-unreadable"])
-        .exits(3, 0, 3, 0)
-        .doubtful(0..SIZE, "log-torn"),
-        row("log: the header behind the newest whole entry is damaged", |forged| {
-            write(forged, |log| log.torn = Some((vec![Update::page(log_page(log), &[0; 4096])], Tear::Checksum)));
-            let newest = *entries(forged).last().expect("an entry");
-            forged.file(YOUNGEST).write_at(newest, b"LOGE");
-        })
-        .codes(&["log-replayed", "log-unreadable"])
-        .exits(3, 0, 3, 0)
-        .doubtful(0..SIZE, "log-torn"),
-    ]
-}
-
-/// Logs that cannot be read at all.
-fn impossible() -> Vec<Row> {
-    vec![
-        row("log: LogVersion", |forged| {
-            write(forged, |_| {});
-            for number in 1..=2 {
-                Header::edit(&mut forged.file(YOUNGEST), number, |header| header.log_version = 1);
-            }
-        })
-        .exits(1, 1, 1, 3)
-        .refused("--no-log-replay"),
-        row("log: LogOffset past the end", |forged| {
-            write(forged, |_| {});
-            let mut file = forged.file(YOUNGEST);
-            let end = file.size().next_multiple_of(MIB);
-            for number in 1..=2 {
-                Header::edit(&mut file, number, |header| header.log_offset = end);
-            }
-        })
-        .shown_as_it_lies()
-        .codes(&["log-torn", "log-unreadable"])
-        .exits(3, 0, 3, 0)
-        .doubtful(0..SIZE, "log-torn"),
-    ]
-}
-
 /// The page that the first update of the log is about.
-fn log_page(log: &DirtyLog) -> u64 {
+pub(crate) fn log_page(log: &DirtyLog) -> u64 {
     match log.active[0][0] {
         Update::Page { file_offset, .. } | Update::Zeros { file_offset, .. } => file_offset,
     }

@@ -15,6 +15,7 @@ mod row;
 #[path = "../support/mod.rs"]
 mod support;
 mod tables;
+mod unreadable_logs;
 
 use std::ffi::OsStr;
 use std::fs::File;

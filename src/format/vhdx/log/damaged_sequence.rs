@@ -4,12 +4,13 @@
 //! another order than it was told, none may ever have counted. So the file may be as it lies, or as these entries say; what is the
 //! same in both is not in doubt.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::damaged_newest::doubt_page;
 use super::entry::EntryHeader;
 use super::forbidden_place::ForbiddenPlace;
-use super::sequence::{Candidates, Log, MAX_MENDED};
+use super::sequence::{Candidate, Candidates, Log, MAX_MENDED};
 use super::written_entry::WrittenEntry;
 use crate::error::Result;
 use crate::image::{OverlayBuilder, ReadAt};
@@ -28,6 +29,8 @@ pub(super) struct DamagedSequence {
     entries: Vec<WrittenEntry>,
     /// How many of them counted in any case, if one did: up to the newest that is whole.
     counted: usize,
+    /// SequenceNumbers, as they lie, of newer ones that are torn, or were damaged so that they look torn.
+    torn: BTreeSet<u64>,
 }
 
 impl DamagedSequence {
@@ -43,8 +46,8 @@ impl DamagedSequence {
         let (mut entries, mut tail, mut whole_from_end) = (Vec::<WrittenEntry>::new(), None, None);
         // Where the entry before must end, and its number.
         let mut next: Option<(u32, u64)> = None;
-        let (mut room, mut reached) = (log.length, false);
-        for Told { offset, header, is_whole } in by_number {
+        let (mut room, mut reached, mut torn) = (log.length, false, BTreeSet::new());
+        for Told { offset, told, header, is_whole } in by_number {
             let number = header.sequence_number;
             let entry = WrittenEntry::look(log, offset, &header, number)?;
             let follows = |entry: &WrittenEntry| {
@@ -58,6 +61,7 @@ impl DamagedSequence {
             let Some(entry) = entry.filter(|entry| follows(entry) && is_allowed(entry)) else {
                 // The newest one may be torn; before it none may.
                 if entries.is_empty() {
+                    torn.insert(told);
                     continue;
                 }
                 break;
@@ -72,7 +76,12 @@ impl DamagedSequence {
         }
         let counted = whole_from_end.map_or(1, |from_end| entries.len().saturating_sub(from_end));
         entries.reverse();
-        Ok(reached.then_some(DamagedSequence { entries, counted }))
+        Ok(reached.then_some(DamagedSequence { entries, counted, torn }))
+    }
+
+    /// Whether an entry is newer than these, and torn: without them it is not known whether it was the only one.
+    pub(super) fn is_followed_by(&self, candidate: &Candidate) -> bool {
+        self.torn.contains(&candidate.header.sequence_number)
     }
 
     /// The places of the file that they change.
@@ -117,6 +126,8 @@ impl DamagedSequence {
 struct Told {
     /// In the log.
     offset: u32,
+    /// Its SequenceNumber as that lies.
+    told: u64,
     header: EntryHeader,
     is_whole: bool,
 }
@@ -134,7 +145,8 @@ fn from_the_newest_on(log: &Log<'_>, candidates: &Candidates) -> Result<Vec<Told
             }
             _ => None,
         };
-        all.push(Told { offset, header: mended.unwrap_or_else(|| candidate.header.clone()), is_whole });
+        let told = candidate.header.sequence_number;
+        all.push(Told { offset, told, header: mended.unwrap_or_else(|| candidate.header.clone()), is_whole });
     }
     all.sort_by_key(|told| std::cmp::Reverse(told.header.sequence_number));
     Ok(all)

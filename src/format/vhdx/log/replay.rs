@@ -321,12 +321,17 @@ fn no_sequence(
             None
         }
         None if wanted => doubt_pages(log, candidates, &|_| true, patches)?,
-        _ => Some(0),
+        _ => match &damaged {
+            Some(damaged) => doubt_pages(log, candidates, &|entry| damaged.is_followed_by(entry), patches)?,
+            None => Some(0),
+        },
     };
+    // What they say stands in the file, and no other one tells of more.
+    let is_done = compared == Some(false) && told == Some(0);
     let doubtful = match told {
         _ if !wanted => "nothing is marked doubtful, for the log was to be left alone".to_owned(),
-        _ if compared == Some(true) => "what they say otherwise than the file is doubtful".to_owned(),
-        _ if compared == Some(false) => "what they say stands in it already".to_owned(),
+        _ if is_done => "what they say stands in it already".to_owned(),
+        Some(_) if compared.is_some() => "what they say otherwise than the file is doubtful".to_owned(),
         Some(pages) => format!("the {pages} places that they were about to change are doubtful"),
         None => "which places they were about to change cannot be told, so all is doubtful".to_owned(),
     };
@@ -342,7 +347,7 @@ fn no_sequence(
         0 => text,
         foreign => format!("{text}; sectors of the log that hold what no writer puts there: {foreign}"),
     };
-    let severity = if compared == Some(false) { Severity::Warning } else { Severity::Error };
+    let severity = if is_done { Severity::Warning } else { Severity::Error };
     findings.push(
         Finding::new(Code::LogTorn, severity, text)
             .at(LOG_STRUCTURE, log.offset)
