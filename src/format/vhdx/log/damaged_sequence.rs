@@ -20,6 +20,9 @@ use crate::report::Code;
 /// Bytes of the file that are compared with what the entries say.
 const MAX_COMPARED: u64 = 64 << 20;
 
+/// A power cut leaves one, two where it had begun another. Each that is looked at is read as a whole.
+const MAX_TORN: usize = 4;
+
 /// Bytes of a page, as steps through a place.
 const PAGE: usize = 4096;
 
@@ -60,7 +63,7 @@ impl DamagedSequence {
             };
             let Some(entry) = entry.filter(|entry| follows(entry) && is_allowed(entry)) else {
                 // The newest one may be torn; before it none may.
-                if entries.is_empty() {
+                if entries.is_empty() && torn.len() < MAX_TORN {
                     torn.insert(told);
                     continue;
                 }

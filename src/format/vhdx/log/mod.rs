@@ -7,6 +7,11 @@
 //! the log of a damaged header may have been, [`without_header`] judges whether a log matters that no header tells of.
 //! Both ask [`written_places`] what it would write. What older entries tell of pages is told by [`sessions`]; by it
 //! [`outdated_header`] knows headers that are older than the file.
+//!
+//! How far a doubt reaches is one rule for all of them. The tables may stand as the file has them, or as the replay of any sequence
+//! makes them that could have been active. What two of these states tell differently is doubtful, by 8 bytes of a table: an entry
+//! of the BAT. Only where an entry could have been active and cannot be read does doubt reach further: to the pages that its
+//! readable descriptors name, and where these cannot be read either, to all.
 
 mod cut_off;
 mod damaged_newest;
