@@ -326,6 +326,15 @@ fn storage_that_fails_is_told_apart_from_damaged_images() {
         run_in(&failing(at + 5..at + 6), &forged.youngest, &CheckOptions { payload: false, ..Default::default() });
     assert!(checked.is_well() && !checked.complete, "payload was not looked at, and that is said");
 
+    // A header, whose copy does; and the log of a file that was closed. Neither costs a byte.
+    for (bad, code) in [(64 << 10, "header-bad"), (places.log.start + 8192, "host-read-error")] {
+        let checked = run_in(&failing(bad..bad + 1), &forged.youngest, &CheckOptions::default());
+        assert_eq!((codes(&checked), checked.lost.is_empty()), (vec![code], true));
+        let triage = checked.triage();
+        assert_eq!((triage[0].area, triage[0].state), (Area::Storage, State::Noted), "{code}");
+        assert!(triage[1..].iter().all(|other| other.state == State::Well), "{code}");
+    }
+
     // The part of the bitmap that describes block 0.
     let bitmap = places.bitmaps[&0].start;
     let checked = run_in(&failing(bitmap..bitmap + 1), &forged.youngest, &CheckOptions::default());

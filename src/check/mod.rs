@@ -147,7 +147,7 @@ impl Checked {
     #[must_use]
     pub fn findings(&self) -> Vec<&Finding> {
         let mut findings: Vec<_> = self.inventory.all_findings().collect();
-        findings.sort_by_key(|finding| (std::cmp::Reverse(finding.severity), Area::of(finding.code), finding.link));
+        findings.sort_by_key(|finding| (std::cmp::Reverse(finding.severity), Area::of_finding(finding), finding.link));
         findings
     }
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::{Checked, Ranges};
 use crate::ranges::length;
-use crate::report::{Code, Severity};
+use crate::report::{Code, Finding, Severity};
 
 /// Where something has to be mended, in the order in which to do it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -53,6 +53,13 @@ pub struct Triage {
 impl Area {
     /// All areas, in order.
     pub const ALL: [Area; 4] = [Area::Storage, Area::Image, Area::Chain, Area::GuestFileSystem];
+
+    /// Where the cause of a finding lies: in the storage too, where a structure is bad because the storage does not give it.
+    #[must_use]
+    pub fn of_finding(finding: &Finding) -> Self {
+        let found = finding.found.as_deref().and_then(Code::named).map(Area::of);
+        found.filter(|area| *area == Area::Storage).unwrap_or_else(|| Area::of(finding.code))
+    }
 
     /// Where the cause of a finding of this code lies.
     #[must_use]
@@ -210,7 +217,7 @@ impl Area {
 pub(super) fn triage(checked: &Checked) -> Vec<Triage> {
     let findings = checked.findings();
     let one = |area: Area| {
-        let of_area: Vec<_> = findings.iter().filter(|finding| Area::of(finding.code) == area).collect();
+        let of_area: Vec<_> = findings.iter().filter(|finding| Area::of_finding(finding) == area).collect();
         let (lost, doubtful) = (bytes(&checked.lost, area), bytes(&checked.doubtful, area));
         let hidden = bytes(&checked.hidden_lost, area).saturating_add(bytes(&checked.hidden_doubtful, area));
         let files = area == Area::GuestFileSystem && has_damage_of_its_own(checked);

@@ -195,7 +195,9 @@ impl Vhdx {
         metadata: &Range<u64>,
         findings: &mut Vec<Finding>,
     ) {
-        let Some(sessions) = Sessions::of(&*image, header) else { return };
+        let Some(sessions) = Sessions::of(&*image, header) else {
+            return findings.extend(Sessions::unread(&*image, header));
+        };
         let Some(lost) = lost_writes::look(self, &sessions, metadata, findings) else { return };
         if lost.all && self.trust == Trust::Proven {
             self.trust = Trust::Doubtful(Code::LogWriteLost);

@@ -9,12 +9,12 @@ use std::ops::ControlFlow;
 use super::entry::{Descriptor, EntryHeader, PIECE, SECTOR};
 use super::region::log_region;
 use super::sequence::{Candidate, Candidates, Log};
-use crate::Faults;
 use crate::bytes::Guid;
 use crate::error::Result;
 use crate::format::vhdx::header::Header;
 use crate::image::{ReadAt, lose_tail};
-use crate::report::Code;
+use crate::report::{Code, Finding, Severity};
+use crate::{FaultKind, Faults};
 
 /// Larger logs are not looked into: an image is to be open in a moment. Known writers make logs of 1 MiB.
 const MAX_LENGTH: u32 = 8 << 20;
@@ -145,6 +145,21 @@ impl Sessions {
             }
         }
         Some(Sessions { all })
+    }
+
+    /// Why not all of the log can be read, if it cannot.
+    pub(in crate::format::vhdx) fn unread(file: &dyn ReadAt, header: &Header) -> Option<Finding> {
+        let place = log_region(header).filter(|_| header.log_length <= MAX_LENGTH)?;
+        let mut bytes = vec![0; usize::try_from(header.log_length).ok()?];
+        let mut faults = Faults::new();
+        let code = match file.read_at(&mut bytes, place.start, &mut faults) {
+            Ok(()) => {
+                faults.iter().find(|fault| fault.kind == FaultKind::Lost).and_then(|lost| Code::named(lost.code))?
+            }
+            Err(_) => Code::HostReadError,
+        };
+        let text = "not all of the log can be read; nothing in it has to be replayed, but whether it tells of a write to the tables that was lost is not known";
+        Some(Finding::new(code, Severity::Warning, text).at("log", place.start))
     }
 
     /// Each of them, in no order.
