@@ -15,7 +15,7 @@ use crate::ranges::length;
 use crate::report::{Code, Finding, Severity};
 
 /// Bytes of the file that are compared with what the entries say.
-const MAX_COMPARED: u64 = 64 << 20;
+pub(super) const MAX_COMPARED: u64 = 64 << 20;
 
 /// Descriptors that are held in memory. A log of Windows has 1 MiB, which is 255 pages.
 const MAX_TOLD: usize = 1 << 18;

@@ -7,8 +7,8 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use super::damaged_newest::doubt_page;
-use super::entry::EntryHeader;
+use super::damaged_newest::{MAX_COMPARED, doubt_page};
+use super::entry::{EntryHeader, PAGE_STEP};
 use super::forbidden_place::ForbiddenPlace;
 use super::sequence::{Candidate, Candidates, Log, MAX_MENDED};
 use super::written_entry::WrittenEntry;
@@ -17,14 +17,8 @@ use crate::image::{OverlayBuilder, ReadAt};
 use crate::ranges::{length, meet};
 use crate::report::Code;
 
-/// Bytes of the file that are compared with what the entries say.
-const MAX_COMPARED: u64 = 64 << 20;
-
 /// A power cut leaves one, two where it had begun another. Each that is looked at is read as a whole.
 const MAX_TORN: usize = 4;
-
-/// Bytes of a page, as steps through a place.
-const PAGE: usize = 4096;
 
 /// See the module.
 pub(super) struct DamagedSequence {
@@ -165,7 +159,7 @@ fn compare(
     let file: &dyn ReadAt = log.file;
     let theirs = theirs.clone().over(file, Code::LogTorn);
     let mut any = false;
-    for page in places.flat_map(|place| (place.start..place.end).step_by(PAGE)) {
+    for page in places.flat_map(|place| (place.start..place.end).step_by(PAGE_STEP)) {
         any |= doubt_page(&file, &theirs, page, patches)?;
     }
     Ok(any)
