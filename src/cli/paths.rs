@@ -23,11 +23,8 @@ impl TreePath {
         if !self.names.is_empty() {
             self.text.push('/');
         }
-        if is_spelled_as_itself(&name) {
-            self.text.extend(name.units().iter().filter_map(|unit| char::from_u32((*unit).into())));
-        } else {
-            self.text.push_str(&String::from_utf8_lossy(&spell(&name)));
-        }
+        let chars = char::decode_utf16(name.units().iter().copied());
+        self.text.extend(chars.map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)));
         self.names.push(name);
     }
 
@@ -37,7 +34,7 @@ impl TreePath {
         self.text.truncate(self.before.pop().unwrap_or(0));
     }
 
-    /// As it stands at the mount point, as text for people and for JSON; what text cannot hold is replaced.
+    /// As text for people and for JSON; what text cannot hold is replaced.
     pub(crate) fn text(&self) -> &str {
         &self.text
     }
@@ -52,14 +49,6 @@ impl TreePath {
     pub(crate) fn bytes(&self) -> Vec<u8> {
         self.names.iter().map(spell).collect::<Vec<_>>().join(&b'/')
     }
-}
-
-/// Whether a name stands at the mount point as it is, seen without spelling it: true of nearly all.
-fn is_spelled_as_itself(name: &Name) -> bool {
-    let is_plain =
-        |unit: &u16| u8::try_from(*unit).is_ok_and(|byte| matches!(byte, b' '..=b'~') && byte != b'%' && byte != b'/');
-    // Windows has more rules.
-    cfg!(target_os = "linux") && name.units().iter().all(is_plain) && name.units().last() != Some(&u16::from(b'.'))
 }
 
 impl FromIterator<Name> for TreePath {
@@ -156,17 +145,4 @@ pub(crate) fn find(tree: &dyn Tree, path: &OsStr) -> Result<(NodeId, TreePath), 
         })?;
     }
     Ok((node, walked))
-}
-
-#[cfg(all(test, any(target_os = "linux", windows)))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_told_of_a_path_is_what_may_be_typed() {
-        for name in ["plain-1", "%2F1", "a/1", "100%25", "50 %", "Zürich.txt", "a:b", "."] {
-            let path: TreePath = [Name::from("folder"), Name::from(name)].into_iter().collect();
-            assert_eq!(names(OsStr::new(path.text())), [Name::from("folder"), Name::from(name)], "{}", path.text());
-        }
-    }
 }
