@@ -36,8 +36,8 @@ fn long(folder: &Path) -> PathBuf {
     path
 }
 
-/// What a check has read when it gets its signal: in the middle of reading blocks, or the log of the first link.
-const READ_BEFORE: u64 = 4 * BLOCK;
+/// What a check has read when it gets its signal: so much that each of its readers is behind block 1, and a part of all.
+const READ_BEFORE: u64 = 64 * BLOCK;
 
 /// Lets a check read for a while, then sends the signal. It must end within a second.
 fn stopped(image: &Path, more: &[&str], signal: Signal) -> Output {

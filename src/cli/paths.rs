@@ -94,55 +94,103 @@ pub(crate) fn spell_on_host(name: &Name) -> std::ffi::OsString {
     name.to_string_lossy().into()
 }
 
+/// A name of a path that was typed.
+struct Typed {
+    /// What it stands for at the mount point.
+    spelled: Name,
+    /// The name of these very letters, as `ls` tells of it, where that is another one: `%2F`.
+    literal: Option<Name>,
+}
+
+impl Typed {
+    fn new(spelled: Name, literal: Name) -> Self {
+        let literal = (literal != spelled).then_some(literal);
+        Typed { spelled, literal }
+    }
+}
+
 /// The names of a path that was typed: between slashes, and on Windows between backslashes too.
 #[cfg(target_os = "linux")]
-fn names(path: &OsStr) -> Vec<Name> {
+fn names(path: &OsStr) -> Vec<Typed> {
     use std::os::unix::ffi::OsStrExt;
     let components = path.as_bytes().split(|byte| *byte == b'/').filter(|component| !matches!(*component, b"" | b"."));
-    components
-        .map(|bytes| mount_linux::name_from_bytes(bytes).unwrap_or_else(|| (&*String::from_utf8_lossy(bytes)).into()))
-        .collect()
+    let typed = |bytes| {
+        let literal: Name = (&*String::from_utf8_lossy(bytes)).into();
+        Typed::new(mount_linux::name_from_bytes(bytes).unwrap_or_else(|| literal.clone()), literal)
+    };
+    components.map(typed).collect()
 }
 
 #[cfg(windows)]
-fn names(path: &OsStr) -> Vec<Name> {
+fn names(path: &OsStr) -> Vec<Typed> {
     use std::os::windows::ffi::OsStrExt;
     let units: Vec<u16> = path.encode_wide().collect();
     let components = units.split(|unit| matches!(u8::try_from(*unit), Ok(b'/' | b'\\')));
     let components = components.filter(|component| !component.is_empty() && *component != [u16::from(b'.')]);
-    components.map(mount_windows::name_from_units).collect()
+    components.map(|units| Typed::new(mount_windows::name_from_units(units), units.to_vec().into())).collect()
 }
 
 #[cfg(not(any(target_os = "linux", windows)))]
-fn names(path: &OsStr) -> Vec<Name> {
+fn names(path: &OsStr) -> Vec<Typed> {
     let text = path.to_string_lossy();
     let components = text.split(['/', '\\']).filter(|component| !matches!(*component, "" | "."));
-    components.map(Name::from).collect()
+    components.map(|name| Typed::new(name.into(), name.into())).collect()
 }
 
 /// The text of a path that is spelled as at the mount point: as patterns see it.
 pub(crate) fn text_of_spelled(path: &OsStr) -> String {
-    names(path).into_iter().collect::<TreePath>().text
+    names(path).into_iter().map(|typed| typed.spelled).collect::<TreePath>().text
 }
 
-/// The node that a typed path leads to, and the path as it was typed: names are taken as they are, or without
-/// regard to case where there is no such name.
+/// The node that a typed path leads to, and that path: names are taken as they are spelled at the mount point, or else as `ls` tells
+/// them, and without regard to case where there is no such name.
 pub(crate) fn find(tree: &dyn Tree, path: &OsStr) -> Result<(NodeId, TreePath), Failure> {
     let mut node = NodeId::ROOT;
     let mut walked = TreePath::default();
-    for name in names(path) {
-        walked.push(name.clone());
-        node = match tree.lookup(node, &name, Case::Sensitive) {
-            Err(error) if error.kind() == ErrorKind::NotFound => tree.lookup(node, &name, Case::Insensitive),
-            other => other,
-        }
-        .map_err(|error| {
+    for Typed { spelled, literal } in names(path) {
+        let found = match (lookup(tree, node, &spelled), literal) {
+            (Err(error), Some(literal)) if error.kind() == ErrorKind::NotFound => {
+                lookup(tree, node, &literal).map(|found| (found, literal))
+            }
+            (found, _) => found.map(|found| (found, spelled.clone())),
+        };
+        let (found, name) = found.map_err(|error| {
+            walked.push(spelled);
             let failure = Failure::new(format!("{}: {error}", escape(walked.text())));
             match error.kind() {
                 ErrorKind::NotFound => failure.advise("see what is there: vhdx-mount ls CHAIN"),
                 _ => failure,
             }
         })?;
+        walked.push(name);
+        node = found;
     }
     Ok((node, walked))
+}
+
+fn lookup(tree: &dyn Tree, folder: NodeId, name: &Name) -> Result<NodeId, mount_api::Error> {
+    match tree.lookup(folder, name, Case::Sensitive) {
+        Err(error) if error.kind() == ErrorKind::NotFound => tree.lookup(folder, name, Case::Insensitive),
+        found => found,
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_may_be_typed_as_it_is_told_or_as_it_stands_at_the_mount_point() {
+        for (typed, spelled, literal) in [
+            ("plain", "plain", None),
+            ("100 %", "100 %", None),
+            ("%2F1", "/1", Some("%2F1")),
+            ("%252F1", "%2F1", Some("%252F1")),
+            ("100%2525", "100%25", Some("100%2525")),
+        ] {
+            let names = names(OsStr::new(typed));
+            let [name] = names.as_slice() else { panic!("{typed}: one name") };
+            assert_eq!((&name.spelled, &name.literal), (&spelled.into(), &literal.map(Name::from)), "{typed}");
+        }
+    }
 }
