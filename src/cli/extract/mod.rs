@@ -84,8 +84,8 @@ impl Job<'_> {
         &self,
         progress: &Progress,
     ) -> Result<impl FnOnce() -> Result<Inventory, Failure> + Clone + Send + 'static + use<>, Failure> {
-        // Who wants everything has all records read anyway: then a folder that lacks a name is found by them.
-        let everything = self.args.patterns()?.is_empty() && self.args.choice.from_file.is_none();
+        // Who wants all files has all records read anyway: then a folder that lacks a name is found by them.
+        let everything = self.args.wants_whole_volumes()?;
         // Doubtful bytes are read, so that they can be told from lost ones.
         let shown = FsOptions {
             accept_doubtful: true,
