@@ -85,7 +85,7 @@ fn line(progress: &Progress, elapsed: Duration, read: u64) -> String {
             let percent = u128::from(done) * 100 / u128::from(total.max(1));
             let left = time_left(if done < total { progress.left_to_read() } else { 0 }, read, elapsed);
             // `--range` takes the byte to go on from.
-            format!("payload: {percent} %, {rate}, {left} left, at byte {}", progress.position())
+            format!("payload: {percent} %, {left} left, at byte {}, {rate}", progress.position())
         }
     }
 }
