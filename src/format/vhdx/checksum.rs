@@ -1,8 +1,8 @@
 //! What the checksum of a header or a region table tells of one that does not hold: [MS-VHDX] 2.2.2 and 2.2.3.
 //!
 //! A CRC of one flipped bit depends on where the bit stands, and on nothing else: so it tells which one is wrong, if that is all
-//! that is. In 64 KiB something else fits by accident once in eight thousand times, and what it makes of the structure has to make
-//! sense as well.
+//! that is. Somewhere in the 64 KiB of a region table some bit fits other damage by accident once in eight thousand times. So what
+//! stands behind the fields, where all writers leave zeros, has to be zeros then: that leaves the few hundred bits of the fields.
 
 use super::flipped_bit::bits_before;
 use crate::bytes::{crc32c_with_hole, len_u64, u32_le};
@@ -28,19 +28,22 @@ impl WrongBit {
     }
 }
 
-/// What a structure says, and the bit of it that had to be flipped back for that.
+/// What a structure says, and the bit of it that had to be flipped back for that. `used` tells how many bytes of it hold fields.
 ///
 /// # Errors
 /// What is wrong with it, where that is more than one bit.
 pub(super) fn parse<T>(
     bytes: &[u8],
     parse: impl Fn(&[u8]) -> Result<T, Broken>,
+    used: impl Fn(&[u8]) -> usize,
 ) -> Result<(T, Option<WrongBit>), Broken> {
     let broken = match parse(bytes) {
         Ok(value) => return Ok((value, None)),
         Err(broken) => broken,
     };
-    let mended = flipped_back(bytes).and_then(|(mended, byte)| Some((parse(&mended).ok()?, byte)));
+    let ends_in_zeros = |bytes: &[u8]| bytes.iter().skip(used(bytes)).all(|byte| *byte == 0);
+    let mended = flipped_back(bytes).filter(|(mended, _)| ends_in_zeros(mended));
+    let mended = mended.and_then(|(mended, byte)| Some((parse(&mended).ok()?, byte)));
     match mended {
         Some((value, byte)) => Ok((value, Some(WrongBit { broken, byte }))),
         None => Err(broken),
@@ -87,6 +90,24 @@ mod tests {
                 assert_eq!(flipped_back(&wrong), Some((sound.clone(), byte as u64)), "{byte} {bit}");
             }
         }
+    }
+
+    #[test]
+    fn what_stands_behind_the_fields_has_to_be_zeros() {
+        let with_last = |last: u8| {
+            let mut bytes = vec![1; 64];
+            bytes.extend([0; 35]);
+            bytes.push(last);
+            let checksum = crc32c_with_hole(&bytes, CHECKSUM);
+            bytes[CHECKSUM..CHECKSUM + 4].copy_from_slice(&checksum.to_le_bytes());
+            bytes[20] ^= 4;
+            bytes
+        };
+        let broken = || Broken::new("a byte", "1", "another");
+        let ones = |bytes: &[u8]| if bytes[20] == 1 { Ok(()) } else { Err(broken()) };
+        let wrong_byte = |bytes: &[u8]| parse(bytes, ones, |_| 64).map(|((), bit)| bit.map(|bit| bit.byte));
+        assert_eq!(wrong_byte(&with_last(0)), Ok(Some(20)));
+        assert_eq!(wrong_byte(&with_last(1)), Err(broken()));
     }
 
     #[test]

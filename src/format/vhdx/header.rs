@@ -11,6 +11,8 @@ pub(super) const NAMES: [&str; 2] = ["header 1", "header 2"];
 pub(super) const SIGNATURE: [u8; 4] = *b"head";
 /// Bytes of a header that its checksum covers.
 pub(super) const LENGTH: usize = 4096;
+/// Bytes of its fields. What stands behind them is reserved.
+pub(super) const FIELDS: usize = 80;
 
 /// One header.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -378,7 +378,7 @@ impl CurrentHeader {
 fn current_header(image: &dyn ReadAt, findings: &mut Vec<Finding>) -> Option<CurrentHeader> {
     let mut read = |name, offset| {
         let bytes = structure(image, offset, header::LENGTH, &mut false)?;
-        let (header, wrong_bit) = checksum::parse(&bytes, Header::parse)?;
+        let (header, wrong_bit) = checksum::parse(&bytes, Header::parse, |_| header::FIELDS)?;
         findings.extend(wrong_bit.map(|bit| bit.finding(Code::HeaderBad, (name, offset))));
         Ok(header)
     };

@@ -26,6 +26,12 @@ const MAX_ENTRIES: usize = 2047;
 /// Regions stand at multiples of this, and never within the first of them.
 const ALIGNMENT: u64 = 1 << 20;
 
+/// Bytes of a region table up to the end of its last entry. What stands behind it is reserved.
+pub(super) fn used(bytes: &[u8]) -> usize {
+    let count = u32_le(bytes, 8).and_then(|count| usize::try_from(count).ok()).unwrap_or(usize::MAX);
+    count.saturating_mul(ENTRY_LENGTH).saturating_add(HEADER_LENGTH)
+}
+
 /// One region table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct RegionTable {

@@ -36,7 +36,8 @@ pub(super) fn find(
     let mut doubtful = false;
     let bytes = region_table::OFFSETS.map(|offset| structure(file, offset, region_table::LENGTH, &mut doubtful));
     let mut parse = |bytes: &std::result::Result<Vec<u8>, Broken>, place| {
-        let (table, wrong_bit) = checksum::parse(bytes.as_ref().map_err(Clone::clone)?, RegionTable::parse)?;
+        let (table, wrong_bit) =
+            checksum::parse(bytes.as_ref().map_err(Clone::clone)?, RegionTable::parse, region_table::used)?;
         findings.extend(wrong_bit.map(|bit| bit.finding(Code::RegionTableBad, place)));
         Ok::<_, Broken>(table)
     };
