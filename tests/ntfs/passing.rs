@@ -4,54 +4,15 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use mount_api::{Case, Faults, From, Kind, NodeId, Tree};
 use vhdx_mount::fs::ntfs::{self, Options};
 use vhdx_mount::image::ReadAt;
-use vhdx_mount::{Error, ErrorKind, Result};
 
 use crate::forge::{DATA, Forge, INDEX_ALLOCATION, record};
+use crate::support::passing::Passing;
 use crate::tools::{Volume, have};
-
-/// A volume, some bytes of which cannot be read while the storage fails.
-struct Passing {
-    bytes: Vec<u8>,
-    bad: Range<u64>,
-    fails: AtomicBool,
-    /// Whether reads that meet them fail as a whole, and nothing says which bytes are lost.
-    refuses: bool,
-    /// Reads that met them.
-    met: AtomicUsize,
-}
-
-impl Passing {
-    fn new(bytes: Vec<u8>, bad: Range<u64>, refuses: bool) -> Arc<Self> {
-        Arc::new(Passing { bytes, bad, fails: AtomicBool::new(false), refuses, met: AtomicUsize::new(0) })
-    }
-}
-
-impl ReadAt for Passing {
-    fn size(&self) -> u64 {
-        self.bytes.len() as u64
-    }
-
-    fn read_at(&self, buf: &mut [u8], offset: u64, faults: &mut Faults) -> Result<()> {
-        self.bytes.read_at(buf, offset, faults)?;
-        let (start, end) = (self.bad.start.max(offset), self.bad.end.min(offset + buf.len() as u64));
-        if start < end && self.fails.load(Ordering::SeqCst) {
-            self.met.fetch_add(1, Ordering::SeqCst);
-            if self.refuses {
-                buf.fill(0xee);
-                return Err(Error::new(ErrorKind::Io, "the storage does not answer"));
-            }
-            buf[(start - offset) as usize..(end - offset) as usize].fill(0);
-            faults.lost(start..end, "host-read-skipped");
-        }
-        Ok(())
-    }
-}
 
 /// Files in the root folder and in `many`, and deleted ones.
 fn sample(test: &str) -> Option<Forge> {
@@ -145,13 +106,13 @@ fn what_was_lost_for_a_while_is_there_again() {
             let options = Options { deleted, ..Options::default() };
             let sound = state(&ntfs::open(&volume, options).unwrap());
             let tree = ntfs::open(&volume, options).unwrap();
-            image.fails.store(true, Ordering::SeqCst);
+            image.fails();
             let is_missed = state(&tree) != sound;
             // The names of a folder are in the records, too, and `$Bitmap` tells of deleted files alone.
             let is_elsewhere = what.starts_with("the index") || what == "$Bitmap" && !deleted;
             assert!(is_missed || is_elsewhere, "{what}, {deleted}, {refuses}: it is not missed");
             state(&tree);
-            image.fails.store(false, Ordering::SeqCst);
+            image.recovers();
             let began = Instant::now();
             let mut now = state(&tree);
             while now != sound && began.elapsed() < Duration::from_secs(90) {
@@ -173,17 +134,17 @@ fn what_goes_on_failing_is_not_asked_all_the_time() {
     let image = Passing::new(forge.bytes, bad.start as u64..bad.end as u64, false);
     let volume: Arc<dyn ReadAt> = image.clone();
     let tree = ntfs::open(&volume, Options::default()).unwrap();
-    image.fails.store(true, Ordering::SeqCst);
+    image.fails();
     let folder = tree.lookup(NodeId::ROOT, &"many".into(), Case::Sensitive).unwrap();
     let lookup = |name: &str| tree.lookup(folder, &name.into(), Case::Sensitive);
     lookup("entry 007").unwrap();
-    let once = image.met.load(Ordering::SeqCst);
+    let once = image.met();
     let (mut looked_up, began) = (0usize, Instant::now());
     while began.elapsed() < Duration::from_secs(2) {
         lookup("entry 007").unwrap();
         looked_up += 1;
     }
-    let met = image.met.load(Ordering::SeqCst) - once;
+    let met = image.met() - once;
     // Each tries the way down the index; hardly any of them looks at the folder as a whole again.
     assert!(looked_up > 100 && met < looked_up + looked_up / 10, "{once} reads, then {met} for {looked_up} look-ups");
 }
@@ -200,7 +161,7 @@ fn a_refused_unit_costs_no_other_one() {
     let volume: Arc<dyn ReadAt> = image.clone();
     let tree = ntfs::open(&volume, Options::default()).unwrap();
     let node = crate::walk::find(&tree, "compressed/packed");
-    image.fails.store(true, Ordering::SeqCst);
+    image.fails();
     let (mut bytes, mut faults) = (vec![0xa5; expected.len()], Faults::new());
     assert_eq!(tree.read_at(node, 0, &mut bytes, &mut faults), Ok(expected.len()));
     let lost: Vec<_> = faults.iter().map(|fault| (fault.range.clone(), fault.code)).collect();
@@ -209,6 +170,6 @@ fn a_refused_unit_costs_no_other_one() {
     known[128 << 10..192 << 10].fill(0);
     assert!(bytes == known);
     assert!(tree.read_at(node, 130 << 10, &mut bytes[..4096], &mut Faults::new()).is_err());
-    image.fails.store(false, Ordering::SeqCst);
+    image.recovers();
     assert!(crate::walk::content(&tree, node) == *expected);
 }

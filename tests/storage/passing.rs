@@ -2,48 +2,22 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use fixtures::fill::Fill;
 use fixtures::random::Rng;
 use fixtures::vhdx::{Block, Image, MIB, Places};
 use vhdx_mount::chain::{Disk, DiskLink, Doubt};
 use vhdx_mount::image::ReadAt;
-use vhdx_mount::{FaultKind, Faults, Result};
+use vhdx_mount::{FaultKind, Faults};
 
 use crate::ranges;
+use crate::support::passing::Passing;
 
-/// Bytes, some of which are lost while the storage fails.
-pub(crate) struct Passing {
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) bad: Range<u64>,
-    pub(crate) fails: AtomicBool,
-}
-
-impl Passing {
-    pub(crate) fn new(bytes: Vec<u8>, bad: Range<u64>) -> Arc<Self> {
-        Arc::new(Passing { bytes, bad, fails: AtomicBool::new(true) })
-    }
-
-    pub(crate) fn recovers(&self) {
-        self.fails.store(false, Ordering::SeqCst);
-    }
-}
-
-impl ReadAt for Passing {
-    fn size(&self) -> u64 {
-        self.bytes.len() as u64
-    }
-
-    fn read_at(&self, buf: &mut [u8], offset: u64, faults: &mut Faults) -> Result<()> {
-        self.bytes.read_at(buf, offset, faults)?;
-        let (start, end) = (self.bad.start.max(offset), self.bad.end.min(offset + buf.len() as u64));
-        if start < end && self.fails.load(Ordering::SeqCst) {
-            buf[(start - offset) as usize..(end - offset) as usize].fill(0);
-            faults.lost(start..end, "host-read-skipped");
-        }
-        Ok(())
-    }
+/// Storage that fails from the start.
+fn failing(bytes: Vec<u8>, bad: Range<u64>) -> Arc<Passing> {
+    let image = Passing::new(bytes, bad, false);
+    image.fails();
+    image
 }
 
 /// Writes an image into memory, and changes it there.
@@ -86,7 +60,7 @@ fn noise_in_bits_is_told_when_the_sectors_can_be_read() {
         Rng::new(16).fill(&mut bytes[places.bitmaps[&0].start as usize..][..4096]);
     });
     for bad in [block.clone(), block.start..block.start + MIB - 4096, block.start + 4096..block.start + 8192, 0..0] {
-        let image = Passing::new(noisy.clone(), bad.clone());
+        let image = failing(noisy.clone(), bad.clone());
         let disk = disk(vec![image.clone(), Arc::new(base.to_vec())]);
         for _ in 0..2 {
             assert_eq!(lost(&disk, 0..MIB), [(0..MIB, "bitmap-noise")], "{bad:?} fails");
@@ -104,7 +78,7 @@ fn noise_in_bits_is_told_when_the_sectors_can_be_read() {
         (0..MIB / 512).filter(set).map(|sector| sector..sector + 1).collect()
     };
     child.blocks.insert(0, Block::partially_present(chance, Fill::live(2), Fill::Zero));
-    let image = Passing::new(child.to_vec(), child.places().payload[&0].clone());
+    let image = failing(child.to_vec(), child.places().payload[&0].clone());
     let disk = disk(vec![image.clone(), Arc::new(base.to_vec())]);
     assert_eq!(lost(&disk, 0..MIB), [(0..MIB, "bitmap-noise")], "nothing tells that they are right");
     image.recovers();
@@ -124,7 +98,7 @@ fn a_page_of_the_bat_is_judged_again_when_all_of_it_can_be_read() {
             bytes[at..at + 8].copy_from_slice(&0x0123_4567_89ab_cdefu64.to_le_bytes());
         }
     });
-    let image = Passing::new(bytes.clone(), bat + 512..bat + 1024);
+    let image = failing(bytes.clone(), bat + 512..bat + 1024);
     let disk = disk(vec![image.clone()]);
     assert_eq!(lost(&disk, 0..MIB), []);
     assert_eq!(lost(&disk, 70 * MIB..71 * MIB), [(70 * MIB..71 * MIB, "bat-unreadable")]);
@@ -132,7 +106,7 @@ fn a_page_of_the_bat_is_judged_again_when_all_of_it_can_be_read() {
     image.recovers();
     assert_eq!(lost(&disk, 0..MIB), [(0..MIB, "table-overwritten")]);
     // What is seen of a page that cannot be read as a whole is enough.
-    let image = Passing::new(bytes, bat + 1024..bat + 1536);
+    let image = failing(bytes, bat + 1024..bat + 1536);
     let disk = super::passing::disk(vec![image]);
     assert_eq!(lost(&disk, 0..MIB), [(0..MIB, "table-overwritten")]);
 }

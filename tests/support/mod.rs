@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each file of tests takes what it needs")]
 
 pub(crate) mod memory_folder;
+pub(crate) mod passing;
 #[cfg(target_os = "linux")]
 pub(crate) mod program;
 pub(crate) mod small_disk;
