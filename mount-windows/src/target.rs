@@ -130,7 +130,8 @@ mod tests {
 
     #[test]
     fn what_exists_is_refused() {
-        let folder = std::env::temp_dir();
+        // That of the package: there is something in it.
+        let folder = std::env::current_dir().unwrap();
         let refused = Target::of(&folder).unwrap().check().unwrap_err();
         assert_eq!(refused.kind(), MountErrorKind::TargetInUse);
         let nowhere = folder.join("no such folder").join("below it");
