@@ -12,7 +12,7 @@ use crate::bytes::Guid;
 use crate::error::{Error, Result};
 use crate::format::{self, Other};
 use crate::image::native_path::{self, Native, NativePath};
-use crate::image::{Depth, ImageStore, Listing, OpenedImage, leads_to_server};
+use crate::image::{Depth, FileId, ImageStore, Listing, OpenedImage, leads_to_server};
 use crate::layer::{ParentPlace, ParentRecord, PlaceKind};
 
 /// Files that are looked at in one folder or below a `--parent-dir`.
@@ -33,34 +33,47 @@ pub(super) struct Locator<'a> {
     identities: BTreeMap<(PathBuf, bool), std::result::Result<Option<Guid>, PassedOver>>,
     /// By folder, and by how far below it.
     listings: BTreeMap<(PathBuf, Depth), Vec<PathBuf>>,
+    /// Where the folders of a path lead to from a folder, if anywhere. To learn that a folder has no such name it is listed.
+    ways: BTreeMap<(PathBuf, Vec<String>), Option<PathBuf>>,
 }
 
 impl<'a> Locator<'a> {
     pub(super) fn new(store: &'a dyn ImageStore, options: &'a ChainOptions) -> Self {
-        Locator { store, options, identities: BTreeMap::new(), listings: BTreeMap::new() }
+        Locator { store, options, identities: BTreeMap::new(), listings: BTreeMap::new(), ways: BTreeMap::new() }
     }
 
     /// Candidates that cost little to name: what the user gave, what the child records, the recorded names elsewhere.
-    pub(super) fn named(&self, child: &Path, record: &ParentRecord) -> Vec<Candidate> {
+    pub(super) fn named(&mut self, child: &Path, record: &ParentRecord) -> Vec<Candidate> {
         let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
         let given = self.options.parents.iter().map(|path| Candidate { path: absolute(path), found: Found::Given });
-        each_once(given.chain(self.by_record(child, record)))
+        let given: Vec<_> = given.collect();
+        each_once(given.into_iter().chain(self.by_record(child, record)))
     }
 
     /// What the child's record leads to: its places, then its names in the folders that are searched.
-    pub(super) fn by_record(&self, child: &Path, record: &ParentRecord) -> Vec<Candidate> {
+    pub(super) fn by_record(&mut self, child: &Path, record: &ParentRecord) -> Vec<Candidate> {
         let homes = folders_of(child);
-        let recorded = record.places.iter().flat_map(|place| {
-            let paths = homes.iter().flat_map(|folder| self.recorded(folder, place));
-            paths.map(|path| Candidate { path, found: Found::Recorded(place.kind) }).collect::<Vec<_>>()
-        });
-        let names = record.places.iter().filter_map(|place| components(&place.path).last().copied());
-        let by_name = names.flat_map(|name| {
-            let paths = homes.iter().chain(&self.options.parent_dirs);
-            let paths = paths.filter_map(move |folder| self.store.find(folder, &[name]));
-            paths.map(|path| Candidate { path, found: Found::ByName })
-        });
-        each_once(recorded.chain(by_name))
+        let mut candidates = Vec::new();
+        for place in &record.places {
+            for folder in &homes {
+                let found = Found::Recorded(place.kind);
+                candidates.extend(self.recorded(folder, place).into_iter().map(|path| Candidate { path, found }));
+            }
+        }
+        let options = self.options;
+        for name in record.places.iter().filter_map(|place| components(&place.path).last().copied()) {
+            let paths = homes.iter().chain(&options.parent_dirs).filter_map(|folder| self.store.find(folder, &[name]));
+            candidates.extend(paths.map(|path| Candidate { path, found: Found::ByName }));
+        }
+        each_once(candidates.into_iter())
+    }
+
+    /// Whether one of the places that a child records leads to this file.
+    pub(super) fn leads_to(&mut self, child: &Path, record: &ParentRecord, file: &FileId) -> bool {
+        let store = self.store;
+        let mut recorded =
+            self.by_record(child, record).into_iter().filter(|one| matches!(one.found, Found::Recorded(_)));
+        recorded.any(|one| one.open(store).is_ok_and(|opened| opened.id == *file))
     }
 
     /// All files of the child's folder and below each `--parent-dir`: only their identity can tell.
@@ -93,14 +106,27 @@ impl<'a> Locator<'a> {
     }
 
     /// Where a recorded place is on this host.
-    fn recorded(&self, folder: &Path, place: &ParentPlace) -> Vec<PathBuf> {
+    fn recorded(&mut self, folder: &Path, place: &ParentPlace) -> Vec<PathBuf> {
         match way(place, &folder.to_string_lossy(), cfg!(windows)) {
-            Way::Below(names) => self.store.find(folder, &names).into_iter().collect(),
-            Way::BelowADrive(names) => folder.ancestors().filter_map(|root| self.store.find(root, &names)).collect(),
+            Way::Below(names) => self.find(folder, &names).into_iter().collect(),
+            Way::BelowADrive(names) => folder.ancestors().filter_map(|root| self.find(root, &names)).collect(),
             Way::AsItStands(_) if leads_to_server(folder, Path::new(&place.path)) => Vec::new(),
             Way::AsItStands(_) => vec![PathBuf::from(&place.path)],
             Way::Nowhere => Vec::new(),
         }
+    }
+
+    /// As [`ImageStore::find`]. The links of a chain record the same folders, which are looked for once.
+    fn find(&mut self, from: &Path, names: &[&str]) -> Option<PathBuf> {
+        let names: Vec<&str> = names.iter().copied().filter(|name| !matches!(*name, "" | ".")).collect();
+        let (name, folders) = names.split_last()?;
+        if folders.is_empty() {
+            return self.store.find(from, &[name]);
+        }
+        let store = self.store;
+        let way = (from.to_owned(), folders.iter().map(|name| (*name).to_owned()).collect());
+        let folder = self.ways.entry(way).or_insert_with(|| store.find(from, folders)).as_deref()?;
+        store.find(folder, &[name])
     }
 }
 

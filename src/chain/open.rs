@@ -444,7 +444,8 @@ impl<'a> Opening<'a> {
     fn compare_with_child(&mut self) {
         let [.., child, parent] = self.links.as_slice() else { return };
         let mut findings = super::link::compare(child, parent);
-        if parent.found == Found::Given && self.is_in_place(child, parent) {
+        let leads_there = |record| self.locator.leads_to(&child.path, record, &parent.id);
+        if parent.found == Found::Given && child.layer.identity().parent.as_ref().is_some_and(leads_there) {
             findings.retain(|finding| finding.code != Code::ParentElsewhere);
         }
         let path = parent.path.clone();
@@ -452,14 +453,5 @@ impl<'a> Opening<'a> {
         for finding in findings {
             self.add(finding, number, &path);
         }
-    }
-
-    /// Whether a parent stands where its child says, however it was found.
-    fn is_in_place(&self, child: &Link, parent: &Link) -> bool {
-        let Some(record) = &child.layer.identity().parent else { return false };
-        let mut recorded = self.locator.by_record(&child.path, record).into_iter();
-        recorded.any(|one| {
-            matches!(one.found, Found::Recorded(_)) && one.open(self.store).is_ok_and(|opened| opened.id == parent.id)
-        })
     }
 }

@@ -97,7 +97,7 @@ impl Opening<'_> {
     /// A proven parent, and the image that it skips, if the child's record leads to one before that is not proven and is a child
     /// of it. That one itself, where the user gave it and allows it. A parent that the user gave was chosen, and an image that
     /// was merely given, or lies beside, says nothing of what the record means.
-    fn settle_skipped(&self, child: &Path, record: &ParentRecord, found: Parent) -> Result<Parent> {
+    fn settle_skipped(&mut self, child: &Path, record: &ParentRecord, found: Parent) -> Result<Parent> {
         let guid = format::data_write_guid(&found.opened.image).flatten();
         let Some(guid) = guid.filter(|_| found.candidate.found != Found::Given) else { return Ok(found) };
         let recorded = self.locator.by_record(child, record).into_iter();
