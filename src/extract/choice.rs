@@ -78,6 +78,11 @@ impl Patterns {
         Some(self.0.as_ref()?.roots.iter().any(|root| is_within(root, &folder) || is_within(&folder, root)))
     }
 
+    /// Whether a path fits, asked without anybody having met it.
+    fn would_fit(&self, path: &str) -> Option<bool> {
+        Some(self.0.as_ref()?.globs.is_match(path.to_lowercase()))
+    }
+
     fn unmet(&self) -> impl Iterator<Item = &str> {
         let given = self.0.iter().flat_map(|set| set.given.iter());
         given.filter(|(_, met)| !met.load(Ordering::Relaxed)).map(|(pattern, _)| pattern.as_str())
@@ -180,6 +185,15 @@ impl Choice {
         listed && !unwanted && self.wanted.may_fit_below(folder).unwrap_or(true)
     }
 
+    /// Whether all that is in a folder is wanted, whatever its name, but for what is left out.
+    #[must_use]
+    pub fn wants_all_in(&self, folder: &str) -> bool {
+        // No pattern that asks for some names means this one.
+        const NOBODYS: &str = "\u{1}\u{1}\u{1}";
+        let path = if folder.is_empty() { NOBODYS.to_owned() } else { format!("{folder}/{NOBODYS}") };
+        self.listed.is_none() && self.wanted.would_fit(&path).unwrap_or(true)
+    }
+
     /// What was wanted, pattern or listed path, and has fitted no path that was asked about so far; sorted.
     #[must_use]
     pub fn unmet(&self) -> Vec<&str> {
@@ -258,6 +272,27 @@ mod tests {
         let choice = Choice { listed: Some(Listed::from_iter(listed)), ..Choice::default() };
         assert!(choice.wants_path("volume-1/a/b/c"));
         assert_eq!(choice.unmet(), [""; 0]);
+    }
+
+    #[test]
+    fn whole_folders_that_are_wanted_are_known() {
+        let choice = |wanted: &[&str]| {
+            let wanted = Patterns::new(wanted.iter().copied()).unwrap();
+            Choice { wanted, unwanted: Patterns::new(["*.tmp"]).unwrap(), ..Choice::default() }
+        };
+        let all = [&[][..], &["volume-1"], &["/VOLUME-1/"], &["*.mdf", "volume-[12]"], &["volume-1/**"], &["volume-*"]];
+        for all in all.into_iter().chain([&["volume-1/*"][..], &["*"], &["**"], &["**/*"]]) {
+            assert!(choice(all).wants_all_in("volume-1"), "{all:?}");
+        }
+        for some in [&["volume-2"][..], &["volume-1/Users"], &["*.txt", "volume-2"], &["volume-1/*.*"], &["volume-1x"]]
+        {
+            assert!(!choice(some).wants_all_in("volume-1"), "{some:?}");
+        }
+        assert!(choice(&["*"]).wants_all_in("") && !choice(&["Users"]).wants_all_in(""));
+        let listed = Some(Listed::from_iter(["volume-1".to_owned()]));
+        assert!(!Choice { listed, ..Choice::default() }.wants_all_in("volume-1"));
+        let asked = choice(&["volume-1"]);
+        assert!(asked.wants_all_in("volume-1") && asked.met_nothing(), "to ask is not to meet");
     }
 
     #[test]

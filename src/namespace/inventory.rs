@@ -48,6 +48,12 @@ impl Inventory {
     /// Looks for the volumes of a chain's disk and opens them. Damage to one volume costs that volume.
     #[must_use]
     pub fn take(chain: Chain, options: &FsOptions) -> Self {
+        Self::take_each(chain, |_| options.clone())
+    }
+
+    /// As [`Inventory::take`], each volume as it is wanted by its number.
+    #[must_use]
+    pub fn take_each(chain: Chain, options: impl Fn(u32) -> FsOptions) -> Self {
         let mut findings = Vec::new();
         let disk: Arc<dyn ReadAt> = chain.disk().clone();
         let table = volume::find(&disk, chain.disk().geometry().logical_sector_size, &mut findings);
@@ -58,7 +64,7 @@ impl Inventory {
         let opened = table.partitions.into_iter().zip(1usize..);
         let volumes = opened
             .map(|(partition, nth)| match nth {
-                ..=MAX_OPENED => Volume::open(&disk, partition, options),
+                ..=MAX_OPENED => Volume::open(&disk, &options(partition.number), partition),
                 _ => Volume::leave(&disk, partition),
             })
             .collect();
@@ -122,7 +128,7 @@ impl Inventory {
 }
 
 impl Volume {
-    fn open(disk: &Arc<dyn ReadAt>, partition: Partition, options: &FsOptions) -> Self {
+    fn open(disk: &Arc<dyn ReadAt>, options: &FsOptions, partition: Partition) -> Self {
         let bytes = bytes_of(disk, &partition);
         let opened = fs::open(&bytes, options);
         let mut findings = opened.findings;

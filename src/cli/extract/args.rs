@@ -120,12 +120,6 @@ impl ExtractArgs {
         hashes
     }
 
-    /// Whether all files of a volume are wanted, but for some that are left out: then all of its file records are read.
-    pub(crate) fn wants_whole_volumes(&self) -> Result<bool, Failure> {
-        let all = self.patterns()?.into_iter().filter(|pattern| !pattern.starts_with('!')).all(is_whole_volume);
-        Ok(all && self.choice.from_file.is_none())
-    }
-
     /// What is wanted. Where a scan tells the chains, the first word is a pattern, too.
     pub(crate) fn patterns(&self) -> Result<Vec<&str>, Failure> {
         let first = match self.chain.as_deref().filter(|_| self.chains_from.is_some()) {
@@ -134,14 +128,6 @@ impl ExtractArgs {
         };
         Ok(first.into_iter().chain(self.patterns.iter().map(String::as_str)).collect())
     }
-}
-
-/// Whether a pattern names whole volumes.
-fn is_whole_volume(pattern: &str) -> bool {
-    let name = pattern.trim_matches('/').trim_end_matches("/**").trim_end_matches('/');
-    let number = name.strip_prefix("volume-").filter(|number| !number.is_empty());
-    matches!(name, "*" | "**")
-        || number.is_some_and(|number| number == "*" || number.bytes().all(|digit| digit.is_ascii_digit()))
 }
 
 const AFTER_HELP: &str = "Examples:
@@ -229,16 +215,6 @@ fn bytes(text: &str) -> Result<u64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_pattern_may_name_a_whole_volume() {
-        for whole in ["volume-1", "/volume-12/", "volume-2/**", "volume-*", "*", "**"] {
-            assert!(is_whole_volume(whole), "{whole}");
-        }
-        for part in ["volume-1/*", "volume-1/Users", "volume-", "*.txt", "volume-1x", ""] {
-            assert!(!is_whole_volume(part), "{part}");
-        }
-    }
 
     #[test]
     fn times_and_sizes_are_read_as_they_are_meant() {

@@ -51,7 +51,7 @@ pub(crate) fn run(args: &ExtractArgs, verbosity: &Verbosity) -> Result<Outcome, 
     let progress = Progress::default();
     let choice = choice(args)?;
     let job = Job { args, image, how: &args.how, to: &args.to, choice: &choice, verbosity };
-    let inventory = job.opening(&progress)?()?;
+    let inventory = job.opening(&progress)()?;
     say::findings(inventory.all_findings(), verbosity);
     if args.dry_run {
         let mut counted = Counted::default();
@@ -83,18 +83,18 @@ impl Job<'_> {
     fn opening(
         &self,
         progress: &Progress,
-    ) -> Result<impl FnOnce() -> Result<Inventory, Failure> + Clone + Send + 'static + use<>, Failure> {
-        // Who wants all files has all records read anyway: then a folder that lacks a name is found by them.
-        let everything = self.args.wants_whole_volumes()?;
+    ) -> impl FnOnce() -> Result<Inventory, Failure> + Clone + Send + 'static + use<> {
+        let (image, how, choice) = (self.image.to_owned(), self.how.clone(), self.choice.clone());
         // Doubtful bytes are read, so that they can be told from lost ones.
-        let shown = FsOptions {
-            accept_doubtful: true,
-            look_for_orphans: everything,
-            stop: progress.stop(),
-            ..self.args.files.options(self.how)
+        let shown = FsOptions { accept_doubtful: true, stop: progress.stop(), ..self.args.files.options(self.how) };
+        let only = self.args.choice.volume;
+        let of_volume = move |number| {
+            let folder = only.map_or_else(|| volume_folder(number), |_| String::new());
+            // Who wants all files has all records read anyway: then a folder that lacks a name is found by them.
+            let whole = only.is_none_or(|only| only == number) && choice.wants_all_in(&folder);
+            FsOptions { look_for_orphans: whole, ..shown.clone() }
         };
-        let (image, how) = (self.image.to_owned(), self.how.clone());
-        Ok(move || Ok(Inventory::take(chain::open_to_check(&image, &how)?, &shown)))
+        move || Ok(Inventory::take_each(chain::open_to_check(&image, &how)?, of_volume))
     }
 
     /// Counts only.
@@ -171,7 +171,7 @@ fn sources(args: &ExtractArgs, inventory: &Inventory) -> Result<Sources, Failure
     }
     let mut sources = Sources::default();
     for volume in &inventory.volumes {
-        let folder = format!("volume-{}", volume.partition.number);
+        let folder = volume_folder(volume.partition.number);
         match &volume.tree {
             Some(tree) => sources.read.push(Source { folder, tree: Arc::clone(tree) }),
             None => sources.unread.push(unread(folder, volume)),
@@ -194,6 +194,11 @@ fn sources(args: &ExtractArgs, inventory: &Inventory) -> Result<Sources, Failure
         why: format!("volumes may be missing: {}", finding.text),
     }));
     Ok(sources)
+}
+
+/// Where the files of a volume go, and what their paths begin with, unless one volume alone is asked for.
+fn volume_folder(number: u32) -> String {
+    format!("volume-{number}")
 }
 
 /// Why the files of a volume are not read.

@@ -98,11 +98,7 @@ impl Several<'_> {
         let to = self.args.to.join(name);
         let Several { args, verbosity, choice, .. } = *self;
         let job = Job { args, image: &chain.youngest, how: &how, to: &to, choice, verbosity };
-        let opened = match job.opening(progress) {
-            Ok(open) => unless_stopped(&self.stop, open),
-            Err(failure) => Some(Err(failure)),
-        };
-        let Some(opened) = opened else { return End::NotTried };
+        let Some(opened) = unless_stopped(&self.stop, job.opening(progress)) else { return End::NotTried };
         let done = opened.and_then(|inventory| {
             say::findings(inventory.all_findings(), verbosity);
             if args.dry_run {
