@@ -13,6 +13,11 @@ use super::{expect_code, extract, long_text, rows, whole_chain};
 
 /// Extracts a chain into a folder, where system calls fail as is said; `None` where they cannot be made to.
 fn extract_failing(test: &str, chain: &Path, to: &Path, inject: &str) -> Option<Output> {
+    extract_failing_at(test, chain, to, &[], inject)
+}
+
+/// As [`extract_failing`], with calls of these files alone; of any file where there are none.
+fn extract_failing_at(test: &str, chain: &Path, to: &Path, files: &[&Path], inject: &str) -> Option<Output> {
     if !has(test, "strace") {
         return None;
     }
@@ -22,8 +27,11 @@ fn extract_failing(test: &str, chain: &Path, to: &Path, inject: &str) -> Option<
     }
     let call = inject.split(':').next().unwrap_or_default();
     let (trace, inject) = (format!("trace={call}"), format!("inject={inject}"));
-    let args: [&dyn AsRef<OsStr>; 13] =
-        [&"-f", &"-qq", &"-o", &"/dev/null", &"-e", &trace, &"-e", &inject, &PROGRAM, &"extract", &chain, &"--to", &to];
+    let mut args: Vec<&dyn AsRef<OsStr>> = vec![&"-f", &"-qq", &"-o", &"/dev/null", &"-e", &trace, &"-e", &inject];
+    for file in files {
+        args.extend([&"-P" as &dyn AsRef<OsStr>, file]);
+    }
+    args.extend([&PROGRAM as &dyn AsRef<OsStr>, &"extract", &chain, &"--to", &to]);
     Some(run("strace", &args))
 }
 
@@ -62,7 +70,9 @@ fn a_manifest_that_the_destination_did_not_take_in_the_end_is_an_error() {
     let test = "a_manifest_that_the_destination_did_not_take_in_the_end_is_an_error";
     let (_folder, chain) = whole_chain();
     let out = tempfile::tempdir().expect("a folder");
-    let Some(output) = extract_failing(test, &chain.youngest, out.path(), "close:error=EIO:when=60+") else { return };
+    let manifest = fs::canonicalize(out.path()).expect("a folder").join("manifest.jsonl");
+    let failing = extract_failing_at(test, &chain.youngest, out.path(), &[&manifest], "close:error=EIO");
+    let Some(output) = failing else { return };
     expect_code(&output, 1);
     assert_eq!(record(out.path())["complete"], false);
 }
