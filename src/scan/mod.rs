@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use crate::bytes::Guid;
 pub use crate::chain::beside::{Beside, BesideKind};
 use crate::chain::{MAX_LINKS, beside, judge};
-use crate::error::Result;
+use crate::error::Error;
 use crate::format::vhdx::LogState;
 use crate::image::{ImageStore, file_name};
 use crate::layer::{Geometry, Identity, ParentRecord};
@@ -43,6 +43,8 @@ pub struct Scan {
     pub unread: Vec<UnreadImage>,
     /// What could not be read: files, folders, and files that bear an image's name and are none.
     pub unreadable: Vec<Unreadable>,
+    /// Why some of the folders themselves could not be listed.
+    pub unlisted: Vec<Error>,
     /// Other files that say that a disk is not the machine's last state.
     pub beside: Vec<Beside>,
     /// Which images bear a file name, in lower case.
@@ -114,12 +116,11 @@ pub enum Ending {
 }
 
 /// Looks at every file below `folders` (links to folders are not followed) and finds out which images belong together.
-///
-/// # Errors
-/// When one of the folders cannot be listed. What cannot be read below them is told in [`Scan::unreadable`].
-pub fn scan(store: &dyn ImageStore, folders: &[PathBuf]) -> Result<Scan> {
+/// What cannot be read is told in [`Scan::unreadable`].
+#[must_use]
+pub fn scan(store: &dyn ImageStore, folders: &[PathBuf]) -> Scan {
     let folders = folders.iter().map(|folder| std::path::absolute(folder).unwrap_or_else(|_| folder.clone())).collect();
-    let mut scan = survey::survey(store, folders)?;
+    let mut scan = survey::survey(store, folders);
     scan.bearers = family::bearers(&scan.images);
     scan.kin = family::find(&scan.images, &scan.bearers);
     scan.in_place = survey::in_place(store, &scan);
@@ -129,7 +130,7 @@ pub fn scan(store: &dyn ImageStore, folders: &[PathBuf]) -> Result<Scan> {
     for (number, one) in scan.beside.iter().enumerate() {
         scan.machines.entry(beside::machine_folder(&one.path).to_owned()).or_default().push(number);
     }
-    Ok(scan)
+    scan
 }
 
 impl Scan {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::{Bearers, Beside, Scan, ScannedImage, UnreadImage, Unreadable};
 use crate::Faults;
 use crate::chain::{beside, named_otherwise, unopenable_in_place};
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::format::{self, FormatOptions, Sniffed};
 use crate::image::{Depth, FileId, ImageStore, OpenedImage, ReadAt};
 
@@ -23,11 +23,19 @@ const MAX_FILES: usize = 2_000_000;
 const LONGEST_LOOKING: Duration = Duration::from_millis(500);
 
 /// Looks at every file; leaves open who belongs to whom.
-pub(super) fn survey(store: &dyn ImageStore, folders: Vec<PathBuf>) -> Result<Scan> {
+pub(super) fn survey(store: &dyn ImageStore, folders: Vec<PathBuf>) -> Scan {
     let mut files = Vec::new();
     let mut unreadable = Vec::new();
+    let mut unlisted = Vec::new();
     for folder in &folders {
-        let listing = store.list(folder, Depth::Below, MAX_FILES)?;
+        let listing = match store.list(folder, Depth::Below, MAX_FILES) {
+            Ok(listing) => listing,
+            Err(error) => {
+                unreadable.push(Unreadable { path: folder.clone(), reason: reason(&error) });
+                unlisted.push(error);
+                continue;
+            }
+        };
         files.extend(listing.files);
         unreadable.extend(
             listing
@@ -46,6 +54,7 @@ pub(super) fn survey(store: &dyn ImageStore, folders: Vec<PathBuf>) -> Result<Sc
         kin: Vec::new(),
         unread: Vec::new(),
         unreadable,
+        unlisted,
         beside: beside.collect(),
         by_name: BTreeMap::new(),
         bearers: Bearers::new(),
@@ -67,7 +76,7 @@ pub(super) fn survey(store: &dyn ImageStore, folders: Vec<PathBuf>) -> Result<Sc
             },
         }
     }
-    Ok(scan)
+    scan
 }
 
 /// By the number of the child: what stands below the folders where it records its parent, where that was not found, and is not

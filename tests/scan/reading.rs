@@ -206,6 +206,23 @@ fn folders_that_are_none_are_refused() {
 }
 
 #[test]
+fn a_folder_that_is_not_there_hides_no_other() {
+    let mut folder = Folder::new(20);
+    folder.base("base.vhdx");
+    let (there, nowhere) = (folder.folder.path(), folder.folder.path().join("nowhere"));
+    for (given, code, images) in [(&[there, &*nowhere][..], 3, 1), (&[&*nowhere], 1, 0)] {
+        let mut args: Vec<&dyn AsRef<OsStr>> = vec![&"scan", &"--json"];
+        args.extend(given.iter().map(|folder| folder as &dyn AsRef<OsStr>));
+        let output = run(PROGRAM, &args);
+        assert_eq!(output.status.code(), Some(code));
+        let scan: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        assert_eq!((list(&scan["images"]).len(), &scan["complete"]), (images, &Value::Bool(false)), "{scan}");
+        let [unreadable] = list(&scan["unreadable"]) else { panic!("{scan}") };
+        assert!(unreadable["path"].as_str().is_some_and(|path| path.ends_with("nowhere")), "{scan}");
+    }
+}
+
+#[test]
 fn two_thousand_images_take_seconds() {
     let mut folder = Folder::new(17);
     let mut parent = folder.base("base.vhdx");
@@ -280,7 +297,7 @@ impl ImageStore for Failing {
 #[test]
 fn storage_that_fails_is_no_reason_to_call_a_file_no_image() {
     let folder = tempfile::tempdir().expect("a folder");
-    let scan = vhdx_mount::scan::scan(&Failing, &[folder.path().to_owned()]).expect("a scan");
+    let scan = vhdx_mount::scan::scan(&Failing, &[folder.path().to_owned()]);
     assert!(!scan.is_complete());
     let told: Vec<_> = scan
         .unreadable

@@ -21,7 +21,14 @@ pub(crate) fn run(args: &ScanArgs, verbosity: &Verbosity) -> Result<Outcome, Fai
         let advice = "give the folder that holds it; `info` shows the chain of one image";
         return Err(Failure::new(format!("{}: a file, not a folder", file.display())).advise(advice));
     }
-    let scan = scan::scan(&HostFolders, &args.folders)?;
+    let scan = scan::scan(&HostFolders, &args.folders);
+    let refused = refused(&scan);
+    if !args.json
+        && let Some(refused) = refused
+    {
+        return Err(refused);
+    }
+    // Where nothing was scanned, the object says so as it does of a part.
     let out = BufWriter::new(anstream::stdout().lock());
     match if args.json { json(&scan, out) } else { text(&scan, verbosity, out) } {
         // Whoever reads it has seen enough.
@@ -29,8 +36,16 @@ pub(crate) fn run(args: &ScanArgs, verbosity: &Verbosity) -> Result<Outcome, Fai
             Err(Failure::new(format!("the result cannot be written: {error}")))
         }
         _ if scan.is_complete() => Ok(Outcome::Well),
-        _ => Ok(Outcome::NotWhole),
+        _ => refused.map_or(Ok(Outcome::NotWhole), Err),
     }
+}
+
+/// Why nothing was scanned at all; `None` where something was.
+fn refused(scan: &Scan) -> Option<Failure> {
+    let (first, others) = scan.unlisted.split_first().filter(|_| scan.unlisted.len() == scan.folders.len())?;
+    let mut failure = Failure::from(first);
+    failure.details.extend(others.iter().map(ToString::to_string));
+    Some(failure)
 }
 
 fn json(scan: &Scan, mut out: impl Write) -> io::Result<()> {
