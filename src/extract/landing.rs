@@ -199,9 +199,9 @@ impl Run<'_> {
     /// Writes down that this run writes here; whether it is the first time.
     fn write_down(&self, spot: &Spot) -> bool {
         // Names that differ in case alone are one on Windows, and on what is made for it.
-        let folds = cfg!(windows) || self.sink.takes_streams() || self.sink.wants_portable_names();
+        let made_for_windows = cfg!(windows) || self.sink.takes_streams() || self.sink.wants_portable_names();
         let name = match spot.exact() {
-            Some(text) if folds => text.to_lowercase().into_bytes(),
+            Some(text) if made_for_windows || self.sink.folds_case() => text.to_lowercase().into_bytes(),
             _ => spot.bytes(),
         };
         let mut hasher = DefaultHasher::new();

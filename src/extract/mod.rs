@@ -9,6 +9,7 @@
 //! [`reading`] tells one run from another that reads otherwise.
 //! [`listings`] makes the lists of other tools of a manifest. [`export`](mod@export) writes the whole disk into one file.
 
+mod apart;
 mod buffer;
 mod carrier;
 mod choice;

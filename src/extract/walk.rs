@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use mount_api::{DirEntry, Error, ErrorKind, From, Kind, MAX_DEPTH, Name, NodeId, Tree, Trust};
 
+use super::apart::Apart;
 use super::buffer::Buffer;
 use super::copy::{Item, Made, Run, unlisted};
 use super::queue::Queue;
@@ -32,6 +33,13 @@ struct Place {
 impl Place {
     fn row(&self, verdict: Verdict) -> Row {
         Row::new(&self.path, None, &self.text, Kind::Directory, verdict)
+    }
+
+    /// A folder in this one.
+    fn below(&self, entry: &DirEntry, name: OsString, text: String, wanted: bool) -> Place {
+        let mut names = self.names.clone();
+        names.push(name);
+        Place { node: entry.node, path: path_of(self, &entry.name), text, names, wanted }
     }
 }
 
@@ -127,7 +135,10 @@ impl Walk<'_> {
         let mut host = (place.wanted && !self.first).then(|| self.make(place, missing.as_deref()));
         let below_sink: Arc<Path> = place.names.iter().collect::<PathBuf>().into();
         let mut below = Vec::new();
+        let mut apart = Apart::new(self.run);
         for entry in entries {
+            let apart = apart.name(&entry);
+            let spelled = || apart.unwrap_or_else(|| self.run.spell(&entry.name));
             let text = join(&place.text, &entry.name);
             let wanted = self.run.options.choice.wants_path(&text);
             if entry.kind == Kind::Directory {
@@ -135,7 +146,7 @@ impl Walk<'_> {
                     continue;
                 }
                 if place.names.len() < MAX_DEPTH && known.insert(entry.node) {
-                    below.push(self.below(place, &entry, text, wanted));
+                    below.push(place.below(&entry, spelled(), text, wanted));
                 } else if wanted && !self.first {
                     let error = "a folder that stands under another name too, or too deep to be true";
                     let path = path_of(place, &entry.name);
@@ -165,7 +176,7 @@ impl Walk<'_> {
                 text,
                 folder: Arc::clone(folder),
                 place: Arc::clone(&below_sink),
-                name: self.run.spell(&entry.name),
+                name: spelled(),
             };
             (self.hand_on)(item);
             if self.run.is_over() {
@@ -173,12 +184,6 @@ impl Walk<'_> {
             }
         }
         below
-    }
-
-    fn below(&self, place: &Place, entry: &DirEntry, text: String, wanted: bool) -> Place {
-        let mut names = place.names.clone();
-        names.push(self.run.spell(&entry.name));
-        Place { node: entry.node, path: path_of(place, &entry.name), text, names, wanted }
     }
 
     /// Hands on a folder that has named streams, which stand beside it. Gives why not all of them can be told.

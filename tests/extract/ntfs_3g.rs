@@ -201,6 +201,48 @@ fn a_destination_that_takes_what_windows_takes_gets_the_names_of_windows() {
 }
 
 #[test]
+fn names_that_differ_in_case_alone_stay_apart_where_that_is_one_name() {
+    let test = "names_that_differ_in_case_alone_stay_apart_where_that_is_one_name";
+    if !["mkntfs", "ntfs-3g", "lowntfs-3g"].iter().all(|tool| has(test, tool)) || !can_mount(test) {
+        return;
+    }
+    let there = ["Folder/x", "folder/X", "FOLDER/x", "folder2", "Both/y", "both", "file", "File"];
+    let (_folder, volume) = volume_of(8, |at| {
+        for path in there {
+            fs::create_dir_all(at.join(path).parent().expect("a folder")).expect("a folder");
+            fs::write(at.join(path), path).expect("a file");
+        }
+    });
+    let home = tempfile::tempdir().expect("a folder");
+    let (host, at) = (home.path().join("volume.raw"), home.path().join("m"));
+    fs::File::create(&host).and_then(|file| file.set_len(32 << 20)).expect("a volume");
+    fs::create_dir(&at).expect("a mount point");
+    expect_success(&run("mkntfs", &[&"-F", &"-Q", &"-q", &host]));
+    expect_success(&run("lowntfs-3g", &[&"-o", &"ignore_case", &host, &at]));
+    let out = at.join("out");
+    let outputs = [extract(&volume, &out, &[]), extract(&volume, &out, &["--resume"])];
+    let rows = rows(&out);
+    let found: Vec<_> = there
+        .iter()
+        .map(|path| {
+            let row = &rows[&format!("volume-1/{path}")];
+            let written = row["written"].as_str().map_or_else(|| format!("volume-1/{path}"), ToOwned::to_owned);
+            (fs::read_to_string(out.join(&written)).unwrap_or_default(), written.to_lowercase())
+        })
+        .collect();
+    unmount(&at);
+    outputs.iter().for_each(|output| expect_code(output, 0));
+    assert!(String::from_utf8_lossy(&outputs[1].stderr).contains("; 0 B read"), "{outputs:?}");
+    let folders: std::collections::BTreeSet<&str> =
+        found.iter().filter_map(|(_, written)| written.rsplit_once('/')).map(|(folder, _)| folder).collect();
+    // The volume, three whose names are one in lower case, and one beside a file of its name.
+    assert_eq!(folders.len(), 5, "{found:?}");
+    for ((content, written), path) in found.iter().zip(there) {
+        assert_eq!(content, path, "{written}");
+    }
+}
+
+#[test]
 fn a_link_to_its_own_folder_is_made() {
     let test = "a_link_to_its_own_folder_is_made";
     if !["mkntfs", "ntfs-3g", "setfattr"].iter().all(|tool| has(test, tool)) || !can_mount(test) {

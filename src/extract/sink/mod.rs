@@ -13,6 +13,7 @@ mod disk_file;
 mod earlier;
 mod failure;
 mod handed_over;
+mod name_rules;
 mod ntfs;
 mod own_file;
 mod times;
@@ -31,10 +32,10 @@ use cap_std::fs::{Dir, OpenOptions};
 use mount_api::Times;
 
 use self::handed_over::handed_over;
+use self::name_rules::NameRules;
 pub(in crate::extract) use self::times::set_file_times;
 use self::unfinished::{Nameless, Unfinished};
 use self::workshop::Workshop;
-use super::names::USUAL_LENGTH;
 use crate::error::{Error, Result};
 
 pub use disk_file::{DiskFile, new_of};
@@ -55,10 +56,8 @@ pub struct Sink {
     files: AtomicU64,
     /// How a file can do without a name until it is complete; `None` where it cannot.
     nameless: Option<Nameless>,
-    /// Whether it takes only names that Windows takes.
-    portable: bool,
-    /// Bytes of a name, at most.
-    longest_name: usize,
+    /// What it makes of names.
+    names: NameRules,
     /// What the host keeps besides, where somebody knows its calls.
     host: Option<Box<dyn Host>>,
     streams: Option<Box<dyn Streams>>,
@@ -115,16 +114,14 @@ impl Sink {
         unfinished.clear().map_err(|error| failed("what an earlier run left unfinished cannot be removed", error))?;
         let (path, files) = (path.to_owned(), AtomicU64::new(0));
         let dir = unfinished.dir().map_err(cannot_write)?;
-        let (nameless, portable) = (Nameless::in_folder(dir), wants_portable(dir));
-        let longest_name = longest_name(dir);
+        let (nameless, names) = (Nameless::in_folder(dir), NameRules::of(dir));
         Ok(Sink {
             path,
             root,
             unfinished,
             files,
             nameless,
-            portable,
-            longest_name,
+            names,
             host: None,
             streams: None,
             one_stream: Mutex::default(),
@@ -140,13 +137,19 @@ impl Sink {
     /// Whether it takes only names that Windows takes, on a system that takes others: it is FAT, or NTFS, or a share.
     #[must_use]
     pub fn wants_portable_names(&self) -> bool {
-        self.portable
+        self.names.portable
+    }
+
+    /// Whether names that differ in case alone are one name.
+    #[must_use]
+    pub fn folds_case(&self) -> bool {
+        self.names.fold
     }
 
     /// How many bytes a name has at most; of Windows, which counts units, as many as fit in any case.
     #[must_use]
     pub fn longest_name(&self) -> usize {
-        self.longest_name
+        self.names.longest
     }
 
     /// The folder that `names` lead to, with all folders on the way made where they are not there.
@@ -425,28 +428,6 @@ fn fill(file: &mut impl Read, buf: &mut [u8]) -> io::Result<usize> {
             read => full = full.saturating_add(read),
         }
     }
-}
-
-/// What a folder says of the length of names, if anything makes sense of it. Those of encrypted folders are shorter than others'.
-fn longest_name(dir: &Dir) -> usize {
-    #[cfg(unix)]
-    if let Ok(told) = rustix::fs::fstatvfs(dir)
-        && let Ok(told) = usize::try_from(told.f_namemax)
-    {
-        return told.clamp(64, USUAL_LENGTH);
-    }
-    #[cfg(not(unix))]
-    let _ = dir;
-    USUAL_LENGTH
-}
-
-/// Whether a folder refuses names that Windows refuses, and takes others. On Windows names are spelled so anyway.
-fn wants_portable(dir: &Dir) -> bool {
-    let is_taken = |name: &str| {
-        let made = dir.open_with(name, OpenOptions::new().write(true).create_new(true));
-        made.is_ok() && dir.remove_file(name).is_ok()
-    };
-    cfg!(not(windows)) && is_taken("tried") && !is_taken("tried<:>\"|?*")
 }
 
 /// The folder of this name in another; made where it is not there.
