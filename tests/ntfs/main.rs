@@ -40,3 +40,4 @@ mod volume_state;
 mod walk;
 mod wof;
 mod wof_files;
+mod wrong_names;

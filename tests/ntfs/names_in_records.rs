@@ -7,10 +7,11 @@ use vhdx_mount::FaultKind;
 use vhdx_mount::fs::ntfs::Ntfs;
 use vhdx_mount::report::{Code, Severity};
 
-use crate::damaged_folders::{edit_entry, listed, resumes_anywhere};
+use crate::damaged_folders::{listed, resumes_anywhere};
 use crate::forge::{ATTRIBUTE_LIST, BITMAP, FILE_NAME, Forge, INDEX_ALLOCATION, all_right, record, sample};
 use crate::tools::{Volume, have};
 use crate::walk::{find, list};
+use crate::wrong_names::edit_entry;
 
 /// Changes the first `$FILE_NAME` of a record: what stands at byte `at` of its value, or, below 0, of its header.
 fn edit_name(forge: &mut Forge, number: usize, at: isize, value: u8) {

@@ -3,10 +3,11 @@
 use mount_api::{Case, ErrorKind, NodeId, Tree, Trust};
 use vhdx_mount::report::{Code, Severity};
 
-use crate::damaged_folders::{edit_entry, listed, resumes_anywhere};
+use crate::damaged_folders::{listed, resumes_anywhere};
 use crate::forge::{Forge, all_right, record, sample};
 use crate::tools::{Volume, have};
 use crate::walk::{find, list};
+use crate::wrong_names::edit_entry;
 
 #[test]
 fn an_old_entry_is_not_listed_and_its_file_not_doubted() {
