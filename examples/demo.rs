@@ -53,6 +53,7 @@ fn main() -> Result<()> {
     println!("  x_3.avhdx has lost 4 KiB in the middle of a file: its table points past its end.\n");
     let before = hashes(&images)?;
 
+    println!("Building the program, which takes some minutes for the first time ...");
     let program = build()?;
     show(&program, &[Path::new("info"), &youngest])?;
     if show(&program, &[&youngest, &mounted])? {

@@ -18,7 +18,7 @@ use super::parent::Parent;
 use super::passed_over::PassedOver;
 use super::refusal::{self, Refusal};
 use super::verified::Verify;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::format::{self, Container, Facts, FormatOptions};
 use crate::image::{FileId, ImageStore, OpenedImage, ReadAt};
 use crate::layer::{Geometry, MapDoubt, ParentRecord};
@@ -214,7 +214,12 @@ impl<'a> Opening<'a> {
         // Absolute, so that messages and reports name the file wherever they are read.
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         self.assumed = Assumed::find(self.store, &self.options.assumed_of)?;
-        let opened = self.store.open_named(&path)?;
+        let opened = self.store.open_named(&path).map_err(|error| match error.advice() {
+            None if error.kind() == ErrorKind::NotFound => {
+                error.advise("check how the path is spelled; `vhdx-mount scan DIR` shows all images below a folder")
+            }
+            _ => error,
+        })?;
         self.push(opened.clone(), None, Found::Opened, None)
             .map_err(|error| other_states::advise(self.store, &opened, error))?;
         self.follow()?;

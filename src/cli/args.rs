@@ -65,7 +65,7 @@ Exit codes:
   1    an error
   2    wrong usage
   3    done, but something that was read is lost or doubtful
-  130  stopped by Ctrl-C; 143 by SIGTERM
+  130  stopped by Ctrl-C; 143 by SIGTERM (a mount ends with 0 then)
   129  ended by SIGHUP, without a summary: its terminal was closed";
 
 #[derive(Debug, Subcommand)]

@@ -17,7 +17,7 @@ use super::outcome::{Failure, Outcome};
 use super::say::{GREEN, RED, YELLOW};
 use super::stop::Asked;
 use super::units::size;
-use super::{chain, reading, say};
+use super::{chain, mount, reading, say};
 
 /// Exports the disk, or one volume.
 pub(crate) fn run(args: &ExportArgs, verbosity: &Verbosity) -> Result<Outcome, Failure> {
@@ -120,10 +120,10 @@ fn refuse_stream(args: &ExportArgs) -> Result<(), Failure> {
 /// The bytes of the disk that are wanted.
 fn range(args: &ExportArgs, inventory: &Inventory) -> Result<Range<u64>, Failure> {
     let Some(number) = args.volume else { return Ok(0..inventory.chain.disk().geometry().virtual_size) };
-    inventory.volume(number).map(|volume| volume.partition.disk.clone()).ok_or_else(|| {
-        let numbers: Vec<_> = inventory.volumes.iter().map(|volume| volume.partition.number.to_string()).collect();
-        Failure::new(format!("the disk has no volume {number}; it has: {}", numbers.join(", ")))
-    })
+    inventory
+        .volume(number)
+        .map(|volume| volume.partition.disk.clone())
+        .ok_or_else(|| mount::no_such_volume(inventory, number))
 }
 
 /// What tells this export from others: the links by their identities, and the bytes.

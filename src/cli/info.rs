@@ -1,5 +1,6 @@
 //! `vhdx-mount info`: the chain as a table, the findings, the volumes.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use vhdx_mount::bytes::Guid;
@@ -46,8 +47,12 @@ pub(super) fn links(out: &mut impl Write, inventory: &Inventory, verbosity: &Ver
     let count = if links.len() == 1 { "1 link".to_owned() } else { format!("{} links", links.len()) };
     let (disk_size, sectors) = (size(disk.virtual_size), disk.logical_sector_size);
     writeln!(out, "{BOLD}disk{BOLD:#}  {disk_size} in {count}, logical sectors of {sectors} bytes\n")?;
-    let rows = links.iter().enumerate().map(|(number, link)| link_row(number, link));
-    table(out, &["link", "image", "kind", "disk", "in file", "identity", "log", "found by"], rows.collect())?;
+    let heads = ["link", "image", "kind", "disk", "in file", "identity", "log", "found by"];
+    let mut rows: Vec<_> = links.iter().enumerate().map(|(number, link)| link_row(number, link)).collect();
+    if let Some((columns, _)) = terminal_size::terminal_size_of(io::stdout()) {
+        shorten_images(&heads, &mut rows, columns.0.into());
+    }
+    table(out, &heads, rows)?;
     if verbosity.verbose > 0 {
         writeln!(out)?;
         for (number, link) in links.iter().enumerate() {
@@ -162,13 +167,48 @@ pub(super) fn findings(out: &mut impl Write, findings: &[&Finding], none: &str) 
     Ok(())
 }
 
-/// Columns as wide as their widest cell.
-pub(super) fn table(out: &mut impl Write, heads: &[&str], rows: Vec<Vec<String>>) -> io::Result<()> {
+/// Shortens the names of images in the second column where a table is wider than its terminal, as Hyper-V's names make it: what
+/// they begin and end with stays. `--verbose` has them whole.
+fn shorten_images(heads: &[&str], rows: &mut [Vec<String>], columns: usize) {
+    const IMAGE: usize = 1;
+    const LEAST: usize = 16;
+    let widths = widths(heads, rows);
+    let all: usize = widths.iter().map(|width| width.saturating_add(2)).sum();
+    let widest = widths.get(IMAGE).copied().unwrap_or(0);
+    let room = widest.saturating_sub(all.saturating_sub(columns)).max(LEAST);
+    let names: Vec<&String> = rows.iter().filter_map(|row| row.get(IMAGE)).collect();
+    let short: Vec<String> = names.iter().map(|name| shortened(name, room)).collect();
+    let different = |names: &mut dyn Iterator<Item = &String>| names.collect::<BTreeSet<_>>().len();
+    // Two that would look alike tell nothing.
+    if different(&mut short.iter()) == different(&mut names.into_iter()) {
+        rows.iter_mut().filter_map(|row| row.get_mut(IMAGE)).zip(short).for_each(|(name, short)| *name = short);
+    }
+}
+
+/// A text of at most `room` characters, with `…` in place of its middle where it has more.
+fn shortened(text: &str, room: usize) -> String {
+    let length = text.chars().count();
+    if length <= room {
+        return text.to_owned();
+    }
+    let end = room / 2;
+    let start = room.saturating_sub(end).saturating_sub(1);
+    let begins = text.chars().take(start);
+    begins.chain(['…']).chain(text.chars().skip(length.saturating_sub(end))).collect()
+}
+
+/// Characters of the widest cell of each column.
+fn widths(heads: &[&str], rows: &[Vec<String>]) -> Vec<usize> {
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
         cells.chain(heads.get(column).map(|head| head.len())).max().unwrap_or(0)
     };
-    let widths: Vec<usize> = (0..heads.len()).map(width).collect();
+    (0..heads.len()).map(width).collect()
+}
+
+/// Columns as wide as their widest cell.
+pub(super) fn table(out: &mut impl Write, heads: &[&str], rows: Vec<Vec<String>>) -> io::Result<()> {
+    let widths = widths(heads, &rows);
     let line = |cells: Vec<String>| {
         let padded = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
         padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()

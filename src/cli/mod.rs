@@ -15,6 +15,7 @@ mod logging;
 mod ls;
 mod maps;
 mod mount;
+mod open_files;
 mod outcome;
 mod paths;
 mod progress_line;
@@ -34,6 +35,7 @@ use outcome::{Failure, Outcome};
 /// Runs the program.
 pub(crate) fn run() -> ExitCode {
     stop::survive_size_limit();
+    open_files::allow_all();
     let ended = match Cli::try_parse() {
         Ok(cli) => dispatch(&cli),
         Err(error) if error.use_stderr() => {

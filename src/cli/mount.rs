@@ -97,8 +97,7 @@ pub(crate) fn volume_tree(inventory: &Inventory, number: u32) -> Result<Arc<dyn 
         if inventory.volumes.is_empty() {
             return Err(no_volumes(inventory));
         }
-        let numbers: Vec<_> = inventory.volumes.iter().map(|volume| volume.partition.number.to_string()).collect();
-        return Err(Failure::new(format!("the disk has no volume {number}; it has: {}", numbers.join(", "))));
+        return Err(no_such_volume(inventory, number));
     };
     volume.tree.clone().ok_or_else(|| {
         let name = volume.file_system.unwrap_or("unknown");
@@ -108,6 +107,13 @@ pub(crate) fn volume_tree(inventory: &Inventory, number: u32) -> Result<Arc<dyn 
         failure.details.extend(volume.missing_files().map(|finding| finding.text.clone()));
         failure
     })
+}
+
+/// That a disk with volumes has none of this number.
+pub(super) fn no_such_volume(inventory: &Inventory, number: u32) -> Failure {
+    let numbers: Vec<_> = inventory.volumes.iter().map(|volume| volume.partition.number.to_string()).collect();
+    Failure::new(format!("the disk has no volume {number}; it has: {}", numbers.join(", ")))
+        .advise("`vhdx-mount info` shows what each volume is")
 }
 
 /// Why no volume is shown.
