@@ -8,7 +8,7 @@ use vhdx_mount::FaultKind;
 use vhdx_mount::report::Code;
 
 use crate::forge::{Contents, DATA, Forge, all_right, sample};
-use crate::walk::list;
+use crate::walk::{content, find, list};
 
 /// A free record in the first clusters of the `$MFT`.
 const HOLDER: usize = 40;
@@ -23,13 +23,13 @@ fn put(bytes: &mut [u8], at: usize, value: u64, length: usize) {
 }
 
 /// An entry of an attribute list, for an attribute without a name.
-fn entry(kind: u32, lowest_vcn: u64, holder: u64) -> Vec<u8> {
+fn entry(kind: u32, lowest_vcn: u64, holder: u64, sequence: u64) -> Vec<u8> {
     let mut entry = vec![0; 0x20];
     put(&mut entry, 0, kind.into(), 4);
     put(&mut entry, 4, 0x20, 2);
     entry[7] = 0x1a;
     put(&mut entry, 8, lowest_vcn, 8);
-    put(&mut entry, 0x10, holder | 1 << 48, 8);
+    put(&mut entry, 0x10, holder | sequence << 48, 8);
     entry
 }
 
@@ -59,45 +59,66 @@ fn put_attributes(record: &mut [u8], attributes: &[u8]) {
     put(record, 0x18, (start + attributes.len() + 8) as u64, 4);
 }
 
-/// The sample with an `$MFT` of two parts, and where the attribute list stands in record 0.
-fn in_parts(test: &str) -> Option<(Forge, Range<usize>, &'static Contents)> {
-    let (mut forge, contents) = sample(test)?;
-    let (run, cluster) = (forge.one_run(0, DATA), forge.cluster());
+/// Splits the run list of a file, of one run, at a cluster: the second part stands in record `HOLDER`. Gives where the attribute
+/// list stands in the file's record.
+fn split(forge: &mut Forge, number: usize, at: u64) -> usize {
+    let (run, cluster) = (forge.one_run(number, DATA), forge.cluster());
     let (lcn, end, size) = ((run.start / cluster) as u64, (run.len() / cluster) as u64, run.len() as u64);
+    let sequence = forge.edit(forge.record(number), |record| u64::from(record[0x10]));
     forge.edit(forge.record(HOLDER), |record| {
         record[0x16] = 1;
         put(record, 0x10, 1, 2);
-        put(record, 0x20, 1 << 48, 8);
-        put_attributes(record, &data(SECOND, end, lcn + SECOND, size));
+        put(record, 0x20, number as u64 | sequence << 48, 8);
+        put_attributes(record, &data(at, end, lcn + at, size));
     });
-    let place = forge.edit(forge.record(0), |record| {
-        let mut attributes = Vec::new();
-        let mut at = usize::from(record[0x14]);
-        let mut place = 0;
-        while record[at..at + 4] != [0xff; 4] {
-            let (kind, length) = (record[at], usize::from(u16::from_le_bytes([record[at + 4], record[at + 5]])));
-            match u32::from(kind) {
-                DATA => attributes.extend(data(0, SECOND, lcn, size)),
-                _ => attributes.extend(&record[at..at + length]),
+    forge.edit(forge.record(number), |record| {
+        let (mut attributes, mut entries) = (Vec::new(), Vec::new());
+        let (mut next, mut behind_first) = (usize::from(record[0x14]), 0);
+        while record[next..next + 4] != [0xff; 4] {
+            let length = usize::from(u16::from_le_bytes([record[next + 4], record[next + 5]]));
+            let kind = u32::from(record[next]);
+            entries.extend(entry(kind, 0, number as u64, sequence));
+            match kind {
+                DATA => {
+                    attributes.extend(data(0, at, lcn, size));
+                    entries.extend(entry(DATA, at, HOLDER as u64, 1));
+                }
+                _ => attributes.extend(&record[next..next + length]),
             }
             if kind == 0x10 {
-                let entries = [(0x10, 0, 0), (0x30, 0, 0), (DATA, 0, 0), (DATA, SECOND, HOLDER as u64), (0xb0, 0, 0)];
-                let value: Vec<u8> =
-                    entries.into_iter().flat_map(|(kind, vcn, holder)| entry(kind, vcn, holder)).collect();
-                let mut list = vec![0; RESIDENT];
-                put(&mut list, 0, 0x20, 4);
-                put(&mut list, 4, (RESIDENT + value.len()) as u64, 4);
-                put(&mut list, 0x10, value.len() as u64, 4);
-                put(&mut list, 0x14, RESIDENT as u64, 2);
-                place = usize::from(record[0x14]) + attributes.len() + RESIDENT;
-                attributes.extend(list);
-                attributes.extend(value);
+                behind_first = attributes.len();
             }
-            at += length;
+            next += length;
         }
+        let mut list = vec![0; RESIDENT];
+        put(&mut list, 0, 0x20, 4);
+        put(&mut list, 4, (RESIDENT + entries.len()) as u64, 4);
+        put(&mut list, 0x10, entries.len() as u64, 4);
+        put(&mut list, 0x14, RESIDENT as u64, 2);
+        list.extend(entries);
+        attributes.splice(behind_first..behind_first, list);
         put_attributes(record, &attributes);
-        place
+        usize::from(record[0x14]) + behind_first + RESIDENT
+    })
+}
+
+/// Has the second part of a run list be these runs, each of so many clusters and so far behind the one before.
+fn put_runs(forge: &mut Forge, runs: [(u64, u64); 2]) {
+    forge.edit(forge.record(HOLDER), |record| {
+        let start = usize::from(record[0x14]) + NON_RESIDENT;
+        record[start..start + 0x10].fill(0);
+        for (at, (length, jump)) in (start..).step_by(5).zip(runs) {
+            record[at] = 0x22;
+            put(record, at + 1, length, 2);
+            put(record, at + 3, jump, 2);
+        }
     });
+}
+
+/// The sample with an `$MFT` of two parts, and where the attribute list stands in record 0.
+fn in_parts(test: &str) -> Option<(Forge, Range<usize>, &'static Contents)> {
+    let (mut forge, contents) = sample(test)?;
+    let place = split(&mut forge, 0, SECOND);
     let (record, mirror) = (forge.record(0), forge.mirror());
     forge.bytes.copy_within(record.clone(), mirror);
     let start = record.start + place;
@@ -171,8 +192,70 @@ fn a_part_of_the_mft_that_a_doubtful_record_tells_is_doubtful_whatever_is_lost_b
         let mut faults = vec![(forge.record(HOLDER), FaultKind::Doubtful)];
         faults.extend(lost);
         let ntfs = forge.open_with(&faults);
-        let file = crate::walk::find(&ntfs, "plain 3");
+        let file = find(&ntfs, "plain 3");
         assert_eq!(ntfs.attr(file).unwrap().record as usize, number);
         assert_eq!(ntfs.attr(file).unwrap().trust, Trust::Doubtful("a-test"), "{} faults", faults.len());
+    }
+}
+
+#[test]
+fn parts_that_claim_the_same_clusters_cost_the_files_in_the_wrong_one() {
+    let test = "parts_that_claim_the_same_clusters_cost_the_files_in_the_wrong_one";
+    let Some((mut forge, _, contents)) = in_parts(test) else { return };
+    let Some((mut whole, _)) = sample(test) else { return };
+    let (run, cluster) = (whole.one_run(0, DATA), forge.cluster());
+    let (lcn, end) = ((run.start / cluster) as u64, (run.len() / cluster) as u64);
+    // The first half of the second part in its place, and the rest where the first part begins.
+    let half = (end - SECOND) / 2;
+    put_runs(&mut forge, [(half, lcn + SECOND), (end - SECOND - half, SECOND.wrapping_neg())]);
+    let ntfs = forge.open();
+    let told = ntfs.findings();
+    assert!(
+        told.iter().any(|finding| finding.text.contains("claims cluster") && finding.code == Code::NtfsFileRecordBad)
+    );
+    let (mut right, mut lost) = (0, 0);
+    for entry in list(&ntfs, NodeId::ROOT).unwrap() {
+        let name = entry.name.to_string_lossy();
+        let Some(expected) = contents.get(&name) else { continue };
+        match ntfs.attr(entry.node) {
+            Ok(attr) => {
+                assert!(u64::from(attr.record) < (SECOND + half) * 4 && attr.trust == Trust::Proven, "{name}");
+                assert!(content(&ntfs, entry.node) == *expected, "{name}");
+                right += 1;
+            }
+            Err(_) => lost += 1,
+        }
+    }
+    assert!(right >= 10 && told.len() < 10, "{right} right, {lost} lost: {told:?}");
+}
+
+#[test]
+fn parts_of_a_file_that_claim_the_same_clusters_are_lost_and_no_other() {
+    let test = "parts_of_a_file_that_claim_the_same_clusters_are_lost_and_no_other";
+    let Some((mut sound, contents)) = sample(test) else { return };
+    let number = crate::forge::record(&sound, "plain 19");
+    let (run, cluster) = (sound.one_run(number, DATA), sound.cluster());
+    let (lcn, clusters) = ((run.start / cluster) as u64, (run.len() / cluster) as u64);
+    // In its place; where the first part is; twice in one place.
+    let places = [[(1, lcn + 3), (clusters - 4, 1)], [(1, lcn), (clusters - 4, 1)], [(1, lcn + 3), (clusters - 4, 0)]];
+    let first_of_lost = [contents["plain 19"].len(), 0, 3 * cluster];
+    for (runs, lost) in places.into_iter().zip(first_of_lost) {
+        let mut forge = sound.clone();
+        split(&mut forge, number, 3);
+        put_runs(&mut forge, runs);
+        let ntfs = forge.open();
+        all_right(&ntfs, contents, |path| path == "plain 19");
+        let expected = &contents["plain 19"];
+        let mut bytes = vec![0; expected.len()];
+        let mut faults = mount_api::Faults::new();
+        let read = ntfs.read_at(find(&ntfs, "plain 19"), 0, &mut bytes, &mut faults);
+        // Where all is lost the read may be refused.
+        assert!(bytes[..lost] == expected[..lost] && (read.is_ok() || lost == 0), "{read:?}");
+        let told: Vec<_> = faults.iter().map(|fault| (fault.range.clone(), fault.kind)).collect();
+        match lost {
+            0 => assert!(read.is_err() || told == [(0..expected.len() as u64, FaultKind::Lost)], "{told:?}"),
+            _ if lost == expected.len() => assert_eq!(told, []),
+            _ => assert_eq!(told, [(lost as u64..expected.len() as u64, FaultKind::Lost)]),
+        }
     }
 }

@@ -40,6 +40,27 @@ pub(super) struct Segment {
     pub(super) place: SegmentPlace,
 }
 
+/// Clusters of the volume, and the part of a run list that claims them.
+struct Claim {
+    clusters: Range<u64>,
+    part: usize,
+}
+
+/// Calls `each` with a cluster that two claims have, and their parts: for each claim that meets others at least once.
+fn each_claimed_twice(mut claims: Vec<Claim>, each: &mut dyn FnMut(u64, [usize; 2])) {
+    claims.sort_unstable_by_key(|claim| claim.clusters.start);
+    // Of those so far, the one that reaches farthest: which meets any other meets it, or meets it later.
+    let mut farthest: Option<Claim> = None;
+    for claim in claims {
+        if let Some(before) = farthest.as_ref().filter(|before| claim.clusters.start < before.clusters.end) {
+            each(claim.clusters.start, [before.part, claim.part]);
+        }
+        if farthest.as_ref().is_none_or(|before| before.clusters.end < claim.clusters.end) {
+            farthest = Some(claim);
+        }
+    }
+}
+
 /// What stands behind a [`Segment`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SegmentPlace {
@@ -117,18 +138,56 @@ impl Extents {
 
     /// A cluster of the volume that two stretches claim, if there is one.
     pub(super) fn claimed_twice(&self) -> Option<u64> {
-        let mut claims: Vec<(u64, u64)> = self
-            .from(0)
-            .filter_map(|(range, place)| match place {
-                Place::Clusters(lcn) => Some((lcn, lcn.saturating_add(range.end.saturating_sub(range.start)))),
-                _ => None,
-            })
-            .collect();
-        claims.sort_unstable();
-        claims.windows(2).find_map(|pair| match pair {
-            [(_, end), (start, _)] if start < end => Some(*start),
-            _ => None,
-        })
+        let mut first = None;
+        each_claimed_twice(self.claims(0..self.end, 0), &mut |lcn, _| {
+            first.get_or_insert(lcn);
+        });
+        first
+    }
+
+    /// Loses all parts of which a cluster is claimed by another one, or twice by the part itself. Each ends at one of `ends`,
+    /// in clusters of the value, and the next one begins there.
+    pub(super) fn lose_parts_that_meet(&mut self, ends: &[u64]) {
+        let mut claims = Vec::new();
+        let mut parts = Vec::new();
+        let mut start = 0;
+        for end in ends.iter().copied().chain([self.end]) {
+            claims.append(&mut self.claims(start..end, parts.len()));
+            parts.push((start..end, false));
+            start = end;
+        }
+        each_claimed_twice(claims, &mut |_, both| {
+            for part in both {
+                if let Some((_, meets)) = parts.get_mut(part) {
+                    *meets = true;
+                }
+            }
+        });
+        let mut kept = Extents::default();
+        for (part, meets) in parts {
+            if meets {
+                kept.push(part.end.saturating_sub(part.start), Place::Lost(Code::NtfsRunListBad));
+            } else {
+                self.clusters(part).for_each(|(count, place)| kept.push(count, place));
+            }
+        }
+        *self = kept;
+    }
+
+    /// The first so many clusters of the value.
+    pub(super) fn up_to(&self, vcn: u64) -> Extents {
+        let mut first = Extents::default();
+        self.clusters(0..vcn).for_each(|(count, place)| first.push(count, place));
+        first
+    }
+
+    /// The clusters of the volume behind the clusters `vcns`, stretch by stretch, for the part of this number.
+    fn claims(&self, vcns: Range<u64>, part: usize) -> Vec<Claim> {
+        let stretches = self.clusters(vcns).filter_map(|(count, place)| match place {
+            Place::Clusters(lcn) => Some(Claim { clusters: lcn..lcn.saturating_add(count), part }),
+            Place::Hole | Place::Lost(_) => None,
+        });
+        stretches.collect()
     }
 
     /// The stretches that tile `range` (in bytes of the value) exactly. What lies past the end is lost.

@@ -134,6 +134,11 @@ impl FileRecord {
         Ok(FileRecord { number, state, base, trust, freed: false, bytes, first_attribute })
     }
 
+    /// Whether it says itself which record it is, as those of all newer volumes do.
+    pub(super) fn bears_its_number(&self) -> bool {
+        own_number(&self.bytes).is_some()
+    }
+
     /// The memory that it took.
     pub(super) fn into_bytes(self) -> Vec<u8> {
         self.bytes

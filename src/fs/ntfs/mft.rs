@@ -108,6 +108,12 @@ impl Mft {
             };
             findings.push(Finding::new(Code::NtfsFileRecordBad, Severity::Error, text).at("$MFT", offset));
         }
+        if let Some(overlap) = &parts.overlap {
+            let text = format!(
+                "A part of the $MFT stands elsewhere than is said: {overlap}. Records count only where they bear their own numbers; the files in others are lost"
+            );
+            findings.push(Finding::new(Code::NtfsFileRecordBad, Severity::Error, text).at("$MFT", offset));
+        }
         let size = size_of_records(&parts.value, volume.boot.record_size);
         let root = u64::try_from(volume.boot.record_size).unwrap_or(u64::MAX).saturating_mul(RECORD_ROOT.into());
         if size <= root {
@@ -126,14 +132,17 @@ impl Mft {
         let Value::NonResident(value) = &data.value else {
             return Err(corrupt("file record 0: the data of the $MFT is not in clusters"));
         };
-        let resolved = file.resolve(data, value, volume, &|so_far, reference| record_in(so_far, volume, reference))?;
+        let fetch = |so_far: &Extents, reference| record_in(so_far, volume, reference);
+        let (resolved, _) = file.resolve_parts(data, value, volume, &fetch)?;
         let trust = lesser(file.trust, resolved.trust);
         let reached = resolved.extents.end().saturating_mul(volume.boot.cluster_size);
         let cut = || corrupt(format!("file record 0: the run list of the $MFT ends at byte {reached} of it"));
         let damage = resolved.damage.or_else(|| (reached < value.header.size).then(cut));
         let taken = place.map(|place| file.attributes.swap_remove(place).value);
         let Some(Value::NonResident(value)) = taken else { return Err(corrupt("file record 0: the $MFT has no data")) };
-        Ok((MftParts { extents: resolved.extents, trust, value: *value }, damage))
+        let mut parts = MftParts { extents: resolved.extents, trust, value: *value, overlap: None };
+        parts.look_for_overlaps(base)?;
+        Ok((parts, damage))
     }
 
     fn of(volume: &Arc<Volume>, extents: Extents, trust: Trust, size: u64) -> Mft {

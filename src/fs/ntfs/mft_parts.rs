@@ -26,6 +26,8 @@ pub(super) struct MftParts {
     /// The least trust of the records that tell them.
     pub(super) trust: Trust,
     pub(super) value: NonResident,
+    /// That two of its parts claim the same clusters, where the records themselves tell which of them stand in their place.
+    pub(super) overlap: Option<Error>,
 }
 
 /// A part of the run list.
@@ -47,13 +49,28 @@ impl MftParts {
         let value = NonResident::new(*header, runs);
         let mut extents = Extents::default();
         value.first_part(&mut extents, volume).map_err(|text| corrupt(format!("file record 0: {text}")))?;
-        let mut found = MftParts { extents, trust: base.trust, value };
+        let mut found = MftParts { extents, trust: base.trust, value, overlap: None };
+        found.look_for_overlaps(base)?;
         let size = header.size.min(volume.boot.volume_size());
         found.go_on(base, volume, size.div_ceil(volume.boot.cluster_size));
-        match found.extents.claimed_twice() {
-            Some(lcn) => Err(corrupt(format!("the parts of the $MFT claim cluster {lcn} twice"))),
-            None => Ok(found),
+        found.look_for_overlaps(base)?;
+        Ok(found)
+    }
+
+    /// Looks for clusters that are claimed twice. Where records bear their numbers, what stands in the wrong place is not taken
+    /// for another one, so that only what a wrong part should lead to is lost.
+    ///
+    /// # Errors
+    /// Where nothing tells what stands in its place, and where record 0 alone contradicts itself: then its copy counts.
+    pub(super) fn look_for_overlaps(&mut self, base: &FileRecord) -> Result<(), Error> {
+        let Some(lcn) = self.extents.claimed_twice() else { return Ok(()) };
+        let error = corrupt(format!("the run list of the $MFT claims cluster {lcn} twice"));
+        let of_record_0 = self.value.header.highest_vcn.saturating_add(1);
+        if !base.bears_its_number() || self.extents.up_to(of_record_0).claimed_twice().is_some() {
+            return Err(error);
         }
+        self.overlap = Some(error);
+        Ok(())
     }
 
     /// How many clusters are known.

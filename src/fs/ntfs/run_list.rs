@@ -28,7 +28,8 @@ pub(super) type FetchPart<'a> = &'a dyn Fn(&Extents, FileReference) -> Result<Fi
 
 impl File {
     /// Resolves the run list of one of the file's attributes, part after part. Each part stands for itself: one that
-    /// cannot be had is lost, the others are served.
+    /// cannot be had is lost, the others are served. Of parts that claim the same clusters at least one is wrong in all that it
+    /// says, and none can be told from the other: they are lost.
     pub(super) fn resolve(
         &self,
         attribute: &Attribute,
@@ -36,6 +37,26 @@ impl File {
         volume: &Volume,
         fetch: FetchPart<'_>,
     ) -> Result<Resolved, Error> {
+        let (mut resolved, ends) = self.resolve_parts(attribute, value, volume, fetch)?;
+        if let Some(lcn) = resolved.extents.claimed_twice() {
+            let error = corrupt(format!("file record {}: its run list claims cluster {lcn} twice", self.number));
+            if value.parts.is_empty() {
+                return Err(error);
+            }
+            resolved.extents.lose_parts_that_meet(&ends);
+            resolved.damage.get_or_insert(error);
+        }
+        Ok(resolved)
+    }
+
+    /// The same, with parts that claim the same clusters as they are. Gives where each part ends, too, in clusters of the value.
+    pub(super) fn resolve_parts(
+        &self,
+        attribute: &Attribute,
+        value: &NonResident,
+        volume: &Volume,
+        fetch: FetchPart<'_>,
+    ) -> Result<(Resolved, Vec<u64>), Error> {
         let bad = |text: &str| corrupt(format!("file record {}: {text}", self.number));
         let mut resolved = Resolved { extents: Extents::default(), trust: self.trust, damage: None };
         let extents = &mut resolved.extents;
@@ -45,6 +66,7 @@ impl File {
             }
             resolved.damage = Some(bad(&text));
         }
+        let mut ends = vec![extents.end()];
         for part in &value.parts {
             let gap = part.lowest_vcn.checked_sub(extents.end());
             let gap = gap.ok_or_else(|| bad("two parts of its run list are about the same clusters"))?;
@@ -54,6 +76,7 @@ impl File {
                 });
             }
             extents.push(gap, Place::Lost(Code::NtfsRunListBad));
+            ends.push(extents.end());
             let done = self.part(attribute, part, |holder| fetch(extents, holder)).and_then(|part| {
                 resolved.trust = lesser(resolved.trust, part.trust);
                 add_runs(extents, &part.runs, part.highest_vcn, volume).map_err(|text| bad(&text))
@@ -64,11 +87,9 @@ impl File {
             if extents.len() > MAX_EXTENTS {
                 return Err(bad("more extents than any file has"));
             }
+            ends.push(extents.end());
         }
-        match extents.claimed_twice() {
-            Some(lcn) => Err(bad(&format!("its run list claims cluster {lcn} twice"))),
-            None => Ok(resolved),
-        }
+        Ok((resolved, ends))
     }
 
     fn part(
