@@ -155,6 +155,11 @@ pub trait Layer: Send + Sync {
     /// When nothing could be read at all.
     fn read_data(&self, extent: &Extent, buf: &mut [u8], faults: &mut Faults) -> Result<()>;
 
+    /// Whether it is proven that the disk ends where [`geometry`](Layer::geometry) says: a larger child reads zeros from there on.
+    fn past_end(&self) -> Trust {
+        Trust::Proven
+    }
+
     /// How often so far not all of what tells of a range could be read. What was [`resolve`](Layer::resolve)d while this went
     /// up may be told otherwise once the storage gives the rest, and is not to be kept.
     fn losses_met(&self) -> u64 {
@@ -189,7 +194,7 @@ pub enum Verified {
 /// its parent's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MapDoubt {
-    /// Bytes of the disk.
+    /// Bytes of the disk. It may reach behind the disk's end where that is doubtful, too.
     pub disk: Range<u64>,
     /// Why.
     pub code: Code,

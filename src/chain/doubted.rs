@@ -74,6 +74,14 @@ impl Layer for DoubtedLayer {
         self.inner.read_data(extent, buf, faults)
     }
 
+    fn past_end(&self) -> Trust {
+        let end = self.geometry().virtual_size;
+        match (self.inner.past_end(), self.doubts.last()) {
+            (Trust::Proven, Some(last)) if last.disk.end > end => Trust::Doubtful(last.code),
+            (trust, _) => trust,
+        }
+    }
+
     fn losses_met(&self) -> u64 {
         self.inner.losses_met()
     }

@@ -70,7 +70,8 @@ pub(super) fn resolve(links: &[DiskLink], disk: Range<u64>, below: Option<Code>)
         layer_extents.clear();
         resolve_fully(link, hull.start.min(size)..hull.end.min(size), &mut layer_extents)?;
         // Past the end of a smaller disk it reads as zeros.
-        layer_extents.push(Extent { disk: size.max(hull.start)..u64::MAX, source: Source::Zero, trust: Trust::Proven });
+        let trust = link.layer.past_end();
+        layer_extents.push(Extent { disk: size.max(hull.start)..u64::MAX, source: Source::Zero, trust });
         pending = settle(&pending, &layer_extents, number, link.doubt, &mut merged);
     }
     for rest in pending {

@@ -274,9 +274,27 @@ fn other_sizes() -> Vec<Row> {
         .exits(3, 0, 3, 0)
         .doubtful(0..BLOCK, "bat-contradicts-metadata")
         .model(|_| Model::of_chain(&[Image::fixed(BLOCK, BLOCK as u32, &Fill::live(0))])),
+        row("the base of a checkpoint is told to be smaller than it is", |forged| {
+            metadata_item(forged, metadata::VIRTUAL_DISK_SIZE, &BLOCK.to_le_bytes());
+        })
+        .images(|| with_child(SIZE))
+        .codes(&["bat-contradicts-metadata", "parent-size-differs"])
+        .exits(3, 0, 3, 0)
+        // Zeros stand behind the end that the base tells, and are as doubtful as it.
+        .doubtful(0..3 * BLOCK, "bat-contradicts-metadata")
+        .doubtful(4 * BLOCK..SIZE, "bat-contradicts-metadata")
+        .model(|_| Model::of_chain(&with_child(BLOCK))),
         moved("sector", 512),
         moved("page", 4096),
     ]
+}
+
+/// A full base of this size, and a checkpoint with a block of its own.
+fn with_child(base: u64) -> Vec<Image> {
+    let base = Image::fixed(base, BLOCK as u32, &Fill::live(0));
+    let mut child = Image { virtual_size: SIZE, block_size: BLOCK as u32, ..Image::child_of(&base, "base.vhdx") };
+    child.blocks.insert(3, Block::fully_present(Fill::live(1)));
+    vec![base, child]
 }
 
 /// A checkpoint of which the BAT stands further on than it did: its entries are those of the padding now.

@@ -79,7 +79,8 @@ pub(super) fn tell(vhdx: &Vhdx, behind: u64, tell: &mut dyn FnMut(Verified) -> C
                 "--accept-doubtful alone shows the disk as its metadata say, which is right if it was made smaller",
             );
             let _ = tell(Verified::Finding(finding(Severity::Error, text).advise(advice)));
-            let doubt = MapDoubt { disk: 0..geometry.virtual_size, code: Code::BatContradictsMetadata };
+            // Also that there is nothing behind it.
+            let doubt = MapDoubt { disk: 0..u64::MAX, code: Code::BatContradictsMetadata };
             let _ = tell(Verified::Doubt(doubt));
         }
         Some(Misfit::Sizes { fitting, best, only_sectors }) => {

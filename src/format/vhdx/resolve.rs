@@ -306,6 +306,13 @@ impl Layer for Vhdx {
         read_plain(&self.file, extent, buf, faults)
     }
 
+    fn past_end(&self) -> Trust {
+        match self.inferred_from {
+            Some(from) if from <= self.geometry.virtual_size => Trust::Doubtful(Code::MetadataInferred),
+            _ => self.trust,
+        }
+    }
+
     fn losses_met(&self) -> u64 {
         self.losses_met.load(Ordering::Relaxed)
     }
