@@ -150,9 +150,9 @@ impl<'a> Run<'a> {
             Kind::File => {
                 landed = self.content(item, item.node, &attr, Which::Unnamed { unlisted: unlisted.as_deref() }, buf);
             }
-            // It was made, and its row written, when it was walked into; but for the root, which has none.
+            // It was made, and its row written, when it was walked into; but for the folder that was named, which has none.
             Kind::Directory => {
-                if let Some(text) = unlisted.filter(|_| item.node == NodeId::ROOT) {
+                if let Some(text) = unlisted.filter(|_| item.name.is_empty()) {
                     self.tell(&item.row(None, Verdict::Failed).error(&text));
                 }
             }

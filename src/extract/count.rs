@@ -64,7 +64,8 @@ struct Count<'a> {
 
 impl Count<'_> {
     fn source(&mut self, source: &Source) {
-        let root = Place { node: NodeId::ROOT, text: source.folder.clone(), depth: 0, wanted: false };
+        let wanted = !source.folder.is_empty() && self.options.choice.wants_path(&source.folder);
+        let root = Place { node: NodeId::ROOT, text: source.folder.clone(), depth: 0, wanted };
         let mut open = vec![root];
         let mut known = HashSet::from([NodeId::ROOT]);
         while let Some(place) = open.pop() {

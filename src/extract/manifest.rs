@@ -163,8 +163,9 @@ impl<'a> Manifest<'a> {
         self.broken.load(Ordering::Relaxed)
     }
 
-    /// Writes what is left. The first few files that are not well, and what was changed since the earlier run.
-    pub(super) fn close(self) -> Result<(Vec<NotWell>, Places)> {
+    /// Writes what is left. The first few files that are not well, what was changed since the earlier run, and why the manifest
+    /// has not all of it.
+    pub(super) fn close(self) -> (Vec<NotWell>, Places, Option<Error>) {
         self.flush();
         let mut state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         let taken = state.out.flush().and_then(|()| {
@@ -175,10 +176,8 @@ impl<'a> Manifest<'a> {
                 Err(io::Error::new(io::ErrorKind::NotFound, "the manifest is gone from there"))
             }
         });
-        match state.broken.or(taken.err()) {
-            Some(error) => Err(sink::gone(self.sink.path(), error)),
-            None => Ok((fair(state.not_well), self.before.changed)),
-        }
+        let broken = state.broken.or(taken.err()).map(|error| sink::gone(self.sink.path(), error));
+        (fair(state.not_well), self.before.changed, broken)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -343,7 +342,7 @@ mod tests {
             let manifest = Manifest::open(&sink, false).unwrap();
             manifest.lock().out = Box::new(Full(sink.append_to(MANIFEST).unwrap(), room));
             rows.iter().for_each(|row| manifest.add(row));
-            assert!(manifest.close().is_err());
+            assert!(manifest.close().2.is_some());
             let whole = all[..room].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
             assert_eq!(std::fs::read(at.path().join(MANIFEST)).unwrap(), all[..whole], "{room}");
         }

@@ -45,7 +45,7 @@ use std::sync::Arc;
 
 use mount_api::{Name, Tree};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::image::FileId;
 
 pub use choice::{Choice, Listed, Patterns};
@@ -177,13 +177,14 @@ pub struct Extracted {
     pub untimed: Untimed,
     /// Whether it was stopped before its end.
     pub stopped: bool,
+    /// Why not all was tried: the destination takes nothing any more.
+    pub cut_short: Option<Error>,
 }
 
 /// Extracts what is wanted of the sources.
 ///
 /// # Errors
-/// When the destination holds an earlier extraction that is not to be resumed, or takes nothing any more. What goes wrong
-/// with one file is told in its row.
+/// When the destination holds an earlier extraction that is not to be resumed. What goes wrong with one file is told in its row.
 pub fn extract(sources: &Sources, sink: &Sink, options: &Options, progress: &Progress) -> Result<Extracted> {
     let manifest = Manifest::open(sink, options.resume)?;
     let (gave_up, untimed);
@@ -194,9 +195,7 @@ pub fn extract(sources: &Sources, sink: &Sink, options: &Options, progress: &Pro
         gave_up = run.gave_up();
         untimed = run.finish_folders();
     }
-    let (not_well, changed) = manifest.close()?;
-    if gave_up {
-        return Err(sink::refuses(sink.path()));
-    }
-    Ok(Extracted { not_well, changed, untimed, stopped: progress.is_stopped() })
+    let (not_well, changed, broken) = manifest.close();
+    let cut_short = broken.or_else(|| gave_up.then(|| sink::refuses(sink.path())));
+    Ok(Extracted { not_well, changed, untimed, stopped: progress.is_stopped(), cut_short })
 }

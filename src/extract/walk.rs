@@ -101,7 +101,7 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn source(&mut self) {
-        let mut open = vec![root(self.source)];
+        let mut open = vec![root(self.source, self.run)];
         let mut known = HashSet::from([NodeId::ROOT]);
         while let Some(place) = open.pop() {
             if self.run.is_over() {
@@ -252,10 +252,18 @@ impl Walk<'_> {
     }
 }
 
-fn root(source: &Source) -> Place {
+/// The root folder of a source. It is a name like others where it gets a folder of its own; else it is the folder that was named,
+/// which stays as it is.
+fn root(source: &Source, run: &Run<'_>) -> Place {
     let names = if source.folder.is_empty() { Vec::new() } else { vec![OsString::from(&source.folder)] };
     let path = if source.folder.is_empty() { Vec::new() } else { vec![Name::from(source.folder.as_str())] };
-    Place { node: NodeId::ROOT, path, text: source.folder.clone(), names, wanted: false }
+    Place {
+        node: NodeId::ROOT,
+        path,
+        text: source.folder.clone(),
+        wanted: !names.is_empty() && run.options.choice.wants_path(&source.folder),
+        names,
+    }
 }
 
 /// The entries of a folder, as far as they can be listed; some of them when it is over meanwhile.

@@ -99,11 +99,12 @@ fn every_stream_that_was_put_in_comes_out() {
         let written = out.path().join(row["written"].as_str().expect("a place"));
         let bytes = fs::read(&written).expect("the file");
         assert_eq!((bytes.len() as u64, hex(Sha256::digest(&bytes))), (file.size, file.sha256), "{path}");
-        let modified = row["times"]["modified"].as_str().expect("a time").parse::<jiff::Timestamp>().expect("a time");
-        let metadata = fs::metadata(&written).expect("metadata");
-        let (seconds, nanos) = (metadata.mtime(), metadata.mtime_nsec());
-        assert_eq!((seconds, nanos), (modified.as_second(), modified.subsec_nanosecond().into()), "{path}");
-        assert_eq!(metadata.mode() & 0o7000, 0);
+        expect_time(row, &written);
+        assert_eq!(fs::metadata(&written).expect("metadata").mode() & 0o7000, 0);
+    }
+    // The root folder is a name like others.
+    for folder in ["volume-1", "volume-1/docs"] {
+        expect_time(&rows[folder], &out.path().join(folder));
     }
     let record: Value =
         serde_json::from_slice(&fs::read(out.path().join("run.json")).expect("a record")).expect("JSON");
@@ -114,6 +115,14 @@ fn every_stream_that_was_put_in_comes_out() {
         assert_eq!(record["images"][number]["sha256"], hash);
         assert_eq!(record["sha256_after"][number], hash);
     }
+}
+
+/// That what stands at the destination was last changed when the disk says.
+fn expect_time(row: &Value, written: &Path) {
+    let modified = row["times"]["modified"].as_str().expect("a time").parse::<jiff::Timestamp>().expect("a time");
+    let metadata = fs::metadata(written).expect("metadata");
+    let (seconds, nanos) = (metadata.mtime(), metadata.mtime_nsec());
+    assert_eq!((seconds, nanos), (modified.as_second(), modified.subsec_nanosecond().into()), "{row}");
 }
 
 /// What `long.txt` holds.

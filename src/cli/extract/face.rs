@@ -203,10 +203,16 @@ fn warn(text: &str, unmet: &[&str]) {
 pub(super) fn summary(sink: &Sink, progress: &Progress, extracted: &Extracted, verbosity: &Verbosity) {
     let count = |verdict| progress.count(verdict);
     let bad: u64 = Verdict::ALL.into_iter().filter(|verdict| !verdict.is_well()).map(count).sum();
-    if verbosity.quiet && bad == 0 && !extracted.stopped && extracted.untimed.places.count == 0 {
+    if verbosity.quiet
+        && bad == 0
+        && !extracted.stopped
+        && extracted.cut_short.is_none()
+        && extracted.untimed.places.count == 0
+    {
         return;
     }
     let (word, style) = match (extracted.stopped, bad) {
+        _ if extracted.cut_short.is_some() => ("cut short: not all was tried", RED),
         (true, _) => ("stopped; the same command with --resume goes on", YELLOW),
         (false, 0) if Verdict::ALL.into_iter().all(|verdict| count(verdict) == 0) => ("nothing was wanted", YELLOW),
         (false, 0) => ("all is well", GREEN),

@@ -119,6 +119,10 @@ impl Job<'_> {
         let work = || extract::extract(&sources, &sink, &options, progress);
         let count = |bytes: &Progress| extract::count(&sources, &options, bytes, &mut Counted::default());
         let mut extracted = face::with_count(progress, count, self.verbosity, work)?;
+        if let Some(error) = &extracted.cut_short {
+            face::summary(&sink, progress, &extracted, self.verbosity);
+            return Err(error.into());
+        }
         let changed = record.compare_images(inventory, progress, &mut extracted)?;
         face::summary(&sink, progress, &extracted, self.verbosity);
         // Of a run that was stopped there are none: they would stand in the way of the one that goes on.
