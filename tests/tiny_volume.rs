@@ -49,6 +49,18 @@ fn expect_manifest(tree: &dyn Tree, volume: &str) {
 }
 
 #[test]
+fn the_report_tells_the_version_of_ntfs() {
+    let volume = ntfs::volume();
+    let folder = tempfile::tempdir().expect("a folder");
+    let disk = volume.bytes_at(0, volume.size() as usize);
+    let chain = Chain::write(spread(&disk, 1, 512, &mut Rng::new(3)), folder.path()).expect("a chain is written");
+    let chain = chain::open(&HostFolders, &chain.youngest, &ChainOptions::default()).expect("a chain");
+    let report = vhdx_mount::namespace::report(&Inventory::take(chain, &FsOptions::default()));
+    // mkntfs makes that of Windows XP and later.
+    assert_eq!(report["volumes"][0]["file_system_version"], "3.1");
+}
+
+#[test]
 fn every_file_comes_out_of_a_gpt_disk_of_either_sector_size() {
     let volume = ntfs::volume();
     let bytes = volume.bytes_at(0, volume.size() as usize);

@@ -28,6 +28,8 @@ pub enum Trust {
 pub struct TreeInfo {
     /// The file system's name: `NTFS`, or `vhdx-mount` for the namespace that holds several.
     pub file_system: &'static str,
+    /// The version of its format, major and minor, where it tells one.
+    pub version: Option<(u8, u8)>,
     /// The volume label; may be empty.
     pub label: Name,
     /// The volume serial number; 0 where there is none.

@@ -132,9 +132,11 @@ fn volumes(out: &mut impl Write, inventory: &Inventory) -> io::Result<()> {
 
 fn volume_row(volume: &Volume) -> Vec<String> {
     let partition = &volume.partition;
-    let label = volume.tree.as_ref().map(|tree| tree.info().label.to_string_lossy()).unwrap_or_default();
+    let info = volume.tree.as_ref().map(|tree| tree.info());
+    let label = info.as_ref().map(|info| info.label.to_string_lossy()).unwrap_or_default();
+    let version = info.and_then(|info| info.version).map(|(major, minor)| format!(" {major}.{minor}"));
     let file_system = match (volume.file_system, &volume.tree) {
-        (Some(name), Some(_)) => name.to_owned(),
+        (Some(name), Some(_)) => format!("{name}{}", version.unwrap_or_default()),
         (Some(name), None) => format!("{name} (raw only)"),
         (None, _) if volume.missing_files().is_some_and(|why| why.code == Code::FileSystemLost) => {
             "cannot be told (raw only)".to_owned()

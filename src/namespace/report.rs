@@ -74,6 +74,8 @@ fn volume_object(volume: &Volume) -> Value {
         "partition_type": partition.kind.describe(),
         "partition_name": partition.name,
         "file_system": volume.file_system,
+        "file_system_version":
+            info.as_ref().and_then(|info| info.version).map(|(major, minor)| format!("{major}.{minor}")),
         "readable": volume.tree.is_some(),
         "label": info.as_ref().map(|info| info.label.to_string_lossy()),
         "serial": info.as_ref().map(|info| format!("{:016x}", info.serial)),

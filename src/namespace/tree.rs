@@ -205,6 +205,7 @@ impl Tree for Namespace {
     fn info(&self) -> TreeInfo {
         TreeInfo {
             file_system: "vhdx-mount",
+            version: None,
             label: self.label.clone(),
             serial: 0,
             total_bytes: self.total_bytes,

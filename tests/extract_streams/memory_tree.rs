@@ -95,7 +95,16 @@ impl Tree for MemoryTree {
     fn info(&self) -> TreeInfo {
         let (total_bytes, free_bytes) = (1 << 30, 0);
         let (label, case) = ("memory".into(), Case::Sensitive);
-        TreeInfo { file_system: "memory", label, serial: 1, total_bytes, free_bytes, block_size: 512, case }
+        TreeInfo {
+            file_system: "memory",
+            version: None,
+            label,
+            serial: 1,
+            total_bytes,
+            free_bytes,
+            block_size: 512,
+            case,
+        }
     }
 
     fn lookup(&self, dir: NodeId, name: &Name, _: Case) -> Result<NodeId, Error> {

@@ -248,6 +248,7 @@ impl Tree for MemoryTree {
     fn info(&self) -> TreeInfo {
         TreeInfo {
             file_system: "memory",
+            version: None,
             label: Name::from("label"),
             serial: 1,
             total_bytes: 10_000 * u64::from(BLOCK),

@@ -42,6 +42,7 @@ impl Tree for Ntfs {
     fn info(&self) -> TreeInfo {
         TreeInfo {
             file_system: "NTFS",
+            version: self.version(),
             label: self.label.clone(),
             serial: self.volume.boot.serial,
             total_bytes: self.volume.boot.volume_size(),
