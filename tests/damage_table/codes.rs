@@ -77,6 +77,7 @@ fn every_code_is_made_by_a_row_or_a_test() {
         crate::tables::rows(),
         crate::blocks::rows(),
         crate::bitmaps::rows(),
+        crate::logged_bitmaps::rows(),
         crate::doubted_tables::rows(),
         crate::logs::rows(),
         crate::links::rows(),

@@ -1,7 +1,7 @@
 //! Every named damage against every command: exit codes, findings, lost and doubtful ranges, and all other bytes.
 //!
 //! One table in parts: [`tables`] (headers, region tables, metadata), [`blocks`] (BAT, the file's end),
-//! [`bitmaps`], [`doubted_tables`] (what no checksum tells), [`logs`], [`links`]. What stands in a row is written by hand, from docs/SEMANTICS.md; nothing is taken from what the program says.
+//! [`bitmaps`], [`logged_bitmaps`], [`doubted_tables`] (what no checksum tells), [`logs`], [`links`]. What stands in a row is written by hand, from docs/SEMANTICS.md; nothing is taken from what the program says.
 #![cfg(target_os = "linux")]
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "damages images of its own, reads a mount")]
 
@@ -10,6 +10,7 @@ mod blocks;
 mod codes;
 mod doubted_tables;
 mod links;
+mod logged_bitmaps;
 mod logs;
 mod row;
 #[path = "../support/mod.rs"]
@@ -212,6 +213,7 @@ fn block_allocation_table() {
 #[test]
 fn bitmaps_damaged() {
     hold("sector bitmaps", bitmaps::rows());
+    hold("sector bitmaps that the log holds", logged_bitmaps::rows());
 }
 
 #[test]

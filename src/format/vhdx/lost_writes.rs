@@ -6,10 +6,11 @@
 
 use std::ops::Range;
 
-use super::bat::{BatEntry, ENTRY_LENGTH, MIB, SECTORS_PER_CHUNK};
+use super::bat::{BatEntry, ENTRY_LENGTH, MIB};
 use super::bat_walk::Role;
 use super::block_content::{Content, Look};
-use super::log::{PAGE, Page, Session, Sessions, Version, page_of};
+use super::log::{PAGE, PIECE, Page, Session, Sessions, Version, page_of};
+use super::lost_bits::{ChangedBits, LostBits, first_sector};
 use super::ownership::Ownership;
 use super::region_table;
 use super::resolve::Vhdx;
@@ -68,7 +69,7 @@ pub(super) fn look(
     let tables = Tables::of(vhdx, metadata);
     let compared: Vec<Compared<'_>> = sessions.iter().filter_map(|session| tables.compare(session)).collect();
     let suspect = suspect(&compared, vhdx.file.size())?;
-    let mut evidence = Evidence { vhdx, sessions, ownership: None, look: Look::QUICK };
+    let mut evidence = Evidence { vhdx, sessions, ownership: None, look: Look::QUICK, bits: LostBits::new() };
     let mut lost = LostWrites::default();
     let mut disk = Vec::new();
     let mut proven = 0u64;
@@ -135,22 +136,39 @@ struct Evidence<'a> {
     sessions: &'a Sessions,
     ownership: Option<Option<Ownership>>,
     look: Look,
+    bits: LostBits,
 }
 
 impl Evidence<'_> {
     fn is_lost(&mut self, session: &Session, page: &Differing) -> bool {
-        self.is_older(session, page) || page.table == Table::Bat && self.lost_blocks(session, page)
+        self.is_older(session, page)
+            || match page.table {
+                Table::Bat => self.lost_blocks(session, page),
+                Table::Bitmap(chunk, start) => self.lost_bits(session, page, first_sector(chunk, start, page.at)),
+                Table::Leading => false,
+            }
     }
 
-    /// Whether the page is as it was before the session made of it what it made last. Tables begin as zeros.
+    /// Whether the page is as it was before the session made of it what it made last, or a part of it is and the rest is not: a
+    /// write may reach a file by pieces. Tables begin as zeros.
     fn is_older(&self, session: &Session, page: &Differing) -> bool {
-        let is_found = |version: &Version| *version.page() == page.found;
         let before =
             |other: &&Session| other.head < session.first && other.last_file_offset <= session.last_file_offset;
-        let is_blank = page.table != Table::Leading && page.found.iter().all(|byte| *byte == 0);
-        is_blank
-            || session.versions(page.at).iter().any(is_found)
-            || self.sessions.iter().filter(before).any(|other| other.versions(page.at).iter().any(is_found))
+        let earlier = self.sessions.iter().filter(before).flat_map(|other| other.versions(page.at));
+        let versions: Vec<&Page> = session.versions(page.at).iter().chain(earlier).map(Version::page).collect();
+        let is_known = |(number, piece): (usize, &[u8])| {
+            let is_blank = page.table != Table::Leading && piece.iter().all(|byte| *byte == 0);
+            is_blank || versions.iter().any(|version| version.chunks(PIECE).nth(number) == Some(piece))
+        };
+        page.found.chunks(PIECE).enumerate().all(is_known)
+    }
+
+    /// Whether no writer can have made of a page of a bitmap, which begins with the bit of sector `first` of the disk, what it is.
+    fn lost_bits(&mut self, session: &Session, page: &Differing, first: u64) -> bool {
+        let newest = session.versions(page.at).last().filter(|_| self.sessions.are_in_order());
+        newest.is_some_and(|newest| {
+            self.bits.in_page(self.vhdx, &ChangedBits { first, found: &page.found, logged: newest.page() })
+        })
     }
 
     /// Whether the page as the session left it places a block that holds something, and that nothing owns by the page as it is.
@@ -236,9 +254,9 @@ impl<'a> Tables<'a> {
         match table {
             Table::Bat => self.vhdx.disk_of_entries(bytes),
             Table::Bitmap(chunk, start) => {
-                let first = chunk.saturating_mul(SECTORS_PER_CHUNK);
-                let sector = |at: u64| first.saturating_add(at.saturating_sub(start).saturating_mul(8));
-                let byte = |at: u64| sector(at).saturating_mul(self.vhdx.shape.logical_sector_size).min(size);
+                let byte = |at: u64| {
+                    first_sector(chunk, start, at).saturating_mul(self.vhdx.shape.logical_sector_size).min(size)
+                };
                 byte(bytes.start)..byte(bytes.end)
             }
             Table::Leading => 0..size,
@@ -264,7 +282,7 @@ fn finding(suspect: &Compared<'_>, proven: u64, lost: &LostWrites, disk: &[Range
         _ => {
             let what = if lost.all { "so all is doubtful" } else { "so that what they tell otherwise is doubtful" };
             let text = format!(
-                "{text}; the file has them as they were before, or blocks that the log placed belong to nothing (such pages: {proven}): writes were lost, {what}"
+                "{text}; the file has them as they were before, or blocks or sectors that the log placed belong to nothing, or bits are set for blocks that are not there (such pages: {proven}): writes were lost, or something was written over them, {what}"
             );
             Finding::new(Code::LogWriteLost, Severity::Error, text).advise(
                 "look for another copy of this image; --accept-doubtful serves what is doubtful as the file has it",

@@ -8,7 +8,7 @@
 //! lost shows in the file, too ([`lost_updates`], [`unowned`] by [`block_content`] and [`unused_entries`], [`kept_places`]), and
 //! so may it that the metadata are not those that the BAT was made for ([`contradiction`]), and a sector bitmap that was
 //! written over ([`bitmap_doubt`], [`bitmap_noise`], and [`overwritten`], of the BAT too). A page that is older than the log of a
-//! closed file is found by [`lost_writes`].
+//! closed file is found by [`lost_writes`], by the bits of a bitmap too ([`lost_bits`]).
 //!
 //! [`new_image`] is the other way round: the bytes of a new file.
 
@@ -30,6 +30,7 @@ mod infer;
 mod kept_places;
 mod log;
 mod loggable;
+mod lost_bits;
 mod lost_updates;
 mod lost_writes;
 mod metadata;

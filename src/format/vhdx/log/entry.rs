@@ -37,7 +37,7 @@ pub(super) fn is_signed(sector: &[u8]) -> bool {
 }
 
 /// Bytes that every storage writes as a whole.
-pub(super) const PIECE: usize = 512;
+pub(in crate::format::vhdx) const PIECE: usize = 512;
 
 /// What a sector of a log is, by its first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -29,7 +29,9 @@ mod without_header;
 mod written_entry;
 mod written_places;
 
-pub(super) use entry::{DATA_DESCRIPTOR_SIGNATURE, DATA_SIGNATURE, ENTRY_SIGNATURE, PAGE, ZERO_DESCRIPTOR_SIGNATURE};
+pub(super) use entry::{
+    DATA_DESCRIPTOR_SIGNATURE, DATA_SIGNATURE, ENTRY_SIGNATURE, PAGE, PIECE, ZERO_DESCRIPTOR_SIGNATURE,
+};
 pub(super) use outdated_header::doubt_outdated;
 pub(super) use region::{end_before_regions, log_region};
 pub use replay::LogState;
