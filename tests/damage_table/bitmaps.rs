@@ -9,7 +9,7 @@ use fixtures::fill::Fill;
 use fixtures::random::Rng;
 use fixtures::vhdx::{Block, Image};
 
-use crate::row::{BLOCK, PRESENT, Row, YOUNGEST, damaged, images, row};
+use crate::row::{BLOCK, Forged, PRESENT, Row, YOUNGEST, damaged, images, row};
 
 /// Each part of the table.
 pub(crate) fn rows() -> Vec<Row> {
@@ -48,21 +48,51 @@ pub(crate) fn rows() -> Vec<Row> {
         .codes(&["bitmap-noise"])
         .exits(3, 0, 3, 0)
         .doubtful(0..BLOCK, "bitmap-noise")
-        .model(|_| {
-            let mut content = vec![0; BLOCK as usize];
-            for run in PRESENT {
-                let run = run.start * 512..run.end * 512;
-                Fill::live(2).read(run.start, &mut content[run.start as usize..run.end as usize]);
-            }
-            Model::of_chain(&partial_over_zeros(of_noise(), Fill::bytes(0, content)))
-        }),
+        .model(|_| of_noise_over(&PRESENT)),
+    );
+    let light = |name, bytes: usize, present: fn() -> Vec<Image>| {
+        let spoil = move |forged: &Forged| {
+            let bitmap = forged.chain.places[YOUNGEST].bitmaps[&0].clone();
+            forged.file(YOUNGEST).write_at(bitmap.start, &noise()[..bytes]);
+        };
+        row(name, spoil).images(present).codes(&["bitmap-noise"]).exits(3, 0, 3, 0).doubtful(0..BLOCK, "bitmap-noise")
+    };
+    rows.push(
+        light("noise over the bits of a block of which few sectors were written", BLOCK as usize / 512 / 8, || {
+            partial_over_zeros(FEW.to_vec(), Fill::live(2))
+        })
+        .model(|_| of_noise_over(&FEW)),
+    );
+    // The one sector that holds something has its bit: those of blocks that are not there tell.
+    rows.push(
+        light("noise over a page of bits, and one sector was written", 4096, || {
+            partial_over_zeros(of_noise()[..1].to_vec(), Fill::live(2))
+        })
+        .model(|_| of_noise_over(&of_noise()[..1])),
     );
     // Lawful, however odd: what was written is there, and the rest is empty.
     rows.push(
         row("bits that somebody set by chance, sector by sector", |_| {})
             .images(|| partial_over_zeros(of_noise(), Fill::live(2))),
     );
+    rows.push(
+        row("bits that somebody set by chance, sector by sector, to write zeros", |_| {})
+            .images(|| partial_over_zeros(of_noise(), Fill::Zero)),
+    );
     rows
+}
+
+/// A few sectors, in two runs.
+const FEW: [Range<u64>; 2] = [64..72, 1000..1008];
+
+/// The disk with [`noise`] in the bitmap, and `written` are the sectors of block 0 that hold something.
+fn of_noise_over(written: &[Range<u64>]) -> Model {
+    let mut content = vec![0; BLOCK as usize];
+    for run in written {
+        let run = run.start * 512..run.end * 512;
+        Fill::live(2).read(run.start, &mut content[run.start as usize..run.end as usize]);
+    }
+    Model::of_chain(&partial_over_zeros(of_noise(), Fill::bytes(0, content)))
 }
 
 /// A page of noise.

@@ -2,7 +2,8 @@
 //!
 //! A bitmap bears no checksum, and any bits are lawful. But writers set bits in runs, and where they do not, the sectors that
 //! they set hold something and the others mostly nothing. Bits that change as coins fall, over sectors of which the set and the
-//! unset ones are empty alike, have nothing to do with the sectors.
+//! unset ones are empty alike, have nothing to do with the sectors. Where hardly any sector holds something, the few that do tell:
+//! those whose bit is not set. Where these few are none of them, the rest of the page of the bitmap tells.
 
 use std::num::NonZeroUsize;
 use std::ops::Range;
@@ -10,6 +11,7 @@ use std::sync::{Mutex, PoisonError};
 
 use lru::LruCache;
 
+use super::bat::{BatEntry, PayloadState};
 use super::resolve::Vhdx;
 use super::told_blocks::ToldBlocks;
 use crate::bytes::len_u64;
@@ -23,11 +25,25 @@ const WINDOW: u64 = 2 << 20;
 /// Fewer bits tell nothing.
 const LEAST_BITS: u64 = 256;
 
+/// Windows of one page of a bitmap that are looked at to judge another one.
+const OF_PAGE: usize = 8;
+
 /// Windows of which it is remembered what they are, for each image.
 const REMEMBERED: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
 /// What was found of windows whose bits look like noise, by the byte of the disk where they begin.
-pub(super) struct Judged(Mutex<LruCache<u64, bool>>);
+pub(super) struct Judged(Mutex<LruCache<u64, Verdict>>);
+
+/// What the sectors of a window show of bits that change as coins fall.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    /// They have nothing to do with the sectors.
+    Noise,
+    /// They do.
+    Right,
+    /// Nothing: a few of the sectors hold something, and hardly any of those whose bit is not set.
+    Unclear,
+}
 
 impl Default for Judged {
     fn default() -> Self {
@@ -47,7 +63,8 @@ impl Vhdx {
     /// Whether the bits of a window are noise, or may be: where they look so, and the sectors cannot be read. Its block is partly
     /// present and stands at byte `data` of the file, the bitmap of its chunk at byte `bitmap`.
     pub(super) fn may_be_noise(&self, block: u64, window: &Range<u64>, bitmap: u64, data: u64) -> bool {
-        self.coins(block, window, bitmap).is_some_and(|bits| self.is_noise(block, window, &bits, data).unwrap_or(true))
+        self.coins(block, window, bitmap)
+            .is_some_and(|bits| self.is_noise(block, window, &bits, bitmap, data).unwrap_or(true))
     }
 
     /// The bits of a window, where they change as coins fall.
@@ -63,20 +80,64 @@ impl Vhdx {
     }
 
     /// Whether bits that change as coins fall are noise; `None` where too few of the sectors can be read to tell.
-    fn is_noise(&self, block: u64, window: &Range<u64>, bits: &[u8], data: u64) -> Option<bool> {
+    fn is_noise(&self, block: u64, window: &Range<u64>, bits: &[u8], bitmap: u64, data: u64) -> Option<bool> {
+        match self.verdict(block, window, bits, data)? {
+            Verdict::Noise => Some(true),
+            Verdict::Right => Some(false),
+            Verdict::Unclear => self.is_page_noise(self.page_of_bits(block, window.start, bitmap).disk, bitmap),
+        }
+    }
+
+    /// Whether another window shows that noise was written over a page of a bitmap, which tells of these bytes of the disk. Noise over bits
+    /// of blocks that are not there shows it, too.
+    fn is_page_noise(&self, disk: Range<u64>, bitmap: u64) -> Option<bool> {
+        let end = disk.end.min(self.geometry.virtual_size);
+        let windows = std::iter::successors(self.window_of(disk.start, end), |(_, last)| self.window_of(last.end, end));
+        let coins = windows.filter_map(|(block, window)| {
+            let (entry, _) = self.entry(self.shape.payload_entry(block)).ok()?;
+            let is_wanted = entry == BatEntry(0) || entry.payload_state() == PayloadState::PartiallyPresent;
+            let bits = is_wanted.then(|| self.coins(block, &window, bitmap)).flatten()?;
+            Some((block, window, bits, entry))
+        });
+        let mut is_noise = Some(false);
+        for (block, window, bits, entry) in coins.take(OF_PAGE) {
+            let verdict = match entry {
+                BatEntry(0) => Some(Verdict::Noise),
+                _ => match self.claimed(entry, self.shape.block_size) {
+                    Ok(data) => self.verdict(block, &window, &bits, data),
+                    Err(_) => continue,
+                },
+            };
+            match verdict {
+                Some(Verdict::Noise) => return Some(true),
+                Some(_) => {}
+                None => is_noise = None,
+            }
+        }
+        is_noise
+    }
+
+    /// The window at byte `at` of the disk, and its block; `None` from `end` on.
+    fn window_of(&self, at: u64, end: u64) -> Option<(u64, Range<u64>)> {
+        let block = at.checked_div(self.shape.block_size).filter(|_| at < end)?;
+        Some((block, self.window_at(block, at))).filter(|(_, window)| window.end > at)
+    }
+
+    /// What the sectors of a window show; `None` where too few of them can be read to tell.
+    fn verdict(&self, block: u64, window: &Range<u64>, bits: &[u8], data: u64) -> Option<Verdict> {
         let judged = || self.noise.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = judged().get(&window.start) {
             return Some(*known);
         }
         let file_offset = data.saturating_add(window.start.saturating_sub(self.disk_of(block).start));
         let sectors = self.sectors_by_bit(bits, file_offset);
-        let is_noise = sectors.tell_nothing();
+        let verdict = sectors.verdict();
         // What holds for the sectors that can be read now may not hold for all of them.
-        match is_noise {
-            Some(is_noise) if sectors.lost == 0 => drop(judged().put(window.start, is_noise)),
+        match verdict {
+            Some(verdict) if sectors.lost == 0 => drop(judged().put(window.start, verdict)),
             _ => self.meet_loss(),
         }
-        is_noise
+        verdict
     }
 
     /// What the sectors from `file_offset` on hold.
@@ -116,14 +177,23 @@ struct SectorsByBit {
 }
 
 impl SectorsByBit {
-    /// Whether those whose bit is set are as often empty as the others are, and neither always nor never; `None` where too many
-    /// are lost.
-    fn tell_nothing(&self) -> Option<bool> {
+    /// Noise where those whose bit is set are as often empty as the others are, and neither always nor never. Where hardly any of them
+    /// holds something, no less than a share of the few that do have a bit that is not set. `None` where too many are lost.
+    fn verdict(&self) -> Option<Verdict> {
         if self.lost > 0 && self.set.all.saturating_add(self.unset.all) < LEAST_BITS {
             return None;
         }
         let (set, unset) = (self.set.per_cent(), self.unset.per_cent());
-        Some(SOME.contains(&set) && SOME.contains(&unset) && set.abs_diff(unset) <= ALIKE)
+        let filled = self.set.filled.saturating_add(self.unset.filled);
+        let alike = set.abs_diff(unset) <= ALIKE;
+        let stray = self.unset.filled > 0 && self.unset.filled.saturating_mul(STRAY) >= filled;
+        Some(match () {
+            () if alike && SOME.contains(&set) && SOME.contains(&unset) => Verdict::Noise,
+            () if !alike || set.min(unset) >= SOME.start => Verdict::Right,
+            () if stray => Verdict::Noise,
+            () if filled < FEW => Verdict::Unclear,
+            () => Verdict::Right,
+        })
     }
 }
 
@@ -132,6 +202,12 @@ const SOME: Range<u64> = 5..95;
 
 /// The shares of two random halves differ by no more, in per cent.
 const ALIKE: u64 = 15;
+
+/// Of few sectors that hold something, at least one in so many has a bit that is not set: of noise it is about every second.
+const STRAY: u64 = 4;
+
+/// So many of noise are never all of sectors whose bit is set.
+const FEW: u64 = 16;
 
 #[derive(Default)]
 struct Sectors {
@@ -190,7 +266,7 @@ impl NoisyWindows {
                 at = window.end;
                 let Some(bits) = vhdx.coins(*block, &window, bitmap) else { continue };
                 self.left = self.left.saturating_sub(1);
-                if vhdx.is_noise(*block, &window, &bits, data) == Some(true) {
+                if vhdx.is_noise(*block, &window, &bits, bitmap, data) == Some(true) {
                     self.told.add(bitmap, window.start..window.end.min(disk.end));
                 }
             }

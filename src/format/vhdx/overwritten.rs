@@ -174,13 +174,13 @@ pub(super) struct PageOfBits {
     /// Where its bits begin in the file, or the page that they share with others.
     at: u64,
     /// Bytes of the disk that its bits tell of.
-    disk: Range<u64>,
+    pub(super) disk: Range<u64>,
 }
 
 impl Vhdx {
     /// The page of a bitmap that tells of byte `at` of the disk, which a block holds whose chunk's bitmap stands at byte `bitmap` of the
     /// file.
-    fn page_of_bits(&self, block: u64, at: u64, bitmap: u64) -> PageOfBits {
+    pub(super) fn page_of_bits(&self, block: u64, at: u64, bitmap: u64) -> PageOfBits {
         let chunk = self.bytes_of_chunk(self.shape.chunk(block)).start;
         let of_page = PAGE.saturating_mul(8).saturating_mul(self.shape.logical_sector_size);
         let page = at.saturating_sub(chunk).checked_div(of_page).unwrap_or(0);
