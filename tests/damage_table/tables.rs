@@ -9,7 +9,7 @@ use fixtures::random::Rng;
 use fixtures::vhdx::header::Header;
 use fixtures::vhdx::{Block, Image, MIB, metadata, region_table};
 
-use crate::row::{BASE, BLOCK, MIDDLE, Row, SIZE, YOUNGEST, damaged, images, row};
+use crate::row::{BASE, BLOCK, Forged, MIDDLE, Row, SIZE, YOUNGEST, damaged, images, row};
 
 /// Each part of the table.
 pub(crate) fn rows() -> Vec<Row> {
@@ -271,6 +271,52 @@ fn region_tables() -> Vec<Row> {
     rows
 }
 
+/// EntryCounts that are too small: the lines stand there all the same.
+fn uncounted() -> Vec<Row> {
+    let count = |forged: &Forged, link: usize, count: u16| {
+        let table = forged.chain.places[link].metadata.start;
+        assert!(metadata::entries(&forged.file(link), table).len() > usize::from(count), "it is too small");
+        forged.file(link).write_at(table + 10, &count.to_le_bytes());
+    };
+    let small = |(link, number): (usize, u16)| {
+        row(format!("link {link} says that it has {number} metadata items"), move |forged| count(forged, link, number))
+            .codes(&["metadata-table-bad"])
+    };
+    let mut rows: Vec<Row> = [0, 1, 3, 5].map(|number| (YOUNGEST, number)).map(small).into();
+    rows.extend([0, 2, 4].map(|number| (BASE, number)).map(small));
+    // What stands behind the last entry of a table that has all it needs is none.
+    rows.push(row("a line of an older table stands behind the last entry", move |forged| {
+        let [from, to] = [YOUNGEST, BASE].map(|link| forged.chain.places[link].metadata.start);
+        let entries = metadata::entries(&forged.file(YOUNGEST), from);
+        let line = forged.file(YOUNGEST).bytes_at(entries.last().expect("a line").offset, 32);
+        let mut base = forged.file(BASE);
+        let end = metadata::entries(&base, to).iter().map(|entry| entry.offset + 32).max().expect("a line");
+        base.write_at(end, &line);
+    }));
+    // Such a table is damaged in more than its count.
+    let spoilt: [(&str, u64, &[u8]); 4] = [
+        ("leads past the region", 20, &[0, 0, 0xF0, 0]),
+        ("has reserved bits set", 24, &[0xFF]),
+        ("leads into the table", 16, &[0, 0, 0, 0]),
+        ("has no id", 0, &[0; 16]),
+    ];
+    for (name, at, bytes) in spoilt {
+        let name = format!("link {BASE} says that it has no metadata items, and one of their lines {name}");
+        rows.push(
+            row(name, move |forged| {
+                count(forged, BASE, 0);
+                let (mut base, table) = (forged.file(BASE), forged.chain.places[BASE].metadata.start);
+                base.write_at(table + 32 + 32 + at, bytes);
+            })
+            .images(|| vec![Image::fixed(SIZE, BLOCK as u32, &Fill::live(0))])
+            .codes(&["metadata-inferred", "metadata-item-bad", "metadata-item-bad"])
+            .exits(3, 0, 3, 0)
+            .doubtful(0..SIZE, "metadata-inferred"),
+        );
+    }
+    rows
+}
+
 /// Bytes of the line of an item in the metadata table become others.
 fn line(id: Guid, at: u64, bytes: &'static [u8]) -> Row {
     row(format!("byte {at} of the line of {id:?} is {bytes:?}"), move |forged| {
@@ -322,6 +368,7 @@ fn metadata_items() -> Vec<Row> {
             .codes(&["metadata-table-bad", "metadata-item-bad"]),
         );
     }
+    rows.extend(uncounted());
     // What it says is the same.
     rows.push(
         row("an item stands at an odd place", |forged| {

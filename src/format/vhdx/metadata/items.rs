@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::table::{self, TableEntry};
-use super::{loose, mended, parent_locator};
+use super::{loose, mended, parent_locator, uncounted};
 use crate::Faults;
 use crate::bytes::{Guid, array, len_u64, u32_le, u64_le};
 use crate::error::{Error, ErrorKind, Result};
@@ -24,7 +24,7 @@ pub(in crate::format::vhdx) const LOGICAL_SECTOR_SIZE: Guid =
     Guid::from_fields(0x8141_bf1d, 0xa96f, 0x4709, [0xba, 0x47, 0xf2, 0x33, 0xa8, 0xfa, 0xab, 0x5f]);
 pub(in crate::format::vhdx) const PHYSICAL_SECTOR_SIZE: Guid =
     Guid::from_fields(0xcda3_48c7, 0x445d, 0x4471, [0x9c, 0xc9, 0xe9, 0x88, 0x52, 0x51, 0xc5, 0x56]);
-const PARENT_LOCATOR: Guid =
+pub(super) const PARENT_LOCATOR: Guid =
     Guid::from_fields(0xa8d3_5f2d, 0xb30b, 0x454d, [0xab, 0xf7, 0xd3, 0xd8, 0x48, 0x34, 0xab, 0x0c]);
 
 pub(super) const KNOWN: [Guid; 6] =
@@ -108,7 +108,8 @@ pub(in crate::format::vhdx) fn read(
 ) -> Result<Metadata> {
     let mut reader = Reader { file, region, doubtful: false };
     let mut metadata = Metadata::default();
-    let entries = reader.table().and_then(|table| mended::entries(&table, region.start, findings));
+    let entries =
+        reader.table().and_then(|(table, uncounted)| mended::entries(&table, uncounted, region.start, findings));
     let entries = metadata.keep(entries).unwrap_or_default();
     metadata.is_contradictory = mended::items_overlap(&entries, region.start, findings);
     metadata.requires_unknown = judge_unknown(&entries, region.start, accept_unknown, findings)?;
@@ -281,8 +282,9 @@ impl Reader<'_> {
         Ok(bytes)
     }
 
-    /// The metadata table. What cannot be read or is doubtful behind its last entry costs nothing, for nothing stands there.
-    fn table(&mut self) -> Result<Vec<u8>> {
+    /// The metadata table, and the lines that its count leaves out. What cannot be read or is doubtful behind its last entry costs
+    /// nothing, for nothing stands there; only where it is all legible are lines there known as such.
+    fn table(&mut self) -> Result<(Vec<u8>, Vec<TableEntry>)> {
         let mut bytes = vec![0; table::LENGTH];
         let mut faults = Faults::new();
         self.file.read_at(&mut bytes, self.region.start, &mut faults)?;
@@ -290,7 +292,18 @@ impl Reader<'_> {
         let mut of_entries = Faults::new();
         faults.iter().filter(|fault| fault.range.start < end).for_each(|fault| of_entries.push(fault.clone()));
         self.judge(&of_entries, METADATA_TABLE, self.region.start)?;
-        Ok(bytes)
+        let uncounted = if faults.any_lost() { Vec::new() } else { self.uncounted(&bytes) };
+        self.doubtful |= !uncounted.is_empty() && !faults.is_empty();
+        Ok((bytes, uncounted))
+    }
+
+    fn uncounted(&mut self, table: &[u8]) -> Vec<TableEntry> {
+        let region_length = self.region.end.saturating_sub(self.region.start);
+        let has_parent = |line: &TableEntry| {
+            let item = self.item(std::slice::from_ref(line), FILE_PARAMETERS, "File Parameters item").ok()?;
+            file_parameters(&item.0).ok().map(|parameters| parameters.has_parent)
+        };
+        uncounted::lines(table, region_length, has_parent).unwrap_or_default()
     }
 
     /// Whether bytes that were read of the structure at byte `at` of the file can be used.

@@ -7,6 +7,7 @@ use super::items::{
 use super::table::{self, TableEntry};
 use crate::bytes::Guid;
 use crate::error::Result;
+use crate::format::broken::Broken;
 use crate::report::{Code, Finding, Severity};
 
 /// Items whose length the format gives: [MS-VHDX] 2.6.2.
@@ -24,8 +25,13 @@ const ALIGNMENT: u32 = 4;
 /// Bits of an item's id that may be wrong for it still to be that item. Ids of the format differ in more than 40.
 const MAX_WRONG_BITS: u32 = 8;
 
-/// The entries of the table, mended where it is certain what they should say.
-pub(super) fn entries(table: &[u8], at: u64, findings: &mut Vec<Finding>) -> Result<Vec<TableEntry>> {
+/// The entries of the table, mended where it is certain what they should say. Those that its count leaves out are `uncounted`.
+pub(super) fn entries(
+    table: &[u8],
+    uncounted: Vec<TableEntry>,
+    at: u64,
+    findings: &mut Vec<Finding>,
+) -> Result<Vec<TableEntry>> {
     let told_before = findings.len();
     let (mut entries, broken) = table::parse(table).map_err(|broken| broken.error(METADATA_TABLE, at))?;
     if let Some(broken) = broken {
@@ -40,6 +46,13 @@ pub(super) fn entries(table: &[u8], at: u64, findings: &mut Vec<Finding>) -> Res
             (METADATA_TABLE, at),
             "its entries are used",
         ));
+    }
+    if !uncounted.is_empty() {
+        let found = entries.len().to_string();
+        entries.extend(uncounted);
+        let broken = Broken::new("EntryCount", entries.len().to_string(), found);
+        let instead = "the lines behind the last entry are used, for it lacks what they lead to";
+        findings.push(broken.finding(Code::MetadataTableBad, Severity::Warning, (METADATA_TABLE, at), instead));
     }
     for id in KNOWN {
         if entries.iter().any(|entry| entry.item_id == id) {

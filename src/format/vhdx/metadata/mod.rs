@@ -5,6 +5,7 @@ mod loose;
 mod mended;
 mod parent_locator;
 mod table;
+mod uncounted;
 
 pub(super) use items::{
     FILE_PARAMETERS, LOGICAL_SECTOR_SIZE, Loose, MAX_VIRTUAL_DISK_SIZE, METADATA_TABLE, Metadata, PHYSICAL_SECTOR_SIZE,

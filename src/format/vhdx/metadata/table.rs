@@ -49,6 +49,17 @@ pub(super) fn parse(bytes: &[u8]) -> Result<(Vec<TableEntry>, Option<Broken>), B
     Ok((entries, broken))
 }
 
+/// The lines that stand right behind the last entry, where each has the form of one and only zeros follow.
+pub(super) fn lines_behind(bytes: &[u8]) -> Option<Vec<TableEntry>> {
+    let start = usize::from(u16_le(bytes, 10)?).checked_mul(ENTRY_LENGTH)?.checked_add(HEADER_LENGTH)?;
+    let lines = bytes.get(start..LENGTH)?.chunks_exact(ENTRY_LENGTH);
+    let used =
+        lines.clone().rposition(|line| line.iter().any(|byte| *byte != 0)).map_or(0, |last| last.saturating_add(1));
+    let has_form = |line: &&[u8]| u32_le(line, 24).is_some_and(|flags| flags <= 7) && line.ends_with(&[0; 4]);
+    let entry = |line| Some(line).filter(has_form).and_then(parse_entry).filter(|entry| !entry.item_id.is_zero());
+    lines.take(used).map(entry).collect()
+}
+
 /// Bytes of the table up to the end of its last entry; all of it where its header does not hold, so that it does not tell.
 pub(super) fn used_length(bytes: &[u8]) -> u64 {
     let count = u16_le(bytes, 10).filter(|count| *count <= MAX_ENTRIES && bytes.starts_with(&SIGNATURE));
