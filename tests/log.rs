@@ -186,8 +186,16 @@ fn a_declined_replay_shows_the_file_as_it_lies() {
     };
     let chain = forged.open(&options);
     assert_eq!(state(&chain), Some(LogState::Declined));
-    assert_eq!(finding(&chain, "log-replay-declined"), Severity::Warning);
-    assert_eq!(support::read_proven(&**chain.disk(), 0, 4096), [0; 4096]);
+    assert_eq!(finding(&chain, "log-replay-declined"), Severity::Error);
+    // What a replay would place is not what the file holds, and nothing else is in doubt.
+    for (offset, is_changed) in [(0, true), (2 * MIB, false), (4 * MIB, true), (6 * MIB, false)] {
+        let chain = forged.open(&ChainOptions { doubt: Doubt::Accept, ..options.clone() });
+        let (bytes, faults) = read(&chain, offset, 4096);
+        let found: Vec<_> = faults.iter().map(|fault| (fault.kind, fault.code)).collect();
+        let expected = [(FaultKind::Doubtful, "log-replay-declined")];
+        assert_eq!(found, if is_changed { &expected[..] } else { &[] }, "at {offset}");
+        assert_eq!(bytes, [0; 4096], "at {offset}");
+    }
 }
 
 #[test]
@@ -359,8 +367,12 @@ fn a_dirty_log_that_cannot_be_is_refused_and_opens_without_a_replay() {
         };
         let chain = forged.open(&options);
         assert_eq!(state(&chain), Some(LogState::Declined), "{at}: {field:?}");
-        assert_eq!(finding(&chain, "log-replay-declined"), Severity::Warning);
-        assert_eq!(support::read_proven(&**chain.disk(), 0, 4096), [0; 4096]);
+        assert_eq!(finding(&chain, "log-replay-declined"), Severity::Error);
+        assert!(read(&chain, 6 * MIB, 4096).1.any_lost(), "{at}: {field:?}");
+        let chain = forged.open(&ChainOptions { doubt: Doubt::Accept, ..options });
+        let (bytes, faults) = read(&chain, 0, 4096);
+        assert_eq!(bytes, [0; 4096]);
+        assert!(faults.iter().all(|fault| fault.kind == FaultKind::Doubtful) && !faults.is_empty(), "{faults:?}");
     }
 }
 

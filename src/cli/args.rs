@@ -110,7 +110,7 @@ pub(crate) struct ChainArgs {
     /// A folder to search for parents, with all folders below it (repeatable).
     #[arg(long, value_name = "DIR")]
     pub(crate) parent_dir: Vec<PathBuf>,
-    /// Show each file as it lies, though its log is dirty.
+    /// Show each file as it lies, though its log is dirty: what a replay would change is doubtful.
     #[arg(long)]
     pub(crate) no_log_replay: bool,
     /// Serve bytes that nothing proves, instead of failing; reports mark them.

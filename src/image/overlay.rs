@@ -75,6 +75,12 @@ impl OverlayBuilder {
         self.doubtful.extend(others.doubtful);
     }
 
+    /// Takes out what is marked, without what is patched.
+    #[must_use]
+    pub fn take_doubts(&mut self) -> Self {
+        OverlayBuilder { doubtful: std::mem::take(&mut self.doubtful), ..Self::default() }
+    }
+
     /// The places that are patched, in order.
     pub fn places(&self) -> impl Iterator<Item = Range<u64>> {
         self.patches.iter().map(|(start, patch)| *start..patch.end)

@@ -58,6 +58,9 @@ fn of_file(code: Code, is_error: bool) -> Option<&'static str> {
             "--parent FILE --allow-mismatch names the parent; --missing lost shows what this image itself holds"
         }
         Code::ParentLocatorBad => "nothing, where the parent is found; else --parent FILE names it",
+        Code::LogReplayDeclined if is_error => {
+            "run again without --no-log-replay; --accept-doubtful serves the file as it lies"
+        }
         Code::LogReplayDeclined => "run again without --no-log-replay",
         Code::LogReplayed | Code::LogEmpty | Code::LogWriteLost | Code::LogNewestDamaged if !is_error => {
             "if files are missing or older than they should be, look for another copy of this image"

@@ -214,7 +214,17 @@ fn whole() -> Vec<Row> {
             .switches(&["--no-log-replay"])
             // The block that the log would place.
             .codes(&["blocks-unowned", "log-replay-declined"])
-            .shown_as_it_lies(),
+            .exits(3, 0, 3, 0)
+            .shown_as_it_lies()
+            .doubtful(CHANGED, "log-replay-declined"),
+        row("log: complete, not to be replayed, and it says what the file says", |forged| {
+            let (bat, file) = (&forged.chain.places[YOUNGEST].bat, forged.file(YOUNGEST));
+            let written = file.bytes_at(bat.start, (bat.end - bat.start) as usize);
+            write(forged, |_| {});
+            forged.file(YOUNGEST).write_at(bat.start, &written);
+        })
+        .switches(&["--no-log-replay"])
+        .codes(&["log-replay-declined"]),
         log("no entry", |log| log.active.clear()).codes(&["blocks-unowned", "log-empty"]).unowned(),
         log("no LogGuid", |log| log.log_guid = Guid::NIL).codes(&["blocks-unowned"]).unowned(),
         log("FlushedFileOffset past the end", |log| {
@@ -254,6 +264,17 @@ fn forbidden_places() -> Vec<Row> {
         .codes(&["log-on-region", "log-replayed", "log-unreadable", "log-writes-forbidden-place"])
         .exits(3, 0, 3, 0)
         .doubtful(0..SIZE, "log-on-region"),
+        spoilt("Checksum, and it is not to be replayed", 4, &[0xFF; 4]).compared().switches(&["--no-log-replay"]),
+        row("log: told to be 1 GiB long, and not to be replayed", |forged| {
+            write(forged, |_| {});
+            told_length(forged, 1 << 30);
+        })
+        .switches(&["--no-log-replay"])
+        .shown_as_it_lies()
+        .codes(&["blocks-unowned", "log-on-region", "log-replay-declined", "log-unreadable"])
+        .exits(3, 0, 3, 0)
+        .doubtful(0..SIZE / 2, "log-replay-declined")
+        .doubtful(SIZE / 2..SIZE, "log-on-region"),
         // The tables that it wipes on its way are in doubt.
         row("log: an entry makes zeros of all from the BAT to far past the end of the file", |forged| {
             let file_offset = forged.chain.places[YOUNGEST].bat.start;
@@ -327,19 +348,22 @@ fn cut_off() -> Vec<Row> {
 
 /// A header of the file is damaged, or both.
 fn damaged_headers() -> Vec<Row> {
-    vec![
-        row("log: only the second header bears the LogGuid, and is damaged", |forged| {
+    let alone = |name: &str| {
+        row(format!("log: only the second header bears the LogGuid, and is damaged{name}"), |forged| {
             write(forged, |log| log.in_both_headers = false);
-            let mut file = forged.file(YOUNGEST);
-            assert_eq!(Header::current(&file), Some(2));
-            file.write_at(header::OFFSETS[1], &[0; 4096]);
+            assert_eq!(Header::current(&forged.file(YOUNGEST)), Some(2));
+            forged.file(YOUNGEST).write_at(header::OFFSETS[1], &[0; 4096]);
         })
         .shown_as_it_lies()
         .codes(&["blocks-unowned", "header-bad", "log-unclaimed"])
         .exits(3, 0, 3, 0)
-        // The log has no block in the second half of the disk either.
+        // No block is in the second half of the disk.
         .doubtful(0..SIZE / 2, "log-unclaimed")
-        .doubtful(SIZE / 2..SIZE, "blocks-unowned"),
+        .doubtful(SIZE / 2..SIZE, "blocks-unowned")
+    };
+    vec![
+        alone(""),
+        alone(", and no log is to be replayed").switches(&["--no-log-replay"]),
         // What the last entry made of them never reached them.
         row("log: the file was closed, and the pages of its BAT are as before the last entry", |forged| {
             write(forged, |_| {});

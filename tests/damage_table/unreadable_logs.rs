@@ -45,6 +45,18 @@ fn impossible() -> Vec<Row> {
         })
         .exits(1, 1, 1, 3)
         .refused("--no-log-replay"),
+        // What it would change may be any table.
+        row("log: LogVersion, and it is not to be replayed", |forged| {
+            write(forged, |_| {});
+            for number in 1..=2 {
+                Header::edit(&mut forged.file(YOUNGEST), number, |header| header.log_version = 1);
+            }
+        })
+        .switches(&["--no-log-replay"])
+        .shown_as_it_lies()
+        .codes(&["blocks-unowned", "log-replay-declined"])
+        .exits(3, 0, 3, 3)
+        .doubtful(0..SIZE, "log-replay-declined"),
         row("log: LogOffset past the end", |forged| {
             write(forged, |_| {});
             let mut file = forged.file(YOUNGEST);

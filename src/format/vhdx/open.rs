@@ -59,7 +59,7 @@ impl Vhdx {
         let metadata_doubt = metadata_doubt(&metadata, log_doubt);
         let told_log = log_place.clone();
         let log_place = log_place.map(|log| end_before_regions(log, &regions, log_state, &mut findings));
-        let counts = !matches!(log_state, LogState::Clean | LogState::Declined);
+        let counts = log_state != LogState::Clean;
         let place_doubt = (counts && log_place != told_log).then_some(Code::LogOnRegion);
         let doubt = headers_doubt(header.as_ref()).or(regions_doubt).or(metadata_doubt).or(place_doubt);
         let mut structures = vec![0..1 << 20, regions.bat.clone(), regions.metadata.clone()];
@@ -92,6 +92,11 @@ impl Vhdx {
         if header.is_none() && regions_doubt.or(metadata_doubt).is_none() {
             let regions = [vhdx.bat.clone(), regions.metadata];
             vhdx.judge_without_header(image, &regions, &mut findings);
+        }
+        let is_declined =
+            |finding: &&mut Finding| finding.code == Code::LogReplayDeclined && finding.severity == Severity::Error;
+        if let Some(declined) = findings.iter_mut().find(is_declined) {
+            declined.text = format!("{}: {}", declined.text, lost_updates::describe_doubt(&vhdx));
         }
         if log_state == LogState::Torn
             && let Some(torn) = findings.iter_mut().find(|finding| finding.code == Code::LogTorn)
@@ -135,7 +140,7 @@ impl Structures {
         {
             log_doubt = Code::HeadersOutdated;
         }
-        if let Some(current) = header.as_ref().filter(|current| current.is_alone && options.log_replay)
+        if let Some(current) = header.as_ref().filter(|current| current.is_alone)
             && doubt_unclaimed(&image, &current.header, &mut patches, findings)?
         {
             log_doubt = Code::LogUnclaimed;
@@ -172,15 +177,19 @@ impl Vhdx {
     fn judge_newest(&mut self, places: &[Range<u64>], metadata: &Range<u64>, findings: &mut [Finding]) {
         let misplaced = !self.may_all_be_logged(places, metadata);
         // Those of no complete sequence are told of by another code.
-        let code = if self.log_state == LogState::Torn { Code::LogTorn } else { Code::LogNewestDamaged };
+        let code = match self.log_state {
+            LogState::Torn => Code::LogTorn,
+            LogState::Declined => Code::LogReplayDeclined,
+            _ => Code::LogNewestDamaged,
+        };
         if misplaced && self.trust == Trust::Proven {
             self.trust = Trust::Doubtful(code);
         }
         let finding = findings.iter_mut().find(|finding| finding.code == code);
         if let Some(newest) = finding.filter(|newest| misplaced || newest.severity == Severity::Error) {
             newest.severity = Severity::Error;
-            // What a torn log leaves is told by the file itself.
-            if misplaced || code == Code::LogNewestDamaged {
+            // What a torn log leaves is told by the file itself, and what one does that is left alone is told in any case.
+            if code != Code::LogReplayDeclined && (misplaced || code == Code::LogNewestDamaged) {
                 newest.text = format!("{}: {}", newest.text, lost_updates::describe_doubt(self));
             }
         }

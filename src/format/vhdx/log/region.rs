@@ -29,7 +29,6 @@ pub(in crate::format::vhdx) fn end_before_regions(
     let Some(first) = inside.map(|region| region.start).min() else { return log };
     let (severity, so) = match state {
         LogState::Clean => (Severity::Warning, "the file was closed cleanly, so that this changes nothing"),
-        LogState::Declined => (Severity::Warning, "it was left alone, as asked for"),
         _ => (Severity::Error, "where it went round is not known then, and all is doubtful"),
     };
     let text = format!("the header has the log reach into a region of the file, which it cannot; {so}");

@@ -5,14 +5,13 @@ use std::ops::{ControlFlow, Range};
 use super::cut_off::CutOff;
 use super::damaged_newest::DamagedNewest;
 use super::damaged_sequence::DamagedSequence;
+use super::declined::{decline, decline_unread};
 use super::entry::{Descriptor, SECTOR, SectorKind};
 use super::forbidden_place::{ForbiddenPlace, Trespass};
 use super::one_wrong_bit::Mended;
 use super::region::{check_place, check_version};
 use super::sequence::{Candidate, Candidates, Log};
-use crate::bytes::Guid;
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::broken::Broken;
 use crate::format::vhdx::header::Header;
 use crate::image::{OverlayBuilder, ReadAt};
 use crate::report::{Code, Finding, Severity};
@@ -70,7 +69,12 @@ pub(in crate::format::vhdx) fn replay(
         return Ok(LogState::Clean.into());
     }
     if let Err(broken) = check_version(header).and_then(|()| check_place(header)) {
-        return out_of_place(header, &broken, wanted, findings).map(Replayed::from);
+        if wanted {
+            return Err(broken.error(LOG_STRUCTURE, header.log_offset).advise(
+                "the log is dirty and cannot be read; --no-log-replay with --accept-doubtful shows the file as it lies",
+            ));
+        }
+        return Ok(decline_unread(header, &broken, patches, findings));
     }
     let log = Log { file, offset: header.log_offset, length: header.log_length, guid: header.log_guid };
     let candidates = log.candidates()?;
@@ -80,35 +84,16 @@ pub(in crate::format::vhdx) fn replay(
     }
     let sequence = log.active_sequence(&candidates)?;
     if sequence.is_empty() {
-        return no_sequence(&log, &candidates, wanted, patches, findings);
+        return no_sequence(&log, &candidates, patches, findings);
     }
     if !wanted {
-        findings.push(declined(&log, header.log_guid, sequence.len()));
-        return Ok(LogState::Declined.into());
+        return decline(&log, &candidates, &sequence, patches, findings);
     }
     replay_sequence(&log, &candidates, &sequence, patches, findings)
 }
 
-/// A dirty log that cannot be where the header has it.
-fn out_of_place(header: &Header, broken: &Broken, wanted: bool, findings: &mut Vec<Finding>) -> Result<LogState> {
-    if wanted {
-        return Err(broken
-            .error(LOG_STRUCTURE, header.log_offset)
-            .advise("the log is dirty and cannot be read; --no-log-replay shows the file as it lies"));
-    }
-    let text = format!(
-        "the log is dirty, cannot be read ({broken}), and was not replayed, as asked for: tables and files may be out of date"
-    );
-    findings.push(
-        Finding::new(Code::LogReplayDeclined, Severity::Warning, text)
-            .at(LOG_STRUCTURE, header.log_offset)
-            .advise("look for another copy of this image: here its log is no more to be had"),
-    );
-    Ok(LogState::Declined)
-}
-
 /// Fills `patches` with what a sequence writes, and judges what stands in the log besides.
-fn replay_sequence(
+pub(super) fn replay_sequence(
     log: &Log<'_>,
     candidates: &Candidates,
     sequence: &[u32],
@@ -119,7 +104,7 @@ fn replay_sequence(
     if let Some(cut_off) = &cut_off {
         findings.push(cut_off.finding(log));
         if !cut_off.goes_on {
-            return no_sequence(log, candidates, true, patches, findings);
+            return no_sequence(log, candidates, patches, findings);
         }
     }
     extend(log.file.size(), log, candidates, sequence, patches, findings);
@@ -189,13 +174,6 @@ fn may_be_followed(log: &Log<'_>, candidates: &Candidates, sequence: &[u32]) -> 
     // What no writer puts into a log was no old sector either that a torn entry left.
     let is_known = log.read(&mut sector, next)? && SectorKind::of(&sector) != SectorKind::Foreign;
     Ok(!is_known || candidates.may_lack_some() && candidates.by_offset.values().any(is_newer))
-}
-
-fn declined(log: &Log<'_>, guid: Guid, entries: usize) -> Finding {
-    let text = format!(
-        "the log {guid} is dirty ({entries} entries) and was not replayed, as asked for: tables and files may be out of date"
-    );
-    Finding::new(Code::LogReplayDeclined, Severity::Warning, text).at(LOG_STRUCTURE, log.offset)
 }
 
 /// The head of the sequence says how long the file was: what power took from its end comes back as zeros.
@@ -268,7 +246,7 @@ pub(super) fn apply(
         let text = "the log changes more than a million places, which no writer does";
         return Err(Error::new(ErrorKind::Unsupported, text)
             .at(LOG_STRUCTURE, log.offset)
-            .advise("--no-log-replay shows the file as it lies"));
+            .advise("--no-log-replay with --accept-doubtful shows the file as it lies"));
     }
     if !hold {
         return Err(Error::new(ErrorKind::Io, "a log entry that held a moment ago does not hold any more")
@@ -301,7 +279,6 @@ fn empty(log: &Log<'_>, orphaned: usize) -> Finding {
 fn no_sequence(
     log: &Log<'_>,
     candidates: &Candidates,
-    wanted: bool,
     patches: &mut OverlayBuilder,
     findings: &mut Vec<Finding>,
 ) -> Result<Replayed> {
@@ -310,17 +287,17 @@ fn no_sequence(
         findings.push(empty(log, candidates.orphaned));
         return Ok(LogState::Empty.into());
     }
-    let damaged = if wanted { DamagedSequence::look(log, candidates)? } else { None };
+    let damaged = DamagedSequence::look(log, candidates)?;
     let compared = damaged.as_ref().map_or(Ok(None), |damaged| damaged.doubt(log, patches))?;
     let newest = candidates.by_offset.iter().max_by_key(|(_, entry)| entry.header.sequence_number);
     let is_unclear = candidates.foreign > 0
         && newest.map_or(Ok(false), |(newest, _)| may_be_followed(log, candidates, &[*newest]))?;
     let told = match compared {
-        None if wanted && is_unclear => {
+        None if is_unclear => {
             patches.doubtful(0..u64::MAX);
             None
         }
-        None if wanted => doubt_pages(log, candidates, &|_| true, patches)?,
+        None => doubt_pages(log, candidates, &|_| true, patches)?,
         _ => match &damaged {
             Some(damaged) => doubt_pages(log, candidates, &|entry| damaged.is_followed_by(entry), patches)?,
             None => Some(0),
@@ -329,7 +306,6 @@ fn no_sequence(
     // What they say stands in the file, and no other one tells of more.
     let is_done = compared == Some(false) && told == Some(0);
     let doubtful = match told {
-        _ if !wanted => "nothing is marked doubtful, for the log was to be left alone".to_owned(),
         _ if is_done => "what they say stands in it already".to_owned(),
         Some(_) if compared.is_some() => "what they say otherwise than the file is doubtful".to_owned(),
         Some(pages) => format!("the {pages} places that they were about to change are doubtful"),
