@@ -101,7 +101,7 @@ pub(crate) struct Verbosity {
     pub(crate) quiet: bool,
 }
 
-/// How a chain is put together.
+/// How a chain is put together. What advice tells people to add may stand in their command already: it counts once.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ChainArgs {
     /// An image that may be a parent (repeatable).
@@ -111,19 +111,19 @@ pub(crate) struct ChainArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) parent_dir: Vec<PathBuf>,
     /// Show each file as it lies, though its log is dirty: what a replay would change is doubtful.
-    #[arg(long)]
+    #[arg(long, overrides_with = "no_log_replay")]
     pub(crate) no_log_replay: bool,
     /// Serve bytes that nothing proves, instead of failing; reports mark them.
-    #[arg(long)]
+    #[arg(long, overrides_with = "accept_doubtful")]
     pub(crate) accept_doubtful: bool,
     /// Open images though another program writes to them; all that is read is doubtful, and is served.
-    #[arg(long)]
+    #[arg(long, overrides_with = "live")]
     pub(crate) live: bool,
     /// IMAGE is a copy that ddrescue made, MAPFILE its map: what could not be copied is lost (repeatable).
     #[arg(long, value_name = "IMAGE=MAPFILE")]
     pub(crate) map: Vec<OsString>,
     /// What to do when a parent is missing: refuse, or serve what the images at hand hold.
-    #[arg(long, value_enum, default_value_t = MissingArg::Error, value_name = "WHAT")]
+    #[arg(long, value_enum, default_value_t = MissingArg::Error, value_name = "WHAT", overrides_with = "missing")]
     pub(crate) missing: MissingArg,
     /// What is known of images whose own metadata is lost: block-size=2M, disk-size=127G, sector-size=512, parent=yes; of a
     /// single one VM.vhdx:block-size=2M, by its path or, where no such file is at hand, by the name of a link: said so, it goes
@@ -131,7 +131,7 @@ pub(crate) struct ChainArgs {
     #[arg(long, value_name = "[IMAGE:]WHAT=VALUE", value_parser = Assumption::parse)]
     pub(crate) assume: Vec<Assumption>,
     /// Take the image that most speaks for as a parent, though nothing proves it; all that comes from it is doubtful.
-    #[arg(long)]
+    #[arg(long, overrides_with = "allow_mismatch")]
     pub(crate) allow_mismatch: bool,
 }
 
@@ -146,10 +146,10 @@ impl ChainArgs {
 #[derive(Debug, Default, Args)]
 pub(crate) struct FilesArgs {
     /// Show deleted files of NTFS in the folder $Deleted of their volume, and files that no folder has in $Orphans.
-    #[arg(long)]
+    #[arg(long, overrides_with = "deleted")]
     pub(crate) deleted: bool,
     /// Serve encrypted streams (EFS) as they lie, to be decrypted elsewhere, instead of refusing them.
-    #[arg(long)]
+    #[arg(long, overrides_with = "raw_encrypted")]
     pub(crate) raw_encrypted: bool,
 }
 
@@ -324,7 +324,7 @@ pub(crate) struct ExportArgs {
     #[arg(long, value_name = "N")]
     pub(crate) volume: Option<u32>,
     /// Go on with an export that was interrupted. The images, and the switches that say how they are read, must be the same.
-    #[arg(long)]
+    #[arg(long, overrides_with = "resume")]
     pub(crate) resume: bool,
     /// Compute no SHA-256.
     #[arg(long)]
@@ -378,6 +378,17 @@ mod tests {
             assert_eq!(args.how.serves_doubt(), serves, "{switch}");
             assert_eq!(args.files.options(&args.how).accept_doubtful, serves, "{switch}");
         }
+    }
+
+    #[test]
+    fn what_advice_says_may_be_added_to_a_command_that_has_it() {
+        let command = ["vhdx-mount", "check", "a.avhdx", "--missing", "error"];
+        let advised = ["--allow-mismatch", "--accept-doubtful", "--no-log-replay", "--live", "--missing", "lost"];
+        let words = command.into_iter().chain(advised).chain(advised);
+        let cli = Cli::try_parse_from(words).unwrap();
+        let Some(Command::Check(args)) = &cli.command else { panic!("{:?}", cli.command) };
+        assert!(args.how.allow_mismatch && args.how.accept_doubtful && args.how.no_log_replay && args.how.live);
+        assert_eq!(args.how.missing, MissingArg::Lost);
     }
 
     #[test]

@@ -53,7 +53,7 @@ pub(crate) struct ExtractArgs {
     pub(crate) overwrite: bool,
     /// Go on with an extraction that was interrupted: what is whole stays, the rest is done again. The images, what is wanted of
     /// them, and the switches that say how they are read, must be the same. Without it a folder that holds a run is refused.
-    #[arg(long)]
+    #[arg(long, overrides_with = "resume")]
     pub(crate) resume: bool,
     /// Only count: files, folders, links, with --streams also streams, and bytes.
     #[arg(long)]
