@@ -171,7 +171,7 @@ impl Evidence {
         words.push(compared(self.same_disk_id, "disk id"));
         if self.sectors_compared > 0 {
             let (equal, compared) = (self.sectors_equal, self.sectors_compared);
-            words.push(format!("{equal} of {compared} sectors of the child stand in it too"));
+            words.push(format!("of {compared} sectors of the child that were compared {equal} stand in it too"));
         }
         if let Some(disk) = &self.disk {
             let (holding, looked_at, alone) = (disk.holding, disk.looked_at, self.holding_alone);
