@@ -43,6 +43,8 @@ pub(super) struct Mft {
     size: u64,
     /// Whether it was opened by the copy of record 0 in `$MFTMirr`, which counts from then on.
     pub(super) by_mirror: bool,
+    /// Whether two parts of its run list claim the same clusters: what stands there is told by the records alone.
+    by_own_numbers: bool,
     windows: Cache<u64, Window>,
     states: Cache<u64, States>,
     recent: Mutex<LruCache<u64, ()>>,
@@ -119,7 +121,8 @@ impl Mft {
         if size <= root {
             return Err(corrupt(format!("file record 0: by its sizes the $MFT has {size} bytes, and no root folder")));
         }
-        Ok(Self::of(volume, parts.extents, parts.trust, size))
+        let by_own_numbers = parts.overlap.is_some();
+        Ok(Mft { by_own_numbers, ..Self::of(volume, parts.extents, parts.trust, size) })
     }
 
     /// The parts of the `$MFT` as its attribute list, if it has one, leads to them; and why some are lost.
@@ -152,6 +155,7 @@ impl Mft {
             trust,
             size,
             by_mirror: false,
+            by_own_numbers: false,
             windows: Cache::new(WINDOWS_KEPT, &volume.losses),
             states: Cache::new(STATES_KEPT, &volume.losses),
             recent: Mutex::new(LruCache::new(RECENT)),
@@ -207,7 +211,18 @@ impl Mft {
     pub(super) fn own_record(&self, number: u32) -> Result<FileRecord, Error> {
         let (bytes, faults) = self.record_bytes(number)?;
         let trust = whole(&faults, || format!("file record {number}"))?;
-        FileRecord::parse(bytes, number, lesser(self.trust, trust))
+        self.check(FileRecord::parse(bytes, number, lesser(self.trust, trust))?)
+    }
+
+    /// Refuses a record of an old version of NTFS where its place does not tell which one it is.
+    fn check(&self, record: FileRecord) -> Result<FileRecord, Error> {
+        if self.by_own_numbers && !record.bears_its_number() {
+            let number = record.number;
+            return Err(corrupt(format!(
+                "file record {number}: it bears no number, and two parts of the $MFT claim the same clusters"
+            )));
+        }
+        Ok(record)
     }
 
     /// Reads a record's file, extension records and all.
@@ -383,7 +398,7 @@ impl Mft {
 
     /// The record in these bytes, which were read from its place.
     pub(super) fn parse(&self, bytes: &[u8], number: u32, trust: Trust) -> Result<FileRecord, Error> {
-        FileRecord::parse(bytes.to_vec(), number, lesser(self.trust, trust))
+        self.check(FileRecord::parse(bytes.to_vec(), number, lesser(self.trust, trust))?)
     }
 
     fn read(&self, mut bytes: Vec<u8>, offset: u64) -> Result<(Vec<u8>, Faults), Error> {
