@@ -221,3 +221,34 @@ pub(super) fn table(out: &mut impl Write, heads: &[&str], rows: Vec<Vec<String>>
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_shortened_to_its_room_in_characters() {
+        assert_eq!(shortened("Größe.vhdx", 10), "Größe.vhdx");
+        assert_eq!(shortened("Größe.vhdx", 9), "Größ…vhdx");
+        assert_eq!(shortened("Größe.vhdx", 4), "G…dx");
+    }
+
+    /// Two columns of a table, the second one shortened to a terminal of so many columns.
+    fn images(names: [&str; 2], columns: usize) -> [String; 2] {
+        let mut rows: Vec<Vec<String>> = names.map(|name| vec!["0".to_owned(), name.to_owned()]).into();
+        shorten_images(&["link", "image"], &mut rows, columns);
+        [rows[0][1].clone(), rows[1][1].clone()]
+    }
+
+    #[test]
+    fn names_of_images_are_shortened_as_far_as_the_terminal_asks_and_they_stay_apart() {
+        let long = ["VM_0A1B2C3D-1111-2222-3333-444444444444.avhdx", "base.vhdx"];
+        // Each column has two blanks behind it.
+        assert_eq!(images(long, 6 + 45 + 2), long);
+        assert_eq!(images(long, 6 + 44 + 2)[0].chars().count(), 44);
+        assert_eq!(images(long, 10)[0], "VM_0A1B…44.avhdx", "no less than 16 characters");
+        assert_eq!(images(long, 10)[1], "base.vhdx");
+        let alike = ["VM_0A1B2C3D-1111-2222-3333-444444444444.avhdx", "VM_0A1B2C3D-9999-2222-3333-444444444444.avhdx"];
+        assert_eq!(images(alike, 10), alike);
+    }
+}

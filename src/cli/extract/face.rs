@@ -212,7 +212,7 @@ pub(super) fn summary(sink: &Sink, progress: &Progress, extracted: &Extracted, v
         return;
     }
     let (word, style) = match (extracted.stopped, bad) {
-        _ if extracted.cut_short.is_some() => ("cut short: not all was tried", RED),
+        _ if extracted.cut_short.is_some() => ("cut short: not all could be written", RED),
         (true, _) => ("stopped; the same command with --resume goes on", YELLOW),
         (false, 0) if Verdict::ALL.into_iter().all(|verdict| count(verdict) == 0) => ("nothing was wanted", YELLOW),
         (false, 0) => ("all is well", GREEN),
