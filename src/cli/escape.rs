@@ -1,10 +1,21 @@
 //! Text from an image on a terminal: nothing in it may act on the terminal.
 
+use std::io::{self, Write};
+
+/// As [`escape`], to where it goes.
+pub(crate) fn write_escaped(out: &mut impl Write, text: &str) -> io::Result<()> {
+    if is_plain(text) { out.write_all(text.as_bytes()) } else { out.write_all(escape(text).as_bytes()) }
+}
+
+/// Whether there is nothing to escape. By far the most names are such, and there are millions.
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+}
+
 /// Control characters become `\x1b` and the like, a backslash before them is not doubled: this is for reading, not for
 /// parsing back (`--json` and `-0` are exact).
 pub(crate) fn escape(text: &str) -> String {
-    // By far the most names are made of these, and there are millions.
-    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+    if is_plain(text) {
         return text.to_owned();
     }
     let mut escaped = String::with_capacity(text.len());

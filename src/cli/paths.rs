@@ -23,8 +23,7 @@ impl TreePath {
         if !self.names.is_empty() {
             self.text.push('/');
         }
-        let chars = char::decode_utf16(name.units().iter().copied());
-        self.text.extend(chars.map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)));
+        push_lossy(&mut self.text, name.units());
         self.names.push(name);
     }
 
@@ -49,6 +48,17 @@ impl TreePath {
     pub(crate) fn bytes(&self) -> Vec<u8> {
         self.names.iter().map(spell).collect::<Vec<_>>().join(&b'/')
     }
+}
+
+/// Appends UTF-16 as text; a lone surrogate becomes U+FFFD.
+fn push_lossy(text: &mut String, units: &[u16]) {
+    // By far the most names are made of these, and there are millions.
+    if units.iter().all(|unit| *unit < 0x80) {
+        text.reserve(units.len());
+        return text.extend(units.iter().map(|unit| char::from(unit.to_le_bytes()[0])));
+    }
+    let chars = char::decode_utf16(units.iter().copied());
+    text.extend(chars.map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)));
 }
 
 impl FromIterator<Name> for TreePath {

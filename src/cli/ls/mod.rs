@@ -13,7 +13,7 @@ use vhdx_mount::namespace::{Inventory, Shown};
 
 use super::args::{LsArgs, Verbosity};
 use super::entry_object;
-use super::escape::escape;
+use super::escape::{escape, write_escaped};
 use super::outcome::{Failure, Outcome};
 use super::paths::{self, TreePath};
 use super::{chain, mount, say, units};
@@ -21,6 +21,9 @@ use answers::{Answers, Wanted};
 
 /// Entries that the tree is asked for at once: this bounds the memory.
 const AT_ONCE: usize = 1 << 16;
+
+/// Bytes that are written at once.
+const OUTPUT: usize = 64 << 10;
 
 /// Lists a path.
 pub(crate) fn run(args: &LsArgs, verbosity: &Verbosity) -> Result<Outcome, Failure> {
@@ -35,7 +38,7 @@ pub(crate) fn run(args: &LsArgs, verbosity: &Verbosity) -> Result<Outcome, Failu
         found => found?,
     };
     let kind = tree.attr(node)?.kind;
-    let out = BufWriter::new(io::stdout().lock());
+    let out = BufWriter::with_capacity(OUTPUT, io::stdout().lock());
     // Volumes that are not known, and files that cannot be shown, are missing from the list.
     let all = args.volume.is_some() || node != NodeId::ROOT || inventory.missing_files().next().is_none();
     if !all {
@@ -187,14 +190,14 @@ impl<W: Write> Listing<'_, W> {
             self.out.write_all(&path.bytes())?;
             return self.out.write_all(b"\0");
         }
-        write!(self.out, "{}", escape(path.text()))?;
+        write_escaped(&mut self.out, path.text())?;
         match known.map(|known| (known.reparse, known.refused)) {
             Some((Some(Reparse { target: Some(target), .. }), _)) => {
                 writeln!(self.out, " -> {}", escape(&target.substitute.to_string_lossy()))
             }
             Some((_, Some(why))) => writeln!(self.out, "  ({why})"),
             Some((Some(Reparse { tag, .. }), None)) => writeln!(self.out, " (reparse tag {tag:#010x})"),
-            Some((None, None)) | None => writeln!(self.out),
+            Some((None, None)) | None => self.out.write_all(b"\n"),
         }
     }
 
