@@ -12,6 +12,7 @@ use super::file_record::FileReference;
 use super::folder_survey::{self, Ordered, OrderedPlace, Stands, Survey};
 use super::index::{Cursor, Found, Index, NodePlace};
 use super::index_node::{IndexEntry, Node};
+use super::index_walk::IndexWalk;
 use super::near_states::NearStates;
 use super::record_states::Target;
 use super::shelf;
@@ -80,6 +81,11 @@ impl<'a> Folder<'a> {
 
     pub(super) fn load(&self, place: NodePlace) -> Result<Arc<Node>, Error> {
         self.ntfs.node(self.index()?, self.number, NAMES, place)
+    }
+
+    /// Reads nodes for a walk of the whole index.
+    pub(super) fn walk<'i>(&'i self, index: &'i Index) -> IndexWalk<'i> {
+        IndexWalk::new(self.ntfs, index, self.number, NAMES)
     }
 
     /// How an entry's name stands to `name`, but for case.
@@ -271,7 +277,8 @@ impl<'a> Folder<'a> {
 
     /// Lists by the tree.
     fn list_tree(&self, from: From<'_>, each: &mut dyn FnMut(DirEntry) -> ControlFlow<()>) -> Result<(), Error> {
-        let load = |place| self.load(place);
+        let walk = self.walk(self.index()?);
+        let load = |place| walk.node(place);
         let (pending, mut cursor) = match from {
             From::Start => (None, Cursor::at_start(self.index()?, &load)),
             From::After(name) => {

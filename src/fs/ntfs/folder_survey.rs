@@ -3,6 +3,7 @@
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
+use std::thread::Scope;
 
 use mount_api::Error;
 
@@ -86,16 +87,21 @@ impl Survey {
     /// Walks the whole index of a folder; where it is to be `believed`, the records of its files are asked whether they know
     /// their names.
     pub(super) fn of(folder: &Folder<'_>, believed: bool) -> Survey {
+        std::thread::scope(|scope| Self::made(folder, believed, scope))
+    }
+
+    fn made<'scope, 'a>(folder: &'a Folder<'a>, believed: bool, scope: &'scope Scope<'scope, 'a>) -> Survey {
         let index = match &folder.index {
             Ok(index) => index,
             Err(error) => return Survey::Broken(order(folder, &HashSet::new(), error.clone(), false)),
         };
-        let load = |place| folder.load(place);
+        let walk = folder.walk(index);
+        let load = |place| walk.node(place);
         let mut cursor = Cursor::at_start(index, &load);
         let mut damage: Option<Error> = None;
         let mut last: Option<Vec<u16>> = None;
         let mut short = ShortNames::default();
-        let mut claims = believed.then(|| Claims::new(folder));
+        let mut claims = believed.then(|| Claims::new(folder, scope));
         let mut roll = folder.ntfs.known_mft_survey().map(|survey| RollCall::new(&survey, folder.number));
         while let Some(found) = cursor.next() {
             let error = match found {

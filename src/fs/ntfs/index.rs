@@ -25,6 +25,9 @@ const MAX_BLOCKS: u64 = 1 << 29;
 /// Where a node is: 0 for the root, else the number of the index block + 1.
 pub(super) type NodePlace = u64;
 
+/// A node of a volume: of which file record and which of its indexes it is, and its place there.
+pub(super) type NodeKey = (u32, &'static str, NodePlace);
+
 /// An index, opened.
 pub(super) struct Index {
     /// For messages: whose it is.
@@ -109,6 +112,43 @@ impl Index {
         let vcn = offset.checked_div(self.unit).unwrap_or(0);
         let node = Node::block(bytes, vcn).map_err(|text| corrupt(format!("{}: {text}", what())))?;
         Ok((node, trust))
+    }
+
+    /// Reads `count` blocks from number `first` on through `memory`: those of them that hold, where all can be had without a
+    /// fault.
+    pub(super) fn read_together(
+        &self,
+        volume: &Volume,
+        first: u64,
+        count: u64,
+        memory: &mut Vec<u8>,
+    ) -> Vec<(NodePlace, Node)> {
+        let start = first.saturating_mul(self.block_size);
+        let wanted = count.saturating_mul(self.block_size);
+        memory.resize(to_usize(self.allocated().saturating_sub(start).min(wanted)), 0);
+        let mut faults = Faults::new();
+        let read = self.allocation.as_ref().map(|allocation| allocation.read(volume, start, memory, &mut faults));
+        if !matches!(read, Some(Ok(_))) || !faults.is_empty() {
+            return Vec::new();
+        }
+        let block_size = to_usize(self.block_size);
+        let offsets = (start..).step_by(block_size);
+        let nodes = offsets.zip(first.saturating_add(1)..).zip(memory.chunks_exact(block_size));
+        let node = |((offset, place), block): ((u64, NodePlace), &[u8])| {
+            let vcn = offset.checked_div(self.unit)?;
+            Some((place, Node::block(block.to_vec(), vcn).ok()?))
+        };
+        nodes.filter_map(node).collect()
+    }
+
+    /// Bytes of an index block.
+    pub(super) fn block_size(&self) -> u64 {
+        self.block_size
+    }
+
+    /// Bytes of its blocks, in use or not.
+    pub(super) fn allocated(&self) -> u64 {
+        self.allocation.as_ref().map_or(0, |allocation| allocation.size())
     }
 
     /// The places of the blocks that `$BITMAP` says are in use, and that stand where the volume has bytes: it may claim more

@@ -44,6 +44,7 @@ mod folder_survey;
 mod freed_clusters;
 mod index;
 mod index_node;
+mod index_walk;
 mod link_path;
 mod log_file;
 mod losses;
@@ -93,9 +94,9 @@ use compressed::Units;
 use file::File;
 use findings::Findings;
 use folder_survey::Survey;
-use index::{Index, NodePlace};
+use index::{Index, NodeKey, NodePlace};
 use index_node::Node;
-use losses::Remade;
+use losses::{Holds, Remade};
 use mft::Mft;
 use mft_survey::MftSurvey;
 use recovered::Recovery;
@@ -154,7 +155,7 @@ pub struct Ntfs {
     files: ByRecord<u32, File>,
     streams: ByRecord<(u32, usize), Stream>,
     indexes: Cache<(u32, &'static str), Index>,
-    nodes: Cache<(u32, &'static str, NodePlace), Node>,
+    nodes: Cache<NodeKey, Node>,
     surveys: Cache<u32, Survey>,
     descriptors: Cache<u32, Vec<u8>>,
     /// Where security descriptors stand, looked for where the index does not tell.
@@ -306,11 +307,7 @@ impl Ntfs {
 
     /// A node of an index.
     fn node(&self, index: &Index, record: u32, name: &'static str, place: NodePlace) -> Result<Arc<Node>, Error> {
-        if place == 0 {
-            return Ok(Arc::clone(index.root()));
-        }
-        let key = (record, name, place);
-        if let Some(node) = self.nodes.get(&key) {
+        if let Some(node) = self.kept_node(index, record, name, place) {
             return Ok(node);
         }
         let watch = self.volume.losses.watch();
@@ -320,8 +317,18 @@ impl Ntfs {
             self.note(Code::NtfsIndexDoubtful, Severity::Error, text);
         }
         let node = Arc::new(node);
-        self.nodes.insert(key, Arc::clone(&node), node.weight(), watch.holds());
+        self.keep_node((record, name, place), Arc::clone(&node), watch.holds());
         Ok(node)
+    }
+
+    /// A node that need not be read.
+    fn kept_node(&self, index: &Index, record: u32, name: &'static str, place: NodePlace) -> Option<Arc<Node>> {
+        if place == 0 { Some(Arc::clone(index.root())) } else { self.nodes.get(&(record, name, place)) }
+    }
+
+    fn keep_node(&self, key: NodeKey, node: Arc<Node>, holds: Holds) {
+        let weight = node.weight();
+        self.nodes.insert(key, node, weight, holds);
     }
 
     /// Unallocated bytes by `$Bitmap`; 0 where it cannot be read, or would take long to.

@@ -24,7 +24,7 @@ use crate::report::{Code, Finding, Severity};
 /// of them; a file that is wanted later is soon put together again.
 const FILES_KEPT: usize = 4 << 20;
 const STREAMS_KEPT: usize = 32 << 20;
-const NODES_KEPT: usize = 16 << 20;
+pub(super) const NODES_KEPT: usize = 4 << 20;
 const SURVEYS_KEPT: usize = 8 << 20;
 const UNITS_KEPT: usize = 8 << 20;
 const WOF_CHUNKS_KEPT: usize = 8 << 20;
