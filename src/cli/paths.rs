@@ -52,10 +52,14 @@ impl TreePath {
 
 /// Appends UTF-16 as text; a lone surrogate becomes U+FFFD.
 fn push_lossy(text: &mut String, units: &[u16]) {
-    // By far the most names are made of these, and there are millions.
-    if units.iter().all(|unit| *unit < 0x80) {
-        text.reserve(units.len());
-        return text.extend(units.iter().map(|unit| char::from(unit.to_le_bytes()[0])));
+    // By far the most names are made of ASCII, and there are millions: no name of NTFS has more units than this.
+    let mut ascii = [0; 255];
+    let short = ascii.get_mut(..units.len()).filter(|_| units.iter().fold(0, |all, unit| all | unit) < 0x80);
+    if let Some(short) = short {
+        short.iter_mut().zip(units).for_each(|(byte, unit)| *byte = unit.to_le_bytes()[0]);
+        if let Ok(short) = std::str::from_utf8(short) {
+            return text.push_str(short);
+        }
     }
     let chars = char::decode_utf16(units.iter().copied());
     text.extend(chars.map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)));
@@ -188,6 +192,16 @@ fn lookup(tree: &dyn Tree, folder: NodeId, name: &Name) -> Result<NodeId, mount_
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_of_any_units_are_text() {
+        let long = [u16::from(b'a'); 300];
+        let path: TreePath = [&b"plain".map(u16::from)[..], &[0xfc, 0xd83e, 0xdd80], &[0xd800], &long]
+            .map(Name::from_units)
+            .into_iter()
+            .collect();
+        assert_eq!(path.text(), format!("plain/ü🦀/\u{fffd}/{}", "a".repeat(300)));
+    }
 
     #[test]
     fn a_name_may_be_typed_as_it_is_told_or_as_it_stands_at_the_mount_point() {
