@@ -1,7 +1,7 @@
 //! Headers, region tables, metadata.
 
 use fixtures::bytes::Bytes;
-use fixtures::damage::{Copies, Damage, EntryDamage, ItemDamage, TableDamage};
+use fixtures::damage::{Copies, Damage, EntryDamage, ItemDamage, TableDamage, UNKNOWN};
 use fixtures::fill::Fill;
 use fixtures::guid::Guid;
 use fixtures::mbr::{Entry, Mbr};
@@ -400,6 +400,15 @@ fn metadata_items() -> Vec<Row> {
                 .refused("does not say which parent"),
         );
     }
+    // Its own first bytes say that it is the locator.
+    for link in [YOUNGEST, MIDDLE] {
+        rows.push(
+            row(format!("the parent locator of link {link} bears an id that nobody knows"), move |forged| {
+                rename_locator(forged, link);
+            })
+            .codes(&["metadata-item-bad"]),
+        );
+    }
     // What the youngest image holds itself is there all the same.
     rows.push(
         damaged(YOUNGEST, Damage::MetadataItem(metadata::PARENT_LOCATOR, Zeroed))
@@ -433,6 +442,14 @@ fn metadata_items() -> Vec<Row> {
     );
     rows.push(damaged(YOUNGEST, Damage::UnknownItem { required: false }).codes(&["metadata-item-unknown"]));
     rows
+}
+
+/// All of the id of a parent locator becomes another one, which no reader knows.
+fn rename_locator(forged: &Forged, link: usize) {
+    let mut file = forged.file(link);
+    let items = metadata::entries(&file, forged.chain.places[link].metadata.start);
+    let locator = items.iter().find(|item| item.id == metadata::PARENT_LOCATOR).expect("the item");
+    file.write_at(locator.offset, &UNKNOWN.0);
 }
 
 /// Metadata without which the blocks cannot be found.

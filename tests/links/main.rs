@@ -7,6 +7,7 @@
 )]
 
 mod copies;
+mod locators;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::table::{self, TableEntry};
-use super::{loose, mended, parent_locator, uncounted};
+use super::{loose, mended, misnamed, parent_locator, uncounted};
 use crate::Faults;
 use crate::bytes::{Guid, array, len_u64, u32_le, u64_le};
 use crate::error::{Error, ErrorKind, Result};
@@ -110,14 +110,18 @@ pub(in crate::format::vhdx) fn read(
     let mut metadata = Metadata::default();
     let entries =
         reader.table().and_then(|(table, uncounted)| mended::entries(&table, uncounted, region.start, findings));
-    let entries = metadata.keep(entries).unwrap_or_default();
-    metadata.is_contradictory = mended::items_overlap(&entries, region.start, findings);
-    metadata.requires_unknown = judge_unknown(&entries, region.start, accept_unknown, findings)?;
-
+    let mut entries = metadata.keep(entries).unwrap_or_default();
     let parameters = reader.required(&entries, FILE_PARAMETERS, "File Parameters item", file_parameters);
     if let Some(parameters) = metadata.keep(parameters) {
         metadata.take_parameters(&parameters);
     }
+    if metadata.has_parent != Some(false) {
+        findings.extend(misnamed::mend_locator(&mut entries, region.start, |entry| reader.begins_as_locator(entry)));
+    }
+    metadata.is_contradictory = mended::items_overlap(&entries, region.start, findings);
+    let lacks_locator = metadata.has_parent == Some(true) && !misnamed::has_locator(&entries);
+    metadata.requires_unknown = judge_unknown(&entries, region.start, accept_unknown, lacks_locator, findings)?;
+
     let logical = reader.required(&entries, LOGICAL_SECTOR_SIZE, "Logical Sector Size item", sector_size);
     metadata.logical_sector_size = metadata.keep(logical);
     let logical = metadata.logical_sector_size.unwrap_or(SMALLEST_SECTOR);
@@ -241,7 +245,13 @@ fn tell<T>(findings: &mut Vec<Finding>, error: &Error, instead: T, so: &str) -> 
 }
 
 /// Items that are not known: whether one is required, and accepted all the same.
-fn judge_unknown(entries: &[TableEntry], at: u64, accept: bool, findings: &mut Vec<Finding>) -> Result<bool> {
+fn judge_unknown(
+    entries: &[TableEntry],
+    at: u64,
+    accept: bool,
+    lacks_locator: bool,
+    findings: &mut Vec<Finding>,
+) -> Result<bool> {
     let mut required = false;
     for entry in entries.iter().filter(|entry| entry.is_user || !KNOWN.contains(&entry.item_id)) {
         let id = entry.item_id;
@@ -250,7 +260,13 @@ fn judge_unknown(entries: &[TableEntry], at: u64, accept: bool, findings: &mut V
                 "item {id} is required and not known to this program, which therefore cannot tell what the disk holds"
             );
             if !accept {
-                let advice = "--accept-doubtful reads it as if the item were not there; all is doubtful then";
+                let advice = match lacks_locator {
+                    // Without it no parent is proven either: what goes on from there is said at once.
+                    true => {
+                        "--accept-doubtful reads it as if the item were not there; all is doubtful then. Its parent locator is gone, too: add --parent FILE --allow-mismatch to name the parent, or --missing lost to go on without one"
+                    }
+                    false => "--accept-doubtful reads it as if the item were not there; all is doubtful then",
+                };
                 return Err(Error::new(ErrorKind::Unsupported, text).at(METADATA_TABLE, at).advise(advice));
             }
             findings.push(Finding::new(Code::MetadataItemUnknown, Severity::Error, text).at(METADATA_TABLE, at));
@@ -304,6 +320,15 @@ impl Reader<'_> {
             file_parameters(&item.0).ok().map(|parameters| parameters.has_parent)
         };
         uncounted::lines(table, region_length, has_parent).unwrap_or_default()
+    }
+
+    /// Whether the item of a line begins as a parent locator does. Whether that is doubtful counts only once it is read as one.
+    fn begins_as_locator(&mut self, line: &TableEntry) -> bool {
+        let doubtful = self.doubtful;
+        let first = TableEntry { length: line.length.min(16), ..line.clone() };
+        let item = self.item(std::slice::from_ref(&first), line.item_id, "metadata item");
+        self.doubtful = doubtful;
+        item.is_ok_and(|(bytes, _)| bytes == parent_locator::VHDX_LOCATOR_TYPE.0)
     }
 
     /// Whether bytes that were read of the structure at byte `at` of the file can be used.

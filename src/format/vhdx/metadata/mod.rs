@@ -3,6 +3,7 @@
 mod items;
 mod loose;
 mod mended;
+mod misnamed;
 mod parent_locator;
 mod table;
 mod uncounted;
