@@ -106,6 +106,8 @@ pub struct Identity {
 pub struct ParentRecord {
     /// The parent's identity when the child was linked to it.
     pub linkage: Option<Guid>,
+    /// What stands in the place of `linkage`, where that is no GUID; `None` where it is far longer than one.
+    pub spoilt_linkage: Option<String>,
     /// The identity that a merge was about to give the parent; never the zero GUID.
     pub linkage2: Option<Guid>,
     /// The places where the parent was, in the order in which they are to be tried.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::disk::Disk;
-use super::link::Found;
+use super::link::{DIGITS, Found};
 use crate::Faults;
 use crate::bytes::Guid;
 use crate::format::Facts;
@@ -22,6 +22,8 @@ pub struct Evidence {
     pub found: Found,
     /// Who it is.
     pub data_write_guid: Option<Guid>,
+    /// How many of the 32 digits of its DataWriteGuid are those of the recorded identity, where too many are for chance.
+    pub digits_alike: Option<u32>,
     /// Whether its file is the disk itself, which bears no identity.
     pub is_raw: bool,
     /// Whether its disk is as large as the child's; `None` where one of them does not say any more.
@@ -79,6 +81,7 @@ impl Evidence {
             path,
             found,
             data_write_guid: theirs.identity().data_write_guid,
+            digits_alike: None,
             is_raw: theirs.identity().kind == ContainerKind::Raw,
             same_size: same(child.told.virtual_size, candidate.told.virtual_size),
             same_sector_size,
@@ -104,7 +107,16 @@ impl Evidence {
         let given = self.found == Found::Given;
         let is_right_disk = self.same_disk_id != Some(false);
         let (placed, youngest) = (self.is_placed() && is_right_disk, self.parent_of.is_none());
-        (self.excluded.is_none(), given, placed, self.share(), youngest, self.ids(), self.is_placed())
+        (
+            self.excluded.is_none(),
+            given,
+            self.digits_alike,
+            placed,
+            self.share(),
+            youngest,
+            self.ids(),
+            self.is_placed(),
+        )
     }
 
     /// Whether it stands where the parent was, or bears its name.
@@ -129,7 +141,7 @@ impl Evidence {
     #[must_use]
     pub fn speaks(&self) -> bool {
         let by_place = self.is_placed() && self.same_disk_id.is_none() && self.same_size != Some(false);
-        self.found == Found::Given || self.same_disk_id == Some(true) || by_place || self.speaks_by_content()
+        self.found == Found::Given || self.same_disk_id == Some(true) || by_place || self.stands_out_by_itself()
     }
 
     /// Whether what it holds does.
@@ -141,7 +153,12 @@ impl Evidence {
 
     /// Whether the user chose it, or its place or what it holds speaks for it: all states of a disk bear its id.
     fn stands_out(&self) -> bool {
-        self.found == Found::Given || self.is_placed() || self.speaks_by_content()
+        self.found == Found::Given || self.is_placed() || self.stands_out_by_itself()
+    }
+
+    /// Whether its identity speaks for it, or what it holds does.
+    fn stands_out_by_itself(&self) -> bool {
+        self.digits_alike.is_some() || self.speaks_by_content()
     }
 
     /// What its metadata say of which disk it is.
@@ -166,6 +183,9 @@ impl Evidence {
             None if self.is_raw => "a raw disk, which bears no identity".to_owned(),
             None => "it does not say its DataWriteGuid any more".to_owned(),
         });
+        words.extend(self.digits_alike.map(|alike| {
+            format!("{alike} of the {DIGITS} digits of that are those of the recorded parent_linkage, of which one is damaged then")
+        }));
         words.push(compared(self.same_size, "disk size"));
         words.push(compared(self.same_sector_size, "sector size"));
         words.push(compared(self.same_disk_id, "disk id"));

@@ -115,6 +115,27 @@ pub(crate) fn judge(record: &ParentRecord, candidate: Guid) -> Option<LinkProof>
     }
 }
 
+/// Digits of a GUID.
+pub(crate) const DIGITS: u32 = 32;
+
+/// Of two GUIDs that have nothing to do with each other 2 digits are alike, and never so many.
+const MANY_DIGITS: u32 = 16;
+
+/// How many of its 32 digits the identity that `record` names has in common with an image of another DataWriteGuid, where they are
+/// too many for chance: one of the two is damaged.
+pub(crate) fn digits_alike(record: &ParentRecord, candidate: Guid) -> Option<u32> {
+    let recorded = record.linkage.map(|guid| guid.to_string()).or_else(|| record.spoilt_linkage.clone())?;
+    let plain = recorded.strip_prefix('{').unwrap_or(&recorded);
+    let plain = plain.strip_suffix('}').unwrap_or(plain);
+    let own = candidate.to_string();
+    // A brace may be the wrong one.
+    let is_brace = plain.chars().count() > own.chars().count() && !recorded.starts_with('{');
+    let digits = plain.chars().skip(usize::from(is_brace)).zip(own.chars()).filter(|(_, own)| *own != '-');
+    let alike =
+        digits.filter(|(found, own)| found.eq_ignore_ascii_case(own)).fold(0u32, |all, _| all.saturating_add(1));
+    (alike >= MANY_DIGITS && !candidate.is_zero()).then_some(alike)
+}
+
 /// That a file is named like a VHDX and is read as a raw disk.
 pub(crate) fn named_otherwise(path: &Path, kind: ContainerKind) -> Option<Finding> {
     let text = "by its name this is a VHDX, and nothing in it says so: it is read as a raw disk, byte by byte; if something wrote a disk over a VHDX, that is wrong";

@@ -34,5 +34,5 @@ pub use passed_over::PassedOver;
 pub use refusal::Refusal;
 pub(crate) use verified::Verify;
 
-pub(crate) use link::{judge, named_otherwise};
+pub(crate) use link::{DIGITS, digits_alike, judge, named_otherwise};
 pub(crate) use locate::{Way, components, unopenable_in_place, way};

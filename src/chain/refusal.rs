@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::evidence::{Evidence, best_of};
-use super::link::{Found, Link};
+use super::link::{DIGITS, Found, Link};
 use super::locate::components;
 use super::passed_over::PassedOver;
 use crate::error::{Error, ErrorKind};
@@ -83,9 +83,12 @@ pub(super) fn no_parent(
     refused: &[Refused],
     evidence: &[Evidence],
 ) -> Error {
-    let text = match record.linkage {
-        Some(linkage) => format!("its parent was not found: no image with DataWriteGuid {linkage}"),
-        None => "it is a differencing disk, but does not say which parent it belongs to".to_owned(),
+    let text = match (record.linkage, &record.spoilt_linkage) {
+        (Some(linkage), _) => format!("its parent was not found: no image with DataWriteGuid {linkage}"),
+        (None, Some(spoilt)) => {
+            format!("its parent was not found: its parent_linkage is damaged, {spoilt:?} is no GUID")
+        }
+        (None, None) => "it is a differencing disk, but does not say which parent it belongs to".to_owned(),
     };
     let mut error = Error::new(ErrorKind::NotFound, text).in_file(child);
     if let Some(linkage2) = record.linkage2 {
@@ -182,10 +185,15 @@ fn advice(record: &ParentRecord, evidence: &[Evidence]) -> String {
         return format!("{look}. {none}: none is advised. If {path} is the parent all the same, {name}{taken}; {lost}");
     }
     let why = match best.data_write_guid.and(record.linkage) {
-        Some(_) => "The images named above are not the recorded parent: it was moved, or written to since",
-        None => "None of the images named above is proven to be the parent",
+        Some(_) if best.digits_alike.is_none() => {
+            "The images named above are not the recorded parent: it was moved, or written to since"
+        }
+        _ => "None of the images named above is proven to be the parent",
     };
-    let mut text = format!("{look}. {why}. Most speaks for {path}: {taken}");
+    let alike = best.digits_alike.map_or_else(String::new, |alike| {
+        format!(", for {alike} of the {DIGITS} digits of its DataWriteGuid are those that the child recorded")
+    });
+    let mut text = format!("{look}. {why}. Most speaks for {path}{alike}: {taken}");
     if best.found == Found::InFolder && !record.places.is_empty() {
         text.push_str(
             " (it bears another name than the recorded parent: it may be an older link, and what the parent itself held is missing then)",

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::disk::{Disk, Doubt};
 use super::evidence::{Evidence, Side};
-use super::link::{Found, Link, LinkProof, judge};
+use super::link::{Found, Link, LinkProof, digits_alike, judge};
 use super::locate::Candidate;
 use super::open::Opening;
 use super::options::{ChainOptions, Missing};
@@ -76,6 +76,7 @@ impl Opening<'_> {
         let own = container.layer.identity().parent.clone();
         let side = Side { layer: container.layer, told: container.told };
         let mut evidence = Evidence::gather(candidate.path.clone(), found, &child, &side);
+        evidence.digits_alike = evidence.data_write_guid.and_then(|guid| digits_alike(record, guid));
         let younger = own.as_ref().and_then(|own| self.younger_than_wanted(own, record));
         let is_kin = younger.is_some();
         evidence.excluded = younger.or(evidence.excluded);

@@ -58,6 +58,7 @@ fn candidate_object(candidate: &Evidence) -> Value {
         "path": candidate.path.display().to_string(),
         "found_by": candidate.found.describe(),
         "data_write_guid": candidate.data_write_guid.map(|guid| guid.to_string()),
+        "digits_alike": candidate.digits_alike,
         "same_size": candidate.same_size,
         "same_sector_size": candidate.same_sector_size,
         "same_disk_id": candidate.same_disk_id,

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use super::{Beside, Ending, Kin, Role, Scan, ScannedChain, Unreadable};
 use crate::chain::beside::{self, name_some};
-use crate::chain::{Found, LinkProof, MAX_LINKS};
+use crate::chain::{DIGITS, Found, LinkProof, MAX_LINKS, digits_alike};
+use crate::layer::ParentRecord;
 use crate::report::{Code, Finding, Severity, quoted};
 
 impl Scan {
@@ -149,7 +150,10 @@ impl Scan {
             found.push(format!("of that name, with another identity: {}", named(&others)));
         }
         found.extend(unreadable.iter().map(|one| format!("of that name, {}: {}", one.path.display(), one.reason)));
-        let advice = if !silent.is_empty() {
+        let near = record.and_then(|record| self.near_identity(record, &others));
+        let advice = if let Some(near) = &near {
+            near.as_str()
+        } else if !silent.is_empty() {
             "where it is that one, opening the child with --allow-mismatch takes it; `info` on the child weighs what there is"
         } else if !unreadable.is_empty() {
             "see to that file first: `info` on it says what to do"
@@ -161,6 +165,16 @@ impl Scan {
         let found = if found.is_empty() { "no image of that name either".to_owned() } else { found.join("; ") };
         let text = "its parent is not among these images";
         Finding::new(Code::LinkMissing, Severity::Error, text).versus(expected, found).advise(advice)
+    }
+
+    /// What to do where one of the images has nearly the identity that a child records.
+    fn near_identity(&self, record: &ParentRecord, images: &[usize]) -> Option<String> {
+        let alike = |image: &usize| digits_alike(record, self.images.get(*image)?.identity.data_write_guid?);
+        let (alike, image) = images.iter().filter_map(|image| Some((alike(image)?, *image))).max()?;
+        Some(format!(
+            "what the child records is damaged, for {alike} of its {DIGITS} digits are those of {}: opening the child with --allow-mismatch takes that one; `info` on the child weighs what there is",
+            self.path_of(image)
+        ))
     }
 
     /// Saved states and replica logs in the folders of the machines whose disks these are.

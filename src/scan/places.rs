@@ -180,7 +180,7 @@ mod tests {
 
     fn record(places: &[(PlaceKind, &str)]) -> ParentRecord {
         let place = |(kind, path): &(PlaceKind, &str)| ParentPlace { kind: *kind, path: (*path).to_owned() };
-        ParentRecord { linkage: None, linkage2: None, places: places.iter().map(place).collect() }
+        ParentRecord { places: places.iter().map(place).collect(), ..ParentRecord::default() }
     }
 
     #[test]

@@ -129,6 +129,26 @@ fn an_orphan_says_what_it_misses() {
 }
 
 #[test]
+fn of_an_image_of_nearly_the_recorded_identity_it_is_told_that_the_record_is_damaged() {
+    let mut folder = Folder::new(27);
+    let base = folder.base("base.vhdx");
+    let child = folder.child(&base, "base.vhdx", "x_1.avhdx");
+    let right = base.data_write_guid.braced();
+    let linkage = format!("{}x{}", &right[..4], &right[5..]);
+    let locator = child.parent_locator.clone().expect("a locator").without("parent_linkage");
+    folder.write(&Image { parent_locator: Some(locator.with("parent_linkage", &linkage)), ..child }, "x_1.avhdx");
+    let scan = folder.scan(0);
+    let missing: Vec<_> = list(&scan["chains"])
+        .iter()
+        .flat_map(|chain| list(&chain["findings"]))
+        .filter(|one| one["code"] == "link-missing")
+        .collect();
+    let [missing] = missing.as_slice() else { panic!("{scan}") };
+    let advice = string(&missing["advice"]);
+    assert!(advice.contains("31 of its 32 digits are those of") && advice.contains("--allow-mismatch"), "{advice}");
+}
+
+#[test]
 fn copies_are_told_and_each_child_keeps_its_own_parent() {
     let mut folder = Folder::new(5);
     let base = folder.base("vms/base.vhdx");

@@ -94,6 +94,7 @@ fn record(pairs: &[(&str, String)], problems: &mut Vec<Broken>) -> ParentRecord 
         guid
     };
     let linkage = guid("parent_linkage");
+    let spoilt = value("parent_linkage").filter(|text| linkage.is_none() && text.len() <= LONGEST_KEY);
     // Windows writes zeros where no merge is under way; they match nothing.
     let linkage2 = guid("parent_linkage2").filter(|guid| !guid.is_zero());
     let places = [
@@ -106,7 +107,7 @@ fn record(pairs: &[(&str, String)], problems: &mut Vec<Broken>) -> ParentRecord 
         .filter_map(|(key, kind)| Some(ParentPlace { kind, path: value(key)?.to_owned() }))
         .filter(|place| !place.path.is_empty())
         .collect();
-    ParentRecord { linkage, linkage2, places }
+    ParentRecord { linkage, spoilt_linkage: spoilt.map(ToOwned::to_owned), linkage2, places }
 }
 
 #[cfg(test)]
