@@ -220,7 +220,7 @@ codes! {
     LogOnRegion = "log-on-region",
     /// A part of the log cannot be read, or is the damaged header of an entry.
     LogUnreadable = "log-unreadable",
-    /// The file is shorter than the log says that it was flushed.
+    /// The file is shorter than the log says that it was flushed, or, told by `scan`, than its BAT region.
     FileTruncated = "file-truncated",
     /// The file is shorter than it was before a power loss; the missing tail reads as zeros.
     FileTailMissing = "file-tail-missing",

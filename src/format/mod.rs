@@ -92,6 +92,8 @@ pub struct Container {
     pub log: Option<vhdx::LogState>,
     /// What its own metadata tell of its shape; the rest was inferred. Of a raw disk, its size.
     pub told: Facts,
+    /// That the file ends before its tables do, for who reads no more than its headers: who reads the tables tells what that costs.
+    pub cut: Option<Finding>,
     /// Metadata was inferred: to know its relatives ([`FormatOptions::kin`]) may help.
     pub inferred: bool,
 }
@@ -164,7 +166,7 @@ pub(crate) fn has_whole_sectors(image: &dyn ReadAt) -> bool {
 
 fn raw_disk(layer: raw::Raw) -> Container {
     let told = Facts { virtual_size: Some(layer.geometry().virtual_size), ..Facts::default() };
-    Container { layer: Arc::new(layer), findings: Vec::new(), log: None, told, inferred: false }
+    Container { layer: Arc::new(layer), findings: Vec::new(), log: None, told, cut: None, inferred: false }
 }
 
 impl FormatOptions {
@@ -252,7 +254,8 @@ pub(crate) enum Other {
 fn open_vhdx(image: Arc<dyn ReadAt>, options: FormatOptions) -> Result<Container> {
     let (layer, findings) = vhdx::Vhdx::open(image, options)?;
     let (log, told, inferred) = (Some(layer.log_state()), layer.told(), layer.is_inferred());
-    Ok(Container { log, told, inferred, layer: Arc::new(layer), findings })
+    let cut = layer.end_within_bat();
+    Ok(Container { log, told, cut, inferred, layer: Arc::new(layer), findings })
 }
 
 /// Who a VHDX is and who its parent is; `None` where the file is none or does not say.

@@ -164,6 +164,7 @@ fn look_inside(opened: OpenedImage) -> Seen {
         Ok(container) => {
             let identity = container.layer.identity().clone();
             let mut findings = container.findings;
+            findings.extend(container.cut);
             findings.extend(named_otherwise(&path, identity.kind));
             for finding in &mut findings {
                 finding.file = Some(path.display().to_string());

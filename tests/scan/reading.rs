@@ -106,6 +106,37 @@ fn an_image_without_its_first_mib_is_listed_as_opening_it_tells() {
 }
 
 #[test]
+fn a_file_that_ends_within_its_bat_is_told_and_one_that_ends_behind_it_is_whole_as_far_as_is_read() {
+    let mut folder = Folder::new(22);
+    let base = folder.base("base.vhdx");
+    folder.child(&base, "base.vhdx", "x_1.avhdx");
+    let bat = base.places().bat;
+    let file = fs::OpenOptions::new().write(true).open(folder.path("base.vhdx")).expect("the image opens");
+    // Four blocks of 2 MiB and no sector bitmap.
+    let cases = [
+        (bat.start - 100, Some("error"), "of the 4 entries that the disk needs 0 are there"),
+        (bat.start, Some("error"), "of the 4 entries that the disk needs 0 are there"),
+        (bat.start + 20, Some("error"), "of the 4 entries that the disk needs 2 are there"),
+        (bat.start + 32, Some("warning"), "all entries that the disk needs are there"),
+        (bat.end, None, ""),
+    ];
+    for (length, severity, says) in cases {
+        base.write_to(&folder.path("base.vhdx")).expect("an image is written");
+        file.set_len(length).expect("the file is cut");
+        let scan = folder.scan(0);
+        let findings = list(&folder.image(&scan, "base.vhdx")["findings"]).to_vec();
+        let told: Vec<_> = findings.iter().filter(|one| one["code"] == "file-truncated").collect();
+        assert_eq!(told.len(), usize::from(severity.is_some()), "{length}: {findings:?}");
+        let text = folder.text();
+        assert_eq!(text.contains("[file-truncated]"), severity.is_some(), "{text}");
+        for one in told {
+            assert_eq!(one["severity"].as_str(), severity, "{one}");
+            assert!(string(&one["text"]).contains(says) && text.contains(says), "{length}: {one}");
+        }
+    }
+}
+
+#[test]
 fn a_disk_that_is_named_like_a_vhdx_is_listed_as_a_raw_one() {
     let folder = Folder::new(21);
     let mut disk = vec![0; 1 << 20];
