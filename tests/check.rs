@@ -11,12 +11,15 @@ use std::sync::Arc;
 use fixtures::chain::{Chain, RandomChain};
 use fixtures::damage::{Damage, EntryDamage};
 use fixtures::fill::Fill;
+use fixtures::guid::Guid;
 use fixtures::host_file::HostFile;
 use fixtures::vhdx::bat::PayloadState;
+use fixtures::vhdx::log::{DirtyLog, Rollback};
 use fixtures::vhdx::{Block, Image, MIB};
 use support::Untouched;
 use vhdx_mount::chain::{self, ChainOptions, Doubt};
 use vhdx_mount::check::{Area, CheckOptions, Checked, Progress, Ranges, State, check};
+use vhdx_mount::format::FormatOptions;
 use vhdx_mount::image::{Depth, HostFolders, ImageStore, Isolating, OpenedImage, ReadAt};
 use vhdx_mount::report::{Code, Severity};
 use vhdx_mount::{Error, ErrorKind, Faults};
@@ -363,4 +366,34 @@ fn all_from_an_unproven_link_is_doubtful_and_the_rest_is_not() {
     assert_eq!(told(&checked.doubtful), between.map(|range| (Some(1), range, code)));
     assert_eq!(told(&checked.lost), []);
     assert_eq!(checked.triage()[2].state, State::Damaged);
+}
+
+#[test]
+fn where_the_log_was_left_alone_the_next_step_is_to_have_it_replayed() {
+    let (_folder, forged) = forge();
+    let places = &forged.places[1];
+    let mut file = HostFile::open(&forged.youngest).expect("the image opens");
+    let mut rollback = Rollback::new();
+    rollback.blank(&file, &places.bat);
+    let update = rollback.take_back(&mut file);
+    DirtyLog::new(Guid([7; 16]), vec![update], places.file_size).write(&mut file, &places.log);
+    let next = |log_replay: bool| {
+        let format = FormatOptions { log_replay, ..FormatOptions::default() };
+        let how = ChainOptions { doubt: Doubt::Accept, format, ..ChainOptions::default() };
+        let chain = chain::open(&HostFolders, &forged.youngest, &how).expect("a chain");
+        let checked = check(chain, &CheckOptions::default(), &Progress::default()).expect("a check");
+        let image = checked.triage().into_iter().find(|triage| triage.area == Area::Image).expect("the images");
+        (image.state, image.next.unwrap_or_default().to_owned())
+    };
+    let (state, declined) = next(false);
+    assert!(state == State::Damaged && declined.starts_with("run again without --no-log-replay"), "{declined}");
+    let (state, replayed) = next(true);
+    assert!(state != State::Damaged && !replayed.contains("--no-log-replay"), "{replayed}");
+
+    // Of a log that cannot be replayed at all that is not said.
+    for number in [1, 2] {
+        fixtures::vhdx::header::Header::edit(&mut file, number, |header| header.log_version = 1);
+    }
+    let (state, unread) = next(false);
+    assert!(state == State::Damaged && unread.starts_with("look for other copies"), "{unread}");
 }

@@ -230,9 +230,20 @@ pub(super) fn triage(checked: &Checked) -> Vec<Triage> {
             None => State::Well,
         };
         let count = u64::try_from(of_area.len()).unwrap_or(u64::MAX);
-        Triage { area, state, findings: count, lost, doubtful, next: area.next(state) }
+        // The switch may be all that is wrong.
+        let is_declined = state == State::Damaged && of_area.iter().any(|finding| is_to_be_replayed(finding));
+        let next = if is_declined { Some(REPLAY_FIRST) } else { area.next(state) };
+        Triage { area, state, findings: count, lost, doubtful, next }
     };
     Area::ALL.into_iter().map(one).collect()
+}
+
+const REPLAY_FIRST: &str = "run again without --no-log-replay: what is doubtful here may be whole with the log replayed, and no image is written to; for what is damaged then, look for other copies of the images (backup, replica, shadow copy)";
+
+/// Whether a log was not replayed that can be.
+fn is_to_be_replayed(finding: &Finding) -> bool {
+    let says_so = |advice: &str| advice.contains("run again without --no-log-replay");
+    finding.code == Code::LogReplayDeclined && finding.advice.as_deref().is_some_and(says_so)
 }
 
 /// Whether files are damaged by their file system: by what it says of them itself, or though no byte of the disk is lost or
