@@ -70,6 +70,20 @@ pub(crate) fn rows() -> Vec<Row> {
         })
         .model(|_| of_noise_over(&of_noise()[..1])),
     );
+    let filled = |byte: u8| {
+        let spoil = move |forged: &Forged| {
+            let bitmap = forged.chain.places[YOUNGEST].bitmaps[&0].clone();
+            forged.file(YOUNGEST).write_at(bitmap.start, &[byte; 4096]);
+        };
+        row(format!("{byte:#x} all over a page of bits"), spoil)
+            .images(|| partial_over_zeros(FEW.to_vec(), Fill::live(2)))
+            .codes(&["bitmap-noise"])
+            .exits(3, 0, 3, 0)
+            .doubtful(0..BLOCK, "bitmap-noise")
+    };
+    rows.push(filled(0x55).model(|_| bits_over(every_second(), &FEW)));
+    // It says so of blocks that are not there, too, and nearly all of the sectors are empty.
+    rows.push(filled(0xff).model(|_| bits_over(all_sectors(), &FEW)));
     // Lawful, however odd: what was written is there, and the rest is empty.
     rows.push(
         row("bits that somebody set by chance, sector by sector", |_| {})
@@ -79,7 +93,30 @@ pub(crate) fn rows() -> Vec<Row> {
         row("bits that somebody set by chance, sector by sector, to write zeros", |_| {})
             .images(|| partial_over_zeros(of_noise(), Fill::Zero)),
     );
+    rows.push(
+        row("bits that somebody set for every second sector", |_| {})
+            .images(|| partial_over_zeros(every_second(), Fill::live(2))),
+    );
+    rows.push(
+        row("bits that are all set, of a block to which zeros were written", |_| {})
+            .images(|| partial_over_zeros(all_sectors(), Fill::Zero)),
+    );
+    rows.push(
+        row("0xff all over a page of bits, of a block that is filled", |forged| {
+            let bitmap = forged.chain.places[YOUNGEST].bitmaps[&0].clone();
+            forged.file(YOUNGEST).write_at(bitmap.start, &[0xff; 4096]);
+        })
+        .images(|| partial_over_zeros(all_sectors(), Fill::live(2))),
+    );
     rows
+}
+
+fn every_second() -> Vec<Range<u64>> {
+    (0..BLOCK / 512).step_by(2).map(|sector| sector..sector + 1).collect()
+}
+
+fn all_sectors() -> Vec<Range<u64>> {
+    std::iter::once(0..BLOCK / 512).collect()
 }
 
 /// A few sectors, in two runs.
@@ -87,12 +124,17 @@ const FEW: [Range<u64>; 2] = [64..72, 1000..1008];
 
 /// The disk with [`noise`] in the bitmap, and `written` are the sectors of block 0 that hold something.
 fn of_noise_over(written: &[Range<u64>]) -> Model {
+    bits_over(of_noise(), written)
+}
+
+/// The same with the bits of these sectors in the bitmap.
+fn bits_over(present: Vec<Range<u64>>, written: &[Range<u64>]) -> Model {
     let mut content = vec![0; BLOCK as usize];
     for run in written {
         let run = run.start * 512..run.end * 512;
         Fill::live(2).read(run.start, &mut content[run.start as usize..run.end as usize]);
     }
-    Model::of_chain(&partial_over_zeros(of_noise(), Fill::bytes(0, content)))
+    Model::of_chain(&partial_over_zeros(present, Fill::bytes(0, content)))
 }
 
 /// A page of noise.

@@ -3,7 +3,10 @@
 //! A bitmap bears no checksum, and any bits are lawful. But writers set bits in runs, and where they do not, the sectors that
 //! they set hold something and the others mostly nothing. Bits that change as coins fall, over sectors of which the set and the
 //! unset ones are empty alike, have nothing to do with the sectors. Where hardly any sector holds something, the few that do tell:
-//! those whose bit is not set. Where these few are none of them, the rest of the page of the bitmap tells.
+//! those whose bit is not set. Where these few are none of them, the rest of the page of the bitmap tells. One byte all over is
+//! judged alike, for hardly any writer sets every second sector of 2 MiB, and where one does the sectors show it. All bits set are
+//! lawful; only where the whole page is so, which tells of blocks that are not there, too, sectors that are empty show that it was
+//! written over.
 
 use std::num::NonZeroUsize;
 use std::ops::Range;
@@ -63,23 +66,47 @@ impl Vhdx {
     /// Whether the bits of a window are noise, or may be: where they look so, and the sectors cannot be read. Its block is partly
     /// present and stands at byte `data` of the file, the bitmap of its chunk at byte `bitmap`.
     pub(super) fn may_be_noise(&self, block: u64, window: &Range<u64>, bitmap: u64, data: u64) -> bool {
-        self.coins(block, window, bitmap)
+        self.suspicious(block, window, bitmap)
             .is_some_and(|bits| self.is_noise(block, window, &bits, bitmap, data).unwrap_or(true))
     }
 
-    /// The bits of a window, where they change as coins fall.
+    /// The bits of a window, where something else than a writer may have made them what they are.
+    fn suspicious(&self, block: u64, window: &Range<u64>, bitmap: u64) -> Option<Vec<u8>> {
+        let bits = self.bits_of(block, window, bitmap)?;
+        let is_set = || all_set(&bits) && self.is_page_set(block, window, bitmap);
+        (is_odd(&bits) || is_set()).then_some(bits)
+    }
+
+    /// Whether all bits of the page of a window are set, and some of them are of a block that is not there.
+    fn is_page_set(&self, block: u64, window: &Range<u64>, bitmap: u64) -> bool {
+        let page = self.page_of_bits(block, window.start, bitmap);
+        let mut bits = [0; BYTES_OF_PAGE];
+        if !self.bits(&mut bits, page.at) || !all_set(&bits) {
+            return false;
+        }
+        let block_at = |at: u64| at.checked_div(self.shape.block_size).unwrap_or(0);
+        let end = page.disk.end.min(self.geometry.virtual_size);
+        let mut blocks = block_at(page.disk.start)..=block_at(end.saturating_sub(1));
+        blocks.any(|block| self.entry(self.shape.payload_entry(block)).is_ok_and(|(entry, _)| entry == BatEntry(0)))
+    }
+
+    /// The bits of a window, where they are odd: see [`is_odd`].
     fn coins(&self, block: u64, window: &Range<u64>, bitmap: u64) -> Option<Vec<u8>> {
+        self.bits_of(block, window, bitmap).filter(|bits| is_odd(bits))
+    }
+
+    /// The bits of a window, where they are enough to tell something.
+    fn bits_of(&self, block: u64, window: &Range<u64>, bitmap: u64) -> Option<Vec<u8>> {
         let sector_size = self.shape.logical_sector_size;
         let end = window.end.min(self.geometry.virtual_size);
         let count = end.saturating_sub(window.start).checked_div(sector_size).filter(|count| *count >= LEAST_BITS)?;
         let chunk = self.bytes_of_chunk(self.shape.chunk(block));
         let first = window.start.saturating_sub(chunk.start).checked_div(sector_size)?;
         let mut bits = vec![0; usize::try_from(count >> 3).ok()?];
-        let read = self.bits(&mut bits, bitmap.saturating_add(first >> 3));
-        (read && fall_as_coins(&bits)).then_some(bits)
+        self.bits(&mut bits, bitmap.saturating_add(first >> 3)).then_some(bits)
     }
 
-    /// Whether bits that change as coins fall are noise; `None` where too few of the sectors can be read to tell.
+    /// Whether such bits are noise; `None` where too few of the sectors can be read to tell.
     fn is_noise(&self, block: u64, window: &Range<u64>, bits: &[u8], bitmap: u64, data: u64) -> Option<bool> {
         match self.verdict(block, window, bits, data)? {
             Verdict::Noise => Some(true),
@@ -185,6 +212,10 @@ impl SectorsByBit {
         }
         let (set, unset) = (self.set.per_cent(), self.unset.per_cent());
         let filled = self.set.filled.saturating_add(self.unset.filled);
+        if self.unset.all == 0 && self.lost == 0 {
+            // All bits are set, and of the page it is known that no writer set them.
+            return Some(if set < SOME.start { Verdict::Noise } else { Verdict::Right });
+        }
         let alike = set.abs_diff(unset) <= ALIKE;
         let stray = self.unset.filled > 0 && self.unset.filled.saturating_mul(STRAY) >= filled;
         Some(match () {
@@ -230,6 +261,20 @@ fn bits(bytes: &[u8]) -> impl Iterator<Item = bool> {
     bytes.iter().flat_map(|byte| (0..8u32).map(move |place| byte.checked_shr(place).unwrap_or(0) & 1 == 1))
 }
 
+/// Bytes of a page of a bitmap.
+const BYTES_OF_PAGE: usize = 4096;
+
+/// Whether bits are such as hardly any writer leaves: they change as coins fall, or one byte stands all over, not all of whose bits
+/// are alike.
+fn is_odd(bits: &[u8]) -> bool {
+    let first = bits.first().filter(|byte| !matches!(byte, 0 | 0xff));
+    fall_as_coins(bits) || first.is_some_and(|first| bits.iter().all(|byte| byte == first))
+}
+
+fn all_set(bits: &[u8]) -> bool {
+    bits.iter().all(|byte| *byte == 0xff)
+}
+
 /// Whether bits change as often as those of coins would: every second time.
 fn fall_as_coins(bits: &[u8]) -> bool {
     // A bit is set where two neighbours in one byte differ; what differs across the borders of bytes is left out.
@@ -264,7 +309,7 @@ impl NoisyWindows {
             while at < disk.end && self.left > 0 {
                 let window = vhdx.window_at(*block, at);
                 at = window.end;
-                let Some(bits) = vhdx.coins(*block, &window, bitmap) else { continue };
+                let Some(bits) = vhdx.suspicious(*block, &window, bitmap) else { continue };
                 self.left = self.left.saturating_sub(1);
                 if vhdx.is_noise(*block, &window, &bits, bitmap, data) == Some(true) {
                     self.told.add(bitmap, window.start..window.end.min(disk.end));
@@ -287,6 +332,18 @@ impl NoisyWindows {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_byte_all_over_is_odd_unless_its_bits_are_alike() {
+        for byte in 0..=0xffu8 {
+            assert_eq!(is_odd(&[byte; 512]), !matches!(byte, 0 | 0xff), "{byte:x}");
+        }
+        // A run that begins and ends within a byte.
+        let mut runs = [0u8; 512];
+        runs[3..100].fill(0xff);
+        runs[100] = 0x0f;
+        assert!(!is_odd(&runs) && !is_odd(&[]));
+    }
 
     #[test]
     fn coins_are_told_from_runs() {

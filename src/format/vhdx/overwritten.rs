@@ -172,7 +172,7 @@ impl Overwritten {
 /// A page of a sector bitmap.
 pub(super) struct PageOfBits {
     /// Where its bits begin in the file, or the page that they share with others.
-    at: u64,
+    pub(super) at: u64,
     /// Bytes of the disk that its bits tell of.
     pub(super) disk: Range<u64>,
 }
