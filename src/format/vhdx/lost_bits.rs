@@ -3,17 +3,26 @@
 //! While a block is partly present its bits are only ever set. So where the log had set a bit and it is gone, while its sector
 //! holds something, the page is damaged or older than the log. So it is where bits were set since for a block that is not there.
 
+use std::ops::Range;
+
 use super::bat::{BatEntry, PayloadState, SECTORS_PER_CHUNK};
 use super::log::Page;
 use super::resolve::Vhdx;
-use crate::Faults;
 use crate::image::ReadAt;
+use crate::ranges::{length, meet};
+use crate::{FaultKind, Faults};
 
 /// Sectors of a byte of a bitmap.
 const SECTORS: u64 = 8;
 
-/// So many bytes of bitmaps have their sectors read, for all pages of an image.
-const MAX_READ: u64 = 4096;
+/// What reading sectors may cost, for all pages of an image: bytes.
+const MAX_COST: u64 = 32 << 20;
+
+/// A read of fewer bytes takes as long.
+const LEAST_COST: u64 = 64 << 10;
+
+/// Bytes that are read at once; sectors nearer to each other than [`LEAST_COST`] are.
+const AT_ONCE: u64 = 1 << 20;
 
 /// A page of a sector bitmap that is not what a log last made of it.
 pub(super) struct ChangedBits<'a> {
@@ -31,65 +40,120 @@ struct Shown {
     any_of_partial: bool,
     /// A bit of a block that is not there was set.
     any_of_absent: bool,
+    /// Sectors of partly present blocks whose bits are gone, in order of the disk.
+    gone: Vec<Gone>,
+}
+
+/// Eight sectors, of which the bits of some are gone.
+struct Gone {
+    /// Where they stand in the file.
+    file: Range<u64>,
+    bits: u8,
 }
 
 /// Looks at such pages.
 pub(super) struct LostBits {
-    /// The sectors of so many more bytes are read.
+    /// What reading sectors may cost yet.
     left: u64,
 }
 
 impl LostBits {
     pub(super) fn new() -> Self {
-        LostBits { left: MAX_READ }
+        LostBits { left: MAX_COST }
     }
 
     /// Whether no writer can have changed the page so.
     pub(super) fn in_page(&mut self, vhdx: &Vhdx, page: &ChangedBits<'_>) -> bool {
         let mut shown = Shown::default();
         let bytes = page.found.iter().zip(page.logged).zip((page.first..).step_by(8));
-        bytes.filter(|((found, logged), _)| found != logged).any(|((found, logged), sector)| {
-            self.is_gone(vhdx, sector, logged & !found, found & !logged, &mut shown)
-                || shown.any_of_partial && shown.any_of_absent
-        })
+        for ((found, logged), sector) in bytes.filter(|((found, logged), _)| found != logged) {
+            shown.look_at(vhdx, sector, logged & !found, found & !logged);
+        }
+        shown.any_of_partial && shown.any_of_absent || self.any_filled(vhdx, &shown.gone)
     }
 
-    /// Whether one of the bits `gone`, of the sectors from `sector` on, was of a sector that holds something.
-    fn is_gone(&mut self, vhdx: &Vhdx, sector: u64, gone: u8, added: u8, shown: &mut Shown) -> bool {
-        let disk = sector.saturating_mul(vhdx.shape.logical_sector_size);
-        if disk >= vhdx.geometry.virtual_size {
-            return false;
+    /// Whether one of the sectors whose bits are gone holds something. Where to read them all would cost more than half of what is
+    /// left, they are read here and there: other pages want theirs.
+    fn any_filled(&mut self, vhdx: &Vhdx, gone: &[Gone]) -> bool {
+        let pieces: Vec<&[Gone]> = gone.chunk_by(is_near).flat_map(in_pieces).collect();
+        let all = pieces.iter().map(|piece| cost(piece)).fold(0u64, u64::saturating_add);
+        let every = usize::try_from(all.div_ceil((self.left >> 1).max(1))).unwrap_or(usize::MAX).max(1);
+        for piece in pieces.into_iter().step_by(every) {
+            let Some(left) = self.left.checked_sub(cost(piece)) else { return false };
+            self.left = left;
+            if any_filled(vhdx, piece) {
+                return true;
+            }
         }
-        let block = disk.checked_div(vhdx.shape.block_size).unwrap_or(0);
-        let Ok((entry, _)) = vhdx.entry(vhdx.shape.payload_entry(block)) else { return false };
-        match entry.payload_state() {
-            PayloadState::PartiallyPresent => shown.any_of_partial = true,
-            PayloadState::NotPresent => shown.any_of_absent |= added != 0 && entry == BatEntry(0),
-            _ => {}
-        }
-        let Ok(start) = vhdx.claimed(entry, vhdx.shape.block_size) else { return false };
-        if entry.payload_state() != PayloadState::PartiallyPresent || gone == 0 || self.left == 0 {
-            return false;
-        }
-        self.left = self.left.saturating_sub(1);
-        let within = disk.saturating_sub(vhdx.disk_of(block).start);
-        any_filled(vhdx, start.saturating_add(within), gone)
+        false
     }
 }
 
-/// Whether a sector with its bit in `bits` holds something, of the eight at byte `at` of the file. What cannot be read may.
-fn any_filled(vhdx: &Vhdx, at: u64, bits: u8) -> bool {
-    let Ok(length) = usize::try_from(vhdx.shape.logical_sector_size) else { return false };
-    let mut data = vec![0; length.saturating_mul(8)];
-    if at.saturating_add(vhdx.shape.logical_sector_size.saturating_mul(SECTORS)) > vhdx.file.size() {
-        return false;
+impl Shown {
+    /// Looks at a byte of the page: at the bits `gone` and `added` of the sectors from `sector` on.
+    fn look_at(&mut self, vhdx: &Vhdx, sector: u64, gone: u8, added: u8) {
+        let disk = sector.saturating_mul(vhdx.shape.logical_sector_size);
+        if disk >= vhdx.geometry.virtual_size {
+            return;
+        }
+        let block = disk.checked_div(vhdx.shape.block_size).unwrap_or(0);
+        let Ok((entry, _)) = vhdx.entry(vhdx.shape.payload_entry(block)) else { return };
+        match entry.payload_state() {
+            PayloadState::PartiallyPresent => self.any_of_partial = true,
+            PayloadState::NotPresent => self.any_of_absent |= added != 0 && entry == BatEntry(0),
+            _ => {}
+        }
+        let Ok(start) = vhdx.claimed(entry, vhdx.shape.block_size) else { return };
+        if entry.payload_state() != PayloadState::PartiallyPresent || gone == 0 {
+            return;
+        }
+        let start = start.saturating_add(disk.saturating_sub(vhdx.disk_of(block).start));
+        let end = start.saturating_add(vhdx.shape.logical_sector_size.saturating_mul(SECTORS));
+        if end <= vhdx.file.size() {
+            self.gone.push(Gone { file: start..end, bits: gone });
+        }
     }
+}
+
+/// Whether two, one behind the other on the disk, are read at once.
+fn is_near(one: &Gone, next: &Gone) -> bool {
+    (one.file.end..=one.file.end.saturating_add(LEAST_COST)).contains(&next.file.start)
+}
+
+/// The parts that are read at once of sectors that stand near each other.
+fn in_pieces(near: &[Gone]) -> impl Iterator<Item = &[Gone]> {
+    let start = near.first().map_or(0, |first| first.file.start);
+    let number = move |one: &Gone| one.file.start.saturating_sub(start).checked_div(AT_ONCE);
+    near.chunk_by(move |one, next| number(one) == number(next))
+}
+
+/// Where all of them stand.
+fn place(piece: &[Gone]) -> Range<u64> {
+    piece.first().map_or(0, |first| first.file.start)..piece.last().map_or(0, |last| last.file.end)
+}
+
+fn cost(piece: &[Gone]) -> u64 {
+    length(&place(piece)).max(LEAST_COST)
+}
+
+/// Whether a sector whose bit is gone holds something. What cannot be read may.
+fn any_filled(vhdx: &Vhdx, piece: &[Gone]) -> bool {
+    let place = place(piece);
+    let Ok(sector_size) = usize::try_from(vhdx.shape.logical_sector_size) else { return false };
+    let mut data = vec![0; usize::try_from(length(&place)).unwrap_or(0)];
     let mut faults = Faults::new();
-    if vhdx.file.read_at(&mut data, at, &mut faults).is_err() || faults.any_lost() {
+    if vhdx.file.read_at(&mut data, place.start, &mut faults).is_err() {
         return true;
     }
-    let is_set = |place: u32| bits.checked_shr(place).unwrap_or(0) & 1 == 1;
-    data.chunks_exact(length).zip(0..).any(|(sector, place)| is_set(place) && sector.iter().any(|byte| *byte != 0))
+    let is_lost =
+        |file: &Range<u64>| faults.iter().any(|fault| fault.kind == FaultKind::Lost && meet(&fault.range, file));
+    piece.iter().any(|gone| {
+        let from = usize::try_from(gone.file.start.saturating_sub(place.start)).unwrap_or(usize::MAX);
+        let sectors = data.get(from..).unwrap_or_default().chunks_exact(sector_size).zip(0..8u32);
+        let is_set = |bit: u32| gone.bits.checked_shr(bit).unwrap_or(0) & 1 == 1;
+        let is_filled = |(sector, bit): (&[u8], u32)| is_set(bit) && sector.iter().any(|byte| *byte != 0);
+        is_lost(&gone.file) || sectors.into_iter().any(is_filled)
+    })
 }
 
 /// The first sector of the disk of which the page at byte `page` of the file tells, in the bitmap of a chunk at byte `start`.
