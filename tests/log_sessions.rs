@@ -17,7 +17,7 @@ use fixtures::vhdx::log::{DirtyLog, Update};
 use fixtures::vhdx::{Block, Image, MIB, Places};
 use support::Untouched;
 use vhdx_mount::Faults;
-use vhdx_mount::chain::{self, Chain, ChainOptions};
+use vhdx_mount::chain::{self, Chain, ChainOptions, Doubt};
 use vhdx_mount::image::{HostFolders, ReadAt};
 use vhdx_mount::report::Severity;
 
@@ -106,8 +106,12 @@ impl Forged {
     }
 
     fn open(&self) -> Chain {
+        self.open_with(&ChainOptions::default())
+    }
+
+    fn open_with(&self, options: &ChainOptions) -> Chain {
         let _untouched = Untouched::watch([self.path()]);
-        chain::open(&HostFolders, &self.path(), &ChainOptions::default()).unwrap_or_else(|error| panic!("{error}"))
+        chain::open(&HostFolders, &self.path(), options).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// Opens it and expects findings of these codes and severities that concern the log, and these doubtful bytes of the disk.
@@ -287,4 +291,31 @@ fn an_entry_of_a_log_that_was_done_with_may_be_spoilt_and_costs_nothing() {
             _ => forged.expect(&[UNCLAIMED], &[block(2)]),
         }
     }
+}
+
+/// The block that the page lost is served, with a doubt: the log has it.
+#[test]
+fn what_a_page_lost_is_served_as_the_log_last_had_it() {
+    let pages: [(&[Bat], Bat); 3] = [(&[LESS, WHOLE], LESS), (&[WHOLE], (&[], &[])), (&[WHOLE], OTHER)];
+    let right = read(&written(&[session(FIRST, 1, &[WHOLE])], WHOLE));
+    for (logged, found) in pages {
+        let served = read(&written(&[session(FIRST, 1, logged)], found));
+        let first_wrong = served.iter().zip(&right).position(|(served, right)| served != right);
+        assert_eq!(first_wrong, None, "{found:?}");
+    }
+}
+
+/// A closed file with these sessions.
+fn written(sessions: &[Session], bat: Bat) -> Forged {
+    let forged = Forged::new();
+    forged.write(sessions, bat, Guid::NIL);
+    forged
+}
+
+/// All of the disk, doubtful or not.
+fn read(forged: &Forged) -> Vec<u8> {
+    let chain = forged.open_with(&ChainOptions { doubt: Doubt::Accept, ..ChainOptions::default() });
+    let mut buf = vec![0; SIZE as usize];
+    chain.disk().read_at(&mut buf, 0, &mut Faults::new()).expect("a read");
+    buf
 }

@@ -23,23 +23,37 @@ pub(crate) fn rows() -> Vec<Row> {
             .images(|| with(&PRESENT, &Fill::live(2)))
             .codes(&["log-write-lost"])
     };
-    let lost = |name: &str, change| spoilt(name, change).exits(3, 0, 3, 0);
-    vec![
-        lost("noise", |page| Rng::new(16).fill(page))
-            .doubtful(0..BLOCK, "log-write-lost")
-            .model(|_| Model::of_chain(&with(&of(|page| Rng::new(16).fill(page)), &Fill::live(2)))),
-        lost("the bit of one sector that holds something is gone", |page| page[0] ^= 4)
-            .doubtful(0..BLOCK, "log-write-lost")
-            .model(|_| Model::of_chain(&with(&of(|page| page[0] ^= 4), &Fill::live(2)))),
-        lost("all bits are set, also those of blocks that are not there", |page| page.fill(0xff))
-            .doubtful(0..BLOCK, "log-write-lost")
-            .model(|_| Model::of_chain(&with(&of(|page| page.fill(0xff)), &Fill::live(2)))),
-        lost("512 bytes of it are as an older entry left them", |page| {
+    let lost = |name: &str, change| spoilt(name, change).exits(3, 0, 3, 0).doubtful(0..BLOCK, "log-write-lost");
+    // What is doubtful is as the log has it, and right.
+    let served = |row: Row| row.switches(&["--accept-doubtful"]).served();
+    let noise = || lost("noise", |page| Rng::new(16).fill(page));
+    let gone = || lost("the bit of one sector that holds something is gone", |page| page[0] ^= 4);
+    let is_of_another = || {
+        lost("another structure was written over it", |page| {
+            page.fill(0);
+            page[..4].copy_from_slice(b"FILE");
+        })
+    };
+    let older = || {
+        spoilt("512 bytes of it are as an older entry left them", |page| {
             page[1024..1536].copy_from_slice(&OLDER[1024..1536]);
         })
         .images(|| with_two(&PRESENT))
+        .exits(3, 0, 3, 0)
         .doubtful(4 * BLOCK..5 * BLOCK, "log-write-lost")
-        .model(|_| Model::of_chain(&with_two(&PRESENT[..1]))),
+        .model(|_| Model::of_chain(&with_two(&PRESENT)))
+    };
+    vec![
+        noise(),
+        served(noise()),
+        gone(),
+        served(gone()),
+        is_of_another(),
+        served(is_of_another()),
+        lost("all bits are set, also those of blocks that are not there", |page| page.fill(0xff)),
+        served(lost("all bits are set, also those of blocks that are not there", |page| page.fill(0xff))),
+        older(),
+        served(older()),
         // A tool that writes no log may have written these sectors.
         spoilt("bits of sectors were set", |page| page[2..4].fill(0xff))
             .model(|_| Model::of_chain(&with(&of(|page| page[2..4].fill(0xff)), &Fill::live(2)))),

@@ -15,7 +15,7 @@ use super::ownership::Ownership;
 use super::region_table;
 use super::resolve::Vhdx;
 use super::told_blocks::named;
-use crate::image::ReadAt;
+use crate::image::{OverlayBuilder, ReadAt};
 use crate::ranges::united;
 use crate::report::{Code, Finding, Severity};
 
@@ -53,8 +53,8 @@ struct Compared<'a> {
 /// What lost writes make of a file.
 #[derive(Default)]
 pub(super) struct LostWrites {
-    /// Bytes of the BAT and of bitmaps that are doubtful.
-    pub(super) doubtful: Vec<Range<u64>>,
+    /// Pages of the BAT and of bitmaps as the log last made them, and what of them is doubtful.
+    pub(super) pages: OverlayBuilder,
     /// Whether what leads to the tables is: so is all, then.
     pub(super) all: bool,
 }
@@ -77,17 +77,31 @@ pub(super) fn look(
         let Some(newest) = suspect.session.versions(page.at).last() else { continue };
         let differing = differences(page, newest.page());
         disk.extend(differing.iter().map(|range| tables.disk_of(page.table, range)));
-        if !evidence.is_lost(suspect.session, page) {
+        let is_overwritten = evidence.is_overwritten(page);
+        if !is_overwritten && !evidence.is_lost(suspect.session, page) {
             continue;
         }
         proven = proven.saturating_add(1);
         match page.table {
             Table::Leading => lost.all = true,
-            Table::Bat | Table::Bitmap(..) => lost.doubtful.extend(differing),
+            Table::Bat | Table::Bitmap(..) => lost.restore(page, newest, is_overwritten),
         }
     }
     findings.push(finding(suspect, proven, &lost, &united(disk)));
     Some(lost)
+}
+
+impl LostWrites {
+    /// Has a page read as `newest` has it. What that makes otherwise is doubtful, and all of a page `as_a_whole`.
+    fn restore(&mut self, page: &Differing, newest: &Version, as_a_whole: bool) {
+        let is_other =
+            |number: usize, piece: &[u8]| page.found.chunks(PIECE).nth(number).is_none_or(|found| found != piece);
+        newest.put_pieces(page.at, &is_other, &mut self.pages);
+        match as_a_whole {
+            true => self.pages.doubtful(page.at..page.at.saturating_add(PAGE)),
+            false => differences(page, newest.page()).into_iter().for_each(|range| self.pages.doubtful(range)),
+        }
+    }
 }
 
 /// The session after which a write was lost, if one was. Where one stands in the file as a whole, that is the last one, unless
@@ -147,6 +161,15 @@ impl Evidence<'_> {
                 Table::Bitmap(chunk, start) => self.lost_bits(session, page, first_sector(chunk, start, page.at)),
                 Table::Leading => false,
             }
+    }
+
+    /// Whether no writer can have made a page what it is, by its own word.
+    fn is_overwritten(&self, page: &Differing) -> bool {
+        match page.table {
+            Table::Bat => self.vhdx.is_bat_page_overwritten(page.at),
+            Table::Bitmap(..) => self.vhdx.is_bitmap_page_overwritten(page.at),
+            Table::Leading => false,
+        }
     }
 
     /// Whether the page is as it was before the session made of it what it made last, or a part of it is and the rest is not: a
@@ -282,10 +305,10 @@ fn finding(suspect: &Compared<'_>, proven: u64, lost: &LostWrites, disk: &[Range
         _ => {
             let what = if lost.all { "so all is doubtful" } else { "so that what they tell otherwise is doubtful" };
             let text = format!(
-                "{text}; the file has them as they were before, or blocks or sectors that the log placed belong to nothing, or bits are set for blocks that are not there (such pages: {proven}): writes were lost, or something was written over them, {what}"
+                "{text}; the file has them as they were before, or as no writer makes them, or blocks or sectors that the log placed belong to nothing, or bits are set for blocks that are not there (such pages: {proven}): writes were lost, or something was written over them, {what}"
             );
             Finding::new(Code::LogWriteLost, Severity::Error, text).advise(
-                "look for another copy of this image; --accept-doubtful serves what is doubtful as the file has it",
+                "look for another copy of this image; --accept-doubtful serves what is doubtful as the log last had it",
             )
         }
     };

@@ -211,10 +211,14 @@ impl Vhdx {
         if lost.all && self.trust == Trust::Proven {
             self.trust = Trust::Doubtful(Code::LogWriteLost);
         }
-        let mut doubts = OverlayBuilder::default();
-        lost.doubtful.into_iter().for_each(|range| doubts.doubtful(range));
-        self.file = Arc::new(doubts.over(image, Code::LogWriteLost));
+        self.see(lost.pages.over(image, Code::LogWriteLost));
+    }
+
+    /// Reads the tables through `file` from now on.
+    fn see(&mut self, file: Overlay<Arc<dyn ReadAt>>) {
+        self.file = Arc::new(file);
         self.tables = Cached::new(Arc::clone(&self.file), CACHED_PAGES);
+        (self.noise, self.bat_page) = (Judged::default(), LastPage::default());
     }
 
     /// Both headers are lost: proves the tables but for what a log would change, where that is known. `image` is the file as it lies.
@@ -236,8 +240,7 @@ impl Vhdx {
         }
         let is_right = doubts.doubtful_ranges().is_empty();
         self.trust = Trust::Proven;
-        self.file = Arc::new(doubts);
-        self.tables = Cached::new(Arc::clone(&self.file), CACHED_PAGES);
+        self.see(doubts);
         let Some(finding) = findings.iter_mut().find(|finding| finding.code == Code::HeadersLost) else { return };
         if is_right {
             finding.severity = Severity::Warning;

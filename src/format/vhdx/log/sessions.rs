@@ -12,7 +12,7 @@ use super::sequence::{Candidate, Candidates, Log};
 use crate::bytes::Guid;
 use crate::error::Result;
 use crate::format::vhdx::header::Header;
-use crate::image::{ReadAt, lose_tail};
+use crate::image::{OverlayBuilder, ReadAt, lose_tail};
 use crate::report::{Code, Finding, Severity};
 use crate::{FaultKind, Faults};
 
@@ -58,12 +58,36 @@ pub(in crate::format::vhdx) struct Version {
     number: u64,
     /// `None` stands for zeros.
     bytes: Option<Box<Page>>,
+    /// Where in the file the data sector begins that they are from; 0 for zeros.
+    data_sector: u64,
 }
 
 impl Version {
     /// The bytes of the page.
     pub(in crate::format::vhdx) fn page(&self) -> &Page {
         self.bytes.as_deref().unwrap_or(&[0; 4096])
+    }
+
+    /// Has those pieces of the page at byte `page` of the file read as this version has them of which `which` says so.
+    pub(in crate::format::vhdx) fn put_pieces(
+        &self,
+        page: u64,
+        which: &dyn Fn(usize, &[u8]) -> bool,
+        patches: &mut OverlayBuilder,
+    ) {
+        let pieces = self.page().chunks(PIECE).enumerate().zip((0u64..).step_by(PIECE));
+        for ((_, piece), within) in pieces.filter(|((number, piece), _)| which(*number, piece)) {
+            let start = page.saturating_add(within);
+            let (Some(leading), Some(trailing)) = (piece.first_chunk(), piece.last_chunk()) else { continue };
+            let length = u32::try_from(piece.len()).unwrap_or(0);
+            match self.bytes {
+                Some(_) => {
+                    let body = self.data_sector.saturating_add(within).saturating_add(8);
+                    patches.splice(start, *leading, body, length.saturating_sub(8 + 4), *trailing);
+                }
+                None => patches.zero(start..start.saturating_add(u64::from(length))),
+            }
+        }
     }
 }
 
@@ -274,7 +298,7 @@ fn add_versions(
                     if *zeroed > MAX_ZEROED {
                         return ControlFlow::Break(());
                     }
-                    session.add(page, Version { number, bytes: None });
+                    session.add(page, Version { number, bytes: None, data_sector: 0 });
                 }
             }
             None => {}
@@ -290,7 +314,8 @@ fn add_versions(
             *head = leading;
             *end = trailing;
         }
-        session.add(file_offset, Version { number, bytes: Some(page) });
+        let data_sector = log.file_offset(data_sector);
+        session.add(file_offset, Version { number, bytes: Some(page), data_sector });
     }
     Ok(())
 }
