@@ -214,6 +214,8 @@ codes! {
     /// Pages of a file that was closed are not what its log last made of them: writes after it were lost, or a tool changed
     /// them without a log.
     LogWriteLost = "log-write-lost",
+    /// A page of the BAT or of a sector bitmap of a closed file cannot be read, and is taken from its log.
+    TablePageFromLog = "table-page-from-log",
     /// A log entry changes what no log may change.
     LogWritesForbiddenPlace = "log-writes-forbidden-place",
     /// The header has the log reach into a region of the file.

@@ -92,6 +92,7 @@ impl Area {
             | Code::LogEntriesCutOff
             | Code::LogNewestDamaged
             | Code::LogWriteLost
+            | Code::TablePageFromLog
             | Code::LogWritesForbiddenPlace
             | Code::LogOnRegion
             | Code::LogUnreadable

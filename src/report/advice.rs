@@ -96,7 +96,7 @@ fn of_file(code: Code, is_error: bool) -> Option<&'static str> {
 fn of_tables(code: Code, is_error: bool) -> Option<&'static str> {
     Some(match code {
         Code::BlockStateOldUnmapped => "nothing is to be done",
-        Code::BatUnreadable | Code::BitmapUnreadable => SOUND_STORAGE,
+        Code::BatUnreadable | Code::BitmapUnreadable | Code::TablePageFromLog => SOUND_STORAGE,
         Code::BlockPastEnd => "if the image was copied, copy it again: the end of the file may be missing",
         Code::BlocksUnowned | Code::BlockPlaceKept if !is_error => {
             "if files are missing or older than they should be, look for another copy of this image"

@@ -15,6 +15,7 @@ const ELSEWHERE: &[(Code, &str)] = &[
     (Code::NotRescued, "tests/storage/rescue_maps.rs"),
     (Code::ReadAsRaw, "tests/chain.rs"),
     (Code::HeadersOutdated, "tests/log_sessions.rs"),
+    (Code::TablePageFromLog, "tests/log_unread_tables.rs"),
     (Code::BitmapUnreadable, "tests/check.rs"),
     (Code::BatUnreadable, "tests/storage/bad_sectors.rs"),
     (Code::DoubtsUnited, "src/chain/verified.rs"),

@@ -6,13 +6,13 @@
 
 use std::ops::Range;
 
-use super::bat::{BatEntry, ENTRY_LENGTH, MIB};
+use super::bat::{BatEntry, ENTRY_LENGTH};
 use super::bat_walk::Role;
 use super::block_content::{Content, Look};
 use super::log::{PAGE, PIECE, Page, Session, Sessions, Version, page_of};
+use super::logged_tables::{Table, Tables};
 use super::lost_bits::{ChangedBits, LostBits, first_sector};
 use super::ownership::Ownership;
-use super::region_table;
 use super::resolve::Vhdx;
 use super::told_blocks::named;
 use crate::image::{OverlayBuilder, ReadAt};
@@ -22,19 +22,6 @@ use crate::report::{Code, Finding, Severity};
 /// Bytes of a page that are compared at once: an entry of the BAT.
 const GRAIN: usize = 8;
 
-/// Chunks whose bitmaps are looked for. Disks of more are larger than 16 TiB.
-const MAX_CHUNKS: u64 = 1 << 12;
-
-/// What a page is a part of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Table {
-    Bat,
-    /// Of the chunk with this number, which begins at this byte of the file.
-    Bitmap(u64, u64),
-    /// The metadata, or a region table: what leads to all the rest.
-    Leading,
-}
-
 /// A page that is not what a session made of it last.
 struct Differing {
     at: u64,
@@ -43,15 +30,16 @@ struct Differing {
 }
 
 /// What of a session stands in the file.
-struct Compared<'a> {
-    session: &'a Session,
+pub(super) struct Compared<'a> {
+    pub(super) session: &'a Session,
     /// Pages of tables that are as the session left them.
-    agreeing: usize,
+    pub(super) agreeing: usize,
     differing: Vec<Differing>,
+    /// Pages that cannot be read as a whole, by their place in the file.
+    pub(super) unread: Vec<(u64, Table)>,
 }
 
 /// What lost writes make of a file.
-#[derive(Default)]
 pub(super) struct LostWrites {
     /// Pages of the BAT and of bitmaps as the log last made them, and what of them is doubtful.
     pub(super) pages: OverlayBuilder,
@@ -59,18 +47,20 @@ pub(super) struct LostWrites {
     pub(super) all: bool,
 }
 
-/// Looks for them in a file whose LogGuid is zero. `metadata` is the metadata region.
+/// Looks for them in a file whose LogGuid is zero. `compared` is what stands in it of `sessions`, `metadata` the metadata region;
+/// `pages` are read otherwise than they lie already.
 pub(super) fn look(
     vhdx: &Vhdx,
     sessions: &Sessions,
+    compared: &[Compared<'_>],
     metadata: &Range<u64>,
+    pages: OverlayBuilder,
     findings: &mut Vec<Finding>,
 ) -> Option<LostWrites> {
+    let suspect = suspect(compared, vhdx.file.size())?;
     let tables = Tables::of(vhdx, metadata);
-    let compared: Vec<Compared<'_>> = sessions.iter().filter_map(|session| tables.compare(session)).collect();
-    let suspect = suspect(&compared, vhdx.file.size())?;
     let mut evidence = Evidence { vhdx, sessions, ownership: None, look: Look::QUICK, bits: LostBits::new() };
-    let mut lost = LostWrites::default();
+    let mut lost = LostWrites { pages, all: false };
     let mut disk = Vec::new();
     let mut proven = 0u64;
     for page in &suspect.differing {
@@ -107,17 +97,53 @@ impl LostWrites {
 /// The session after which a write was lost, if one was. Where one stands in the file as a whole, that is the last one, unless
 /// another one was later by all signs.
 fn suspect<'a, 'b>(compared: &'b [Compared<'a>], size: u64) -> Option<&'b Compared<'a>> {
-    let (whole, rest): (Vec<_>, Vec<_>) = compared.iter().partition(|one| one.differing.is_empty());
-    // A file that was made smaller says nothing by its size then.
-    let grown = |one: &Compared<'_>| Some(one.session.last_file_offset).filter(|end| *end <= size);
+    let (whole, rest): (Vec<_>, Vec<_>) = compared.iter().partition(|one| one.stands());
     let is_latest = |one: &&&Compared<'_>| whole.iter().all(|whole| one.is_later_than(whole, size));
-    rest.iter().filter(is_latest).max_by_key(|one| (grown(one), one.agreeing, one.session.head)).copied()
+    rest.iter().filter(is_latest).max_by_key(|one| one.rank(size)).copied()
 }
 
-impl Compared<'_> {
+impl<'a> Compared<'a> {
+    /// Compares what each session left with the file. `metadata` is the metadata region.
+    pub(super) fn all(vhdx: &Vhdx, sessions: &'a Sessions, metadata: &Range<u64>) -> Vec<Self> {
+        let tables = Tables::of(vhdx, metadata);
+        sessions.iter().filter_map(|session| Compared::of(&tables, session)).collect()
+    }
+
+    /// Compares what a session left with the file; `None` where it left nothing that still counts.
+    fn of(tables: &Tables<'_>, session: &'a Session) -> Option<Self> {
+        let mut compared = Compared { session, agreeing: 0, differing: Vec::new(), unread: Vec::new() };
+        for (at, versions) in session.pages() {
+            let Some(table) = tables.table(at) else { continue };
+            let Some(newest) = versions.last() else { continue };
+            let Some(found) = page_of(tables.file(), at) else {
+                compared.unread.push((at, table));
+                continue;
+            };
+            if found == *newest.page() {
+                compared.agreeing = compared.agreeing.saturating_add(1);
+            } else {
+                compared.differing.push(Differing { at, table, found });
+            }
+        }
+        let any = compared.agreeing > 0 || !compared.differing.is_empty() || !compared.unread.is_empty();
+        any.then_some(compared)
+    }
+
+    /// Whether all pages of tables that can be read are as the session left them.
+    pub(super) fn stands(&self) -> bool {
+        self.differing.is_empty()
+    }
+
+    /// What tells of sessions which was the last one, where nothing tells better. `size` is the file's.
+    pub(super) fn rank(&self, size: u64) -> (Option<u64>, usize, u64) {
+        // A file that was made smaller says nothing by its size then.
+        let grown = Some(self.session.last_file_offset).filter(|end| *end <= size);
+        (grown, self.agreeing, self.session.head)
+    }
+
     /// Whether all signs say that this session came after `other`: the file had grown, the numbers of its entries go on, and what
     /// it began with is nearer to what `other` ended with than the other way round.
-    fn is_later_than(&self, other: &Compared<'_>, size: u64) -> bool {
+    pub(super) fn is_later_than(&self, other: &Compared<'_>, size: u64) -> bool {
         let (this, other) = (self.session, other.session);
         let grew = other.last_file_offset < this.last_file_offset && this.last_file_offset <= size;
         grew && other.head < this.first && steps(other, this) < steps(this, other)
@@ -216,74 +242,6 @@ impl Evidence<'_> {
                 .filter(|place| ownership.is_unowned(place))
                 .is_some_and(|place| self.look.at(vhdx, place.start).is_some_and(|content| content != Content::Nothing))
         })
-    }
-}
-
-/// Where the tables of a file stand.
-struct Tables<'a> {
-    vhdx: &'a Vhdx,
-    metadata: &'a Range<u64>,
-    /// Where bitmaps begin in the file, and the numbers of their chunks.
-    bitmaps: Vec<(u64, u64)>,
-}
-
-impl<'a> Tables<'a> {
-    fn of(vhdx: &'a Vhdx, metadata: &'a Range<u64>) -> Self {
-        let chunks = vhdx.shape.chunk(vhdx.shape.payload_blocks.saturating_sub(1)).saturating_add(1);
-        let wanted = if vhdx.is_differencing() && chunks <= MAX_CHUNKS { 0..chunks } else { 0..0 };
-        let bitmap = |chunk: u64| {
-            let (entry, _) = vhdx.entry(vhdx.shape.bitmap_entry(chunk)).ok()?;
-            vhdx.claimed(entry, MIB).ok().filter(|_| entry.bitmap_present()).map(|start| (start, chunk))
-        };
-        let mut bitmaps: Vec<(u64, u64)> = wanted.filter_map(bitmap).collect();
-        bitmaps.sort_unstable();
-        Tables { vhdx, metadata, bitmaps }
-    }
-
-    /// What this page of the file is a part of; `None` where no log is for it, or nothing leads to it any more.
-    fn table(&self, page: u64) -> Option<Table> {
-        let in_use = self.vhdx.bat_in_use();
-        if (in_use.start..in_use.end.next_multiple_of(PAGE)).contains(&page) {
-            return Some(Table::Bat);
-        }
-        let length = u64::try_from(region_table::LENGTH).unwrap_or(0);
-        let mut region_tables = region_table::OFFSETS.iter().map(|start| *start..start.saturating_add(length));
-        if self.metadata.contains(&page) || region_tables.any(|table| table.contains(&page)) {
-            return Some(Table::Leading);
-        }
-        let before = self.bitmaps.partition_point(|(start, _)| *start <= page).checked_sub(1)?;
-        let (start, chunk) = self.bitmaps.get(before)?;
-        (page.saturating_sub(*start) < MIB).then_some(Table::Bitmap(*chunk, *start))
-    }
-
-    /// Compares what a session left with the file; `None` where it left nothing that still counts.
-    fn compare<'s>(&self, session: &'s Session) -> Option<Compared<'s>> {
-        let mut compared = Compared { session, agreeing: 0, differing: Vec::new() };
-        for (at, versions) in session.pages() {
-            let Some(table) = self.table(at) else { continue };
-            let (Some(newest), Some(found)) = (versions.last(), page_of(&self.vhdx.file, at)) else { continue };
-            if found == *newest.page() {
-                compared.agreeing = compared.agreeing.saturating_add(1);
-            } else {
-                compared.differing.push(Differing { at, table, found });
-            }
-        }
-        (compared.agreeing > 0 || !compared.differing.is_empty()).then_some(compared)
-    }
-
-    /// The bytes of the disk that these bytes of a table tell of.
-    fn disk_of(&self, table: Table, bytes: &Range<u64>) -> Range<u64> {
-        let size = self.vhdx.geometry.virtual_size;
-        match table {
-            Table::Bat => self.vhdx.disk_of_entries(bytes),
-            Table::Bitmap(chunk, start) => {
-                let byte = |at: u64| {
-                    first_sector(chunk, start, at).saturating_mul(self.vhdx.shape.logical_sector_size).min(size)
-                };
-                byte(bytes.start)..byte(bytes.end)
-            }
-            Table::Leading => 0..size,
-        }
     }
 }
 

@@ -8,7 +8,8 @@
 //! lost shows in the file, too ([`lost_updates`], [`unowned`] by [`block_content`] and [`unused_entries`], [`kept_places`]), and
 //! so may it that the metadata are not those that the BAT was made for ([`contradiction`]), and a sector bitmap that was
 //! written over ([`bitmap_doubt`], [`bitmap_noise`], and [`overwritten`], of the BAT too). A page that is older than the log of a
-//! closed file is found by [`lost_writes`], by the bits of a bitmap too ([`lost_bits`]).
+//! closed file is found by [`lost_writes`], by the bits of a bitmap too ([`lost_bits`]), and one that cannot be read is looked for in that
+//! log by [`unread_pages`]; which pages are tables, [`logged_tables`] knows.
 //!
 //! [`new_image`] is the other way round: the bytes of a new file.
 
@@ -30,6 +31,7 @@ mod infer;
 mod kept_places;
 mod log;
 mod loggable;
+mod logged_tables;
 mod lost_bits;
 mod lost_updates;
 mod lost_writes;
@@ -48,6 +50,7 @@ mod shifted;
 mod tally;
 mod told_blocks;
 mod unowned;
+mod unread_pages;
 mod unused_entries;
 mod verify;
 

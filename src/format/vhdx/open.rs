@@ -16,13 +16,14 @@ use super::log::{
     places_in_doubt, replay,
 };
 use super::lost_updates;
-use super::lost_writes;
+use super::lost_writes::{self, Compared};
 use super::metadata::{self, Metadata};
 use super::overwritten::LastPage;
 use super::ownership::Ownership;
 use super::region_table::RegionTable;
 use super::regions::{self, Known};
 use super::resolve::Vhdx;
+use super::unread_pages::UnreadPages;
 use crate::Faults;
 use crate::bytes::Guid;
 use crate::error::{Error, ErrorKind, Result};
@@ -207,11 +208,30 @@ impl Vhdx {
         let Some(sessions) = Sessions::of(&*image, header) else {
             return findings.extend(Sessions::unread(&*image, header));
         };
-        let Some(lost) = lost_writes::look(self, &sessions, metadata, findings) else { return };
-        if lost.all && self.trust == Trust::Proven {
+        let mut compared = Compared::all(self, &sessions, metadata);
+        let mut unread = UnreadPages::default();
+        // Where bitmaps stand is known when the pages of the BAT are.
+        while unread.add(self, &compared, metadata) {
+            self.see(unread.pages().over(Arc::clone(&image), Code::TablePageFromLog));
+            compared = Compared::all(self, &sessions, metadata);
+        }
+        let lost = lost_writes::look(self, &sessions, &compared, metadata, unread.pages(), findings);
+        if lost.is_none() && unread.is_empty() {
+            return;
+        }
+        if lost.as_ref().is_some_and(|lost| lost.all) && self.trust == Trust::Proven {
             self.trust = Trust::Doubtful(Code::LogWriteLost);
         }
-        self.see(lost.pages.over(image, Code::LogWriteLost));
+        let are_certain = lost.is_none() && unread.are_certain(self, &image, &sessions, &compared);
+        let (mut pages, code) = match lost {
+            Some(lost) => (lost.pages, Code::LogWriteLost),
+            None => (unread.pages(), Code::TablePageFromLog),
+        };
+        if !are_certain {
+            unread.doubt(&mut pages);
+        }
+        findings.extend(unread.finding(are_certain));
+        self.see(pages.over(image, code));
     }
 
     /// Reads the tables through `file` from now on.

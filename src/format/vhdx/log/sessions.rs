@@ -3,10 +3,10 @@
 //! Each opening of a file for writing has a LogGuid of its own, and the entries of older ones stand in the log until newer
 //! entries take their room. So a log tells which versions of a page there were, and which of them came last.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
-use super::entry::{Descriptor, EntryHeader, PIECE, SECTOR};
+use super::entry::{Descriptor, EntryHeader, PIECE, SECTOR, SectorKind};
 use super::region::log_region;
 use super::sequence::{Candidate, Candidates, Log};
 use crate::bytes::Guid;
@@ -31,6 +31,8 @@ pub(in crate::format::vhdx) type Page = [u8; 4096];
 /// All sessions of which the log still has what they wrote last.
 pub(in crate::format::vhdx) struct Sessions {
     all: Vec<Session>,
+    /// See [`Sessions::are_all_told`].
+    are_all_told: bool,
 }
 
 /// The whole entries of one LogGuid, up to the head of its active sequence.
@@ -47,8 +49,10 @@ pub(in crate::format::vhdx) struct Session {
     /// Offset in the log of that oldest entry, and where the newest one ends.
     start: u32,
     end: u32,
+    /// Offsets in the log of the sectors of its entries.
+    sectors: Vec<u32>,
     /// Entries that are newer than the head and do not count.
-    is_cut_off: bool,
+    pub(in crate::format::vhdx) is_cut_off: bool,
     /// The versions of each page, from the oldest on. By byte offset in the file.
     pages: BTreeMap<u64, Vec<Version>>,
 }
@@ -134,7 +138,7 @@ impl Session {
 
     /// Whether the file went on with `other` after this session: it holds what `other` made last of a page, and while this one
     /// waits to be replayed it could not.
-    pub(super) fn is_left_behind_by(&self, other: &Session, file: &dyn ReadAt) -> bool {
+    pub(in crate::format::vhdx) fn is_left_behind_by(&self, other: &Session, file: &dyn ReadAt) -> bool {
         self.pages().any(|(at, _)| {
             let Some(found) = page_of(file, at).filter(|found| found.iter().any(|byte| *byte != 0)) else {
                 return false;
@@ -168,7 +172,14 @@ impl Sessions {
                 return None;
             }
         }
-        Some(Sessions { all })
+        let are_all_told = ring.is_told_by(&all);
+        Some(Sessions { all, are_all_told })
+    }
+
+    /// Whether nothing stands in the log besides them but what newer entries leave of old ones: the end of one, right behind them.
+    /// Else entries that were newer than all of these may be gone.
+    pub(in crate::format::vhdx) fn are_all_told(&self) -> bool {
+        self.are_all_told
     }
 
     /// Why not all of the log can be read, if it cannot.
@@ -246,9 +257,11 @@ fn session(log: &Log<'_>, candidates: &Candidates, zeroed: &mut usize) -> Result
         last_file_offset: 0,
         is_cut_off: candidates.by_offset.values().any(|entry| entry.header.sequence_number > head),
         pages: BTreeMap::new(),
+        sectors: Vec::new(),
     };
     for offset in entries {
         let Some(entry) = candidates.by_offset.get(&offset) else { continue };
+        session.sectors.extend((0..entry.header.entry_length).step_by(4096).map(|within| log.advance(offset, within)));
         session.last_file_offset = session.last_file_offset.max(entry.header.last_file_offset);
         add_versions(log, offset, &entry.header, &mut session, zeroed)?;
     }
@@ -346,6 +359,22 @@ impl Ring {
         let mut faults = Faults::new();
         file.read_at(&mut bytes, start, &mut faults).ok()?;
         faults.is_empty().then(|| Ring { bytes, start, size: file.size() })
+    }
+
+    /// See [`Sessions::are_all_told`].
+    fn is_told_by(&self, sessions: &[Session]) -> bool {
+        let told: BTreeSet<u32> = sessions.iter().flat_map(|session| &session.sectors).copied().collect();
+        let Some(first) = told.first() else { return false };
+        let sectors = self.bytes.as_chunks::<4096>().0.iter().zip((0u32..).step_by(4096));
+        let (before, behind): (Vec<_>, Vec<_>) = sectors.partition(|(_, at)| at < first);
+        // Whether the sector before is one of an entry, or of the end of an old one behind it.
+        let mut goes_on = true;
+        behind.into_iter().chain(before).all(|(sector, at)| {
+            let kind = SectorKind::of(sector);
+            let is_rest = goes_on && matches!(kind, SectorKind::Data | SectorKind::Descriptors);
+            goes_on = told.contains(&at) || is_rest;
+            goes_on || kind == SectorKind::Zeros
+        })
     }
 }
 
