@@ -162,3 +162,19 @@ fn a_newest_entry_whose_page_was_written_over_makes_that_page_doubtful() {
     forged.file().write_at(forged.places.log.start + SECOND + DATA, &[0x5a; 4096]);
     assert_eq!(forged.cost("log-newest-damaged"), (vec![0..8 * MIB], Severity::Error));
 }
+
+/// The second of three entries is damaged: what it says of the page, the third one says again.
+#[test]
+fn an_entry_that_a_newer_one_covers_costs_what_is_otherwise_without_them() {
+    let written = |at: u64, bits: u8| {
+        let forged = Forged::new();
+        forged.write(&[&forged.less(), &forged.less(), &forged.bat]);
+        forged.flip(SECOND + DATA + at, bits);
+        forged
+    };
+    // More than a bit of it: the storage may never have had it, and then the third one did not count.
+    let forged = written(404, 0x15);
+    assert_eq!(forged.cost("log-entries-cut-off"), (vec![BLOCK_2], Severity::Error));
+    // One bit: it was whole.
+    assert_eq!(written(404, 4).cost("log-entries-cut-off"), (vec![], Severity::Warning));
+}

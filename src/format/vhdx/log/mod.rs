@@ -2,7 +2,7 @@
 //!
 //! [`region`] knows where it stands, [`entry`] reads one entry, [`forbidden_place`] knows where none may write, [`sequence`] finds
 //! the active sequence, [`mod@replay`] makes an overlay of it. What the format leaves out, though damage and no power cut made it
-//! so, see [`cut_off`], [`damaged_newest`] and [`damaged_sequence`]; [`declined`] judges a file whose log is not to be replayed; [`written_entry`] tells such an entry from a torn one, and
+//! so, see [`cut_off`], [`carried_on`], [`damaged_newest`] and [`damaged_sequence`]; [`declined`] judges a file whose log is not to be replayed; [`written_entry`] tells such an entry from a torn one, and
 //! [`one_wrong_bit`] what a descriptor or the header of it was. [`unclaimed`] looks at what
 //! the log of a damaged header may have been, [`without_header`] judges whether a log matters that no header tells of.
 //! Both ask [`written_places`] what it would write. What older entries tell of pages is told by [`sessions`]; by it
@@ -13,6 +13,7 @@
 //! of the BAT. Only where an entry could have been active and cannot be read does doubt reach further: to the pages that its
 //! readable descriptors name, and where these cannot be read either, to all.
 
+mod carried_on;
 mod cut_off;
 mod damaged_newest;
 mod damaged_sequence;

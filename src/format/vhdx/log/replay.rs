@@ -2,6 +2,7 @@
 
 use std::ops::{ControlFlow, Range};
 
+use super::carried_on::CarriedOn;
 use super::cut_off::CutOff;
 use super::damaged_newest::DamagedNewest;
 use super::damaged_sequence::DamagedSequence;
@@ -101,6 +102,20 @@ pub(super) fn replay_sequence(
     findings: &mut Vec<Finding>,
 ) -> Result<Replayed> {
     let cut_off = CutOff::look(candidates, sequence);
+    if cut_off.as_ref().is_some_and(|cut_off| cut_off.goes_on)
+        && let Some(carried_on) = CarriedOn::look(log, candidates, sequence)?
+    {
+        // Nothing that is whole is newer than the last of these.
+        let all = [sequence, &carried_on.offsets].concat();
+        let state = |offsets: &[u32]| -> Result<OverlayBuilder> {
+            let mut state = patches.clone();
+            apply_all(log, candidates, offsets, &mut state, &mut Vec::new()).map(|_| state)
+        };
+        let states = (state(sequence)?, state(&all)?);
+        let doubted = carried_on.doubt(log, states, patches)?;
+        findings.push(carried_on.finding(log, doubted));
+        return replay_sequence(log, candidates, &all, patches, findings);
+    }
     if let Some(cut_off) = &cut_off {
         findings.push(cut_off.finding(log));
         if !cut_off.goes_on {
