@@ -315,7 +315,7 @@ codes! {
     FileSystemLost = "file-system-lost",
     /// A volume that should have a file system of Windows has none that is known.
     FileSystemUnknown = "file-system-unknown",
-    /// The NTFS boot sector does not hold; its backup is used.
+    /// The NTFS boot sector does not hold; its backup is used, or what the `$MFT` proves of it.
     NtfsBootSectorBad = "ntfs-boot-sector-bad",
     /// A file record does not hold.
     NtfsFileRecordBad = "ntfs-file-record-bad",

@@ -101,7 +101,7 @@ pub(super) fn by_marks(marks: &Marks<'_>) -> Option<FileSystem> {
     boot_sector(&head)
         .or_else(|| superblock(&head))
         .or_else(|| further_in(marks))
-        .or_else(|| ntfs::has_backup(marks).then_some(FileSystem::Ntfs))
+        .or_else(|| ntfs::has_boot_sector(marks).then_some(FileSystem::Ntfs))
 }
 
 fn has(bytes: &[u8], at: usize, mark: &[u8]) -> bool {

@@ -8,6 +8,7 @@
 
 mod astray;
 mod attribute_types;
+mod boot_sector;
 mod compression;
 mod contents;
 mod contested;

@@ -6,10 +6,8 @@ use crate::bytes::{u16_le, u64_le};
 use crate::image::ReadAt;
 use crate::{Error, ErrorKind, Result};
 
-/// Bytes of a boot sector that are looked at. Larger sectors hold zeros behind them.
-const LENGTH: usize = 512;
-/// The name in the OEM field of every NTFS boot sector.
-const OEM_NAME: &[u8] = b"NTFS    ";
+/// Bytes of a boot sector that are looked at.
+const LENGTH: usize = BootSector::LENGTH;
 /// The largest cluster that Windows makes.
 const MAX_CLUSTER_SIZE: u64 = 2 << 20;
 /// The largest file record that is believed. Windows makes 1 and 4 KiB.
@@ -39,15 +37,25 @@ pub(super) struct BootSector {
 }
 
 impl BootSector {
-    /// Reads the fields and holds them against each other.
+    /// Bytes that are looked at. Larger sectors hold zeros behind them.
+    pub(super) const LENGTH: usize = 512;
+    /// The name in the OEM field of every NTFS boot sector.
+    pub(super) const OEM_NAME: &[u8] = b"NTFS    ";
+
+    /// Looks at the marks, reads the fields and holds them against each other.
     pub(super) fn parse(bytes: &[u8]) -> std::result::Result<Self, String> {
-        let short = || "it is cut short".to_owned();
-        if bytes.get(3..11) != Some(OEM_NAME) {
+        if bytes.get(3..11) != Some(Self::OEM_NAME) {
             return Err("the name NTFS is not there".into());
         }
         if bytes.get(510..LENGTH) != Some(&[0x55, 0xaa]) {
             return Err("the end mark 55 AA is not there".into());
         }
+        Self::fields(bytes)
+    }
+
+    /// Reads the fields and holds them against each other, whatever the marks are.
+    pub(super) fn fields(bytes: &[u8]) -> std::result::Result<Self, String> {
+        let short = || "it is cut short".to_owned();
         let sector_size = u64::from(u16_le(bytes, 0x0b).ok_or_else(short)?);
         if !(256..=4096).contains(&sector_size) || !sector_size.is_power_of_two() {
             return Err(format!("a sector cannot have {sector_size} bytes"));
@@ -127,15 +135,27 @@ pub(super) struct BootCopy {
 /// # Errors
 /// When it cannot be read or breaks its rules.
 pub(super) fn primary(volume: &dyn ReadAt) -> Result<BootCopy> {
+    let (bytes, trust) = sector_at(volume, 0)?;
+    let boot = BootSector::parse(&bytes).map_err(|text| bad(text, 0))?;
+    Ok(BootCopy { boot, offset: 0, trust })
+}
+
+/// The bytes that stand where a boot sector should, and whether they are proven.
+///
+/// # Errors
+/// When they cannot be read.
+pub(super) fn sector_at(volume: &dyn ReadAt, offset: u64) -> Result<([u8; LENGTH], Trust)> {
     let mut bytes = [0; LENGTH];
     let mut faults = Faults::new();
-    let bad = |text: String| Error::new(ErrorKind::Corrupt, text).at("NTFS boot sector", 0);
-    volume.read_at(&mut bytes, 0, &mut faults)?;
+    volume.read_at(&mut bytes, offset, &mut faults)?;
     if faults.any_lost() {
-        return Err(bad("it cannot be read".into()));
+        return Err(bad("it cannot be read".into(), offset));
     }
-    let boot = BootSector::parse(&bytes).map_err(bad)?;
-    Ok(BootCopy { boot, offset: 0, trust: trust_of(faults.worst()) })
+    Ok((bytes, trust_of(faults.worst())))
+}
+
+fn bad(text: String, offset: u64) -> Error {
+    Error::new(ErrorKind::Corrupt, text).at("NTFS boot sector", offset)
 }
 
 fn trust_of(worst: Option<&Fault>) -> Trust {
@@ -168,13 +188,23 @@ pub(super) fn backup(volume: &dyn ReadAt) -> Option<BootCopy> {
 
 /// The same, of a volume of `size` bytes from which `read` reads, zeros where bytes are lost.
 pub(super) fn backup_of(size: u64, read: impl FnOnce(u64, usize) -> Option<Vec<u8>>) -> Option<(u64, BootSector)> {
+    near_end(size, read, BootSector::parse)
+}
+
+/// What `parse` makes a boot sector of, near the end of such a volume, and where it stands: where its own count of sectors has
+/// it.
+pub(super) fn near_end(
+    size: u64,
+    read: impl FnOnce(u64, usize) -> Option<Vec<u8>>,
+    parse: impl Fn(&[u8]) -> std::result::Result<BootSector, String>,
+) -> Option<(u64, BootSector)> {
     let sector = u64::try_from(SECTOR_STEP).ok()?;
     // Counted from the start of the volume, so that every place looked at is the start of a sector.
     let start = size.saturating_sub(BACKUP_SEARCH).checked_next_multiple_of(sector)?;
     let bytes = read(start, usize::try_from(size.checked_sub(start)?).ok()?)?;
     bytes.chunks_exact(SECTOR_STEP).enumerate().rev().find_map(|(index, candidate)| {
         let offset = super::to_u64(index).checked_mul(sector)?.checked_add(start)?;
-        let boot = BootSector::parse(candidate).ok()?;
+        let boot = parse(candidate).ok()?;
         (boot.volume_size() == offset).then_some((offset, boot))
     })
 }

@@ -17,13 +17,15 @@
 //! them, `freed_clusters` keeps them from what `cluster_bitmap` says is somebody else's. What the files that are there claim
 //! is in `cluster_claims`, made of a `cluster_set`; where two claim one cluster, or the bitmap has it free, it is `contested`.
 //! `old_records` finds those that a folder knows a later file in, `unlisted_records` those that a file should know and does
-//! not. Without all of record 0, `mft_mirror`, `mft_parts`, `mft_start` and `mft_end` find the `$MFT`. `volume_state` says how
-//! the volume was left, with `log_file`; `findings` keeps what was found.
+//! not. Without a whole boot sector `boot_proven` tells what the `$MFT` proves of it; without all of record 0, `mft_mirror`,
+//! `mft_parts`, `mft_start` and `mft_end` find the `$MFT`. `volume_state` says how the volume was left, with `log_file`;
+//! `findings` keeps what was found.
 
 mod adopted;
 mod attribute;
 mod attribute_list;
 mod believed;
+mod boot_proven;
 mod boot_sector;
 mod cache;
 mod cluster_bitmap;
@@ -108,7 +110,7 @@ use wof::Chunks;
 
 use crate::report::{Code, Finding, Severity};
 
-pub(super) use open::has_backup;
+pub(super) use open::has_boot_sector;
 pub use open::open;
 
 /// File records of the metafiles that are needed by number.

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use mount_api::{Error, Faults, Name, Trust};
 
 use super::adopted::Adopted;
-use super::boot_sector::{self, BootCopy};
+use super::boot_proven;
+use super::boot_sector::{self, BootCopy, BootSector};
 use super::cache::{ByRecord, Cache};
 use super::findings::Findings;
 use super::losses::{Losses, Remade};
@@ -33,7 +34,8 @@ const DESCRIPTORS_KEPT: usize = 1 << 20;
 /// Opens the NTFS volume that begins at byte 0 of `volume`.
 ///
 /// A bad boot sector is replaced by its backup at the end of the volume, a bad first file record by its copy in
-/// `$MFTMirr`; where there is neither, the `$MFT` is read as far as it can be seen. [`Ntfs::findings`] says so.
+/// `$MFTMirr`; where there is neither, the `$MFT` is read as far as it can be seen. A boot sector that is bad in one place and
+/// has no backup is used where it leads to the `$MFT`. [`Ntfs::findings`] says so.
 ///
 /// # Errors
 /// When there is no boot sector, or no way to the `$MFT`.
@@ -51,16 +53,17 @@ pub fn open(volume: &Arc<dyn ReadAt>, options: Options) -> crate::Result<Ntfs> {
         Ok(way) => way,
         Err(error) => {
             let backup = if confirmed { None } else { backup.or_else(|| boot_sector::backup(volume)) };
+            let is_alone = !confirmed && backup.is_none();
             let by_backup = |mft: OpenMft| {
                 let backup = backup.clone()?;
-                let text =
-                    format!("The boot sector does not hold; its backup at byte {} is used: {error}", backup.offset);
-                let told = Finding::new(Code::NtfsBootSectorBad, Severity::Warning, text).at("boot sector", 0);
-                Way::find(volume, Ok(backup), Some(told), mft).ok()
+                let text = format!("its backup at byte {} is used: {error}", backup.offset);
+                Way::find(volume, Ok(backup), Some(boot_sector_bad(&text)), mft).ok()
             };
             by_backup(Mft::open)
+                .or_else(|| is_alone.then(|| Way::by_wrong_marks(volume, &error)).flatten())
                 .or_else(|| Way::find(volume, primary, None, Mft::as_far_as_seen).ok())
                 .or_else(|| by_backup(Mft::as_far_as_seen))
+                .or_else(|| is_alone.then(|| Way::by_a_wrong_size(volume, &error)).flatten())
                 .ok_or_else(|| {
                     crate::Error::new(crate::ErrorKind::Corrupt, format!("NTFS cannot be opened: {error}"))
                 })?
@@ -95,6 +98,40 @@ impl Way {
         mft.trust_no_more_than(trust);
         Ok(Way { volume, mft, met })
     }
+
+    /// By a boot sector with a wrong name or end mark that the `$MFT` proves.
+    fn by_wrong_marks(bytes: &Arc<dyn ReadAt>, error: &str) -> Option<Self> {
+        let read = |offset, length| {
+            let mut read = vec![0; length];
+            bytes.read_at(&mut read, offset, &mut Faults::new()).ok()?;
+            Some(read)
+        };
+        let (offset, boot) = boot_proven::with_wrong_marks(bytes.size(), &read)?;
+        let text =
+            format!("the one at byte {offset} has a wrong name or end mark, leads to the $MFT, and is used: {error}");
+        Self::by_proven(bytes, offset, boot, &text)
+    }
+
+    /// By a boot sector with one size that leads nowhere, where another one leads to the `$MFT`.
+    fn by_a_wrong_size(bytes: &Arc<dyn ReadAt>, error: &str) -> Option<Self> {
+        let boot = boot_proven::with_a_wrong_size(bytes)?;
+        let text = format!(
+            "the $MFT stands where it should by sectors of {} bytes, {} of them, clusters of {} and file records of {}: {error}",
+            boot.sector_size, boot.sectors, boot.cluster_size, boot.record_size
+        );
+        Self::by_proven(bytes, 0, boot, &text)
+    }
+
+    fn by_proven(bytes: &Arc<dyn ReadAt>, offset: u64, boot: BootSector, text: &str) -> Option<Self> {
+        let (_, trust) = boot_sector::sector_at(bytes, offset).ok()?;
+        let told = boot_sector_bad(&format!("there is no backup; {text}"));
+        Self::find(bytes, Ok(BootCopy { boot, offset, trust }), Some(told), Mft::open).ok()
+    }
+}
+
+fn boot_sector_bad(text: &str) -> Finding {
+    let text = format!("The boot sector does not hold; {text}");
+    Finding::new(Code::NtfsBootSectorBad, Severity::Warning, text).at("boot sector", 0)
 }
 
 impl BootCopy {
@@ -205,7 +242,8 @@ impl Ntfs {
     }
 }
 
-/// Whether a backup boot sector of NTFS stands near the end of the volume.
-pub(in crate::fs) fn has_backup(marks: &Marks<'_>) -> bool {
-    boot_sector::backup_of(marks.size(), |offset, length| Some(marks.read(offset, length))).is_some()
+/// Whether a backup boot sector of NTFS stands near the end of the volume, or one with a wrong name that the `$MFT` proves.
+pub(in crate::fs) fn has_boot_sector(marks: &Marks<'_>) -> bool {
+    let read = |offset, length| Some(marks.read(offset, length));
+    boot_sector::backup_of(marks.size(), read).is_some() || boot_proven::with_wrong_marks(marks.size(), &read).is_some()
 }
