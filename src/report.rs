@@ -325,7 +325,7 @@ codes! {
     NtfsMirrorUsed = "ntfs-mirror-used",
     /// One of the first four file records and its copy in `$MFTMirr` differ, or one of the two does not hold.
     NtfsMirrorDiffers = "ntfs-mirror-differs",
-    /// Neither the first file record nor its copy holds: the `$MFT` is read as far as it stands in one piece.
+    /// Neither the first file record nor its copy holds: the `$MFT` is read as far as it stands in one piece, or as their runs lead to it.
     NtfsMftInferred = "ntfs-mft-inferred",
     /// One of NTFS's own files does not hold, and the volume is read without it.
     NtfsMetafileBad = "ntfs-metafile-bad",

@@ -14,8 +14,18 @@ pub(super) struct Run {
 ///
 /// Each run counts from the one before it, so one wrong byte moves all that follow: a list that breaks any rule is
 /// refused as a whole.
-pub(super) fn decode(mut list: &[u8], expected: u64, volume_clusters: u64) -> Result<Vec<Run>, String> {
+pub(super) fn decode(list: &[u8], expected: u64, volume_clusters: u64) -> Result<Vec<Run>, String> {
     let mut runs = Vec::new();
+    decode_into(&mut runs, list, expected, volume_clusters).map(|()| runs)
+}
+
+/// The same; `runs` has those before the first that breaks a rule, for whom each cluster tells whether it is the right one.
+pub(super) fn decode_into(
+    runs: &mut Vec<Run>,
+    mut list: &[u8],
+    expected: u64,
+    volume_clusters: u64,
+) -> Result<(), String> {
     let mut total = 0u64;
     let mut lcn = 0i64;
     while let Some((&header, rest)) = list.split_first()
@@ -46,7 +56,7 @@ pub(super) fn decode(mut list: &[u8], expected: u64, volume_clusters: u64) -> Re
         };
         runs.push(Run { clusters, lcn: place });
     }
-    if total == expected { Ok(runs) } else { Err(format!("its runs cover {total} clusters instead of {expected}")) }
+    if total == expected { Ok(()) } else { Err(format!("its runs cover {total} clusters instead of {expected}")) }
 }
 
 fn split(bytes: &[u8], at: usize) -> Option<(&[u8], &[u8])> {

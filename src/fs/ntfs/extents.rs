@@ -181,6 +181,12 @@ impl Extents {
         first
     }
 
+    /// The same, without what is lost at its end.
+    pub(super) fn without_lost_end(self) -> Extents {
+        let end = self.from(0).filter(|(_, place)| !matches!(place, Place::Lost(_))).last();
+        end.map_or_else(Extents::default, |(range, _)| self.up_to(range.end))
+    }
+
     /// The clusters of the volume behind the clusters `vcns`, stretch by stretch, for the part of this number.
     fn claims(&self, vcns: Range<u64>, part: usize) -> Vec<Claim> {
         let stretches = self.clusters(vcns).filter_map(|(count, place)| match place {

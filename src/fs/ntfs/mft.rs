@@ -15,7 +15,6 @@ use super::file_name::FileName;
 use super::file_record::{FileRecord, FileReference, RecordState, own_number};
 use super::losses::Watch;
 use super::mft_parts::MftParts;
-use super::mft_start::MftStart;
 use super::near_states::NearStates;
 use super::record_states::{self, RecordMarks, States, Target};
 use super::volume::{Volume, lesser, whole};
@@ -60,22 +59,6 @@ struct Window {
 }
 
 impl Mft {
-    /// Opens the `$MFT` where neither its own record nor the mirror's copy tells where it stands.
-    pub(super) fn as_far_as_seen(volume: &Arc<Volume>, findings: &mut Vec<Finding>) -> Result<Mft, Error> {
-        let lcn = volume.boot.mft_lcn;
-        let start =
-            MftStart::find(volume, lcn).ok_or_else(|| corrupt(format!("no file records stand at cluster {lcn}")))?;
-        let text = format!(
-            "Neither the first file record nor its copy in $MFTMirr holds, so that nothing tells where all of the $MFT stands. It is read as far as file records with the right numbers stand in one piece ({} of them): files whose records stand elsewhere are missing, and all is doubtful",
-            start.records
-        );
-        let offset = volume.offset_of(lcn).unwrap_or(u64::MAX);
-        let advice = "look for a copy of the image; --accept-doubtful shows the files that were found";
-        findings.push(Finding::new(Code::NtfsMftInferred, Severity::Error, text).at("$MFT", offset).advise(advice));
-        let trust = Trust::Doubtful(Code::NtfsMftInferred.as_str());
-        Ok(Self::of(volume, start.extents, trust, start.size))
-    }
-
     /// Makes all of it no more than this, for so is what led to it.
     pub(super) fn trust_no_more_than(&mut self, trust: Trust) {
         self.trust = lesser(self.trust, trust);
@@ -148,7 +131,7 @@ impl Mft {
         Ok((parts, damage))
     }
 
-    fn of(volume: &Arc<Volume>, extents: Extents, trust: Trust, size: u64) -> Mft {
+    pub(super) fn of(volume: &Arc<Volume>, extents: Extents, trust: Trust, size: u64) -> Mft {
         Mft {
             volume: Arc::clone(volume),
             extents,
@@ -161,6 +144,11 @@ impl Mft {
             recent: Mutex::new(LruCache::new(RECENT)),
             spare: Mutex::default(),
         }
+    }
+
+    /// The same, of which only records count that bear their own numbers.
+    pub(super) fn by_own_numbers(self) -> Mft {
+        Mft { by_own_numbers: true, ..self }
     }
 
     /// Its bytes, in whole records.

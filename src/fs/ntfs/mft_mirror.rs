@@ -49,6 +49,9 @@ impl Mft {
                 let Some((mut other, other_met)) =
                     other.filter(|(other, other_met)| better((other, other_met), (&mft, &met)))
                 else {
+                    if mft.is_contradicted_by_its_place() {
+                        return Err(corrupt("file record 0: by it the $MFT begins elsewhere, and is not there"));
+                    }
                     findings.append(&mut met);
                     return Ok(mft);
                 };
@@ -75,15 +78,29 @@ impl Mft {
     /// How well the volume holds together by this `$MFT`, and what was met when it was opened; every `step`th record below `end`
     /// is looked at.
     fn hold(&self, met: &[Finding], end: u64, step: u64) -> Hold {
-        let lcn = self.volume.boot.mft_lcn;
-        let begins = self.extents.clusters(0..1).any(|(_, place)| place == Place::Clusters(lcn));
+        let begins = self.begins_at(self.volume.boot.mft_lcn);
         let root = self.file(RECORD_ROOT);
         let has_root = root.is_ok_and(|root| root.directory && root.has_index_of_names());
+        Hold { begins, has_root, records: self.records_there(end, step), sound: met.is_empty() }
+    }
+
+    /// Whether it begins at this cluster of the volume.
+    pub(super) fn begins_at(&self, lcn: u64) -> bool {
+        self.extents.clusters(0..1).any(|(_, place)| place == Place::Clusters(lcn))
+    }
+
+    /// How many of the records below `end` are there; every `step`th one is looked at.
+    fn records_there(&self, end: u64, step: u64) -> u64 {
         let numbers =
             std::iter::successors(Some(0u64), |number| number.checked_add(step)).take_while(|number| *number < end);
         let there = numbers.filter(|number| u32::try_from(*number).is_ok_and(|number| self.has_record(number)));
-        let records = u64::try_from(there.count()).unwrap_or(u64::MAX);
-        Hold { begins, has_root, records, sound: met.is_empty() }
+        u64::try_from(there.count()).unwrap_or(u64::MAX)
+    }
+
+    /// Whether more records are there than by another one.
+    pub(super) fn shows_more_than(&self, other: &Mft) -> bool {
+        let (end, step) = looked_at(self, other);
+        self.records_there(end, step) > other.records_there(end, step)
     }
 
     /// Where the copy of a record stands on the volume.
@@ -124,14 +141,19 @@ impl Mft {
 
 /// Whether the volume holds better together by the first of two `$MFT`s, each with what was met when it was opened.
 fn better((one, one_met): (&Mft, &[Finding]), (other, other_met): (&Mft, &[Finding])) -> bool {
-    let records = |mft: &Mft| mft.size().checked_div(mft.record_size()).unwrap_or(0);
-    let end = records(one).max(records(other)).min(u32::MAX.into());
-    let step = end.div_ceil(LOOKED_AT).max(1);
+    let (end, step) = looked_at(one, other);
     one.hold(one_met, end, step) > other.hold(other_met, end, step)
 }
 
+/// Up to which record two `$MFT`s are held against each other, and in which steps.
+fn looked_at(one: &Mft, other: &Mft) -> (u64, u64) {
+    let records = |mft: &Mft| mft.size().checked_div(mft.record_size()).unwrap_or(0);
+    let end = records(one).max(records(other)).min(u32::MAX.into());
+    (end, end.div_ceil(LOOKED_AT).max(1))
+}
+
 /// The record 0 that stands at a cluster, and at which byte of the volume that is.
-fn record_at(volume: &Volume, lcn: u64) -> Result<(FileRecord, u64), Error> {
+pub(super) fn record_at(volume: &Volume, lcn: u64) -> Result<(FileRecord, u64), Error> {
     let offset = volume.offset_of(lcn).ok_or_else(|| corrupt(format!("cluster {lcn} is absurd")))?;
     let (bytes, trust) = volume.read_structure(offset, volume.boot.record_size, "file record 0")?;
     Ok((FileRecord::parse(bytes, RECORD_MFT, trust)?, offset))

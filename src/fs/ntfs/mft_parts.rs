@@ -41,20 +41,27 @@ impl MftParts {
     /// Looks through the records that record 0, `base`, leads to, and through those that they lead to. What no record tells is
     /// lost.
     pub(super) fn find(base: &FileRecord, volume: &Volume) -> Result<Self, Error> {
-        let raws = base.attributes()?;
-        let data = raws.iter().find(|raw| raw.kind == attribute::DATA && raw.name.is_empty());
-        let Some(Form::NonResident(header, runs)) = data.map(|data| &data.form).filter(|_| base.state.in_use) else {
-            return Err(corrupt("file record 0: it does not hold the beginning of the $MFT"));
-        };
-        let value = NonResident::new(*header, runs);
+        let value = beginning(base)?;
         let mut extents = Extents::default();
         value.first_part(&mut extents, volume).map_err(|text| corrupt(format!("file record 0: {text}")))?;
+        let size = value.header.size;
         let mut found = MftParts { extents, trust: base.trust, value, overlap: None };
         found.look_for_overlaps(base)?;
-        let size = header.size.min(volume.boot.volume_size());
-        found.go_on(base, volume, size.div_ceil(volume.boot.cluster_size));
+        found.go_on(base, volume, clusters_of(size, volume));
         found.look_for_overlaps(base)?;
         Ok(found)
+    }
+
+    /// The clusters that may be those of the `$MFT` where record 0, `base`, contradicts itself: by its runs before the first that
+    /// breaks a rule, and those in the records that they lead to. Only records that bear their own numbers may be believed there.
+    pub(super) fn find_what_may_be(base: &FileRecord, volume: &Volume) -> Result<Extents, Error> {
+        let value = beginning(base)?;
+        let mut extents = Extents::default();
+        value.first_runs(&mut extents, volume);
+        let size = value.header.size.max(value.header.allocated);
+        let mut found = MftParts { extents, trust: base.trust, value, overlap: None };
+        found.go_on(base, volume, clusters_of(size, volume));
+        Ok(found.extents.without_lost_end())
     }
 
     /// Looks for clusters that are claimed twice. Where records bear their numbers, what stands in the wrong place is not taken
@@ -140,6 +147,21 @@ impl MftParts {
         }
         Some(at.saturating_add(length))
     }
+}
+
+/// The beginning of the `$MFT` by record 0.
+fn beginning(base: &FileRecord) -> Result<NonResident, Error> {
+    let raws = base.attributes()?;
+    let data = raws.iter().find(|raw| raw.kind == attribute::DATA && raw.name.is_empty());
+    let Some(Form::NonResident(header, runs)) = data.map(|data| &data.form).filter(|_| base.state.in_use) else {
+        return Err(corrupt("file record 0: it does not hold the beginning of the $MFT"));
+    };
+    Ok(NonResident::new(*header, runs))
+}
+
+/// The clusters of so many bytes, as far as the volume has them.
+fn clusters_of(size: u64, volume: &Volume) -> u64 {
+    size.min(volume.boot.volume_size()).div_ceil(volume.boot.cluster_size)
 }
 
 /// Takes the part in a record, if it is one of the `$MFT`.

@@ -18,7 +18,7 @@
 //! is in `cluster_claims`, made of a `cluster_set`; where two claim one cluster, or the bitmap has it free, it is `contested`.
 //! `old_records` finds those that a folder knows a later file in, `unlisted_records` those that a file should know and does
 //! not. Without a whole boot sector `boot_proven` tells what the `$MFT` proves of it; without all of record 0, `mft_mirror`,
-//! `mft_parts`, `mft_start` and `mft_end` find the `$MFT`. `volume_state` says how the volume was left, with `log_file`;
+//! `mft_parts`, `mft_start`, `mft_inferred` and `mft_end` find the `$MFT`. `volume_state` says how the volume was left, with `log_file`;
 //! `findings` keeps what was found.
 
 mod adopted;
@@ -53,6 +53,7 @@ mod losses;
 mod lznt1;
 mod mft;
 mod mft_end;
+mod mft_inferred;
 mod mft_mirror;
 mod mft_parts;
 mod mft_start;

@@ -131,6 +131,17 @@ impl NonResident {
         }
         add_runs(extents, &self.runs, self.header.highest_vcn, volume)
     }
+
+    /// Adds the runs of that part which come before the first that breaks a rule.
+    pub(super) fn first_runs(&self, extents: &mut Extents, volume: &Volume) {
+        let mut runs = Vec::new();
+        // No volume has more clusters, so that a wrong count of them breaks no rule.
+        let most = volume.boot.clusters();
+        let _ = data_runs::decode_into(&mut runs, &self.runs, most, most);
+        for run in runs {
+            extents.push(run.clusters, run.lcn.map_or(Place::Hole, Place::Clusters));
+        }
+    }
 }
 
 /// Adds the runs that reach from the end of `extents` to `highest_vcn`.
