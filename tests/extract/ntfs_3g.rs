@@ -64,6 +64,11 @@ fn a_large_file_is_read_in_pieces_and_comes_out_in_order() {
         }
     }
     unmount(&at);
+    let out = tempfile::tempdir().expect("a folder");
+    extract(&volume, out.path(), &[]);
+    let row = rows(out.path()).remove("volume-1/large").expect("its row");
+    let (error, switch) = (row["error"].as_str().expect("an error"), format!("--max-size {} ", content.len()));
+    assert!(row["verdict"] == "refused" && error.contains(&switch), "{row}");
     for threads in ["1", "5"] {
         let out = tempfile::tempdir().expect("a folder");
         expect_code(&extract(&volume, out.path(), &["--max-size", "100M", "--threads", threads]), 0);
