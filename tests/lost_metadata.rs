@@ -304,6 +304,7 @@ fn what_the_user_says_counts_where_the_image_says_nothing() {
         virtual_size: Some(12 * MIB),
         logical_sector_size: Some(512),
         has_parent: Some(false),
+        ..Facts::default()
     };
     one_block().without_metadata(0).expect_doubtful_from(0, &assume(facts));
     // And nowhere else.
@@ -312,6 +313,7 @@ fn what_the_user_says_counts_where_the_image_says_nothing() {
         virtual_size: Some(MIB),
         logical_sector_size: Some(4096),
         has_parent: Some(true),
+        ..Facts::default()
     };
     let opened = one_block().opened(&assume(wrong));
     assert_eq!(opened.disk().size(), 12 * MIB);

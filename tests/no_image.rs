@@ -136,6 +136,37 @@ fn a_raw_disk_that_says_nothing_is_taken_where_the_user_says_so() {
 }
 
 #[test]
+fn a_disk_whose_start_is_lost_is_opened_where_the_user_says_what_it_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let raw = folder.path().join("disk.img");
+    let mut bytes = vec![0; 1 << 20];
+    bytes[4096..8192].fill(7);
+    fs::write(&raw, &bytes).expect("a file");
+    let _untouched = Untouched::watch([&raw]);
+    let error = open(&raw, &ChainOptions::default()).err().expect("a refusal").error;
+    assert!(format!("{:?}", error.advice()).contains("--assume format=raw"), "{error}");
+    let mut options = ChainOptions::default();
+    options.format.assumed.is_raw = Some(true);
+    options.format.assumed.logical_sector_size = Some(4096);
+    let chain = open(&raw, &options).expect("a disk");
+    assert_eq!(chain.links()[0].layer.geometry().logical_sector_size, 4096);
+    let (mut read, mut faults) = (vec![1; 1 << 20], Faults::new());
+    chain.disk().read_at(&mut read, 0, &mut faults).expect("a read");
+    assert!(read == bytes && faults.is_empty(), "{faults:?}");
+}
+
+#[test]
+fn what_says_itself_that_it_is_a_vhdx_is_no_raw_disk_by_word() {
+    let (_folder, forged, disk) = chain_of_two();
+    let mut options = ChainOptions::default();
+    options.format.assumed.is_raw = Some(true);
+    let chain = open(&forged.youngest, &options).expect("a chain");
+    let (mut read, mut faults) = (vec![1; disk.len()], Faults::new());
+    chain.disk().read_at(&mut read, 0, &mut faults).expect("a read");
+    assert!(chain.links().len() == 2 && read == disk && faults.is_empty(), "{faults:?}");
+}
+
+#[test]
 fn an_image_that_is_moved_by_a_sector_is_told_with_the_way_back() {
     let (_folder, forged, disk) = chain_of_two();
     let whole = fs::read(&forged.youngest).expect("the image");

@@ -332,6 +332,7 @@ impl<'a> Opening<'a> {
             virtual_size: child.map(|child| child.virtual_size),
             logical_sector_size: child.map(|child| child.logical_sector_size),
             has_parent: is_checkpoint.then_some(true),
+            is_raw: None,
         };
         self.with_told(kin, path, id)
     }
@@ -386,6 +387,7 @@ impl<'a> Opening<'a> {
             virtual_size: Some(parent.virtual_size),
             logical_sector_size: Some(parent.logical_sector_size),
             has_parent: Some(true),
+            is_raw: None,
         };
         format::open(Arc::clone(&inferred.image), self.with_told(kin, &child.path, &child.id)).ok()
     }

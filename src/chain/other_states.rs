@@ -15,9 +15,16 @@ use crate::layer::Identity;
 const MAX_FILES: usize = 10_000;
 
 /// Adds to the error of opening `opened` what else its folder holds, where the file is named like an image and too little of it
-/// is left. Only then: a file that is of another kind has an answer already.
+/// is left; where it is not, how it is read as a raw disk. A file that is of another kind has an answer already.
 pub(super) fn advise(store: &dyn ImageStore, opened: &OpenedImage, error: Error) -> Error {
-    let is_lost = matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Io) || format::says_nothing(&opened.image);
+    let says_nothing = format::says_nothing(&opened.image);
+    if says_nothing && format::has_whole_sectors(&opened.image) && !is_named_like_an_image(&opened.path) {
+        let as_it_is = error.advice().unwrap_or("give the path of an image").to_owned();
+        return error.advise(format!(
+            "{as_it_is}; where this file is a raw disk that does not show it any more, --assume format=raw reads it"
+        ));
+    }
+    let is_lost = matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Io) || says_nothing;
     if !is_named_like_an_image(&opened.path) || !is_lost {
         return error;
     }

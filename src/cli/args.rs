@@ -125,9 +125,9 @@ pub(crate) struct ChainArgs {
     /// What to do when a parent is missing: refuse, or serve what the images at hand hold.
     #[arg(long, value_enum, default_value_t = MissingArg::Error, value_name = "WHAT", overrides_with = "missing")]
     pub(crate) missing: MissingArg,
-    /// What is known of images whose own metadata is lost: block-size=2M, disk-size=127G, sector-size=512, parent=yes; of a
-    /// single one VM.vhdx:block-size=2M, by its path or, where no such file is at hand, by the name of a link: said so, it goes
-    /// before what that image says itself (repeatable).
+    /// What is known of images whose own metadata is lost: block-size=2M, disk-size=127G, sector-size=512, parent=yes,
+    /// or, of a disk that does not show that it is one, format=raw; of a single one VM.vhdx:block-size=2M, by its path or, where
+    /// no such file is at hand, by the name of a link: said so, it goes before what that image says itself (repeatable).
     #[arg(long, value_name = "[IMAGE:]WHAT=VALUE", value_parser = Assumption::parse)]
     pub(crate) assume: Vec<Assumption>,
     /// Take the image that most speaks for as a parent, though nothing proves it; all that comes from it is doubtful.

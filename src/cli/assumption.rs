@@ -19,7 +19,7 @@ impl fmt::Display for Assumption {
         if let Some(image) = &self.image {
             write!(f, "{}:", image.file_name().unwrap_or(image.as_os_str()).display())?;
         }
-        let Facts { block_size, virtual_size, logical_sector_size, has_parent } = self.fact;
+        let Facts { block_size, virtual_size, logical_sector_size, has_parent, is_raw } = self.fact;
         let told = [
             ("block-size", block_size.map(u64::from)),
             ("disk-size", virtual_size),
@@ -28,19 +28,20 @@ impl fmt::Display for Assumption {
         told.into_iter()
             .filter_map(|(what, value)| Some((what, value?)))
             .try_for_each(|(what, value)| write!(f, "{what}={value}"))?;
-        match has_parent {
-            Some(has) => write!(f, "parent={}", if has { "yes" } else { "no" }),
-            None => Ok(()),
+        if let Some(has) = has_parent {
+            write!(f, "parent={}", if has { "yes" } else { "no" })?;
         }
+        if is_raw == Some(true) { f.write_str("format=raw") } else { Ok(()) }
     }
 }
 
-const WHATS: [&str; 4] = ["block-size", "disk-size", "sector-size", "parent"];
+const WHATS: [&str; 5] = ["block-size", "disk-size", "sector-size", "parent", "format"];
 
 impl Assumption {
     /// Reads one, such as `block-size=2M` or `VM.vhdx:block-size=2M`.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let what = "block-size, disk-size, sector-size or parent, a = and a value are needed, such as block-size=2M";
+        let what =
+            "block-size, disk-size, sector-size, parent or format, a = and a value are needed, such as block-size=2M";
         let (image, told) = match text.rsplit_once(':') {
             Some((image, told)) if !image.is_empty() => (Some(PathBuf::from(image)), told),
             _ => (None, text),
@@ -64,6 +65,7 @@ impl Assumption {
                     _ => return Err("512 or 4096 is needed".to_owned()),
                 });
             }
+            "format" => fact.is_raw = Some((value == "raw").then_some(true).ok_or("raw is needed")?),
             _ => {
                 fact.has_parent = Some(match value {
                     "yes" => true,
@@ -106,24 +108,34 @@ mod tests {
 
     #[test]
     fn facts_are_read_with_their_units() {
-        let all = ["block-size=1M", "block-size=2M", "disk-size=127G", "sector-size=4096", "parent=no"];
+        let all = ["block-size=1M", "block-size=2M", "disk-size=127G", "sector-size=4096", "parent=no", "format=raw"];
         let all: Vec<_> = all.iter().map(|text| Assumption::parse(text).unwrap()).collect();
         let expected = Facts {
             block_size: Some(2 << 20),
             virtual_size: Some(127 << 30),
             logical_sector_size: Some(4096),
             has_parent: Some(false),
+            is_raw: Some(true),
         };
         assert_eq!(of_all(&all), expected);
         assert!(of_single(&all).is_empty());
         assert_eq!(all[2].to_string(), format!("disk-size={}", 127u64 << 30));
+        assert_eq!(all[5].to_string(), "format=raw");
         assert_eq!(Assumption::parse("/vms/VM.vhdx:parent=no").unwrap().to_string(), "VM.vhdx:parent=no");
         let one = Assumption::parse(r"C:\VMs\a=b.vhdx:sector-size=4K").unwrap();
         let facts = Facts { logical_sector_size: Some(4096), ..Facts::default() };
         assert_eq!(of_single(&[one]), [(PathBuf::from(r"C:\VMs\a=b.vhdx"), facts)]);
-        for wrong in
-            ["", "block-size", "block-size=3M", "block-size=512", "disk-size=65T", "disk-size=-1", "parent=", "x=1"]
-        {
+        for wrong in [
+            "",
+            "block-size",
+            "block-size=3M",
+            "block-size=512",
+            "disk-size=65T",
+            "disk-size=-1",
+            "parent=",
+            "x=1",
+            "format=vhd",
+        ] {
             assert!(Assumption::parse(wrong).is_err(), "{wrong}");
         }
     }

@@ -67,6 +67,8 @@ pub struct Facts {
     pub logical_sector_size: Option<u32>,
     /// Whether the image has a parent.
     pub has_parent: Option<bool>,
+    /// Whether the file is the disk itself, where nothing in it tells what it is.
+    pub is_raw: Option<bool>,
 }
 
 impl Facts {
@@ -78,6 +80,7 @@ impl Facts {
             virtual_size: self.virtual_size.or(others.virtual_size),
             logical_sector_size: self.logical_sector_size.or(others.logical_sector_size),
             has_parent: self.has_parent.or(others.has_parent),
+            is_raw: self.is_raw.or(others.is_raw),
         }
     }
 }
@@ -150,7 +153,9 @@ pub fn open(image: Arc<dyn ReadAt>, options: FormatOptions) -> Result<Container>
             Err(_) if vhdx::holds_regions(&image) => open_vhdx(image, options),
             Err(error) => match foreign::refusal(&image) {
                 Some(refusal) => Err(refusal),
-                None if options.is_disk_by_word(&image) => raw::Raw::given(image).map(raw_disk),
+                None if options.is_disk_by_word(&image) => {
+                    raw::Raw::given(image, options.assumed.logical_sector_size).map(raw_disk)
+                }
                 None if vhdx::holds_a_bat(&image, options.assumed.block_size) => open_by_bat(image, options, error),
                 None => Err(foreign::unread(&image).unwrap_or(error)),
             },
@@ -173,9 +178,11 @@ impl FormatOptions {
     /// Whether a file that says nothing of itself is the disk, because the user says so: it has its size, or at least nothing of a
     /// VHDX is in it.
     fn is_disk_by_word(&self, image: &dyn ReadAt) -> bool {
-        self.may_be_raw
-            && raw::has_whole_sectors(image)
-            && (self.kin.virtual_size == Some(image.size()) || !vhdx::holds_a_bat(image, self.assumed.block_size))
+        let is_said = self.assumed.is_raw == Some(true);
+        is_said
+            || self.may_be_raw
+                && raw::has_whole_sectors(image)
+                && (self.kin.virtual_size == Some(image.size()) || !vhdx::holds_a_bat(image, self.assumed.block_size))
     }
 }
 

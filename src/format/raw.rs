@@ -41,15 +41,15 @@ impl Raw {
         Ok(Raw::of(image, gpt_header::sector_size(&start).unwrap_or(512)))
     }
 
-    /// Takes the file as the disk because the user says so, with sectors of 512 bytes.
+    /// Takes the file as the disk because the user says so, with sectors of 512 bytes, or as the user says.
     ///
     /// # Errors
-    /// When it is no whole sectors.
-    pub(super) fn given(image: Arc<dyn ReadAt>) -> Result<Self> {
-        match has_whole_sectors(&image) {
-            true => Ok(Raw::of(image, 512)),
-            false => Err(Error::new(ErrorKind::Unsupported, "no disk: its size is no multiple of 512 bytes")),
+    /// When it has not even one.
+    pub(super) fn given(image: Arc<dyn ReadAt>, sector_size: Option<u32>) -> Result<Self> {
+        if image.size() < SECTOR {
+            return Err(Error::new(ErrorKind::Unsupported, "no disk: it is smaller than a sector"));
         }
+        Ok(Raw::of(image, sector_size.unwrap_or(512)))
     }
 
     fn of(image: Arc<dyn ReadAt>, sector_size: u32) -> Self {

@@ -325,6 +325,7 @@ fn told(metadata: &Metadata) -> Facts {
         virtual_size: metadata.virtual_size,
         logical_sector_size: metadata.logical_sector_size,
         has_parent: metadata.has_parent,
+        is_raw: None,
     }
 }
 
