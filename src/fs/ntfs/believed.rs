@@ -13,7 +13,7 @@ use super::near_states::NearStates;
 use super::record_states::{self, Target};
 
 /// Names that are held against records at once: this bounds the memory.
-const AT_ONCE: usize = 1 << 15;
+const AT_ONCE: usize = 1 << 14;
 
 /// Names that are worth a thread, and threads at most.
 const WORTH_A_THREAD: usize = 1 << 13;
