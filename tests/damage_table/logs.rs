@@ -5,11 +5,11 @@ use std::ops::Range;
 use fixtures::bytes::Bytes;
 use fixtures::guid::Guid;
 use fixtures::vhdx::MIB;
-use fixtures::vhdx::header::{self, Header};
+use fixtures::vhdx::header::Header;
 use fixtures::vhdx::log::{DirtyLog, Rollback, StaleEntry, Tear, Update, mend_first_entries};
 
 use crate::row::{BLOCK, Forged, MIDDLE, Row, SIZE, YOUNGEST, row};
-use crate::unreadable_logs;
+use crate::{logged_headers, unreadable_logs};
 
 const LOG_GUID: Guid = Guid::parse("0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0");
 
@@ -176,27 +176,13 @@ fn newest_damaged() -> Vec<Row> {
     ]
 }
 
-/// Nothing names the log any more, and it would change what the file tells.
-fn both_headers_lost() -> Row {
-    row("log: both headers are damaged", |forged| {
-        write(forged, |_| {});
-        header::OFFSETS.iter().for_each(|offset| forged.file(YOUNGEST).write_at(*offset, &[0; 4096]));
-    })
-    .shown_as_it_lies()
-    .codes(&["blocks-unowned", "headers-lost"])
-    .exits(3, 0, 3, 0)
-    // The log has no block in the second half of the disk.
-    .doubtful(0..SIZE / 2, "headers-lost")
-    .doubtful(SIZE / 2..SIZE, "blocks-unowned")
-}
-
 /// Each part of the table.
 pub(crate) fn rows() -> Vec<Row> {
     let parts = [
         whole(),
         forbidden_places(),
         cut_off(),
-        damaged_headers(),
+        logged_headers::rows(),
         torn_newest(),
         newest_damaged(),
         spoilt_headers(),
@@ -345,52 +331,6 @@ fn cut_off() -> Vec<Row> {
         // What they make of the BAT's entries stands in the file.
         .exits(3, 0, 3, 0),
     ]
-}
-
-/// A header of the file is damaged, or both.
-fn damaged_headers() -> Vec<Row> {
-    let alone = |name: &str| {
-        row(format!("log: only the second header bears the LogGuid, and is damaged{name}"), |forged| {
-            write(forged, |log| log.in_both_headers = false);
-            assert_eq!(Header::current(&forged.file(YOUNGEST)), Some(2));
-            forged.file(YOUNGEST).write_at(header::OFFSETS[1], &[0; 4096]);
-        })
-        .shown_as_it_lies()
-        .codes(&["blocks-unowned", "header-bad", "log-unclaimed"])
-        .exits(3, 0, 3, 0)
-        // No block is in the second half of the disk.
-        .doubtful(0..SIZE / 2, "log-unclaimed")
-        .doubtful(SIZE / 2..SIZE, "blocks-unowned")
-    };
-    vec![
-        alone(""),
-        alone(", and no log is to be replayed").switches(&["--no-log-replay"]),
-        // What the last entry made of them never reached them.
-        closed_without_the_last_writes(),
-        closed_without_the_last_writes().switches(&["--accept-doubtful"]).served(),
-        both_headers_lost(),
-        both_headers_lost().switches(&["--accept-doubtful"]).served(),
-        row("log: only the first header bears no LogGuid, and is damaged", |forged| {
-            write(forged, |log| log.in_both_headers = false);
-            forged.file(YOUNGEST).write_at(header::OFFSETS[0], &[0; 4096]);
-        })
-        .codes(&["header-bad", "log-replayed"]),
-    ]
-}
-
-/// The log has them as they should be, and is believed with a doubt.
-fn closed_without_the_last_writes() -> Row {
-    row("log: the file was closed, and the pages of its BAT are as before the last entry", |forged| {
-        write(forged, |_| {});
-        let mut file = forged.file(YOUNGEST);
-        for number in [1, 2] {
-            Header::edit(&mut file, number, |header| header.log_guid = Guid::NIL);
-        }
-    })
-    .codes(&["log-write-lost"])
-    .exits(3, 0, 3, 0)
-    // The log has no block in the second half of the disk either.
-    .doubtful(0..SIZE / 2, "log-write-lost")
 }
 
 /// The newest entry is torn.

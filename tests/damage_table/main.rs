@@ -11,6 +11,7 @@ mod codes;
 mod doubted_tables;
 mod links;
 mod logged_bitmaps;
+mod logged_headers;
 mod logs;
 mod row;
 #[path = "../support/mod.rs"]
