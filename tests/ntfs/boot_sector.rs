@@ -12,6 +12,7 @@ const NAME: usize = 3;
 const SECTOR_SIZE: usize = 0x0b;
 const CLUSTER_SIZE: usize = 0x0d;
 const SECTORS: usize = 0x28;
+const MFT_LCN: usize = 0x30;
 const RECORD_SIZE: usize = 0x40;
 const END_MARK: usize = 510;
 
@@ -149,5 +150,47 @@ fn an_mft_whose_record_has_no_room_for_its_name_proves_the_same() {
         put(&mut forge, at, bytes);
         assert!(is_ntfs(&forge), "{at:#x}");
         all_right(&forge.open(), contents, |_| false);
+    }
+}
+
+/// A disk that held a larger volume before: what that one had in the last sector stands there yet.
+#[test]
+fn the_backup_of_an_earlier_volume_does_not_count() {
+    let Some((mut forge, contents)) = sample("the_backup_of_an_earlier_volume_does_not_count") else { return };
+    let end = forge.bytes.len();
+    let mut earlier = forge.bytes[..512].to_vec();
+    earlier[0x48] ^= 0x55;
+    earlier[SECTORS..SECTORS + 8].copy_from_slice(&((end / 512 + 127) as u64).to_le_bytes());
+    earlier[MFT_LCN] += 7;
+    forge.bytes.resize(end + 128 * 512, 0);
+    let last = forge.bytes.len() - 512;
+    forge.bytes[last..].copy_from_slice(&earlier);
+    // With its own backup, without, and made smaller by a tool that leaves the old backup.
+    let mut alone = forge.clone();
+    alone.bytes[end - 512..end].fill(0);
+    let mut shrunk = alone.clone();
+    shrunk.bytes[last + 0x48] ^= 0x55;
+    shrunk.bytes[last + MFT_LCN] -= 7;
+    for (forge, what) in [(&forge, "own backup"), (&alone, "no backup"), (&shrunk, "smaller")] {
+        let ntfs = forge.open();
+        all_right(&ntfs, contents, |_| false);
+        assert!(ntfs.findings().is_empty(), "{what}: {:?}", ntfs.findings());
+    }
+    put(&mut forge, NAME, b"X");
+    all_is_there(&forge, contents, "one letter");
+    put(&mut forge, NAME, b"N");
+    put(&mut forge, CLUSTER_SIZE, &[16]);
+    all_is_there(&forge, contents, "the size of a cluster");
+}
+
+#[test]
+fn a_count_of_sectors_that_may_be_is_held_against_the_files_of_the_volume() {
+    let test = "a_count_of_sectors_that_may_be_is_held_against_the_files_of_the_volume";
+    let Some((mut forge, contents)) = sample(test) else { return };
+    let end = forge.bytes.len();
+    forge.bytes[end - 512..].fill(0);
+    for sectors in [end / 512 / 2, end / 512 + 4096] {
+        put(&mut forge, SECTORS, &(sectors as u64).to_le_bytes());
+        all_is_there(&forge, contents, &format!("{sectors} sectors"));
     }
 }

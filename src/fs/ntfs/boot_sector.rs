@@ -172,9 +172,23 @@ pub(super) fn is_confirmed(own: &BootCopy, volume: &dyn ReadAt) -> bool {
     read.is_ok() && proves && BootSector::parse(&bytes).as_ref() == Ok(&own.boot)
 }
 
-/// The backup boot sector near the end of the volume. It is believed only where it stands in the very place that its own
-/// count of sectors gives.
+/// The backup boot sector where the one at the start has the volume end, or else near the end of what holds it, which may have that
+/// of an earlier volume. It is believed only where it stands in the very place that its own count of sectors gives.
 pub(super) fn backup(volume: &dyn ReadAt) -> Option<BootCopy> {
+    named(volume).or_else(|| last(volume))
+}
+
+/// The one in the place that the sector at the start names, whatever else that says.
+fn named(volume: &dyn ReadAt) -> Option<BootCopy> {
+    let (own, _) = sector_at(volume, 0).ok()?;
+    let offset = u64_le(&own, 0x28)?.checked_mul(u16_le(&own, 0x0b)?.into()).filter(|offset| *offset > 0)?;
+    let (bytes, trust) = sector_at(volume, offset).ok()?;
+    let boot = BootSector::parse(&bytes).ok()?;
+    (boot.volume_size() == offset).then_some(BootCopy { boot, offset, trust })
+}
+
+/// The last one.
+fn last(volume: &dyn ReadAt) -> Option<BootCopy> {
     let mut faults = Faults::new();
     let (offset, boot) = backup_of(volume.size(), |offset, length| {
         let mut bytes = vec![0; length];

@@ -30,6 +30,7 @@ mod boot_sector;
 mod cache;
 mod cluster_bitmap;
 mod cluster_claims;
+mod cluster_count;
 mod cluster_set;
 mod compressed;
 mod contested;

@@ -43,16 +43,26 @@ pub fn open(volume: &Arc<dyn ReadAt>, options: Options) -> crate::Result<Ntfs> {
     let primary = boot_sector::primary(volume);
     // A sound boot sector is confirmed by its backup. One that is not may be wrong in a field that seems sound.
     let confirmed = primary.as_ref().is_ok_and(|own| boot_sector::is_confirmed(own, volume));
-    let backup = if confirmed { None } else { boot_sector::backup(volume) };
+    let own = primary.as_ref().ok().cloned();
+    let look_for_backup = || {
+        let found = if confirmed { None } else { boot_sector::backup(volume) };
+        found.filter(|backup| own.as_ref().is_none_or(|own| own.may_be_of(backup)))
+    };
+    let backup = look_for_backup();
+    let counted = own.as_ref().filter(|_| !confirmed).and_then(|own| Way::clusters_counted(volume, own));
     let primary = primary.map_err(|error| error.to_string()).and_then(|own| match &backup {
-        Some(backup) => own.beside(backup),
+        Some(backup) => own.beside(backup, counted),
         None if confirmed => Ok(BootCopy { trust: Trust::Proven, ..own }),
         None => Ok(own),
     });
+    let by_count = |own: &BootCopy| Way::by_a_wrong_count(volume, own, counted?);
+    if let Some(way) = primary.as_ref().ok().and_then(by_count) {
+        return Ok(Ntfs::assemble(way, options));
+    }
     let way = match Way::find(volume, primary.clone(), None, Mft::open) {
         Ok(way) => way,
         Err(error) => {
-            let backup = if confirmed { None } else { backup.or_else(|| boot_sector::backup(volume)) };
+            let backup = backup.or_else(look_for_backup);
             let is_alone = !confirmed && backup.is_none();
             let by_backup = |mft: OpenMft| {
                 let backup = backup.clone()?;
@@ -99,6 +109,26 @@ impl Way {
         Ok(Way { volume, mft, met })
     }
 
+    /// How many clusters the volume has by its own files, which a boot sector leads to.
+    fn clusters_counted(bytes: &Arc<dyn ReadAt>, own: &BootCopy) -> Option<u64> {
+        let way = Self::find(bytes, Ok(own.clone()), None, Mft::open).ok()?;
+        way.mft.clusters_counted(own.boot.cluster_size)
+    }
+
+    /// By a boot sector of which only the count of sectors is wrong, where the volume's own files count other `clusters`.
+    fn by_a_wrong_count(bytes: &Arc<dyn ReadAt>, own: &BootCopy, clusters: u64) -> Option<Self> {
+        if clusters == own.boot.clusters() {
+            return None;
+        }
+        let sectors = clusters.checked_mul(own.boot.cluster_size)?.checked_div(own.boot.sector_size)?;
+        let text = format!(
+            "there is no backup that says the same; it claims {} sectors, and by $Bitmap and $BadClus the volume has {clusters} clusters, which are {sectors}: so many are taken",
+            own.boot.sectors
+        );
+        let boot = BootSector { sectors, ..own.boot.clone() };
+        Self::find(bytes, Ok(BootCopy { boot, ..own.clone() }), Some(boot_sector_bad(&text)), Mft::open).ok()
+    }
+
     /// By a boot sector with a wrong name or end mark that the `$MFT` proves.
     fn by_wrong_marks(bytes: &Arc<dyn ReadAt>, error: &str) -> Option<Self> {
         let read = |offset, length| {
@@ -135,13 +165,21 @@ fn boot_sector_bad(text: &str) -> Finding {
 }
 
 impl BootCopy {
-    /// What this one is worth beside a backup that does not confirm it.
-    fn beside(self, backup: &BootCopy) -> Result<BootCopy, String> {
+    /// Whether a backup that does not confirm this one may be its own: the end of what holds the volume may still have that of an
+    /// earlier one.
+    fn may_be_of(&self, backup: &BootCopy) -> bool {
+        self.trust != Trust::Proven || self.boot.serial == backup.boot.serial
+    }
+
+    /// What this one is worth beside a backup that does not confirm it, where the volume has so many clusters by its own files.
+    fn beside(self, backup: &BootCopy, counted: Option<u64>) -> Result<BootCopy, String> {
         let (own_sectors, sectors) = (self.boot.sectors, backup.boot.sectors);
         let (own, other) = (self.trust == Trust::Proven, backup.trust == Trust::Proven);
         match (own, other) {
             (false, true) => Err("it is doubtful, and its backup says otherwise".to_owned()),
             (true, false) => Ok(self),
+            // A volume that was made smaller may have no backup where it ends now.
+            _ if counted == Some(self.boot.clusters()) => Ok(self),
             _ if own_sectors != sectors => Err(format!("it claims {own_sectors} sectors, and its backup {sectors}")),
             _ => Ok(self),
         }
