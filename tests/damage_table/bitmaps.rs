@@ -123,7 +123,7 @@ fn all_sectors() -> Vec<Range<u64>> {
 const FEW: [Range<u64>; 2] = [64..72, 1000..1008];
 
 /// The disk with [`noise`] in the bitmap, and `written` are the sectors of block 0 that hold something.
-fn of_noise_over(written: &[Range<u64>]) -> Model {
+pub(crate) fn of_noise_over(written: &[Range<u64>]) -> Model {
     bits_over(of_noise(), written)
 }
 
@@ -138,7 +138,7 @@ fn bits_over(present: Vec<Range<u64>>, written: &[Range<u64>]) -> Model {
 }
 
 /// A page of noise.
-fn noise() -> Vec<u8> {
+pub(crate) fn noise() -> Vec<u8> {
     let mut page = vec![0; 4096];
     Rng::new(16).fill(&mut page);
     page
@@ -152,7 +152,7 @@ fn of_noise() -> Vec<Range<u64>> {
 }
 
 /// The same chain, and nothing was ever written to the other sectors of the youngest link's block 0.
-fn partial_over_zeros(present: Vec<Range<u64>>, data: Fill) -> Vec<Image> {
+pub(crate) fn partial_over_zeros(present: Vec<Range<u64>>, data: Fill) -> Vec<Image> {
     let mut images = images();
     images[YOUNGEST].blocks.insert(0, Block::partially_present(present, data, Fill::Zero));
     images

@@ -11,6 +11,7 @@ use fixtures::vhdx::header::Header;
 use fixtures::vhdx::log::{DirtyLog, Update};
 use fixtures::vhdx::{Block, Image};
 
+use crate::bitmaps::{self, of_noise_over, partial_over_zeros};
 use crate::row::{BLOCK, Forged, PRESENT, Row, YOUNGEST, images, row};
 
 const LOG_GUID: Guid = Guid::parse("0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0");
@@ -54,6 +55,15 @@ pub(crate) fn rows() -> Vec<Row> {
         served(lost("all bits are set, also those of blocks that are not there", |page| page.fill(0xff))),
         older(),
         served(older()),
+        lost("bits are set of sectors that hold nothing", |page| page[2..4].fill(0xff))
+            .images(|| partial_over_zeros(PRESENT.to_vec(), Fill::live(2))),
+        row("a bitmap that looks like noise, and is what the log of the closed file has", |forged| {
+            let at = forged.chain.places[YOUNGEST].bitmaps[&0].start;
+            forged.file(YOUNGEST).write_at(at, &bitmaps::noise());
+            spoil(forged, |_| {});
+        })
+        .images(|| partial_over_zeros(PRESENT.to_vec(), Fill::live(2)))
+        .model(|_| of_noise_over(&PRESENT)),
         // A tool that writes no log may have written these sectors.
         spoilt("bits of sectors were set", |page| page[2..4].fill(0xff))
             .model(|_| Model::of_chain(&with(&of(|page| page[2..4].fill(0xff)), &Fill::live(2)))),

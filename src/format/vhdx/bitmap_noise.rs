@@ -72,6 +72,10 @@ impl Vhdx {
 
     /// The bits of a window, where something else than a writer may have made them what they are.
     fn suspicious(&self, block: u64, window: &Range<u64>, bitmap: u64) -> Option<Vec<u8>> {
+        // What a writer logged is no noise, whatever it looks like.
+        if self.logged_bitmaps.contains(&self.page_of_bits(block, window.start, bitmap).at) {
+            return None;
+        }
         let bits = self.bits_of(block, window, bitmap)?;
         let is_set = || all_set(&bits) && self.is_page_set(block, window, bitmap);
         (is_odd(&bits) || is_set()).then_some(bits)

@@ -1,7 +1,8 @@
 //! Pages of sector bitmaps that are neither as a log left them nor as any writer could have changed them since.
 //!
 //! While a block is partly present its bits are only ever set. So where the log had set a bit and it is gone, while its sector
-//! holds something, the page is damaged or older than the log. So it is where bits were set since for a block that is not there.
+//! holds something, the page is damaged or older than the log. So it is where bits were set since for a block that is not there, or
+//! of sectors none of which holds anything.
 
 use std::ops::Range;
 
@@ -41,11 +42,13 @@ struct Shown {
     /// A bit of a block that is not there was set.
     any_of_absent: bool,
     /// Sectors of partly present blocks whose bits are gone, in order of the disk.
-    gone: Vec<Gone>,
+    gone: Vec<Eight>,
+    /// Those whose bits were set.
+    added: Vec<Eight>,
 }
 
-/// Eight sectors, of which the bits of some are gone.
-struct Gone {
+/// Eight sectors, of which some are meant.
+struct Eight {
     /// Where they stand in the file.
     file: Range<u64>,
     bits: u8,
@@ -69,23 +72,25 @@ impl LostBits {
         for ((found, logged), sector) in bytes.filter(|((found, logged), _)| found != logged) {
             shown.look_at(vhdx, sector, logged & !found, found & !logged);
         }
-        shown.any_of_partial && shown.any_of_absent || self.any_filled(vhdx, &shown.gone)
+        shown.any_of_partial && shown.any_of_absent
+            || self.any_filled(vhdx, &shown.gone) == Some(true)
+            // Who wrote them without a log would have written something.
+            || !shown.added.is_empty() && self.any_filled(vhdx, &shown.added) == Some(false)
     }
 
-    /// Whether one of the sectors whose bits are gone holds something. Where to read them all would cost more than half of what is
-    /// left, they are read here and there: other pages want theirs.
-    fn any_filled(&mut self, vhdx: &Vhdx, gone: &[Gone]) -> bool {
-        let pieces: Vec<&[Gone]> = gone.chunk_by(is_near).flat_map(in_pieces).collect();
+    /// Whether one of these sectors holds something; `None` where that would cost more than is left. Where to read them all would cost
+    /// more than half of that, they are read here and there: other pages want theirs.
+    fn any_filled(&mut self, vhdx: &Vhdx, sectors: &[Eight]) -> Option<bool> {
+        let pieces: Vec<&[Eight]> = sectors.chunk_by(is_near).flat_map(in_pieces).collect();
         let all = pieces.iter().map(|piece| cost(piece)).fold(0u64, u64::saturating_add);
         let every = usize::try_from(all.div_ceil((self.left >> 1).max(1))).unwrap_or(usize::MAX).max(1);
         for piece in pieces.into_iter().step_by(every) {
-            let Some(left) = self.left.checked_sub(cost(piece)) else { return false };
-            self.left = left;
+            self.left = self.left.checked_sub(cost(piece))?;
             if any_filled(vhdx, piece) {
-                return true;
+                return Some(true);
             }
         }
-        false
+        Some(false)
     }
 }
 
@@ -104,40 +109,42 @@ impl Shown {
             _ => {}
         }
         let Ok(start) = vhdx.claimed(entry, vhdx.shape.block_size) else { return };
-        if entry.payload_state() != PayloadState::PartiallyPresent || gone == 0 {
+        if entry.payload_state() != PayloadState::PartiallyPresent {
             return;
         }
         let start = start.saturating_add(disk.saturating_sub(vhdx.disk_of(block).start));
         let end = start.saturating_add(vhdx.shape.logical_sector_size.saturating_mul(SECTORS));
-        if end <= vhdx.file.size() {
-            self.gone.push(Gone { file: start..end, bits: gone });
+        for (bits, sectors) in [(gone, &mut self.gone), (added, &mut self.added)] {
+            if bits != 0 && end <= vhdx.file.size() {
+                sectors.push(Eight { file: start..end, bits });
+            }
         }
     }
 }
 
 /// Whether two, one behind the other on the disk, are read at once.
-fn is_near(one: &Gone, next: &Gone) -> bool {
+fn is_near(one: &Eight, next: &Eight) -> bool {
     (one.file.end..=one.file.end.saturating_add(LEAST_COST)).contains(&next.file.start)
 }
 
 /// The parts that are read at once of sectors that stand near each other.
-fn in_pieces(near: &[Gone]) -> impl Iterator<Item = &[Gone]> {
+fn in_pieces(near: &[Eight]) -> impl Iterator<Item = &[Eight]> {
     let start = near.first().map_or(0, |first| first.file.start);
-    let number = move |one: &Gone| one.file.start.saturating_sub(start).checked_div(AT_ONCE);
+    let number = move |one: &Eight| one.file.start.saturating_sub(start).checked_div(AT_ONCE);
     near.chunk_by(move |one, next| number(one) == number(next))
 }
 
 /// Where all of them stand.
-fn place(piece: &[Gone]) -> Range<u64> {
+fn place(piece: &[Eight]) -> Range<u64> {
     piece.first().map_or(0, |first| first.file.start)..piece.last().map_or(0, |last| last.file.end)
 }
 
-fn cost(piece: &[Gone]) -> u64 {
+fn cost(piece: &[Eight]) -> u64 {
     length(&place(piece)).max(LEAST_COST)
 }
 
-/// Whether a sector whose bit is gone holds something. What cannot be read may.
-fn any_filled(vhdx: &Vhdx, piece: &[Gone]) -> bool {
+/// Whether a sector that is meant holds something. What cannot be read may.
+fn any_filled(vhdx: &Vhdx, piece: &[Eight]) -> bool {
     let place = place(piece);
     let Ok(sector_size) = usize::try_from(vhdx.shape.logical_sector_size) else { return false };
     let mut data = vec![0; usize::try_from(length(&place)).unwrap_or(0)];
@@ -147,12 +154,12 @@ fn any_filled(vhdx: &Vhdx, piece: &[Gone]) -> bool {
     }
     let is_lost =
         |file: &Range<u64>| faults.iter().any(|fault| fault.kind == FaultKind::Lost && meet(&fault.range, file));
-    piece.iter().any(|gone| {
-        let from = usize::try_from(gone.file.start.saturating_sub(place.start)).unwrap_or(usize::MAX);
+    piece.iter().any(|eight| {
+        let from = usize::try_from(eight.file.start.saturating_sub(place.start)).unwrap_or(usize::MAX);
         let sectors = data.get(from..).unwrap_or_default().chunks_exact(sector_size).zip(0..8u32);
-        let is_set = |bit: u32| gone.bits.checked_shr(bit).unwrap_or(0) & 1 == 1;
+        let is_set = |bit: u32| eight.bits.checked_shr(bit).unwrap_or(0) & 1 == 1;
         let is_filled = |(sector, bit): (&[u8], u32)| is_set(bit) && sector.iter().any(|byte| *byte != 0);
-        is_lost(&gone.file) || sectors.into_iter().any(is_filled)
+        is_lost(&eight.file) || sectors.into_iter().any(is_filled)
     })
 }
 

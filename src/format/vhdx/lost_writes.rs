@@ -34,6 +34,8 @@ pub(super) struct Compared<'a> {
     pub(super) session: &'a Session,
     /// Pages of tables that are as the session left them.
     pub(super) agreeing: usize,
+    /// Those of sector bitmaps, by their place in the file.
+    pub(super) bitmaps: Vec<u64>,
     differing: Vec<Differing>,
     /// Pages that cannot be read as a whole, by their place in the file.
     pub(super) unread: Vec<(u64, Table)>,
@@ -111,7 +113,8 @@ impl<'a> Compared<'a> {
 
     /// Compares what a session left with the file; `None` where it left nothing that still counts.
     fn of(tables: &Tables<'_>, session: &'a Session) -> Option<Self> {
-        let mut compared = Compared { session, agreeing: 0, differing: Vec::new(), unread: Vec::new() };
+        let mut compared =
+            Compared { session, agreeing: 0, bitmaps: Vec::new(), differing: Vec::new(), unread: Vec::new() };
         for (at, versions) in session.pages() {
             let Some(table) = tables.table(at) else { continue };
             let Some(newest) = versions.last() else { continue };
@@ -121,6 +124,9 @@ impl<'a> Compared<'a> {
             };
             if found == *newest.page() {
                 compared.agreeing = compared.agreeing.saturating_add(1);
+                if matches!(table, Table::Bitmap(..)) {
+                    compared.bitmaps.push(at);
+                }
             } else {
                 compared.differing.push(Differing { at, table, found });
             }

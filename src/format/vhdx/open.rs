@@ -1,5 +1,6 @@
 //! Opening a VHDX: from its first bytes to a map of the disk.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::Arc;
@@ -79,6 +80,7 @@ impl Vhdx {
             tables: Cached::new(Arc::clone(&file), CACHED_PAGES),
             file,
             noise: Judged::default(),
+            logged_bitmaps: BTreeSet::new(),
             bat_page: LastPage::default(),
             losses_met: AtomicU64::new(0),
         };
@@ -215,6 +217,7 @@ impl Vhdx {
             self.see(unread.pages().over(Arc::clone(&image), Code::TablePageFromLog));
             compared = Compared::all(self, &sessions, metadata);
         }
+        self.logged_bitmaps = compared.iter().flat_map(|one| one.bitmaps.iter().copied()).collect();
         let lost = lost_writes::look(self, &sessions, &compared, metadata, unread.pages(), findings);
         if lost.is_none() && unread.is_empty() {
             return;

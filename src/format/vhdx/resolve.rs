@@ -1,5 +1,6 @@
 //! What a VHDX says of each range of the disk: BAT and sector bitmaps, read when they are needed.
 
+use std::collections::BTreeSet;
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,6 +39,8 @@ pub struct Vhdx {
     pub(super) tables: Cached<Arc<Overlay<Arc<dyn ReadAt>>>>,
     /// What is known of bits that look like noise.
     pub(super) noise: Judged,
+    /// Pages of sector bitmaps, by their place in the file, that are as the log of a closed file has them.
+    pub(super) logged_bitmaps: BTreeSet<u64>,
     /// What is known of the page of the BAT that was looked at last.
     pub(super) bat_page: LastPage,
     /// How often not all of what tells of a range could be read.
