@@ -289,6 +289,25 @@ fn empty(log: &Log<'_>, orphaned: usize) -> Finding {
     finding.at(LOG_STRUCTURE, log.offset)
 }
 
+/// Whether there is one entry of this opening alone, which needs none before it, and nothing in the log but entries and what old ones
+/// leave.
+fn is_the_first(candidates: &Candidates) -> bool {
+    let mut entries = candidates.by_offset.iter();
+    let is_first = entries.next().is_some_and(|(offset, entry)| entry.header.tail == *offset);
+    let is_clear = !candidates.may_lack_some() && candidates.foreign == 0 && candidates.defaced.is_empty();
+    is_first && entries.next().is_none() && is_clear
+}
+
+/// The first entry of an opening was not written as a whole. A writer carries out in the file what stands in the log as a whole, so
+/// nothing of this one was, and there was nothing before it. Some writers begin a log anew for each entry.
+fn torn_first(log: &Log<'_>, places: usize) -> Finding {
+    let text = format!(
+        "the file was not closed, and the one entry of its log did not reach the storage as a whole: the machine stopped while it was written, before the {places} places that it was about to change were; the file is read as it lies"
+    );
+    let finding = Finding::new(Code::LogTorn, Severity::Warning, text).at(LOG_STRUCTURE, log.offset);
+    finding.advise("if newer files are missing, look for another copy of this image")
+}
+
 /// A LogGuid without a complete sequence: the file is read as it lies, and what torn entries were about to change is
 /// doubtful.
 fn no_sequence(
@@ -303,6 +322,13 @@ fn no_sequence(
         return Ok(LogState::Empty.into());
     }
     let damaged = DamagedSequence::look(log, candidates)?;
+    if damaged.is_none()
+        && is_the_first(candidates)
+        && let Some(places) = doubt_pages(log, candidates, &|_| true, &mut patches.clone())?
+    {
+        findings.push(torn_first(log, places));
+        return Ok(LogState::Torn.into());
+    }
     let compared = damaged.as_ref().map_or(Ok(None), |damaged| damaged.doubt(log, patches))?;
     let newest = candidates.by_offset.iter().max_by_key(|(_, entry)| entry.header.sequence_number);
     let is_unclear = candidates.foreign > 0
