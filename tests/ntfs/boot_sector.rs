@@ -184,6 +184,17 @@ fn the_backup_of_an_earlier_volume_does_not_count() {
 }
 
 #[test]
+fn a_boot_sector_of_another_volume_gives_way_to_the_backup() {
+    let test = "a_boot_sector_of_another_volume_gives_way_to_the_backup";
+    let Some((mut forge, contents)) = sample(test) else { return };
+    forge.bytes[0x48] ^= 0x55;
+    for at in [MFT_LCN, MFT_LCN + 8] {
+        forge.bytes[at] ^= 0x41;
+    }
+    all_is_there(&forge, contents, "another volume");
+}
+
+#[test]
 fn a_count_of_sectors_that_may_be_is_held_against_the_files_of_the_volume() {
     let test = "a_count_of_sectors_that_may_be_is_held_against_the_files_of_the_volume";
     let Some((mut forge, contents)) = sample(test) else { return };

@@ -44,11 +44,11 @@ pub fn open(volume: &Arc<dyn ReadAt>, options: Options) -> crate::Result<Ntfs> {
     // A sound boot sector is confirmed by its backup. One that is not may be wrong in a field that seems sound.
     let confirmed = primary.as_ref().is_ok_and(|own| boot_sector::is_confirmed(own, volume));
     let own = primary.as_ref().ok().cloned();
-    let look_for_backup = || {
-        let found = if confirmed { None } else { boot_sector::backup(volume) };
-        found.filter(|backup| own.as_ref().is_none_or(|own| own.may_be_of(backup)))
-    };
-    let backup = look_for_backup();
+    let may_be_own = |backup: &BootCopy| own.as_ref().is_none_or(|own| own.may_be_of(backup));
+    let look_for_backup = || if confirmed { None } else { boot_sector::backup(volume) };
+    let found = look_for_backup();
+    let foreign = found.clone().filter(|backup| !may_be_own(backup));
+    let backup = found.filter(may_be_own);
     let counted = own.as_ref().filter(|_| !confirmed).and_then(|own| Way::clusters_counted(volume, own));
     let primary = primary.map_err(|error| error.to_string()).and_then(|own| match &backup {
         Some(backup) => own.beside(backup, counted),
@@ -62,18 +62,21 @@ pub fn open(volume: &Arc<dyn ReadAt>, options: Options) -> crate::Result<Ntfs> {
     let way = match Way::find(volume, primary.clone(), None, Mft::open) {
         Ok(way) => way,
         Err(error) => {
-            let backup = backup.or_else(look_for_backup);
+            let backup = backup.or_else(|| look_for_backup().filter(may_be_own));
             let is_alone = !confirmed && backup.is_none();
-            let by_backup = |mft: OpenMft| {
+            let has_none = is_alone && foreign.is_none();
+            let by = |backup: &Option<BootCopy>, mft: OpenMft| {
                 let backup = backup.clone()?;
                 let text = format!("its backup at byte {} is used: {error}", backup.offset);
                 Way::find(volume, Ok(backup), Some(boot_sector_bad(&text)), mft).ok()
             };
-            by_backup(Mft::open)
-                .or_else(|| is_alone.then(|| Way::by_wrong_marks(volume, &error)).flatten())
+            by(&backup, Mft::open)
+                .or_else(|| has_none.then(|| Way::by_wrong_marks(volume, &error)).flatten())
                 .or_else(|| Way::find(volume, primary, None, Mft::as_far_as_seen).ok())
-                .or_else(|| by_backup(Mft::as_far_as_seen))
+                .or_else(|| by(&backup, Mft::as_far_as_seen))
                 .or_else(|| is_alone.then(|| Way::by_a_wrong_size(volume, &error)).flatten())
+                // It may be the boot sector that is of another volume.
+                .or_else(|| by(&foreign, Mft::open))
                 .ok_or_else(|| {
                     crate::Error::new(crate::ErrorKind::Corrupt, format!("NTFS cannot be opened: {error}"))
                 })?
