@@ -1,6 +1,6 @@
 use std::ops::{ControlFlow, Range};
 
-use crate::{Attr, Case, Details, Error, Faults, Kind, LinkPath, Name, Reparse};
+use crate::{Attr, Case, Details, Error, Faults, Kind, LinkPath, Name, Reparse, Times};
 
 /// A node of a [`Tree`]: a file, a folder, a link or a named stream.
 ///
@@ -154,6 +154,13 @@ pub trait Tree: Send + Sync + 'static {
 
     /// Kind, sizes, times, attributes.
     fn attr(&self, node: NodeId) -> Result<Attr, Error>;
+
+    /// The times that a file's name `name` in the folder `dir` bears, where it has several names: [`Attr::name_times`] are those
+    /// of the first. `None` where there is no such name, or it bears none.
+    fn times_of_name(&self, dir: NodeId, name: &Name, node: NodeId) -> Option<Times> {
+        let _ = (dir, name, node);
+        None
+    }
 
     /// The names that lead from the root to the node, for messages and reports: one of its paths where it has several, and
     /// `None` where the tree cannot tell.

@@ -31,6 +31,8 @@ const ENCRYPTED: u32 = 0x4000;
 /// A name that is wanted.
 pub(super) struct Item {
     pub(super) tree: Arc<dyn Tree>,
+    /// The folder that it was found in.
+    pub(super) dir: NodeId,
     pub(super) node: NodeId,
     pub(super) kind: Kind,
     pub(super) path: Vec<Name>,
@@ -135,7 +137,7 @@ impl<'a> Run<'a> {
             return;
         }
         let attr = match item.tree.attr(item.node) {
-            Ok(attr) => attr,
+            Ok(attr) => item.with_own_times(attr),
             // Told when it was walked into.
             Err(_) if item.kind == Kind::Directory && item.node != NodeId::ROOT => return,
             Err(error) => return self.tell(&item.row(None, Verdict::Failed).error(&error)),
@@ -456,6 +458,13 @@ pub(super) fn unlisted(error: &Error) -> String {
 }
 
 impl Item {
+    /// With the times of its own name, where it has several.
+    fn with_own_times(&self, attr: Attr) -> Attr {
+        let name = self.path.last().filter(|_| attr.links > 1);
+        let own = name.and_then(|name| self.tree.times_of_name(self.dir, name, self.node));
+        Attr { name_times: own.or(attr.name_times), ..attr }
+    }
+
     fn row(&self, stream: Option<&Name>, verdict: Verdict) -> Row {
         Row::new(&self.path, stream, &self.text, self.kind, verdict)
     }

@@ -170,6 +170,7 @@ impl Walk<'_> {
             };
             let item = Item {
                 tree: Arc::clone(tree),
+                dir: place.node,
                 node: entry.node,
                 kind: entry.kind,
                 path: path_of(place, &entry.name),
@@ -207,6 +208,8 @@ impl Walk<'_> {
             Ok(folder) => {
                 let item = Item {
                     tree: Arc::clone(&self.source.tree),
+                    // A folder has one name.
+                    dir: place.node,
                     node: place.node,
                     kind: Kind::Directory,
                     path: place.path.clone(),

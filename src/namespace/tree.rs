@@ -262,6 +262,13 @@ impl Tree for Namespace {
         }
     }
 
+    fn times_of_name(&self, dir: NodeId, name: &Name, node: NodeId) -> Option<Times> {
+        match (self.place(dir).ok()?, self.place(node).ok()?) {
+            (Place::Inner(tree, dir, _), Place::Inner(_, node, _)) => tree.times_of_name(dir, name, node),
+            _ => None,
+        }
+    }
+
     fn path(&self, node: NodeId) -> Option<NodePath> {
         let entry_name = |node| self.entries.iter().find(|entry| entry.node == node).map(|entry| entry.name.clone());
         match self.place(node).ok()? {

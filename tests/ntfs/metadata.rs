@@ -83,6 +83,36 @@ fn times_attributes_and_descriptors_are_those_of_ntfs_3g() {
 }
 
 #[test]
+fn each_name_of_a_file_has_times_of_its_own() {
+    if !have("each_name_of_a_file_has_times_of_its_own", &["mkntfs", "ntfs-3g"]) {
+        return;
+    }
+    let volume = Volume::new(16, &[]);
+    volume.mounted("", |root| {
+        fs::write(root.join("file"), b"content").unwrap();
+        fs::create_dir(root.join("folder")).unwrap();
+        fs::hard_link(root.join("file"), root.join("folder/again")).unwrap();
+    });
+    let mut forge = Forge { bytes: fs::read(volume.image()).unwrap() };
+    let number = record(&forge, "file");
+    // Which of them stands first is the writer's choice.
+    let length = forge.edit_attribute(number, 0x30, |attribute| {
+        let value = usize::from(attribute[0x14]);
+        attribute[value + 8..value + 16].copy_from_slice(&130_000_000_000_000_000u64.to_le_bytes());
+        usize::from(attribute[value + 0x40])
+    });
+    let ntfs = forge.open();
+    let (file, folder) = (find(&ntfs, "file"), find(&ntfs, "folder"));
+    let created = |dir, name: &str| ntfs.times_of_name(dir, &name.into(), file).map(|times| times.created.0);
+    let names = [created(mount_api::NodeId::ROOT, "file"), created(folder, "again")];
+    let edited = usize::from(length == "again".len());
+    assert_eq!(names[edited], Some(130_000_000_000_000_000));
+    assert!(names[1 - edited].is_some_and(|time| time != 130_000_000_000_000_000));
+    assert_eq!([created(folder, "file"), created(mount_api::NodeId::ROOT, "again")], [None, None]);
+    assert_eq!(ntfs.attr(file).unwrap().name_times.unwrap().created.0, 130_000_000_000_000_000);
+}
+
+#[test]
 fn owners_names_times_and_update_sequence_numbers_are_told() {
     if !have("owners_names_times_and_update_sequence_numbers_are_told", &["mkntfs", "ntfs-3g", "istat"]) {
         return;

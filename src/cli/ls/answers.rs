@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::thread::{Builder, available_parallelism};
 
-use mount_api::{Attr, DirEntry, Error, ErrorKind, Kind, NodeId, Tree};
+use mount_api::{Attr, DirEntry, Error, ErrorKind, Kind, Name, NodeId, Tree};
 
 use crate::cli::entry_object::Known;
 
@@ -37,10 +37,10 @@ pub(super) struct Answers {
 
 /// Asks for all entries; the answers are in their order. The tree is asked in the order of the nodes: names in any other order
 /// would have the same parts of the `$MFT` read again and again.
-pub(super) fn ask_all(tree: &dyn Tree, entries: &[DirEntry], wanted: Wanted) -> Vec<Option<Answers>> {
+pub(super) fn ask_all(tree: &dyn Tree, dir: NodeId, entries: &[DirEntry], wanted: Wanted) -> Vec<Option<Answers>> {
     let mut answers: Vec<Option<Answers>> = entries.iter().map(|_| None).collect();
-    let mut asked: Vec<_> = entries.iter().map(|entry| entry.node).zip(&mut answers).collect();
-    asked.sort_unstable_by_key(|(node, _)| *node);
+    let mut asked: Vec<_> = entries.iter().zip(&mut answers).collect();
+    asked.sort_unstable_by_key(|(entry, _)| entry.node);
     // To learn how many processors there are costs more than a small folder does.
     let worth = asked.len().div_ceil(WORTH_A_THREAD).min(MOST_THREADS);
     let threads = if worth > 1 { available_parallelism().map_or(1, usize::from).min(worth) } else { 1 };
@@ -50,27 +50,30 @@ pub(super) fn ask_all(tree: &dyn Tree, entries: &[DirEntry], wanted: Wanted) -> 
         let own = shares.next();
         for share in shares {
             // Where the host gives no thread, what it was for is asked below.
-            let _ = Builder::new().name("ls".to_owned()).spawn_scoped(scope, || answer(tree, share, wanted));
+            let _ = Builder::new().name("ls".to_owned()).spawn_scoped(scope, || answer(tree, dir, share, wanted));
         }
-        own.into_iter().for_each(|share| answer(tree, share, wanted));
+        own.into_iter().for_each(|share| answer(tree, dir, share, wanted));
     });
-    answer(tree, &mut asked, wanted);
+    answer(tree, dir, &mut asked, wanted);
     answers
 }
 
 /// Asks for those that have no answer yet.
-fn answer(tree: &dyn Tree, asked: &mut [(NodeId, &mut Option<Answers>)], wanted: Wanted) {
-    for (node, answers) in asked {
-        answers.get_or_insert_with(|| ask(tree, *node, wanted));
+fn answer(tree: &dyn Tree, dir: NodeId, asked: &mut [(&DirEntry, &mut Option<Answers>)], wanted: Wanted) {
+    for (entry, answers) in asked {
+        answers.get_or_insert_with(|| ask(tree, Some((dir, &entry.name)), entry.node, wanted));
     }
 }
 
-/// Asks for one entry.
-pub(super) fn ask(tree: &dyn Tree, node: NodeId, wanted: Wanted) -> Answers {
-    let attr = match tree.attr(node) {
+/// Asks for one entry, which has this name in this folder.
+pub(super) fn ask(tree: &dyn Tree, named: Option<(NodeId, &Name)>, node: NodeId, wanted: Wanted) -> Answers {
+    let mut attr = match tree.attr(node) {
         Ok(attr) => attr,
         Err(error) => return Answers { known: None, errors: vec![error] },
     };
+    if let Some((dir, name)) = named.filter(|_| attr.links > 1) {
+        attr.name_times = tree.times_of_name(dir, name, node).or(attr.name_times);
+    }
     let mut errors = Vec::new();
     let bears_one = attr.attributes & REPARSE_POINT != 0;
     let reparse = bears_one.then(|| kept(tree.reparse(node), &mut errors)).flatten().flatten();

@@ -75,6 +75,7 @@ struct Listing<'a, W: Write> {
 
 /// A folder that is being listed.
 struct Level {
+    dir: NodeId,
     path: TreePath,
     /// Those that are left.
     entries: IntoIter<DirEntry>,
@@ -90,7 +91,7 @@ impl Level {
         if let Some(wanted) = wanted.filter(|_| self.answers.len() == 0) {
             let entries = self.entries.as_slice();
             let together = entries.get(..AT_ONCE).unwrap_or(entries);
-            self.answers = answers::ask_all(tree, together, wanted).into_iter();
+            self.answers = answers::ask_all(tree, self.dir, together, wanted).into_iter();
         }
         Some((self.entries.next()?, self.answers.next().flatten()))
     }
@@ -104,7 +105,7 @@ impl<W: Write> Listing<'_, W> {
         match kind {
             Kind::Directory => self.folder(node, path)?,
             Kind::File | Kind::Link => {
-                let answers = self.wanted().map(|wanted| answers::ask(self.tree, node, wanted));
+                let answers = self.wanted().map(|wanted| answers::ask(self.tree, None, node, wanted));
                 self.entry(kind, path, answers)?;
             }
         }
@@ -156,7 +157,7 @@ impl<W: Write> Listing<'_, W> {
         });
         // What stands in a folder that is doubtful is.
         self.whole &= self.tree.attr(dir).is_ok_and(|attr| attr.trust == Trust::Proven);
-        Some(Level { path, entries: entries.into_iter(), answers: Vec::new().into_iter(), listed })
+        Some(Level { dir, path, entries: entries.into_iter(), answers: Vec::new().into_iter(), listed })
     }
 
     /// What is asked for of each entry beside its name.

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use mount_api::{
     Attr, Case, Details, DirEntry, Error, ErrorKind, Fault, FaultKind, Faults, From, Kind, LinkPath, Name, NodeId,
-    NodePath, NodeRange, Reparse, StreamEntry, Tree, TreeInfo, Trust,
+    NodePath, NodeRange, Reparse, StreamEntry, Times, Tree, TreeInfo, Trust,
 };
 
 use super::file::{ATTRIBUTE_REPARSE_POINT, Attribute, File, Value};
+use super::file_name::FileName;
 use super::folder::{Folder, node_of};
 use super::node_id::{self, ITSELF, STALE};
 use super::record_states::Target;
@@ -148,6 +149,15 @@ impl Tree for Ntfs {
             owner: standard.and_then(|standard| standard.security_id),
             trust: lesser(lesser(file.trust, node.trust_in_clusters()), self.trust_in_name(file)),
         })
+    }
+
+    fn times_of_name(&self, dir: NodeId, name: &Name, node: NodeId) -> Option<Times> {
+        let (folder, _) = node_id::split(dir).ok()?;
+        let file = self.node_at(node).ok()?.file;
+        let is_it = |own: &FileName<'_>| {
+            own.parent().record == u64::from(folder) && own.units().eq(name.units().iter().copied())
+        };
+        file.names().find(is_it).map(|own| own.times())
     }
 
     fn path(&self, node: NodeId) -> Option<NodePath> {
