@@ -228,27 +228,6 @@ fn what_only_torn_entries_were_about_to_change_is_doubtful() {
     assert_eq!(told, placed.map(|range| (range, FaultKind::Doubtful)));
 }
 
-/// As a writer leaves it that begins its log anew for each entry, and was stopped in the middle of one.
-#[test]
-fn the_one_entry_of_a_log_that_the_power_cut_off_costs_nothing() {
-    let forged = Forged::new();
-    let torn = |tear| DirtyLog { active: Vec::new(), torn: Some((forged.bat.clone(), tear)), ..forged.log() };
-    forged.write(&torn(Tear::MissingEnd(1)));
-    let chain = forged.open(&ChainOptions::default());
-    assert_eq!(state(&chain), Some(LogState::Torn));
-    assert_eq!(finding(&chain, "log-torn"), Severity::Warning);
-    let (bytes, faults) = read(&chain, 0, 8 << 20);
-    assert!(faults.is_empty() && bytes.iter().all(|byte| *byte == 0), "{faults:?}");
-    drop(chain);
-
-    // What was written there is no sector that a writer leaves.
-    let end = forged.places.log.start + 4096;
-    forged.file().write_at(end, &[0xa5; 4096]);
-    let chain = forged.open(&ChainOptions::default());
-    assert_eq!(finding(&chain, "log-torn"), Severity::Error);
-    assert!(!read(&chain, 0, 8 << 20).1.is_empty());
-}
-
 fn torn_text(forged: &Forged) -> String {
     let chain = forged.open(&ChainOptions::default());
     assert_eq!(state(&chain), Some(LogState::Torn));

@@ -178,3 +178,18 @@ fn an_entry_that_a_newer_one_covers_costs_what_is_otherwise_without_them() {
     // One bit: it was whole.
     assert_eq!(written(404, 4).cost("log-entries-cut-off"), (vec![], Severity::Warning));
 }
+
+/// As a writer leaves it that begins its log anew for each entry, and was stopped in the middle of one.
+#[test]
+fn the_one_entry_of_a_log_that_the_power_cut_off_costs_nothing() {
+    let forged = Forged::new();
+    let log = forged.places.log.start;
+    forged.write(&[&forged.bat]);
+    // What stood in the place of its page before: nothing.
+    forged.file().write_at(log + DATA, &[0; 4096]);
+    assert_eq!(forged.cost("log-torn"), (vec![], Severity::Warning));
+    // And what no writer leaves.
+    forged.file().write_at(log + DATA, &[0xa5; 4096]);
+    let (doubtful, severity) = forged.cost("log-torn");
+    assert!(!doubtful.is_empty() && severity == Severity::Error, "{doubtful:?}");
+}

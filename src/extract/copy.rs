@@ -137,7 +137,10 @@ impl<'a> Run<'a> {
             return;
         }
         let attr = match item.tree.attr(item.node) {
-            Ok(attr) => item.with_own_times(attr),
+            Ok(mut attr) => {
+                item.put_own_times(&mut attr);
+                attr
+            }
             // Told when it was walked into.
             Err(_) if item.kind == Kind::Directory && item.node != NodeId::ROOT => return,
             Err(error) => return self.tell(&item.row(None, Verdict::Failed).error(&error)),
@@ -458,11 +461,11 @@ pub(super) fn unlisted(error: &Error) -> String {
 }
 
 impl Item {
-    /// With the times of its own name, where it has several.
-    fn with_own_times(&self, attr: Attr) -> Attr {
+    /// Puts the times of this very name in, where the file has several.
+    fn put_own_times(&self, attr: &mut Attr) {
         let name = self.path.last().filter(|_| attr.links > 1);
         let own = name.and_then(|name| self.tree.times_of_name(self.dir, name, self.node));
-        Attr { name_times: own.or(attr.name_times), ..attr }
+        attr.name_times = own.or(attr.name_times);
     }
 
     fn row(&self, stream: Option<&Name>, verdict: Verdict) -> Row {
