@@ -101,6 +101,7 @@ pub(super) fn by_marks(marks: &Marks<'_>) -> Option<FileSystem> {
     boot_sector(&head)
         .or_else(|| superblock(&head))
         .or_else(|| further_in(marks))
+        .or_else(|| damaged_boot_sector(&head))
         .or_else(|| ntfs::has_boot_sector(marks).then_some(FileSystem::Ntfs))
 }
 
@@ -126,6 +127,21 @@ fn boot_sector(head: &[u8]) -> Option<FileSystem> {
         return Some(FileSystem::ExFat);
     }
     fat(head)
+}
+
+/// What is left of boot sectors that do not hold: the name of the type, which formatting tools put into those of FAT, and the copies of
+/// those of FAT32 and exFAT. NTFS writes over all of these places. A copy of its own at the end may be that of an earlier volume.
+fn damaged_boot_sector(head: &[u8]) -> Option<FileSystem> {
+    const FAT32_COPY: usize = 6 * 512;
+    const EXFAT_COPY: usize = 12 * 512;
+    let names: [(usize, &[u8], FileSystem); 4] = [
+        (0x36, b"FAT12   ", FileSystem::Fat12),
+        (0x36, b"FAT16   ", FileSystem::Fat16),
+        (0x52, b"FAT32   ", FileSystem::Fat32),
+        (EXFAT_COPY + OEM_NAME, b"EXFAT   ", FileSystem::ExFat),
+    ];
+    let named = names.iter().find(|(at, name, _)| has(head, *at, name)).map(|(_, _, found)| *found);
+    named.or_else(|| fat(head.get(FAT32_COPY..)?).filter(|found| *found == FileSystem::Fat32))
 }
 
 /// FAT has no mark of its own: the fields must make sense, and the count of clusters tells which one it is.

@@ -183,6 +183,24 @@ fn the_backup_of_an_earlier_volume_does_not_count() {
     all_is_there(&forge, contents, "the size of a cluster");
 }
 
+/// What the last sector has is of the volume before.
+#[test]
+fn a_damaged_boot_sector_of_another_file_system_is_no_ntfs() {
+    let test = "a_damaged_boot_sector_of_another_file_system_is_no_ntfs";
+    let Some((mut forge, _)) = sample(test) else { return };
+    forge.bytes[..8192].fill(0);
+    assert!(is_ntfs(&forge));
+    for (at, name, expected) in [
+        (0x36, b"FAT16   ", FileSystem::Fat16),
+        (0x52, b"FAT32   ", FileSystem::Fat32),
+        (12 * 512 + NAME, b"EXFAT   ", FileSystem::ExFat),
+    ] {
+        let mut forge = forge.clone();
+        put(&mut forge, at, name);
+        assert_eq!(recognise(&forge.bytes), Some(expected), "{at:#x}");
+    }
+}
+
 #[test]
 fn a_boot_sector_of_another_volume_gives_way_to_the_backup() {
     let test = "a_boot_sector_of_another_volume_gives_way_to_the_backup";
