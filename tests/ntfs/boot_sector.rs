@@ -218,8 +218,9 @@ fn a_count_of_sectors_that_may_be_is_held_against_the_files_of_the_volume() {
     let Some((mut forge, contents)) = sample(test) else { return };
     let end = forge.bytes.len();
     forge.bytes[end - 512..].fill(0);
-    for sectors in [end / 512 / 2, end / 512 + 4096] {
-        put(&mut forge, SECTORS, &(sectors as u64).to_le_bytes());
-        all_is_there(&forge, contents, &format!("{sectors} sectors"));
-    }
+    put(&mut forge, SECTORS, &((end / 512 / 2) as u64).to_le_bytes());
+    all_is_there(&forge, contents, "half of the sectors");
+    // That there are more costs nothing.
+    put(&mut forge, SECTORS, &((end / 512 + 4096) as u64).to_le_bytes());
+    all_right(&forge.open(), contents, |_| false);
 }

@@ -118,9 +118,10 @@ impl Way {
         way.mft.clusters_counted(own.boot.cluster_size)
     }
 
-    /// By a boot sector of which only the count of sectors is wrong, where the volume's own files count other `clusters`.
+    /// By a boot sector of which only the count of sectors is wrong, where the volume's own files count more `clusters`. One that is
+    /// too large costs nothing.
     fn by_a_wrong_count(bytes: &Arc<dyn ReadAt>, own: &BootCopy, clusters: u64) -> Option<Self> {
-        if clusters == own.boot.clusters() {
+        if clusters <= own.boot.clusters() {
             return None;
         }
         let sectors = clusters.checked_mul(own.boot.cluster_size)?.checked_div(own.boot.sector_size)?;
