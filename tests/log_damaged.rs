@@ -188,6 +188,10 @@ fn the_one_entry_of_a_log_that_the_power_cut_off_costs_nothing() {
     // What stood in the place of its page before: nothing.
     forged.file().write_at(log + DATA, &[0; 4096]);
     assert_eq!(forged.cost("log-torn"), (vec![], Severity::Warning));
+    let chain = forged.open();
+    let torn = chain.findings().iter().find(|finding| finding.code.as_str() == "log-torn").expect("a finding");
+    assert!(torn.text.contains("about to change: 1)") && !torn.text.contains("no page of the BAT"), "{}", torn.text);
+    drop(chain);
     // And what no writer leaves.
     forged.file().write_at(log + DATA, &[0xa5; 4096]);
     let (doubtful, severity) = forged.cost("log-torn");

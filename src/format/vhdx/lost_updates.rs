@@ -35,11 +35,12 @@ pub(super) fn describe_doubt(vhdx: &Vhdx) -> String {
     }
 }
 
-/// The pages of the BAT that entries of the log were about to change. `None` where all of the file is doubtful.
+/// The pages of the BAT that entries of the log were about to change, by what is doubtful for them. `None` where that is all of the
+/// file, or nothing.
 fn pages(vhdx: &Vhdx) -> Option<String> {
     let bat = &vhdx.bat;
     let doubtful = vhdx.file.doubtful_ranges();
-    if doubtful.iter().any(|range| range.end == u64::MAX) {
+    if doubtful.is_empty() || doubtful.iter().any(|range| range.end == u64::MAX) {
         return None;
     }
     let within = doubtful.iter().map(|range| range.start.max(bat.start)..range.end.min(bat.end));

@@ -302,7 +302,7 @@ fn is_the_first(candidates: &Candidates) -> bool {
 /// nothing of this one was, and there was nothing before it. Some writers begin a log anew for each entry.
 fn torn_first(log: &Log<'_>, places: usize) -> Finding {
     let text = format!(
-        "the file was not closed, and the one entry of its log did not reach the storage as a whole: the machine stopped while it was written, before the {places} places that it was about to change were; the file is read as it lies"
+        "the file was not closed, and the one entry of its log did not reach the storage as a whole: the machine stopped while it was written, before anything of it was carried out (places that it was about to change: {places}); the file is read as it lies"
     );
     let finding = Finding::new(Code::LogTorn, Severity::Warning, text).at(LOG_STRUCTURE, log.offset);
     finding.advise("if newer files are missing, look for another copy of this image")
