@@ -44,13 +44,10 @@ pub fn open(volume: &Arc<dyn ReadAt>, options: Options) -> crate::Result<Ntfs> {
     // A sound boot sector is confirmed by its backup. One that is not may be wrong in a field that seems sound.
     let confirmed = primary.as_ref().is_ok_and(|own| boot_sector::is_confirmed(own, volume));
     let own = primary.as_ref().ok().cloned();
-    let may_be_own = |backup: &BootCopy| own.as_ref().is_none_or(|own| own.may_be_of(backup));
-    let look_for_backup = || if confirmed { None } else { boot_sector::backup(volume) };
-    let found = look_for_backup();
-    let foreign = found.clone().filter(|backup| !may_be_own(backup));
-    let backup = found.filter(may_be_own);
+    let look = || if confirmed { Backups::default() } else { Backups::of(volume, own.as_ref()) };
+    let backups = look();
     let counted = own.as_ref().filter(|_| !confirmed).and_then(|own| Way::clusters_counted(volume, own));
-    let primary = primary.map_err(|error| error.to_string()).and_then(|own| match &backup {
+    let primary = primary.map_err(|error| error.to_string()).and_then(|own| match &backups.own {
         Some(backup) => own.beside(backup, counted),
         None if confirmed => Ok(BootCopy { trust: Trust::Proven, ..own }),
         None => Ok(own),
@@ -59,30 +56,35 @@ pub fn open(volume: &Arc<dyn ReadAt>, options: Options) -> crate::Result<Ntfs> {
     if let Some(way) = primary.as_ref().ok().and_then(by_count) {
         return Ok(Ntfs::assemble(way, options));
     }
-    let way = match Way::find(volume, primary.clone(), None, Mft::open) {
-        Ok(way) => way,
-        Err(error) => {
-            let backup = backup.or_else(|| look_for_backup().filter(may_be_own));
-            let is_alone = !confirmed && backup.is_none();
-            let has_none = is_alone && foreign.is_none();
-            let by = |backup: &Option<BootCopy>, mft: OpenMft| {
-                let backup = backup.clone()?;
-                let text = format!("its backup at byte {} is used: {error}", backup.offset);
-                Way::find(volume, Ok(backup), Some(boot_sector_bad(&text)), mft).ok()
-            };
-            by(&backup, Mft::open)
-                .or_else(|| has_none.then(|| Way::by_wrong_marks(volume, &error)).flatten())
-                .or_else(|| Way::find(volume, primary, None, Mft::as_far_as_seen).ok())
-                .or_else(|| by(&backup, Mft::as_far_as_seen))
-                .or_else(|| is_alone.then(|| Way::by_a_wrong_size(volume, &error)).flatten())
-                // It may be the boot sector that is of another volume.
-                .or_else(|| by(&foreign, Mft::open))
-                .ok_or_else(|| {
-                    crate::Error::new(crate::ErrorKind::Corrupt, format!("NTFS cannot be opened: {error}"))
-                })?
-        }
-    };
+    let way = Way::find(volume, primary.clone(), None, Mft::open).or_else(|error| {
+        // The storage may give now what it did not.
+        let own = backups.own.or_else(|| look().own);
+        let backups = Backups { own, ..backups };
+        let way = Way::despite(volume, primary, &backups, confirmed, &error);
+        way.ok_or_else(|| crate::Error::new(crate::ErrorKind::Corrupt, format!("NTFS cannot be opened: {error}")))
+    })?;
     Ok(Ntfs::assemble(way, options))
+}
+
+/// What was found of backups of a boot sector that none confirms.
+#[derive(Default)]
+struct Backups {
+    /// One that may be its own.
+    own: Option<BootCopy>,
+    /// One of another volume, by its serial number.
+    foreign: Option<BootCopy>,
+}
+
+impl Backups {
+    /// Of a boot sector, where that holds.
+    fn of(volume: &dyn ReadAt, boot: Option<&BootCopy>) -> Self {
+        match boot_sector::backup(volume) {
+            Some(found) if boot.is_some_and(|boot| !boot.may_be_of(&found)) => {
+                Backups { own: None, foreign: Some(found) }
+            }
+            own => Backups { own, foreign: None },
+        }
+    }
 }
 
 /// How the `$MFT` is found on a volume.
@@ -110,6 +112,30 @@ impl Way {
         let mut mft = open(&volume, &mut met).map_err(|error| error.to_string())?;
         mft.trust_no_more_than(trust);
         Ok(Way { volume, mft, met })
+    }
+
+    /// Where the boot sector leads nowhere, by `error`.
+    fn despite(
+        volume: &Arc<dyn ReadAt>,
+        primary: Result<BootCopy, String>,
+        backups: &Backups,
+        confirmed: bool,
+        error: &str,
+    ) -> Option<Self> {
+        let is_alone = !confirmed && backups.own.is_none();
+        let has_none = is_alone && backups.foreign.is_none();
+        let by = |backup: &Option<BootCopy>, mft: OpenMft| {
+            let backup = backup.clone()?;
+            let text = format!("its backup at byte {} is used: {error}", backup.offset);
+            Self::find(volume, Ok(backup), Some(boot_sector_bad(&text)), mft).ok()
+        };
+        by(&backups.own, Mft::open)
+            .or_else(|| has_none.then(|| Self::by_wrong_marks(volume, error)).flatten())
+            .or_else(|| Self::find(volume, primary, None, Mft::as_far_as_seen).ok())
+            .or_else(|| by(&backups.own, Mft::as_far_as_seen))
+            .or_else(|| is_alone.then(|| Self::by_a_wrong_size(volume, error)).flatten())
+            // It may be the boot sector that is of another volume.
+            .or_else(|| by(&backups.foreign, Mft::open))
     }
 
     /// How many clusters the volume has by its own files, which a boot sector leads to.
