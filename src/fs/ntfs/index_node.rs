@@ -15,6 +15,8 @@ const ROOT_HEADER: usize = 0x10;
 const BLOCK_HEADER: usize = 0x18;
 /// Bytes of an entry before its key.
 const ENTRY_HEADER: usize = 0x10;
+/// Bytes of an entry with a name of usual length.
+const USUAL_ENTRY: usize = 0x60;
 /// In the index header: there are nodes below this one.
 const NODE_HAS_CHILDREN: u32 = 1;
 const ENTRY_HAS_CHILD: u16 = 1;
@@ -56,7 +58,7 @@ impl Node {
         let used = bytes.get(..end).ok_or("its entries run past its end")?;
         let flags = header.checked_add(0x0c).and_then(|at| u32_le(&bytes, at)).ok_or(short)?;
         let has_children = flags & NODE_HAS_CHILDREN != 0;
-        let mut entries = Vec::new();
+        let mut entries = Vec::with_capacity(used.len() / USUAL_ENTRY);
         loop {
             let rest = used.get(at..).unwrap_or_default();
             let entry = IndexEntry::parse(rest).ok_or("an entry does not fit")?;

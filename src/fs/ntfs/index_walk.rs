@@ -9,10 +9,12 @@ use mount_api::Error;
 use super::index::{Index, NodePlace};
 use super::index_node::Node;
 use super::open::NODES_KEPT;
-use super::{Ntfs, to_u64};
+use super::{Ntfs, to_u64, to_usize};
 
 /// Bytes of blocks that are read together.
 const TOGETHER: u64 = 64 << 10;
+/// Bytes of blocks that wait at most: where blocks were split, the order leads from one portion to another and back.
+const WAITING: u64 = 16 * TOGETHER;
 
 /// Reads the nodes of one index while it is walked.
 pub(super) struct IndexWalk<'a> {
@@ -24,33 +26,59 @@ pub(super) struct IndexWalk<'a> {
     last: Cell<u64>,
     /// What portions are read into.
     memory: RefCell<Vec<u8>>,
+    /// Nodes that were read and not wanted yet, where they are too many for the cache: a walk wants each once.
+    waiting: RefCell<Vec<(NodePlace, Node)>>,
 }
 
 impl<'a> IndexWalk<'a> {
     /// For the index of this name in a file record.
     pub(super) fn new(ntfs: &'a Ntfs, index: &'a Index, record: u32, name: &'static str) -> Self {
-        IndexWalk { ntfs, index, record, name, last: Cell::default(), memory: RefCell::default() }
+        let (last, memory, waiting) = (Cell::default(), RefCell::default(), RefCell::default());
+        IndexWalk { ntfs, index, record, name, last, memory, waiting }
     }
 
     /// A node, as [`Ntfs::node`] has it.
     pub(super) fn node(&self, place: NodePlace) -> Result<Arc<Node>, Error> {
+        if let Some(node) = self.take_waiting(place) {
+            return Ok(node);
+        }
         if let Some(node) = self.ntfs.kept_node(self.index, self.record, self.name, place) {
             return Ok(node);
         }
         let blocks = TOGETHER.checked_div(self.index.block_size()).unwrap_or(0);
         let portion = place.saturating_sub(1).checked_div(blocks).unwrap_or(0);
         let last = self.last.replace(portion);
+        let all_can_be_kept = self.index.allocated() <= to_u64(NODES_KEPT) / 2;
         // In an index of any other order the blocks beside it would be gone again when they are wanted.
-        let are_wanted = portion.abs_diff(last) <= 1 || self.index.allocated() <= to_u64(NODES_KEPT) / 2;
-        if are_wanted && blocks > 1 {
+        if blocks > 1 && (all_can_be_kept || portion.abs_diff(last) <= 1) {
             let volume = &self.ntfs.volume;
             let watch = volume.losses.watch();
             let first = portion.saturating_mul(blocks);
-            for (place, node) in self.index.read_together(volume, first, blocks, &mut self.memory.borrow_mut()) {
-                self.ntfs.keep_node((self.record, self.name, place), Arc::new(node), watch.holds());
+            let nodes = self.index.read_together(volume, first, blocks, &mut self.memory.borrow_mut());
+            if all_can_be_kept {
+                for (place, node) in nodes {
+                    self.ntfs.keep_node((self.record, self.name, place), Arc::new(node), watch.holds());
+                }
+            } else {
+                self.let_wait(nodes);
             }
         }
         // Where they could not all be had, this one may be all the same.
-        self.ntfs.node(self.index, self.record, self.name, place)
+        self.take_waiting(place).map_or_else(|| self.ntfs.node(self.index, self.record, self.name, place), Ok)
+    }
+
+    fn take_waiting(&self, place: NodePlace) -> Option<Arc<Node>> {
+        let mut waiting = self.waiting.borrow_mut();
+        let at = waiting.iter().position(|(there, _)| *there == place)?;
+        Some(Arc::new(waiting.remove(at).1))
+    }
+
+    /// Lets nodes wait, and forgets those that waited longest.
+    fn let_wait(&self, nodes: Vec<(NodePlace, Node)>) {
+        let mut waiting = self.waiting.borrow_mut();
+        waiting.extend(nodes);
+        let most = WAITING.checked_div(self.index.block_size()).map_or(0, to_usize);
+        let too_many = waiting.len().saturating_sub(most);
+        waiting.drain(..too_many);
     }
 }
