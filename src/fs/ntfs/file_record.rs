@@ -35,6 +35,12 @@ impl FileReference {
         FileReference { record, sequence: u16::from_le_bytes([g, h]) }
     }
 
+    /// The same in eight bytes, as it stands on the disk.
+    pub(super) fn to_raw(self) -> u64 {
+        let ([a, b, c, d, e, f, ..], [g, h]) = (self.record.to_le_bytes(), self.sequence.to_le_bytes());
+        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    }
+
     /// Whether a record with this sequence number is the one that is meant.
     pub(super) fn means(self, sequence: u16) -> bool {
         self.sequence == 0 || self.sequence == sequence

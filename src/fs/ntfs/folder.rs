@@ -13,6 +13,7 @@ use super::folder_survey::{self, Ordered, OrderedPlace, Stands, Survey};
 use super::index::{Cursor, Found, Index, NodePlace};
 use super::index_node::{IndexEntry, Node};
 use super::index_walk::IndexWalk;
+use super::names_met::{IndexName, NamesMet};
 use super::near_states::NearStates;
 use super::record_states::Target;
 use super::shelf;
@@ -64,7 +65,7 @@ impl Named {
 }
 
 /// A name and whom it leads to, borrowed.
-type Pair<'a> = (FileName<'a>, FileReference);
+pub(super) type Pair<'a> = (FileName<'a>, FileReference);
 
 impl<'a> Folder<'a> {
     pub(super) fn open(ntfs: &'a Ntfs, file: &File) -> Result<Self, Error> {
@@ -225,15 +226,26 @@ impl<'a> Folder<'a> {
 
     /// The survey of the folder; where it is to be `believed`, the records of its files are asked too.
     fn survey_of(&self, believe: bool) -> Arc<Survey> {
+        self.survey_and_names(believe, &mut None)
+    }
+
+    /// The same; where it is made now, the names that were met on the way come with it, if they are `wanted`.
+    fn survey_and_names(&self, believe: bool, wanted: &mut Option<NamesMet>) -> Arc<Survey> {
         let known = self.ntfs.surveys.get(&self.number);
         // What was asked once is asked again where it is looked at anew.
         let believe = believe || known.as_ref().is_some_and(|survey| survey.is_believed());
-        known.filter(|survey| survey.is_final(self, believe)).unwrap_or_else(|| self.make_survey(believe))
+        match known.filter(|survey| survey.is_final(self, believe)) {
+            Some(known) => {
+                *wanted = None;
+                known
+            }
+            None => self.make_survey(believe, wanted),
+        }
     }
 
-    fn make_survey(&self, believe: bool) -> Arc<Survey> {
+    fn make_survey(&self, believe: bool, wanted: &mut Option<NamesMet>) -> Arc<Survey> {
         let watch = self.ntfs.volume.losses.watch();
-        let survey = Arc::new(Survey::of(self, believe));
+        let survey = Arc::new(Survey::of(self, believe, wanted));
         if let Survey::Broken(Ordered { complete: true, error, .. }) = &*survey {
             let text = format!("A folder's index is damaged, and its names were taken from the $MFT instead: {error}");
             self.ntfs.note(Code::NtfsIndexBad, Severity::Warning, text);
@@ -269,9 +281,11 @@ impl<'a> Folder<'a> {
 
     /// Calls `each` with the names from a place on, until it breaks; where names may be missing, the error comes last.
     pub(super) fn list(&self, from: From<'_>, each: &mut dyn FnMut(DirEntry) -> ControlFlow<()>) -> Result<(), Error> {
-        match &*self.survey_of(true) {
-            Survey::Broken(ordered) => self.list_ordered(ordered, from, each),
-            Survey::Whole { .. } => self.list_tree(from, each),
+        let mut met = matches!(from, From::Start).then(NamesMet::default);
+        match (&*self.survey_and_names(true, &mut met), met) {
+            (Survey::Broken(ordered), _) => self.list_ordered(ordered, from, each),
+            (Survey::Whole { .. }, Some(met)) => self.list_names(met.into_names().map(Ok), each),
+            (Survey::Whole { .. }, None) => self.list_tree(from, each),
         }
     }
 
@@ -292,24 +306,27 @@ impl<'a> Folder<'a> {
                 self.resume(&load, name.units(), |found| (found.place, found.ordinal) == (place, ordinal))?
             }
         };
+        let rest = std::iter::from_fn(|| cursor.next());
+        let names = pending.into_iter().map(Ok).chain(rest).filter_map(|found| match found {
+            Ok(found) => IndexName::of(&found),
+            Err(error) => Some(Err(error)),
+        });
+        self.list_names(names, each)
+    }
+
+    /// Lists what the index has.
+    fn list_names(
+        &self,
+        names: impl Iterator<Item = Result<IndexName, Error>>,
+        each: &mut dyn FnMut(DirEntry) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
         let mut damage = None;
         let mut near = NearStates::new(&self.ntfs.mft, false);
-        let rest = std::iter::from_fn(|| cursor.next());
-        for found in pending.into_iter().map(Ok).chain(rest) {
-            let found = match found {
-                Ok(found) => found,
-                Err(error) => {
-                    damage.get_or_insert(error);
-                    continue;
-                }
-            };
-            let entry = match pair_of(&found) {
-                Some(pair) if !pair.0.is_dos() => cookie_of(&found).and_then(|cookie| {
-                    let target = near.target(pair.1);
-                    self.dir_entry(pair, target, cookie)
-                }),
-                _ => Ok(None),
-            };
+        for name in names {
+            let entry = name.and_then(|name| {
+                let target = near.target(name.reference);
+                self.dir_entry(name, target)
+            });
             match entry {
                 Ok(Some(entry)) => {
                     if each(entry).is_break() {
@@ -366,8 +383,9 @@ impl<'a> Folder<'a> {
         for (index, place) in ordered.list.iter().enumerate().skip(first).filter(|(_, place)| place.listed) {
             let Some(named) = self.named(place) else { continue };
             let Some(pair) = named.pair() else { continue };
+            let cookie = to_u64(index).saturating_add(1) | IN_ORDER;
             let target = self.ntfs.mft.target(pair.1);
-            if let Ok(Some(entry)) = self.dir_entry(pair, target, to_u64(index).saturating_add(1) | IN_ORDER)
+            if let Ok(Some(entry)) = self.dir_entry(IndexName::new(&pair.0, pair.1, cookie), target)
                 && each(entry).is_break()
             {
                 return Ok(());
@@ -389,9 +407,12 @@ impl<'a> Folder<'a> {
         })
     }
 
-    /// What is shown of an entry, whose record says that it leads to `target`; `None` for what is not listed.
-    fn dir_entry(&self, (key, reference): Pair<'_>, target: Target, cookie: u64) -> Result<Option<DirEntry>, Error> {
-        let name = key.name();
+    /// What is shown of a name, whose record says that it leads to `target`; `None` for what is not listed.
+    fn dir_entry(
+        &self,
+        IndexName { name, reference, directory, reparse_point, cookie }: IndexName,
+        target: Target,
+    ) -> Result<Option<DirEntry>, Error> {
         let target = self.target_here(reference, target, &name);
         let own = self.number == RECORD_ROOT && reference.record < FIRST_USER_RECORD && target != Target::Stale;
         if own && !self.ntfs.options.metafiles
@@ -402,9 +423,9 @@ impl<'a> Folder<'a> {
         let node = node_of(reference, target)?;
         let is_folder = match target {
             Target::Live { directory } => directory,
-            Target::Stale | Target::Unknown => key.is_directory(),
+            Target::Stale | Target::Unknown => directory,
         };
-        let link = key.is_reparse_point() && self.ntfs.is_link(node);
+        let link = reparse_point && self.ntfs.is_link(node);
         let kind = match (link, is_folder) {
             (true, _) => Kind::Link,
             (false, true) => Kind::Directory,
@@ -433,7 +454,7 @@ fn key_of(found: &Found) -> Option<FileName<'_>> {
     pair_of(found).map(|(key, _)| key)
 }
 
-fn pair_of(found: &Found) -> Option<Pair<'_>> {
+pub(super) fn pair_of(found: &Found) -> Option<Pair<'_>> {
     let entry = found.entry().filter(|entry| !entry.is_last())?;
     Some((FileName::parse(entry.key())?, entry.reference()))
 }
@@ -453,7 +474,7 @@ fn choose<'a>(mut alike: impl Iterator<Item = Pair<'a>>, name: &Name, case: Case
 }
 
 /// A cookie names the node and the entry's ordinal in it.
-fn cookie_of(found: &Found) -> Result<u64, Error> {
+pub(super) fn cookie_of(found: &Found) -> Result<u64, Error> {
     let ordinal = u16::try_from(found.ordinal.saturating_add(1));
     let ordinal = ordinal.map_err(|_| super::corrupt("an index block has more entries than fit into it"))?;
     Ok(found.place << ORDINAL_BITS | u64::from(ordinal))

@@ -14,6 +14,7 @@ use super::folder::Folder;
 use super::index::{Cursor, NodePlace};
 use super::index_node::IndexEntry;
 use super::mft_survey::MftSurvey;
+use super::names_met::NamesMet;
 use super::record_states::Target;
 use super::shelf;
 use super::{RECORD_ROOT, corrupt};
@@ -86,11 +87,18 @@ impl Gathered {
 impl Survey {
     /// Walks the whole index of a folder; where it is to be `believed`, the records of its files are asked whether they know
     /// their names.
-    pub(super) fn of(folder: &Folder<'_>, believed: bool) -> Survey {
-        std::thread::scope(|scope| Self::made(folder, believed, scope))
+    ///
+    /// The names are `met` on the way, where they are wanted and not too many to be kept.
+    pub(super) fn of(folder: &Folder<'_>, believed: bool, met: &mut Option<NamesMet>) -> Survey {
+        std::thread::scope(|scope| Self::made(folder, believed, met, scope))
     }
 
-    fn made<'scope, 'a>(folder: &'a Folder<'a>, believed: bool, scope: &'scope Scope<'scope, 'a>) -> Survey {
+    fn made<'scope, 'a>(
+        folder: &'a Folder<'a>,
+        believed: bool,
+        met: &mut Option<NamesMet>,
+        scope: &'scope Scope<'scope, 'a>,
+    ) -> Survey {
         let index = match &folder.index {
             Ok(index) => index,
             Err(error) => return Survey::Broken(order(folder, &HashSet::new(), error.clone(), false)),
@@ -122,6 +130,7 @@ impl Survey {
                             let last = last.get_or_insert_default();
                             last.clear();
                             last.extend(key.units());
+                            met.take_if(|met| !met.add(&found));
                             continue;
                         }
                         Some(_) => bad(folder, "its names are not in order"),
@@ -133,11 +142,12 @@ impl Survey {
             damage.get_or_insert(error);
         }
         // Where the tree does not lead to all blocks in use, names may stand in those.
-        let (volume, met) = (&folder.ntfs.volume, cursor.met());
-        let leads_astray = damage.is_none() && index.blocks_in_use(volume).any(|place| !met.contains(&place));
+        let (volume, walked) = (&folder.ntfs.volume, cursor.met());
+        let leads_astray = damage.is_none() && index.blocks_in_use(volume).any(|place| !walked.contains(&place));
         if leads_astray && roll.is_none() {
             folder.ntfs.mft_survey();
-            return Self::of(folder, believed);
+            met.as_mut().map(std::mem::take);
+            return Self::of(folder, believed, met);
         }
         if leads_astray && !folder.ntfs.mft_survey().has_all_names(folder.number) {
             damage = Some(bad(folder, "its tree does not lead to all of its blocks"));
@@ -150,13 +160,11 @@ impl Survey {
         }
         match damage {
             None if claims.is_some_and(Claims::found_denied) => {
-                Survey::Broken(order(folder, cursor.met(), bad(folder, DENIED), true))
+                Survey::Broken(order(folder, walked, bad(folder, DENIED), true))
             }
-            None if short.one_stands_alone() => {
-                Survey::Broken(order(folder, cursor.met(), bad(folder, SHORT_ALONE), true))
-            }
+            None if short.one_stands_alone() => Survey::Broken(order(folder, walked, bad(folder, SHORT_ALONE), true)),
             None => Survey::Whole { compared, believed },
-            Some(error) => Survey::Broken(order(folder, cursor.met(), error, false)),
+            Some(error) => Survey::Broken(order(folder, walked, error, false)),
         }
     }
 

@@ -59,6 +59,7 @@ mod mft_mirror;
 mod mft_parts;
 mod mft_start;
 mod mft_survey;
+mod names_met;
 mod near_states;
 mod node_id;
 mod old_records;
