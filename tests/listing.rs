@@ -64,6 +64,30 @@ fn recovered_files_are_listed_where_asked_for() {
     assert!(listed(&[&"ls", &"--json", &"--deleted", &image, &"volume-1/$Orphans"]).is_empty());
 }
 
+/// Names of which nothing is asked are written while they are read, as far as none before them has a folder's below it.
+#[test]
+fn bare_names_stand_in_the_order_of_all_others() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let image = image(folder.path());
+    for recursive in [&["--recursive"][..], &[]] {
+        let paths = |more: &[&str]| -> Vec<String> {
+            let mut args: Vec<&dyn AsRef<std::ffi::OsStr>> = vec![&"ls", &image];
+            args.extend(recursive.iter().chain(more).map(|arg| arg as &dyn AsRef<std::ffi::OsStr>));
+            match more {
+                [] => {
+                    let output = run(PROGRAM, &args);
+                    expect_success(&output);
+                    String::from_utf8(output.stdout).expect("text").lines().map(str::to_owned).collect()
+                }
+                _ => listed(&args).iter().map(|entry| entry["path"].as_str().expect("a path").to_owned()).collect(),
+            }
+        };
+        let (bare, with_all) = (paths(&[]), paths(&["--json"]));
+        assert!(bare.len() > if recursive.is_empty() { 1 } else { 20 });
+        assert_eq!(bare, with_all);
+    }
+}
+
 /// Files of a large folder are asked for by several threads, and in another order than that of their names.
 #[test]
 fn each_name_of_a_large_folder_stands_beside_its_own_attributes() {

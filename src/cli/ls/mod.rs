@@ -117,7 +117,7 @@ impl<W: Write> Listing<'_, W> {
 
     /// A folder, and what is below it where that is wanted; without recursion, for a tree may be deep.
     fn folder(&mut self, dir: NodeId, path: &TreePath) -> io::Result<()> {
-        let mut open: Vec<Level> = self.open(dir, path.clone()).into_iter().collect();
+        let mut open: Vec<Level> = self.open(dir, path.clone())?.into_iter().collect();
         loop {
             let is_deepest = open.len() >= MAX_DEPTH;
             let Some(level) = open.last_mut() else { return Ok(()) };
@@ -129,9 +129,9 @@ impl<W: Write> Listing<'_, W> {
             };
             level.path.push(entry.name);
             self.entry(entry.kind, &level.path, answers)?;
-            let below = match (self.args.recursive && entry.kind == Kind::Directory, is_deepest) {
+            let below = match (self.goes_below(entry.kind), is_deepest) {
                 (false, _) => None,
-                (true, false) => self.open(entry.node, level.path.clone()),
+                (true, false) => self.open(entry.node, level.path.clone())?,
                 (true, true) => {
                     let error = Error::new(ErrorKind::Corrupt, "a folder that stands too deep to be true");
                     self.complain(&level.path, &error);
@@ -143,21 +143,36 @@ impl<W: Write> Listing<'_, W> {
         }
     }
 
-    /// Reads the names of a folder, unless it was listed already.
-    fn open(&mut self, dir: NodeId, path: TreePath) -> Option<Level> {
+    /// Reads the names of a folder, unless it was listed already. Those of which nothing is asked, and before which none waits
+    /// for what stands below it, are written at once.
+    fn open(&mut self, dir: NodeId, mut path: TreePath) -> io::Result<Option<Level>> {
         if !self.listed.insert(dir.0) {
             let error = Error::new(ErrorKind::Corrupt, "a folder that was listed already, under another name");
             self.complain(&path, &error);
-            return None;
+            return Ok(None);
         }
+        let at_once = self.wanted().is_none();
         let mut entries: Vec<DirEntry> = Vec::new();
+        let mut written = Ok(());
         let listed = self.tree.read_dir(dir, From::Start, &mut |entry| {
-            entries.push(entry);
-            ControlFlow::Continue(())
+            if at_once && entries.is_empty() && !self.goes_below(entry.kind) {
+                path.push(entry.name);
+                written = self.entry(entry.kind, &path, None);
+                path.pop();
+            } else {
+                entries.push(entry);
+            }
+            if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
+        written?;
         // What stands in a folder that is doubtful is.
         self.whole &= self.tree.attr(dir).is_ok_and(|attr| attr.trust == Trust::Proven);
-        Some(Level { dir, path, entries: entries.into_iter(), answers: Vec::new().into_iter(), listed })
+        Ok(Some(Level { dir, path, entries: entries.into_iter(), answers: Vec::new().into_iter(), listed }))
+    }
+
+    /// Whether what stands below such an entry is listed, too.
+    fn goes_below(&self, kind: Kind) -> bool {
+        self.args.recursive && kind == Kind::Directory
     }
 
     /// What is asked for of each entry beside its name.
