@@ -52,6 +52,10 @@ impl Name {
 
 /// Appends UTF-16 as WTF-8, as [`Name::to_wtf8`] does.
 pub fn push_wtf8(units: &[u16], bytes: &mut Vec<u8>) {
+    // By far the most names are of ASCII, and there are millions.
+    if units.iter().fold(0, |all, unit| all | unit) < 0x80 {
+        return bytes.extend(units.iter().map(|unit| unit.to_le_bytes()[0]));
+    }
     for decoded in char::decode_utf16(units.iter().copied()) {
         match decoded {
             Ok(character) => bytes.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
