@@ -33,6 +33,11 @@ impl TreePath {
         self.text.truncate(self.before.pop().unwrap_or(0));
     }
 
+    /// The name that it ends with; `None` for the root.
+    pub(crate) fn name(&self) -> Option<&Name> {
+        self.names.last()
+    }
+
     /// As text for people and for JSON; what text cannot hold is replaced.
     pub(crate) fn text(&self) -> &str {
         &self.text
@@ -156,10 +161,18 @@ pub(crate) fn text_of_spelled(path: &OsStr) -> String {
     names(path).into_iter().map(|typed| typed.spelled).collect::<TreePath>().text
 }
 
-/// The node that a typed path leads to, and that path: names are taken as they are spelled at the mount point, or else as `ls` tells
+/// What a typed path leads to.
+pub(crate) struct Found {
+    pub(crate) node: NodeId,
+    pub(crate) path: TreePath,
+    /// The folder that it stands in; that of the root is the root.
+    pub(crate) folder: NodeId,
+}
+
+/// What a typed path leads to: names are taken as they are spelled at the mount point, or else as `ls` tells
 /// them, and without regard to case where there is no such name.
-pub(crate) fn find(tree: &dyn Tree, path: &OsStr) -> Result<(NodeId, TreePath), Failure> {
-    let mut node = NodeId::ROOT;
+pub(crate) fn find(tree: &dyn Tree, path: &OsStr) -> Result<Found, Failure> {
+    let (mut folder, mut node) = (NodeId::ROOT, NodeId::ROOT);
     let mut walked = TreePath::default();
     for Typed { spelled, literal } in names(path) {
         let found = match (lookup(tree, node, &spelled), literal) {
@@ -177,9 +190,9 @@ pub(crate) fn find(tree: &dyn Tree, path: &OsStr) -> Result<(NodeId, TreePath), 
             }
         })?;
         walked.push(name);
-        node = found;
+        (folder, node) = (node, found);
     }
-    Ok((node, walked))
+    Ok(Found { node, path: walked, folder })
 }
 
 fn lookup(tree: &dyn Tree, folder: NodeId, name: &Name) -> Result<NodeId, mount_api::Error> {

@@ -3,11 +3,13 @@
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::process::Command;
 
 use mount_api::{ErrorKind, Faults, Kind, Time, Tree};
 use rustix::fs::XattrFlags;
 
 use crate::forge::{Forge, record};
+use crate::support::program::PROGRAM;
 use crate::tools::{Volume, have, run};
 use crate::walk::{content, find, list};
 
@@ -110,6 +112,17 @@ fn each_name_of_a_file_has_times_of_its_own() {
     assert!(names[1 - edited].is_some_and(|time| time != 130_000_000_000_000_000));
     assert_eq!([created(folder, "file"), created(mount_api::NodeId::ROOT, "again")], [None, None]);
     assert_eq!(ntfs.attr(file).unwrap().name_times.unwrap().created.0, 130_000_000_000_000_000);
+
+    // The same of a path that is typed.
+    let image = tempfile::NamedTempFile::new().unwrap();
+    fs::write(image.path(), &forge.bytes).unwrap();
+    let told = |path: &str| {
+        let output = Command::new(PROGRAM).args(["ls", "--json"]).arg(image.path()).arg(path).output().unwrap();
+        let all: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        all["entries"][0]["name_times"]["created"].as_str().unwrap().starts_with("2012-12-14T23:06:40")
+    };
+    let told = [told("volume-1/file"), told("volume-1/folder/again")];
+    assert_eq!(told, [edited == 0, edited == 1]);
 }
 
 #[test]

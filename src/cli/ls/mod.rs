@@ -15,7 +15,7 @@ use super::args::{LsArgs, Verbosity};
 use super::entry_object;
 use super::escape::{escape, write_escaped};
 use super::outcome::{Failure, Outcome};
-use super::paths::{self, TreePath};
+use super::paths::{self, Found, TreePath};
 use super::{chain, mount, say, units};
 use answers::{Answers, Wanted};
 
@@ -33,19 +33,19 @@ pub(crate) fn run(args: &LsArgs, verbosity: &Verbosity) -> Result<Outcome, Failu
         None => mount::namespace(&inventory, &args.chain, Shown::Everything),
     };
     let typed = args.path.as_deref().unwrap_or_default();
-    let (node, path) = match paths::find(&*tree, typed) {
+    let found = match paths::find(&*tree, typed) {
         Err(failure) if args.volume.is_none() => return Err(why_no_volume(&inventory, typed).unwrap_or(failure)),
         found => found?,
     };
-    let kind = tree.attr(node)?.kind;
+    let kind = tree.attr(found.node)?.kind;
     let out = BufWriter::with_capacity(OUTPUT, io::stdout().lock());
     // Volumes that are not known, and files that cannot be shown, are missing from the list.
-    let all = args.volume.is_some() || node != NodeId::ROOT || inventory.missing_files().next().is_none();
+    let all = args.volume.is_some() || found.node != NodeId::ROOT || inventory.missing_files().next().is_none();
     if !all {
         say::findings(inventory.missing_files(), verbosity);
     }
     let mut listing = Listing { args, tree: &*tree, out, entries: 0, whole: all, listed: BTreeSet::new() };
-    match listing.all(node, kind, &path) {
+    match listing.all(&found, kind) {
         // Whoever reads the list has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Outcome::Well),
         Err(error) => Err(Failure::new(format!("the list cannot be written: {error}"))),
@@ -98,14 +98,15 @@ impl Level {
 }
 
 impl<W: Write> Listing<'_, W> {
-    fn all(&mut self, node: NodeId, kind: Kind, path: &TreePath) -> io::Result<()> {
+    fn all(&mut self, Found { node, path, folder }: &Found, kind: Kind) -> io::Result<()> {
         if self.args.json {
             write!(self.out, "{{\"schema\":1,\"entries\":[")?;
         }
         match kind {
-            Kind::Directory => self.folder(node, path)?,
+            Kind::Directory => self.folder(*node, path)?,
             Kind::File | Kind::Link => {
-                let answers = self.wanted().map(|wanted| answers::ask(self.tree, None, node, wanted));
+                let named = path.name().map(|name| (*folder, name));
+                let answers = self.wanted().map(|wanted| answers::ask(self.tree, named, *node, wanted));
                 self.entry(kind, path, answers)?;
             }
         }
