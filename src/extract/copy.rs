@@ -150,13 +150,14 @@ impl<'a> Run<'a> {
         }
         let (streams, unlisted) = list_streams(item);
         let mut landed = None;
-        match item.kind {
-            Kind::Link => self.link(item, &attr, unlisted.as_deref()),
-            Kind::File => {
+        match (item.kind, attr.kind) {
+            // What its folder calls a file may be known better by now.
+            (Kind::Link, _) | (Kind::File, Kind::Link) => self.link(item, &attr, unlisted.as_deref()),
+            (Kind::File, _) => {
                 landed = self.content(item, item.node, &attr, Which::Unnamed { unlisted: unlisted.as_deref() }, buf);
             }
             // It was made, and its row written, when it was walked into; but for the folder that was named, which has none.
-            Kind::Directory => {
+            (Kind::Directory, _) => {
                 if let Some(text) = unlisted.filter(|_| item.name.is_empty()) {
                     self.tell(&item.row(None, Verdict::Failed).error(&text));
                 }

@@ -102,7 +102,7 @@ impl Ntfs {
     /// Whether a reference leads to a folder, as far as is known.
     pub(super) fn may_be_folder(&self, reference: FileReference) -> bool {
         match self.mft.target(reference) {
-            Target::Live { directory } => directory,
+            Target::Live { directory, .. } => directory,
             Target::Unknown => true,
             Target::Stale => false,
         }

@@ -1,14 +1,15 @@
 //! A file: what its base record and its extension records say together.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
-use mount_api::{Error, ErrorKind, Faults, Trust};
+use mount_api::{Error, Faults, Trust};
 
 use super::attribute::{self, Form, NonResidentHeader, RawAttribute};
 use super::attribute_list::{self, Entry};
 use super::extents::Extents;
 use super::file_name::FileName;
 use super::file_record::{FileRecord, FileReference};
+use super::joining::Joining;
 use super::mft_survey::FIRST_WITH_NAME;
 use super::standard_information::StandardInformation;
 use super::volume::{Volume, lesser, whole};
@@ -93,8 +94,7 @@ impl File {
                 let (bytes, trust) = list_value(list, volume).map_err(|error| in_list(base.number, &error))?;
                 file.trust = lesser(file.trust, trust);
                 let entries = attribute_list::parse(&bytes).map_err(bad)?;
-                Joining { base, raws: &raws, fetch, held: HashMap::new(), found: HashMap::new() }
-                    .run(&mut file, entries);
+                Joining::new(base, &raws, volume.boot.cluster_size, fetch).run(&mut file, entries);
             }
         }
         file.is_one_thing()?;
@@ -106,6 +106,7 @@ impl File {
     pub(super) fn load_by_records(
         base: &FileRecord,
         extensions: &[FileRecord],
+        volume: &Volume,
         fetch: Fetch<'_>,
         damage: Error,
     ) -> Result<File, Error> {
@@ -118,7 +119,7 @@ impl File {
         // The beginning of each attribute before its other parts.
         entries.sort_by_key(|entry| entry.lowest_vcn);
         let mut file = File::without_attributes(base);
-        Joining { base, raws: &raws, fetch, held: HashMap::new(), found: HashMap::new() }.run(&mut file, entries);
+        Joining::new(base, &raws, volume.boot.cluster_size, fetch).run(&mut file, entries);
         file.is_one_thing()?;
         file.untold.get_or_insert(damage.clone());
         file.missing.get_or_insert(damage);
@@ -182,6 +183,18 @@ impl File {
     /// The first attribute of this type and name.
     pub(super) fn find(&self, kind: u32, name: &[u16]) -> Option<&Attribute> {
         self.attributes.iter().find(|attribute| attribute.kind == kind && attribute.name == name)
+    }
+
+    /// Leaves attributes out that a list names wrongly, and that are there by the same type and name all the same.
+    pub(super) fn leave_out_what_begins_elsewhere(&mut self) {
+        let is_readable = |attribute: &&Attribute| attribute.damage().is_none();
+        let there: HashSet<_> =
+            self.attributes.iter().filter(is_readable).map(|one| (one.kind, one.name.clone())).collect();
+        self.attributes.retain(|one| {
+            one.damage().is_none_or(is_of_lost_record)
+                || one.kind == attribute::FILE_NAME
+                || !there.contains(&(one.kind, one.name.clone()))
+        });
     }
 
     /// The names of the file, short ones too, in the order in which they stand.
@@ -277,7 +290,7 @@ impl Attribute {
     }
 
     /// Why it cannot be read, if it cannot.
-    fn damage(&self) -> Option<&Error> {
+    pub(super) fn damage(&self) -> Option<&Error> {
         match &self.value {
             Value::Unreadable(error) => Some(error),
             _ => None,
@@ -296,7 +309,7 @@ fn in_list(number: u32, error: &Error) -> Error {
 }
 
 /// An attribute that begins in this record.
-fn file_attribute(number: u32, raw: &RawAttribute<'_>) -> Attribute {
+pub(super) fn file_attribute(number: u32, raw: &RawAttribute<'_>) -> Attribute {
     let value = match &raw.form {
         Form::Resident(bytes) => Value::Resident((*bytes).into()),
         Form::NonResident(header, _) if header.lowest_vcn != 0 => Value::Unreadable(corrupt(format!(
@@ -329,9 +342,9 @@ pub(super) fn list_value(list: &RawAttribute<'_>, volume: &Volume) -> Result<(Ve
 }
 
 /// The code of errors that say that an extension record cannot be read.
-const LOST_RECORD: &str = Code::NtfsFileRecordBad.as_str();
+pub(super) const LOST_RECORD: &str = Code::NtfsFileRecordBad.as_str();
 
-fn is_of_lost_record(error: &Error) -> bool {
+pub(super) fn is_of_lost_record(error: &Error) -> bool {
     error.code() == Some(LOST_RECORD)
 }
 
@@ -341,145 +354,4 @@ pub(super) fn list_is_bad(text: String) -> Error {
 
 pub(super) fn not_held(holder: u32, base: u32) -> Error {
     list_is_bad(format!("file record {holder} does not hold what the attribute list of file record {base} says"))
-}
-
-/// The work of joining base and extension records by type, name and lowest VCN.
-struct Joining<'a> {
-    base: &'a FileRecord,
-    raws: &'a [RawAttribute<'a>],
-    fetch: Fetch<'a>,
-    /// Extension records read so far.
-    held: HashMap<FileReference, Result<FileRecord, Error>>,
-    /// Attributes found so far, by type and name.
-    found: HashMap<(u32, Vec<u16>), usize>,
-}
-
-impl Joining<'_> {
-    fn run(&mut self, file: &mut File, entries: Vec<Entry>) {
-        let mut twice = None;
-        for entry in entries {
-            if entry.kind == attribute::ATTRIBUTE_LIST {
-                continue;
-            }
-            if entry.lowest_vcn == 0 {
-                let key = (entry.kind, entry.name.clone());
-                if entry.kind != attribute::FILE_NAME && self.found.contains_key(&key) {
-                    // One of the two is that of another attribute.
-                    let text = "the attribute list names an attribute twice";
-                    twice.get_or_insert_with(|| list_is_bad(format!("file record {}: {text}", file.number)));
-                    continue;
-                }
-                let attribute = self.begin(&entry, &mut file.trust);
-                self.found.entry((entry.kind, entry.name)).or_insert(file.attributes.len());
-                file.attributes.push(attribute);
-            } else {
-                self.go_on(file, entry);
-            }
-        }
-        for attribute in &mut file.attributes {
-            if let Value::NonResident(value) = &mut attribute.value {
-                value.parts.sort_by_key(|part| part.lowest_vcn);
-            }
-        }
-        // What the list should name and does not is there all the same.
-        let unlisted = self.raws.iter().filter(|raw| {
-            raw.kind != attribute::ATTRIBUTE_LIST && !self.found.contains_key(&(raw.kind, raw.name.clone()))
-        });
-        file.attributes.extend(unlisted.map(|raw| file_attribute(self.base.number, raw)));
-        // An entry that leads to nothing may have been that of any attribute; one that leads to a record which cannot be read is
-        // as good as any.
-        let unreadable = || file.attributes.iter().filter_map(Attribute::damage);
-        file.untold = twice.or_else(|| unreadable().find(|error| !is_of_lost_record(error)).cloned());
-        file.missing = file.untold.clone().or_else(|| unreadable().next().cloned());
-    }
-
-    /// The attribute that begins where this entry says.
-    fn begin(&mut self, entry: &Entry, trust: &mut Trust) -> Attribute {
-        let found = if entry.holder.record == u64::from(self.base.number) {
-            let raw = pick(self.raws, entry.kind, &entry.name, 0, entry.id);
-            raw.map(|raw| file_attribute(self.base.number, raw))
-                .ok_or_else(|| not_held(self.base.number, self.base.number))
-        } else {
-            self.begin_elsewhere(entry, trust)
-        };
-        found.unwrap_or_else(|error| Attribute {
-            kind: entry.kind,
-            name: entry.name.clone(),
-            flags: 0,
-            value: Value::Unreadable(error),
-        })
-    }
-
-    fn begin_elsewhere(&mut self, entry: &Entry, trust: &mut Trust) -> Result<Attribute, Error> {
-        let held = self
-            .held
-            .entry(entry.holder)
-            .or_insert_with(|| extension(entry.holder, self.base.number, self.base.state.sequence, self.fetch));
-        let holder = held.as_ref().map_err(Clone::clone)?;
-        *trust = lesser(*trust, holder.trust);
-        let raws = holder.attributes()?;
-        let raw = pick(&raws, entry.kind, &entry.name, 0, entry.id);
-        raw.map(|raw| file_attribute(holder.number, raw)).ok_or_else(|| not_held(holder.number, self.base.number))
-    }
-
-    fn go_on(&self, file: &mut File, entry: Entry) {
-        let key = (entry.kind, entry.name);
-        let begun = self.found.get(&key).and_then(|index| file.attributes.get_mut(*index));
-        match begun.map(|attribute| &mut attribute.value) {
-            Some(Value::NonResident(value)) => {
-                value.parts.push(Part { lowest_vcn: entry.lowest_vcn, holder: entry.holder, id: entry.id });
-            }
-            // Its beginning is unreadable, and so is the whole.
-            Some(Value::Unreadable(_)) => {}
-            Some(Value::Resident(_)) | None => file.attributes.push(Attribute {
-                kind: key.0,
-                name: key.1,
-                flags: 0,
-                value: Value::Unreadable(list_is_bad(format!(
-                    "file record {}: the attribute list names a part of an attribute that does not begin anywhere",
-                    file.number
-                ))),
-            }),
-        }
-    }
-}
-
-/// The attribute of this type, name and lowest VCN; where several are alike, the one of this number.
-pub(super) fn pick<'r, 'a>(
-    raws: &'r [RawAttribute<'a>],
-    kind: u32,
-    name: &[u16],
-    lowest_vcn: u64,
-    id: u16,
-) -> Option<&'r RawAttribute<'a>> {
-    let alike = || raws.iter().filter(|raw| (raw.kind, &raw.name[..], raw.lowest_vcn()) == (kind, name, lowest_vcn));
-    alike().find(|raw| raw.id == id).or_else(|| {
-        // Numbers may differ on a volume that was repaired: the only one that fits is meant all the same.
-        let mut all = alike();
-        all.next().filter(|_| all.next().is_none())
-    })
-}
-
-/// Reads an extension record and makes sure that it belongs to the file.
-pub(super) fn extension(
-    holder: FileReference,
-    base: u32,
-    sequence: u16,
-    fetch: Fetch<'_>,
-) -> Result<FileRecord, Error> {
-    let record = fetch(holder).map_err(|error| match error.kind() {
-        ErrorKind::Lost | ErrorKind::Corrupt => error.with_code(LOST_RECORD),
-        _ => error,
-    })?;
-    let belongs = record.state.in_use
-        && holder.means(record.state.sequence)
-        && record.base.record == u64::from(base)
-        && record.base.means(sequence);
-    if belongs {
-        return Ok(record);
-    }
-    Err(corrupt(format!(
-        "file record {} does not belong to file record {base}, whose attribute list names it",
-        record.number
-    )))
 }

@@ -3,7 +3,9 @@
 use mount_api::{Error, Trust};
 
 use super::attribute::{self, RawAttribute};
+use super::file::ATTRIBUTE_REPARSE_POINT;
 use super::file_name::FileName;
+use super::standard_information::StandardInformation;
 use super::{RECORD_MFT, RECORD_VOLUME, corrupt, update_sequence};
 use crate::bytes::{u16_le, u32_le, u64_le};
 
@@ -182,6 +184,17 @@ impl FileRecord {
         });
         let names = until_behind_names.filter(|(kind, _)| *kind == attribute::FILE_NAME);
         names.filter_map(|(_, bytes)| RawAttribute::parse(bytes).ok()?.0.file_name())
+    }
+
+    /// Whether it has a reparse point by its `$STANDARD_INFORMATION`, which stands before all else.
+    pub(super) fn has_reparse_point_by_its_attributes(&self) -> bool {
+        let first = self.bytes.get(self.first_attribute..).and_then(|rest| RawAttribute::parse(rest).ok());
+        let value =
+            first.filter(|(raw, _)| raw.kind == attribute::STANDARD_INFORMATION).and_then(|(raw, _)| match raw.form {
+                attribute::Form::Resident(value) => StandardInformation::parse(value),
+                attribute::Form::NonResident(..) => None,
+            });
+        value.is_some_and(|standard| standard.attributes & ATTRIBUTE_REPARSE_POINT != 0)
     }
 
     /// The attributes in the order in which they stand.

@@ -202,7 +202,7 @@ impl<'a> Folder<'a> {
 
     /// The same, where it is known whom its record says it leads to.
     fn target_here(&self, reference: FileReference, target: Target, name: &Name) -> Target {
-        if matches!(target, Target::Stale | Target::Live { directory: false }) {
+        if matches!(target, Target::Stale | Target::Live { directory: false, .. }) {
             return target;
         }
         let Some(Ok(file)) = reference.number().map(|number| self.ntfs.file(number)) else { return target };
@@ -421,11 +421,12 @@ impl<'a> Folder<'a> {
             return Ok(None);
         }
         let node = node_of(reference, target)?;
-        let is_folder = match target {
-            Target::Live { directory } => directory,
-            Target::Stale | Target::Unknown => directory,
+        // A name that was taken from a record does not say what the file became since; and the index may say anything.
+        let (is_folder, may_be_link) = match target {
+            Target::Live { directory, reparse_point: by_record } => (directory, reparse_point || by_record),
+            Target::Stale | Target::Unknown => (directory, reparse_point),
         };
-        let link = reparse_point && self.ntfs.is_link(node);
+        let link = may_be_link && self.ntfs.is_link(node);
         let kind = match (link, is_folder) {
             (true, _) => Kind::Link,
             (false, true) => Kind::Directory,

@@ -48,6 +48,7 @@ mod freed_clusters;
 mod index;
 mod index_node;
 mod index_walk;
+mod joining;
 mod link_path;
 mod log_file;
 mod losses;

@@ -7,8 +7,17 @@ use super::file_name::FileName;
 use super::file_record::{FileRecord, FileReference, RecordState};
 use crate::bytes::len_u64;
 
-/// The state of a record and marks of the first names in it; `None` where no record can be told.
-pub(super) type RecordMarks = Option<(RecordState, NameMarks)>;
+/// What is kept of a record; `None` where no record can be told.
+pub(super) type RecordMarks = Option<KeptRecord>;
+
+/// The state of a record, and what the rest of it says, where that holds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct KeptRecord {
+    state: RecordState,
+    names: NameMarks,
+    /// Whether it has a reparse point by its `$STANDARD_INFORMATION`.
+    reparse_point: bool,
+}
 
 /// Those of neighbouring records.
 pub(super) type States = Vec<RecordMarks>;
@@ -20,8 +29,8 @@ pub(super) const NO_MARKS: NameMarks = [0; 2];
 /// Whom a file reference leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Target {
-    /// The file that is meant; whether it is a folder.
-    Live { directory: bool },
+    /// The file that is meant; whether it is a folder, and whether it has a reparse point, either of which may make it a link.
+    Live { directory: bool, reparse_point: bool },
     /// The record was freed, belongs to another file by now, never was, or is a folder that stands elsewhere.
     Stale,
     /// The record cannot be read; whose it is, is not known.
@@ -38,9 +47,10 @@ pub(super) fn all(bytes: &[u8], first: u64, record_size: usize) -> States {
         let number = u32::try_from(number).ok();
         let parse = |number| FileRecord::parse(std::mem::take(&mut memory), number, Trust::Proven).ok();
         let record = number.and_then(parse);
-        let marks = record.as_ref().map_or(NO_MARKS, marks);
+        let names = record.as_ref().map_or(NO_MARKS, marks);
+        let reparse_point = record.as_ref().is_some_and(FileRecord::has_reparse_point_by_its_attributes);
         memory = record.map(FileRecord::into_bytes).unwrap_or_default();
-        Some((state, marks))
+        Some(KeptRecord { state, names, reparse_point })
     });
     states.collect()
 }
@@ -49,10 +59,12 @@ pub(super) fn all(bytes: &[u8], first: u64, record_size: usize) -> States {
 pub(super) fn target_and_marks(reference: FileReference, record: RecordMarks) -> (Target, NameMarks) {
     match record {
         None => (Target::Unknown, NO_MARKS),
-        Some((state, marks)) if state.in_use && !state.extension && reference.means(state.sequence) => {
-            (Target::Live { directory: state.directory }, marks)
+        Some(KeptRecord { state, names, reparse_point })
+            if state.in_use && !state.extension && reference.means(state.sequence) =>
+        {
+            (Target::Live { directory: state.directory, reparse_point }, names)
         }
-        Some((_, marks)) => (Target::Stale, marks),
+        Some(facts) => (Target::Stale, facts.names),
     }
 }
 

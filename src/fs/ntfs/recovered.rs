@@ -147,7 +147,8 @@ impl Ntfs {
         let survey = self.mft_survey();
         let extensions: Vec<_> =
             survey.extensions(number).filter_map(|extension| self.mft.record(extension).ok()).collect();
-        File::load_by_records(&base, &extensions, &|reference| self.mft.referred(reference), error.clone()).ok()
+        let fetch = |reference| self.mft.referred(reference);
+        File::load_by_records(&base, &extensions, &self.volume, &fetch, error.clone()).ok()
     }
 
     /// A folder whose record does not hold, for `error`: by what is left of it, or by the files that say to stand in it.
@@ -283,7 +284,7 @@ impl Ntfs {
     /// Whether a reference still means the folder in its record, or the one that was deleted from it last.
     fn is_or_was_folder(&self, reference: FileReference) -> bool {
         match self.mft.target(reference) {
-            Target::Live { directory } => directory,
+            Target::Live { directory, .. } => directory,
             Target::Unknown => false,
             Target::Stale => {
                 let record = reference.number().and_then(|number| self.mft.freed_record(number).ok());

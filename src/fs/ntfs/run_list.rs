@@ -4,8 +4,9 @@ use mount_api::{Error, Trust};
 
 use super::attribute::{Form, NonResidentHeader};
 use super::extents::{Extents, Place};
-use super::file::{Attribute, File, NonResident, Part, extension, not_held, pick};
+use super::file::{Attribute, File, NonResident, Part, not_held};
 use super::file_record::{FileRecord, FileReference};
+use super::joining::{extension, pick};
 use super::volume::{Volume, lesser};
 use super::{corrupt, data_runs};
 use crate::report::Code;
@@ -121,6 +122,17 @@ impl NonResident {
     /// A value whose run list is `runs`, as long as no other part of it is known.
     pub(super) fn new(header: NonResidentHeader, runs: &[u8]) -> Self {
         NonResident { header, runs: runs.into(), parts: Vec::new() }
+    }
+
+    /// Leaves out parts that begin where none of its own can; whether those that follow are its own as far as is seen: the
+    /// first of them begins where the part with the header ends. There may be none, for all may stand in that one.
+    pub(super) fn has_possible_parts_alone(&mut self, cluster_size: u64) -> bool {
+        let Some(next) = self.parts.first().map(|next| next.lowest_vcn) else { return true };
+        let clusters = self.header.allocated.checked_div(cluster_size).unwrap_or(0);
+        let end = self.header.highest_vcn.checked_add(1);
+        let before = self.parts.len();
+        self.parts.retain(|part| end.is_some_and(|end| (end..clusters).contains(&part.lowest_vcn)));
+        end == Some(next) && self.parts.len() == before
     }
 
     /// Adds the part of the run list that stands with the header.
