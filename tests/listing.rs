@@ -126,6 +126,32 @@ fn each_name_of_a_large_folder_stands_beside_its_own_attributes() {
     }
 }
 
+/// As at a mount point.
+#[test]
+fn named_streams_have_paths() {
+    if !tools::have("named_streams_have_paths", &["mkntfs", "ntfs-3g"]) {
+        return;
+    }
+    let volume = tools::Volume::new(16, &[]);
+    volume.mounted("streams_interface=windows", |root| {
+        fs::create_dir(root.join("folder")).expect("a folder");
+        fs::write(root.join("folder/file"), b"").expect("a file");
+        fs::write(root.join("folder/file:stream"), [1; 300]).expect("a stream");
+        fs::write(root.join("folder:own"), [1; 20]).expect("a stream of a folder");
+    });
+    let image = volume.image();
+    for (path, size) in
+        [("folder/file:stream", 300), ("FOLDER/file:Stream", 300), ("folder:own", 20), ("folder/:own", 20)]
+    {
+        let told = listed(&[&"ls", &"--json", &image, &format!("volume-1/{path}")]);
+        assert_eq!(told.iter().map(|entry| entry["size"].as_u64()).collect::<Vec<_>>(), [Some(size)], "{path}");
+    }
+    for path in ["folder/file:none", "folder/none:stream", "folder/file:", "folder/file:stream/below", ":"] {
+        let output = run(PROGRAM, &[&"ls", &image, &format!("volume-1/{path}")]);
+        assert_eq!(output.status.code(), Some(1), "{path}: {output:?}");
+    }
+}
+
 #[test]
 fn volumes_that_may_be_missing_are_told() {
     let folder = tempfile::tempdir().expect("a folder");

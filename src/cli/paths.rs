@@ -195,9 +195,31 @@ pub(crate) fn find(tree: &dyn Tree, path: &OsStr) -> Result<Found, Failure> {
     Ok(Found { node, path: walked, folder })
 }
 
+/// What stands under a name, or, where nothing does, the named stream that it means at a mount point: `file:stream`, and
+/// `:stream` of the folder itself.
 fn lookup(tree: &dyn Tree, folder: NodeId, name: &Name) -> Result<NodeId, mount_api::Error> {
-    match tree.lookup(folder, name, Case::Sensitive) {
-        Err(error) if error.kind() == ErrorKind::NotFound => tree.lookup(folder, name, Case::Insensitive),
+    let not_found = match in_either_case(|case| tree.lookup(folder, name, case)) {
+        Err(error) if error.kind() == ErrorKind::NotFound => error,
+        found => return found,
+    };
+    let mut parts = name.units().rsplitn(2, |unit| *unit == u16::from(b':'));
+    let (Some(stream), Some(file)) = (parts.next(), parts.next()) else { return Err(not_found) };
+    if stream.is_empty() {
+        return Err(not_found);
+    }
+    let (stream, name) = (Name::from_units(stream), Name::from_units(file));
+    let file = if name.is_empty() { Ok(folder) } else { in_either_case(|case| tree.lookup(folder, &name, case)) };
+    match file {
+        Err(error) if error.kind() == ErrorKind::NotFound => Err(not_found),
+        Err(error) => Err(error),
+        Ok(file) => in_either_case(|case| tree.stream(file, &stream, case)),
+    }
+}
+
+/// What is found by the very name, or else without regard to case.
+fn in_either_case(find: impl Fn(Case) -> Result<NodeId, mount_api::Error>) -> Result<NodeId, mount_api::Error> {
+    match find(Case::Sensitive) {
+        Err(error) if error.kind() == ErrorKind::NotFound => find(Case::Insensitive),
         found => found,
     }
 }

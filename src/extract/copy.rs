@@ -201,7 +201,11 @@ impl<'a> Run<'a> {
         if self.progress.is_stopped() {
             return;
         }
-        match item.tree.attr(stream.node) {
+        let attr = item.tree.attr(stream.node).map(|mut attr| {
+            item.put_own_times(&mut attr);
+            attr
+        });
+        match attr {
             Ok(attr) if self.options.streams => {
                 self.content(item, stream.node, &attr, Which::Named { name: &stream.name, carrier }, buf);
             }
@@ -245,7 +249,8 @@ impl<'a> Run<'a> {
         match item.folder.link(&item.name, &inside) {
             Ok(()) => {
                 let spot = Spot::new(item.place.join(&item.name));
-                self.tell(&described(row(Verdict::Whole)).written(&spot));
+                let verdict = if attr.trust == Trust::Proven { Verdict::Whole } else { Verdict::Doubtful };
+                self.tell(&described(row(verdict)).written(&spot));
             }
             Err(error) => self.tell(&described(row(Verdict::Failed)).error(&describe(&error))),
         }
@@ -328,9 +333,6 @@ impl<'a> Run<'a> {
         let mut row = item.row(stream, verdict).of(attr, stream.is_some()).damaged(&content.damage).noting(unlisted);
         if stream.is_none() {
             row.detail(&item.tree.details(item.node).unwrap_or_default());
-        }
-        if let Trust::Doubtful(code) = attr.trust {
-            row.set("metadata_doubtful", json!(code));
         }
         if let Some(error) = content.error {
             row = row.error(&error);

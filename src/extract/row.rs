@@ -1,6 +1,6 @@
 //! One row of the manifest: what became of one name or stream.
 
-use mount_api::{Attr, Details, Fault, FaultKind, Faults, Kind, Name, Recovered, Time, Times, WhyRecovered};
+use mount_api::{Attr, Details, Fault, FaultKind, Faults, Kind, Name, Recovered, Time, Times, Trust, WhyRecovered};
 use serde_json::{Value, json};
 
 use super::spot::Spot;
@@ -209,6 +209,9 @@ impl Row {
         self.set("attributes", json!(attr.attributes));
         self.put("times", Field::Times(attr.times));
         self.put("name_times", attr.name_times.map_or(Field::Value(Value::Null), Field::Times));
+        if let Trust::Doubtful(code) = attr.trust {
+            self.set("metadata_doubtful", json!(code));
+        }
         self.bytes = attr.size;
         self
     }

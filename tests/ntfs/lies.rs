@@ -128,8 +128,9 @@ fn a_link_without_its_reparse_point_is_no_empty_file() {
     assert_eq!(ntfs.attr(find(&ntfs, "link")).unwrap().kind, Kind::Link);
 }
 
-/// A file whose 40 named streams do not fit into one record, and where its attribute list stands.
-fn streams(test: &str) -> Option<(Forge, usize, Vec<Vec<u8>>)> {
+/// A file whose 40 named streams do not fit into one record, and where its attribute list stands. Their names are this and a number
+/// of two digits.
+fn streams(test: &str, names: &str) -> Option<(Forge, usize, Vec<Vec<u8>>)> {
     if !have(test, &["mkntfs", "ntfs-3g"]) {
         return None;
     }
@@ -141,7 +142,7 @@ fn streams(test: &str) -> Option<(Forge, usize, Vec<Vec<u8>>)> {
         for index in 0..40 {
             let mut content = vec![0; 90 * index];
             rng.fill(&mut content);
-            let name = format!("user.stream {index:02}");
+            let name = format!("user.{names}{index:02}");
             rustix::fs::setxattr(root.join("file"), name, &content, XattrFlags::CREATE).unwrap();
             contents.push(content);
         }
@@ -161,7 +162,7 @@ fn right_streams(ntfs: &Ntfs, contents: &[Vec<u8>]) -> (usize, Result<(), Error>
         ControlFlow::Continue(())
     });
     for (name, node) in nodes {
-        let index: usize = name.strip_prefix("stream ").and_then(|index| index.parse().ok()).unwrap();
+        let index: usize = name[name.len() - 2..].parse().unwrap();
         assert!(content(ntfs, node) == contents[index], "{name}");
         right += 1;
     }
@@ -171,7 +172,7 @@ fn right_streams(ntfs: &Ntfs, contents: &[Vec<u8>]) -> (usize, Result<(), Error>
 #[test]
 fn an_attribute_list_that_leads_to_nothing_hides_no_stream() {
     let test = "an_attribute_list_that_leads_to_nothing_hides_no_stream";
-    let Some((forge, list, contents)) = streams(test) else { return };
+    let Some((forge, list, contents)) = streams(test, "stream ") else { return };
     let sound = forge.open();
     assert_eq!(right_streams(&sound, &contents), (40, Ok(())));
     assert!(sound.findings().is_empty());
@@ -201,15 +202,54 @@ fn an_attribute_list_that_leads_to_nothing_hides_no_stream() {
     }
 }
 
+/// An entry that is a second one of the name, or that of a part of the content which is nowhere.
+#[test]
+fn an_attribute_list_that_names_one_thing_for_another_hides_no_stream() {
+    let test = "an_attribute_list_that_names_one_thing_for_another_hides_no_stream";
+    // The entries of such names are as long as those of attributes without one.
+    const LENGTH: usize = 0x20;
+    let Some((forge, list, contents)) = streams(test, "s") else { return };
+    assert_eq!(right_streams(&forge.open(), &contents), (40, Ok(())));
+    let list = list..list + forge.cluster();
+    let of = |kind| list.start + forge.list_entry(list.clone(), kind);
+    let (name, data) = (of(FILE_NAME), of(DATA));
+    let mut forged = Vec::new();
+    for index in 0..40 {
+        let own: Vec<u8> = format!("s{index:02}").encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let entry = forge.bytes[list.clone()].windows(6).position(|units| units == own).unwrap() + list.start - 0x1a;
+        assert_eq!(usize::from(forge.bytes[entry + 4]), LENGTH);
+        let mut as_name = forge.clone();
+        as_name.bytes.copy_within(name..name + LENGTH, entry);
+        let mut as_part = forge.clone();
+        as_part.bytes[entry + 6] = 0;
+        as_part.bytes[entry + 9] = 109;
+        forged.extend([as_name, as_part]);
+    }
+    // The content is where it was, though the list has it begin elsewhere.
+    let mut elsewhere = forge.clone();
+    elsewhere.bytes[data + 8] = 216;
+    for forge in forged.into_iter().chain([elsewhere]) {
+        let ntfs = forge.open();
+        let (right, end) = right_streams(&ntfs, &contents);
+        assert!(right == 40 && end.is_err(), "{right}");
+        assert_eq!(content(&ntfs, find(&ntfs, "file")), b"content");
+        assert!(ntfs.findings().iter().any(|finding| finding.code == Code::NtfsAttributeListBad));
+    }
+}
+
 #[test]
 fn streams_whose_record_is_lost_have_their_names() {
-    let Some((forge, _, contents)) = streams("streams_whose_record_is_lost_have_their_names") else { return };
+    let test = "streams_whose_record_is_lost_have_their_names";
+    let Some((forge, _, contents)) = streams(test, "stream ") else { return };
     let extensions = forge.extensions(record(&forge, "file"));
     assert!(extensions.len() > 2, "{extensions:?}");
     let mut lost = Vec::new();
     for extension in extensions {
         let ntfs = forge.open_with(&[(forge.record(extension), FaultKind::Lost)]);
         let file = find(&ntfs, "file");
+        // What is told of the names of a file is not all, where they are lost.
+        let (attr, names_lost) = (ntfs.attr(file).unwrap(), forge.has_attribute(extension, FILE_NAME));
+        assert_eq!((attr.links, attr.trust != Trust::Proven, attr.name_times.is_none()), (1, names_lost, names_lost));
         let mut named = Vec::new();
         let end = ntfs.streams(file, &mut |stream| {
             named.push((stream.name.to_string_lossy(), stream.node));

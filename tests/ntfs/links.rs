@@ -4,12 +4,15 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::path::Path;
 
-use mount_api::{LinkPath, Tree};
+use mount_api::{Kind, LinkPath, NodeId, Tree};
+use vhdx_mount::fs::ntfs::Ntfs;
+use vhdx_mount::report::Code;
 
+use crate::forge::{Forge, INDEX_ROOT, record};
 use crate::metadata::{names, reparse, set};
 use crate::support::program::{Mounted, PROGRAM};
 use crate::tools::{Volume, have, run};
-use crate::walk::find;
+use crate::walk::{find, list};
 
 /// A symbolic link as Windows makes it.
 fn symlink(path: &Path, target: &str, relative: bool) {
@@ -162,7 +165,7 @@ fn links_of_wsl_lead_where_linux_follows_them() {
     assert_eq!((told("relative"), told("above")), (Some("docs/letter".into()), Some("docs/letter".into())));
     assert_eq!(told("absolute"), None);
     let absolute = find(&ntfs, "home/absolute");
-    assert_eq!(ntfs.attr(absolute).unwrap().kind, mount_api::Kind::Link);
+    assert_eq!(ntfs.attr(absolute).unwrap().kind, Kind::Link);
     assert_eq!(ntfs.reparse(absolute).unwrap().unwrap().target.unwrap().substitute, "/etc/passwd".into());
     let mounted = Mounted::new(&volume.image(), &[]);
     let home = mounted.path("volume-1/home");
@@ -187,4 +190,37 @@ fn links_lead_on_however_deep_they_stand() {
     let ntfs = volume.open();
     assert_eq!(way(&ntfs, &format!("{folder}/link")), Some("letter".into()));
     assert_eq!(ntfs.path(find(&ntfs, &format!("{folder}/letter"))).unwrap().names.len(), DEEP + 1);
+}
+
+#[test]
+fn links_are_links_where_the_index_of_their_folder_is_damaged() {
+    if !have("links_are_links_where_the_index_of_their_folder_is_damaged", &["mkntfs", "ntfs-3g"]) {
+        return;
+    }
+    let volume = Volume::new(16, &[]);
+    volume.mounted("", |root| {
+        make(root);
+        fs::write(root.join("Users/Anna/plain"), b"plain").unwrap();
+    });
+    let mut forge = Forge { bytes: fs::read(volume.image()).unwrap() };
+    let kinds = |ntfs: &Ntfs| {
+        let of = |folder| {
+            let entries = list(ntfs, folder).unwrap();
+            entries.into_iter().map(|entry| (entry.name.to_string_lossy(), entry.kind)).collect::<Vec<_>>()
+        };
+        [of(NodeId::ROOT), of(find(ntfs, "Users/Anna"))]
+    };
+    let sound = kinds(&forge.open());
+    let links = sound.iter().flatten().filter(|(_, kind)| *kind == Kind::Link).count();
+    assert!(links > 5 && sound.iter().flatten().count() > links + 2, "{sound:?}");
+    // The size of an index block, which cannot be 0.
+    for folder in [5, record(&forge, "Users/Anna")] {
+        forge.edit_attribute(folder, INDEX_ROOT, |attribute| {
+            let value = usize::from(attribute[0x14]);
+            attribute[value + 8..value + 12].fill(0);
+        });
+    }
+    let ntfs = forge.open();
+    assert_eq!(kinds(&ntfs), sound);
+    assert_eq!(ntfs.findings().iter().filter(|finding| finding.code == Code::NtfsIndexBad).count(), 2);
 }

@@ -94,6 +94,7 @@ fn each_name_of_a_file_has_times_of_its_own() {
         fs::write(root.join("file"), b"content").unwrap();
         fs::create_dir(root.join("folder")).unwrap();
         fs::hard_link(root.join("file"), root.join("folder/again")).unwrap();
+        set(&root.join("file"), "user.stream", b"of both");
     });
     let mut forge = Forge { bytes: fs::read(volume.image()).unwrap() };
     let number = record(&forge, "file");
@@ -123,6 +124,20 @@ fn each_name_of_a_file_has_times_of_its_own() {
     };
     let told = [told("volume-1/file"), told("volume-1/folder/again")];
     assert_eq!(told, [edited == 0, edited == 1]);
+
+    // And of what is taken out, its streams too.
+    let out = tempfile::tempdir().unwrap();
+    let output =
+        Command::new(PROGRAM).arg("extract").args(["--streams", "--to"]).args([out.path(), image.path()]).output();
+    assert!(output.unwrap().status.success());
+    let manifest = fs::read_to_string(out.path().join("manifest.jsonl")).unwrap();
+    let rows = manifest.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let of_files: Vec<_> = rows.filter(|row| row["kind"] != "folder").collect();
+    assert_eq!(of_files.iter().filter(|row| row["stream"] == "stream").count(), 2);
+    for row in of_files {
+        let is_edited = row["name_times"]["created"].as_str().unwrap().starts_with("2012-12-14T23:06:40");
+        assert_eq!(is_edited, row["path"] == ["volume-1/file", "volume-1/folder/again"][edited], "{row}");
+    }
 }
 
 #[test]

@@ -229,6 +229,11 @@ impl File {
         self.attributes.iter().map(parts).fold(0, usize::saturating_add)
     }
 
+    /// How many of its names stand in records that cannot be read.
+    pub(super) fn lost_names(&self) -> usize {
+        self.attributes.iter().filter(|one| one.kind == attribute::FILE_NAME && one.damage().is_some()).count()
+    }
+
     /// Whether all of its names could be read, and there are any.
     pub(super) fn tells_all_names(&self) -> bool {
         self.missing.is_none() && self.has_sound_names() && self.find(attribute::FILE_NAME, &[]).is_some()

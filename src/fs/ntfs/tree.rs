@@ -121,7 +121,8 @@ impl Tree for Ntfs {
             ITSELF => (self.kind(file), self.own_sizes(file)?),
             _ => (Kind::File, self.shown_sizes(node.data()?.1)?),
         };
-        let links = file.names().filter(|name| !name.is_dos()).count();
+        let lost_names = file.lost_names();
+        let links = file.names().filter(|name| !name.is_dos()).count().saturating_add(lost_names);
         let mut attributes = standard.map_or(0, |standard| standard.attributes);
         for (is, bit) in [
             (file.directory, ATTRIBUTE_DIRECTORY),
@@ -147,7 +148,9 @@ impl Tree for Ntfs {
             record: if Shelf::of(file.number).is_some() { 0 } else { file.number.into() },
             sequence: file.sequence,
             owner: standard.and_then(|standard| standard.security_id),
-            trust: lesser(lesser(file.trust, node.trust_in_clusters()), self.trust_in_name(file)),
+            trust: [node.trust_in_clusters(), self.trust_in_name(file), trust_without(lost_names)]
+                .into_iter()
+                .fold(file.trust, lesser),
         })
     }
 
@@ -446,4 +449,9 @@ pub(super) fn sizes(attribute: &Attribute) -> Result<(u64, u64), Error> {
         Value::NonResident(value) => Ok((value.header.size, value.header.occupied)),
         Value::Unreadable(error) => Err(error.clone()),
     }
+}
+
+/// How far the metadata of a file can be trusted of which so many names are lost: what is told of its names is not all.
+fn trust_without(lost_names: usize) -> Trust {
+    if lost_names == 0 { Trust::Proven } else { Trust::Doubtful(Code::NtfsFileRecordBad.as_str()) }
 }
