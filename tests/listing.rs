@@ -145,6 +145,8 @@ fn named_streams_have_paths() {
     {
         let told = listed(&[&"ls", &"--json", &image, &format!("volume-1/{path}")]);
         assert_eq!(told.iter().map(|entry| entry["size"].as_u64()).collect::<Vec<_>>(), [Some(size)], "{path}");
+        // However it is typed, it is told as it stands there.
+        assert_eq!(told[0]["path"].as_str(), Some(format!("volume-1/{}", path.to_lowercase()).as_str()));
     }
     for path in ["folder/file:none", "folder/none:stream", "folder/file:", "folder/file:stream/below", ":"] {
         let output = run(PROGRAM, &[&"ls", &image, &format!("volume-1/{path}")]);

@@ -286,7 +286,7 @@ pub(crate) struct LsArgs {
     pub(crate) how: ChainArgs,
     #[command(flatten)]
     pub(crate) files: FilesArgs,
-    /// A path as it stands at the mount point or as ls tells it, such as volume-2/Users; the root if left out.
+    /// A path as it stands at the mount point or as ls --json tells it, such as volume-2/Users; the root if left out.
     pub(crate) path: Option<OsString>,
     /// Kind, size and time of last change of each.
     #[arg(short, long)]

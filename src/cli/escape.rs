@@ -22,9 +22,9 @@ pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
-            // Control characters, and the marks that turn the direction of writing.
+            // Control characters, the marks that turn the direction of writing, and those that end a line or paragraph.
             c if c.is_control()
-                || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') =>
+                || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}') =>
             {
                 escaped.extend(c.escape_unicode());
             }
@@ -41,6 +41,7 @@ mod tests {
     #[test]
     fn nothing_acts_on_the_terminal() {
         assert_eq!(escape("a\u{1b}[31mb\nc\u{202e}d"), "a\\u{1b}[31mb\\u{a}c\\u{202e}d");
+        assert_eq!(escape("one\u{2028}line"), "one\\u{2028}line");
         assert_eq!(escape("Grüße 🦀"), "Grüße 🦀");
     }
 }

@@ -1,8 +1,9 @@
 //! Paths as they stand at the mount point, where this system can spell them.
 
 use std::ffi::OsStr;
+use std::ops::ControlFlow;
 
-use mount_api::{Case, ErrorKind, Name, NodeId, Tree};
+use mount_api::{Case, ErrorKind, From, Name, NodeId, Tree};
 
 use super::escape::escape;
 use super::outcome::Failure;
@@ -176,10 +177,8 @@ pub(crate) fn find(tree: &dyn Tree, path: &OsStr) -> Result<Found, Failure> {
     let mut walked = TreePath::default();
     for Typed { spelled, literal } in names(path) {
         let found = match (lookup(tree, node, &spelled), literal) {
-            (Err(error), Some(literal)) if error.kind() == ErrorKind::NotFound => {
-                lookup(tree, node, &literal).map(|found| (found, literal))
-            }
-            (found, _) => found.map(|found| (found, spelled.clone())),
+            (Err(error), Some(literal)) if error.kind() == ErrorKind::NotFound => lookup(tree, node, &literal),
+            (found, _) => found,
         };
         let (found, name) = found.map_err(|error| {
             walked.push(spelled);
@@ -195,33 +194,68 @@ pub(crate) fn find(tree: &dyn Tree, path: &OsStr) -> Result<Found, Failure> {
     Ok(Found { node, path: walked, folder })
 }
 
-/// What stands under a name, or, where nothing does, the named stream that it means at a mount point: `file:stream`, and
-/// `:stream` of the folder itself.
-fn lookup(tree: &dyn Tree, folder: NodeId, name: &Name) -> Result<NodeId, mount_api::Error> {
-    let not_found = match in_either_case(|case| tree.lookup(folder, name, case)) {
+/// What stands under a name, and how its folder spells that; or, where nothing does, the named stream that the name means at a
+/// mount point: `file:stream`, and `:stream` of the folder itself.
+fn lookup(tree: &dyn Tree, folder: NodeId, name: &Name) -> Result<(NodeId, Name), mount_api::Error> {
+    const COLON: u16 = 0x3a;
+    let not_found = match named(tree, folder, name) {
         Err(error) if error.kind() == ErrorKind::NotFound => error,
         found => return found,
     };
-    let mut parts = name.units().rsplitn(2, |unit| *unit == u16::from(b':'));
+    let mut parts = name.units().rsplitn(2, |unit| *unit == COLON);
     let (Some(stream), Some(file)) = (parts.next(), parts.next()) else { return Err(not_found) };
     if stream.is_empty() {
         return Err(not_found);
     }
-    let (stream, name) = (Name::from_units(stream), Name::from_units(file));
-    let file = if name.is_empty() { Ok(folder) } else { in_either_case(|case| tree.lookup(folder, &name, case)) };
-    match file {
-        Err(error) if error.kind() == ErrorKind::NotFound => Err(not_found),
-        Err(error) => Err(error),
-        Ok(file) => in_either_case(|case| tree.stream(file, &stream, case)),
+    let stream = Name::from_units(stream);
+    let own =
+        if file.is_empty() { Ok((folder, Name::default())) } else { named(tree, folder, &Name::from_units(file)) };
+    let (file, spelled) = match own {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Err(not_found),
+        own => own?,
+    };
+    let node = match tree.stream(file, &stream, Case::Sensitive) {
+        Err(error) if error.kind() == ErrorKind::NotFound => tree.stream(file, &stream, Case::Insensitive)?,
+        found => found?,
+    };
+    let mut told = stream;
+    let _ = tree.streams(file, &mut |entry| {
+        if entry.node == node {
+            told = entry.name;
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    });
+    Ok((node, Name::from_units([spelled.units(), &[COLON], told.units()].concat())))
+}
+
+/// What stands under the very name, or else under one that differs from it in case; and how that is spelled.
+fn named(tree: &dyn Tree, folder: NodeId, name: &Name) -> Result<(NodeId, Name), mount_api::Error> {
+    match tree.lookup(folder, name, Case::Sensitive) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let node = tree.lookup(folder, name, Case::Insensitive)?;
+            Ok((node, spelling(tree, folder, node, name)))
+        }
+        found => found.map(|node| (node, name.clone())),
     }
 }
 
-/// What is found by the very name, or else without regard to case.
-fn in_either_case(find: impl Fn(Case) -> Result<NodeId, mount_api::Error>) -> Result<NodeId, mount_api::Error> {
-    match find(Case::Sensitive) {
-        Err(error) if error.kind() == ErrorKind::NotFound => find(Case::Insensitive),
-        found => found,
-    }
+/// How a folder spells the name of this node that was typed in another case.
+fn spelling(tree: &dyn Tree, folder: NodeId, node: NodeId, typed: &Name) -> Name {
+    let lower = |name: &Name| name.to_string_lossy().to_lowercase();
+    let wanted = lower(typed);
+    let mut spelled = None;
+    // What cannot be listed is spelled as it was typed.
+    let _ = tree.read_dir(folder, From::Start, &mut |entry| {
+        if entry.node != node || spelled.is_some() && lower(&entry.name) != wanted {
+            return ControlFlow::Continue(());
+        }
+        // Of several names of one file, the one that was meant.
+        let is_it = lower(&entry.name) == wanted;
+        spelled = Some(entry.name);
+        if is_it { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    spelled.unwrap_or_else(|| typed.clone())
 }
 
 #[cfg(all(test, target_os = "linux"))]

@@ -1,6 +1,8 @@
 //! What a file record tells of its names, held against the folder's index: where one of the two does not hold, the other counts,
 //! and where neither does, that is told.
 
+use std::process::Command;
+
 use mount_api::{DirEntry, Faults, Tree, Trust};
 use rustix::fs::XattrFlags;
 use vhdx_mount::FaultKind;
@@ -9,6 +11,7 @@ use vhdx_mount::report::{Code, Severity};
 
 use crate::damaged_folders::{listed, resumes_anywhere};
 use crate::forge::{ATTRIBUTE_LIST, BITMAP, FILE_NAME, Forge, INDEX_ALLOCATION, all_right, record, sample};
+use crate::support::program::PROGRAM;
 use crate::tools::{Volume, have};
 use crate::walk::{find, list};
 use crate::wrong_names::edit_entry;
@@ -251,4 +254,31 @@ fn a_folder_whose_record_is_lost_is_there_by_its_files() {
         let file = find(&ntfs, "many/entry 007");
         assert_eq!(ntfs.path(file).unwrap().names, ["many".into(), "entry 007".into()]);
     }
+}
+
+/// One name is wrong in its record, so all records are asked; and what another one says that does not hold is not believed against
+/// an index that does.
+#[test]
+fn a_record_that_does_not_hold_adds_no_name_to_a_whole_index() {
+    let test = "a_record_that_does_not_hold_adds_no_name_to_a_whole_index";
+    let Some((mut forge, _)) = sample(test) else { return };
+    let sound = list(&forge.open(), find(&forge.open(), "many")).unwrap();
+    let (wrong, broken) = (record(&forge, "many/entry 123"), record(&forge, "many/entry 200"));
+    edit_name(&mut forge, wrong, 0x44, b'!');
+    edit_name(&mut forge, broken, 0x44, b'~');
+    // `$STANDARD_INFORMATION` of a type that there is not.
+    forge.edit_attribute(broken, 0x10, |attribute| attribute[0] = 0x11);
+    let ntfs = forge.open();
+    let (entries, end) = listed(&ntfs, find(&ntfs, "many"));
+    let names = |entries: &[DirEntry]| entries.iter().map(|entry| entry.name.clone()).collect::<Vec<_>>();
+    assert_eq!((names(&entries), end), (names(&sound), Ok(())));
+
+    // What is doubtful of them is marked.
+    let image = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(image.path(), &forge.bytes).unwrap();
+    let output = Command::new(PROGRAM).args(["ls", "-l"]).arg(image.path()).arg("volume-1/many").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let marked: Vec<_> = text.lines().filter(|line| line.ends_with("  (doubtful: ntfs-index-doubtful)")).collect();
+    assert!(marked.len() == 1 && marked[0].contains("volume-1/many/entry 123"), "{marked:?}");
+    assert_eq!((text.lines().count(), output.status.code()), (400, Some(3)));
 }

@@ -37,7 +37,8 @@ pub(crate) fn run(args: &LsArgs, verbosity: &Verbosity) -> Result<Outcome, Failu
         Err(failure) if args.volume.is_none() => return Err(why_no_volume(&inventory, typed).unwrap_or(failure)),
         found => found?,
     };
-    let kind = tree.attr(found.node)?.kind;
+    let lost = |error: Error| Failure::new(format!("/{}: {}", escape(found.path.text()), escape(error.message())));
+    let kind = tree.attr(found.node).map_err(lost)?.kind;
     let out = BufWriter::with_capacity(OUTPUT, io::stdout().lock());
     // Volumes that are not known, and files that cannot be shown, are missing from the list.
     let all = args.volume.is_some() || found.node != NodeId::ROOT || inventory.missing_files().next().is_none();
@@ -47,10 +48,11 @@ pub(crate) fn run(args: &LsArgs, verbosity: &Verbosity) -> Result<Outcome, Failu
     let mut listing = Listing { args, tree: &*tree, out, entries: 0, whole: all, listed: BTreeSet::new() };
     match listing.all(&found, kind) {
         // Whoever reads the list has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Outcome::Well),
-        Err(error) => Err(Failure::new(format!("the list cannot be written: {error}"))),
-        Ok(()) if listing.whole => Ok(Outcome::Well),
-        Ok(()) => Ok(Outcome::NotWhole),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(format!("the list cannot be written: {error}")))
+        }
+        _ if listing.whole => Ok(Outcome::Well),
+        _ => Ok(Outcome::NotWhole),
     }
 }
 
@@ -167,7 +169,15 @@ impl<W: Write> Listing<'_, W> {
         });
         written?;
         // What stands in a folder that is doubtful is.
-        self.whole &= self.tree.attr(dir).is_ok_and(|attr| attr.trust == Trust::Proven);
+        match self.tree.attr(dir).map(|attr| attr.trust) {
+            Ok(Trust::Proven) => {}
+            Ok(Trust::Doubtful(code)) => {
+                let error =
+                    Error::new(ErrorKind::Corrupt, format!("the folder is doubtful ({code}), and so are its names"));
+                self.complain(&path, &error);
+            }
+            Err(error) => self.complain(&path, &error),
+        }
         Ok(Some(Level { dir, path, entries: entries.into_iter(), answers: Vec::new().into_iter(), listed }))
     }
 
@@ -208,14 +218,19 @@ impl<W: Write> Listing<'_, W> {
             return self.out.write_all(b"\0");
         }
         write_escaped(&mut self.out, path.text())?;
+        let trust = known.as_ref().map(|known| known.attr.trust);
         match known.map(|known| (known.reparse, known.refused)) {
             Some((Some(Reparse { target: Some(target), .. }), _)) => {
-                writeln!(self.out, " -> {}", escape(&target.substitute.to_string_lossy()))
+                write!(self.out, " -> {}", escape(&target.substitute.to_string_lossy()))?;
             }
-            Some((_, Some(why))) => writeln!(self.out, "  ({why})"),
-            Some((Some(Reparse { tag, .. }), None)) => writeln!(self.out, " (reparse tag {tag:#010x})"),
-            Some((None, None)) | None => self.out.write_all(b"\n"),
+            Some((_, Some(why))) => write!(self.out, "  ({why})")?,
+            Some((Some(Reparse { tag, .. }), None)) => write!(self.out, " (reparse tag {tag:#010x})")?,
+            Some((None, None)) | None => {}
         }
+        if let Some(Trust::Doubtful(code)) = trust {
+            write!(self.out, "  (doubtful: {code})")?;
+        }
+        self.out.write_all(b"\n")
     }
 
     fn complain(&mut self, path: &TreePath, error: &Error) {

@@ -323,10 +323,14 @@ fn settle_denied(folder: &Folder<'_>, gathered: &mut Vec<Gathered>, whole: bool)
     };
     let in_index = |name: &Gathered| matches!(name.stands, Stands::Index { .. });
     let (denied, otherwise) = (files_of(true), files_of(false));
+    let indexed: HashSet<_> = gathered.iter().filter(|name| in_index(name)).map(|name| name.reference).collect();
+    // What a record says that does not hold as a whole is not believed against that.
+    let is_doubtful = |name: &Gathered| matches!(name.stands, Stands::Record { .. });
     gathered.retain(|name| match (name.denied, whole) {
         (true, true) => true,
         (true, false) => !otherwise.contains(&name.reference),
         (false, true) if denied.contains(&name.reference) => in_index(name),
+        (false, true) if is_doubtful(name) => !indexed.contains(&name.reference),
         (false, _) => true,
     });
     for name in gathered.iter().filter(|name| name.denied && !name.dos) {
