@@ -231,6 +231,11 @@ pub(super) fn summary(sink: &Sink, progress: &Progress, extracted: &Extracted, v
     if bad > told {
         say::tell!("  and {} more", bad - told);
     }
+    if count(Verdict::Skipped) > 0 {
+        say::tell!(
+            "skipped are named streams without --streams, links without --links, and links that lead out of their volume"
+        );
+    }
     changed(&extracted.changed);
     untimed(&extracted.untimed);
     say::tell!("each name and its verdict: {}", escape(&sink.path().join(MANIFEST).display().to_string()));
