@@ -92,7 +92,7 @@ impl<'a> Joining<'a> {
         for attribute in &mut file.attributes {
             if let Value::NonResident(value) = &mut attribute.value {
                 value.parts.sort_by_key(|part| part.lowest_vcn);
-                if !value.has_possible_parts_alone(self.cluster_size) {
+                if value.leave_out_parts_of_none(self.cluster_size) {
                     let text = "the attribute list names a part of an attribute that has none there";
                     wrong.get_or_insert_with(|| list_is_bad(format!("file record {}: {text}", file.number)));
                 }

@@ -124,15 +124,11 @@ impl NonResident {
         NonResident { header, runs: runs.into(), parts: Vec::new() }
     }
 
-    /// Leaves out parts that begin where none of its own can; whether those that follow are its own as far as is seen: the
-    /// first of them begins where the part with the header ends. There may be none, for all may stand in that one.
-    pub(super) fn has_possible_parts_alone(&mut self, cluster_size: u64) -> bool {
-        let Some(next) = self.parts.first().map(|next| next.lowest_vcn) else { return true };
-        let clusters = self.header.allocated.checked_div(cluster_size).unwrap_or(0);
-        let end = self.header.highest_vcn.checked_add(1);
-        let before = self.parts.len();
-        self.parts.retain(|part| end.is_some_and(|end| (end..clusters).contains(&part.lowest_vcn)));
-        end == Some(next) && self.parts.len() == before
+    /// Leaves out all further parts where, by the sizes in the header, all of it stands in the first; whether there were any.
+    pub(super) fn leave_out_parts_of_none(&mut self, cluster_size: u64) -> bool {
+        let clusters = self.header.allocated.checked_div(cluster_size);
+        let is_whole = clusters.is_some() && clusters == self.header.highest_vcn.checked_add(1);
+        is_whole && !std::mem::take(&mut self.parts).is_empty()
     }
 
     /// Adds the part of the run list that stands with the header.
