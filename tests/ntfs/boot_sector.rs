@@ -216,10 +216,19 @@ fn a_boot_sector_of_another_volume_gives_way_to_the_backup() {
 fn a_count_of_sectors_that_may_be_is_held_against_the_files_of_the_volume() {
     let test = "a_count_of_sectors_that_may_be_is_held_against_the_files_of_the_volume";
     let Some((mut forge, contents)) = sample(test) else { return };
+    // So few that not even the $MFT stands in them; and by the serial number the backup is that of another volume.
+    for sectors in [40u64, 100, 253] {
+        let mut forge = forge.clone();
+        put(&mut forge, SECTORS, &sectors.to_le_bytes());
+        forge.bytes[0x48] ^= 1;
+        all_is_there(&forge, contents, "another serial number");
+    }
     let end = forge.bytes.len();
     forge.bytes[end - 512..].fill(0);
-    put(&mut forge, SECTORS, &((end / 512 / 2) as u64).to_le_bytes());
-    all_is_there(&forge, contents, "half of the sectors");
+    for sectors in [(end / 512 / 2) as u64, 253, 100] {
+        put(&mut forge, SECTORS, &sectors.to_le_bytes());
+        all_is_there(&forge, contents, "too few sectors");
+    }
     // That there are more costs nothing.
     put(&mut forge, SECTORS, &((end / 512 + 4096) as u64).to_le_bytes());
     all_right(&forge.open(), contents, |_| false);

@@ -228,13 +228,23 @@ fn an_attribute_list_that_names_one_thing_for_another_hides_no_stream() {
     // The content is where it was, though the list has it begin elsewhere.
     let mut elsewhere = forge.clone();
     elsewhere.bytes[data + 8] = 216;
-    for forge in forged.into_iter().chain([elsewhere]) {
+    let mut another_type = forge.clone();
+    another_type.bytes[data] = 0xc0;
+    let mut name_elsewhere = forge.clone();
+    name_elsewhere.bytes[name + 8] = 1;
+    for forge in forged.into_iter().chain([elsewhere, another_type, name_elsewhere]) {
         let ntfs = forge.open();
+        assert_eq!(ntfs.attr(find(&ntfs, "file")).unwrap().trust, Trust::Proven);
         let (right, end) = right_streams(&ntfs, &contents);
         assert!(right == 40 && end.is_err(), "{right}");
         assert_eq!(content(&ntfs, find(&ntfs, "file")), b"content");
         assert!(ntfs.findings().iter().any(|finding| finding.code == Code::NtfsAttributeListBad));
     }
+    // A record may be named by any sequence number.
+    let mut forge = forge;
+    forge.bytes[name + 0x16..name + 0x18].fill(0);
+    let ntfs = forge.open();
+    assert_eq!((right_streams(&ntfs, &contents), ntfs.findings().len()), ((40, Ok(())), 0));
 }
 
 #[test]

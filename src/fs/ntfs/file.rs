@@ -1,5 +1,6 @@
 //! A file: what its base record and its extension records say together.
 
+use std::cmp::Ordering;
 use std::collections::HashSet;
 
 use mount_api::{Error, Faults, Trust};
@@ -219,8 +220,22 @@ impl File {
         self.number < FIRST_WITH_NAME || instead.peek().is_some() && instead.all(is_own)
     }
 
+    /// Whether this reading of a file is better than another one: more can be read, or as much, and fewer things are named that
+    /// are not there. Those whose record is lost are there.
+    pub(super) fn tells_more_than(&self, other: &File) -> bool {
+        let wrong = |file: &File| {
+            let damage = file.attributes.iter().filter_map(Attribute::damage);
+            damage.filter(|error| !is_of_lost_record(error)).count()
+        };
+        match self.readable().cmp(&other.readable()) {
+            Ordering::Greater => true,
+            Ordering::Equal => wrong(self) < wrong(other) && !other.attributes.iter().any(Attribute::is_lost),
+            Ordering::Less => false,
+        }
+    }
+
     /// How many attributes and parts of run lists are there, damaged ones not counted.
-    pub(super) fn readable(&self) -> usize {
+    fn readable(&self) -> usize {
         let parts = |attribute: &Attribute| match &attribute.value {
             Value::Resident(_) => 1,
             Value::NonResident(value) => value.parts.len().saturating_add(1),

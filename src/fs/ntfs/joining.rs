@@ -124,6 +124,8 @@ impl<'a> Joining<'a> {
         let mut holders: Vec<_> =
             self.held.iter().filter_map(|(holder, record)| Some((holder, record.as_ref().ok()?))).collect();
         holders.sort_by_key(|(holder, _)| holder.record);
+        // One may be named with and without its sequence number.
+        holders.dedup_by_key(|(holder, _)| holder.record);
         for (holder, record) in holders {
             for raw in record.attributes().iter().flatten().filter(|raw| !listed.take(raw, holder.record)) {
                 unlisted.holder.get_or_insert(record.number);

@@ -140,7 +140,13 @@ impl Way {
 
     /// How many clusters the volume has by its own files, which a boot sector leads to.
     fn clusters_counted(bytes: &Arc<dyn ReadAt>, own: &BootCopy) -> Option<u64> {
-        let way = Self::find(bytes, Ok(own.clone()), None, Mft::open).ok()?;
+        // By a count that is much too small not even the `$MFT` stands on the volume.
+        let as_large_as_can_be = |_| {
+            let sectors = bytes.size().checked_div(own.boot.sector_size).unwrap_or(0);
+            let boot = BootSector { sectors, ..own.boot.clone() };
+            Self::find(bytes, Ok(BootCopy { boot, ..own.clone() }), None, Mft::open)
+        };
+        let way = Self::find(bytes, Ok(own.clone()), None, Mft::open).or_else(as_large_as_can_be).ok()?;
         way.mft.clusters_counted(own.boot.cluster_size)
     }
 

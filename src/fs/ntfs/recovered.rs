@@ -138,7 +138,7 @@ impl Ntfs {
             return file;
         };
         let by_records = self.file_by_its_records(file.number, error);
-        by_records.filter(|other| other.readable() > file.readable()).unwrap_or(file)
+        by_records.filter(|other| other.tells_more_than(&file)).unwrap_or(file)
     }
 
     /// A file whose attribute list does not hold, by the records that say to be its own.
