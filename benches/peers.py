@@ -6,6 +6,8 @@ import subprocess
 import time
 from pathlib import Path
 
+import processes
+
 START_SECONDS = 60
 STOP_SECONDS = 20
 
@@ -54,7 +56,7 @@ class Mounted:
         """Seconds from the start of the command until the first byte was read."""
         began = time.monotonic()
         # Its errors go where ours go; a pipe would be kept open by the process in the background.
-        subprocess.run([self.program, self.image, self.folder], stdout=subprocess.DEVNULL, check=True, timeout=START_SECONDS)
+        processes.run(self.program, self.image, self.folder, seconds=START_SECONDS)
         wait_for_first_byte(self.file)
         return time.monotonic() - began
 
