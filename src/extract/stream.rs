@@ -42,7 +42,7 @@ impl Stream<'_> {
             Err(error) => {
                 piece.fill(0);
                 faults.clear();
-                faults.lost(at..end, Code::HostReadError.as_str());
+                faults.lost(at..end, error.code().unwrap_or(Code::HostReadError.as_str()));
                 Some(error)
             }
         };

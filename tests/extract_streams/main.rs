@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use fake_host::FakeHost;
 use memory_tree::{MemoryTree, TIMES};
-use mount_api::{Name, NodeId};
+use mount_api::{Error, ErrorKind, Name, NodeId};
 use serde_json::Value;
 use vhdx_mount::extract::{Choice, Extracted, HashKind, Options, Progress, Sink, Source, Sources, Verdict, extract};
 
@@ -233,6 +233,29 @@ fn what_is_not_whole_says_so_in_its_name() {
         assert_eq!(fs::read(v.join(format!("{name}%3As"))).expect("the file beside"), name.as_bytes());
     }
     assert_eq!(names(&v), ["lost%3As", "partial.partial", "refused%3As", "whole"]);
+}
+
+#[test]
+fn bytes_that_an_error_loses_bear_its_code() {
+    let mut tree = MemoryTree::new();
+    let list = Error::new(ErrorKind::Corrupt, "no part of it").with_code("ntfs-attribute-list-bad");
+    let errors =
+        [("list", list, "ntfs-attribute-list-bad"), ("host", Error::new(ErrorKind::Io, "EIO"), "host-read-error")];
+    for (name, error, _) in &errors {
+        let file = tree.file(NodeId::ROOT, *name, b"12345678");
+        tree.fail(file, error.clone());
+    }
+    let (tree, to, host) = (Arc::new(tree), tempfile::tempdir().expect("a folder"), FakeHost::new(true, ""));
+    run(&tree, to.path(), &host, &options());
+    let rows = rows(to.path());
+    for (name, error, code) in &errors {
+        let row = &rows[&format!("v/{name}")];
+        assert_eq!(row["verdict"], "failed", "{row}");
+        assert!(row["error"].as_str().is_some_and(|said| said.contains(error.message())), "{row}");
+        let lost = row["lost"].as_array().expect("ranges");
+        let told: Vec<_> = lost.iter().map(|one| (&one["offset"], &one["length"], &one["code"])).collect();
+        assert_eq!(told, [(&0.into(), &8.into(), &(*code).into())], "{row}");
+    }
 }
 
 #[test]

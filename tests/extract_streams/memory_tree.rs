@@ -22,7 +22,8 @@ pub(crate) struct Node {
     attributes: u32,
     content: Vec<u8>,
     lost: Range<usize>,
-    is_refused: bool,
+    /// What reading it ends with.
+    error: Option<Error>,
     entries: Vec<(Name, NodeId)>,
     streams: Vec<(Name, NodeId)>,
 }
@@ -68,7 +69,11 @@ impl MemoryTree {
     }
 
     pub(crate) fn refuse(&mut self, node: NodeId) {
-        self.node(node).is_refused = true;
+        self.fail(node, Error::new(ErrorKind::Encrypted, "its key is not at hand"));
+    }
+
+    pub(crate) fn fail(&mut self, node: NodeId, error: Error) {
+        self.node(node).error = Some(error);
     }
 
     pub(crate) fn mark(&mut self, node: NodeId, attributes: u32) {
@@ -87,7 +92,7 @@ impl MemoryTree {
 impl Node {
     fn of(kind: Kind, content: &[u8]) -> Self {
         let (entries, streams) = (Vec::new(), Vec::new());
-        Node { kind, attributes: 0, content: content.to_vec(), lost: 0..0, is_refused: false, entries, streams }
+        Node { kind, attributes: 0, content: content.to_vec(), lost: 0..0, error: None, entries, streams }
     }
 }
 
@@ -172,8 +177,8 @@ impl Tree for MemoryTree {
     fn read_at(&self, node: NodeId, offset: u64, buf: &mut [u8], faults: &mut Faults) -> Result<usize, Error> {
         let found = self.get(node)?;
         self.read.lock().expect("no panic").push(node);
-        if found.is_refused {
-            return Err(Error::new(ErrorKind::Encrypted, "its key is not at hand"));
+        if let Some(error) = &found.error {
+            return Err(error.clone());
         }
         let rest = found.content.get(offset as usize..).unwrap_or_default();
         let read = rest.len().min(buf.len());

@@ -74,6 +74,23 @@ fn the_header_of_an_attribute_is_held_against_itself() {
 }
 
 #[test]
+fn content_that_cannot_be_read_says_why_by_its_code() {
+    let Some((forge, contents)) = sample("content_that_cannot_be_read_says_why_by_its_code") else { return };
+    // The lowest cluster of a part that nothing stands before, and units of more clusters than there are.
+    let changes =
+        [("plain 5", 0x10, 1, Code::NtfsRunListBad), ("compressed/packed", 0x22, 60, Code::NtfsCompressionBad)];
+    for (path, at, value, code) in changes {
+        let mut forge = forge.clone();
+        forge.edit_attribute(record(&forge, path), DATA, |attribute| attribute[at] = value);
+        let ntfs = forge.open();
+        let node = find(&ntfs, path);
+        let error = ntfs.read_at(node, 0, &mut [0; 16], &mut Faults::new()).expect_err(path);
+        assert_eq!(error.code(), Some(code.as_str()), "{path}: {error}");
+        all_right(&ntfs, contents, |other| other == path);
+    }
+}
+
+#[test]
 fn a_file_is_no_folder_and_a_folder_no_file() {
     let Some((forge, contents)) = sample("a_file_is_no_folder_and_a_folder_no_file") else { return };
     for path in ["plain 5", "many"] {

@@ -76,7 +76,8 @@ impl Compressed {
                 Ok(Compressed { extents, unit, clusters, written, owner, units: Arc::clone(units) })
             }
             _ => {
-                Err(corrupt(format!("file record {}: a compression unit cannot have 2^{unit_shift} clusters", owner.0)))
+                let text = format!("file record {}: a compression unit cannot have 2^{unit_shift} clusters", owner.0);
+                Err(corrupt(text).with_code(Code::NtfsCompressionBad.as_str()))
             }
         }
     }

@@ -332,10 +332,13 @@ fn in_list(number: u32, error: &Error) -> Error {
 pub(super) fn file_attribute(number: u32, raw: &RawAttribute<'_>) -> Attribute {
     let value = match &raw.form {
         Form::Resident(bytes) => Value::Resident((*bytes).into()),
-        Form::NonResident(header, _) if header.lowest_vcn != 0 => Value::Unreadable(corrupt(format!(
-            "file record {number}: the attribute of type {:#x} begins at its cluster {}, and nothing leads to those before",
-            raw.kind, header.lowest_vcn
-        ))),
+        Form::NonResident(header, _) if header.lowest_vcn != 0 => {
+            let text = format!(
+                "file record {number}: the attribute of type {:#x} begins at its cluster {}, and nothing leads to those before",
+                raw.kind, header.lowest_vcn
+            );
+            Value::Unreadable(corrupt(text).with_code(Code::NtfsRunListBad.as_str()))
+        }
         Form::NonResident(header, runs) => Value::NonResident(Box::new(NonResident::new(*header, runs))),
     };
     Attribute { kind: raw.kind, name: raw.name.clone(), flags: raw.flags, value }
