@@ -11,9 +11,10 @@ use super::file_name::FileName;
 use super::file_record::FileReference;
 use super::folder_survey::{self, Ordered, OrderedPlace, Stands, Survey};
 use super::index::{Cursor, Found, Index, NodePlace};
+use super::index_name::{IndexName, Pair, key_of, pair_of, place_of};
 use super::index_node::{IndexEntry, Node};
 use super::index_walk::IndexWalk;
-use super::names_met::{IndexName, NamesMet};
+use super::names_met::NamesMet;
 use super::near_states::NearStates;
 use super::record_states::Target;
 use super::shelf;
@@ -24,8 +25,6 @@ use crate::report::{Code, Severity};
 const NAMES: &str = "$I30";
 /// Records below this are NTFS's own.
 const FIRST_USER_RECORD: u64 = 16;
-/// Bits of a cookie for the ordinal of an entry in its node, plus one.
-const ORDINAL_BITS: u32 = 16;
 /// The bit of a cookie that names a place among names that were put in order anew, not in the index. Cookies stay below 2^47,
 /// for adapters count the streams of an entry below them.
 const IN_ORDER: u64 = 1 << 46;
@@ -63,9 +62,6 @@ impl Named {
         Some((FileName::parse(&self.value)?, self.reference))
     }
 }
-
-/// A name and whom it leads to, borrowed.
-pub(super) type Pair<'a> = (FileName<'a>, FileReference);
 
 impl<'a> Folder<'a> {
     pub(super) fn open(ntfs: &'a Ntfs, file: &File) -> Result<Self, Error> {
@@ -450,16 +446,6 @@ impl Ntfs {
     }
 }
 
-/// The name in an entry.
-fn key_of(found: &Found) -> Option<FileName<'_>> {
-    pair_of(found).map(|(key, _)| key)
-}
-
-pub(super) fn pair_of(found: &Found) -> Option<Pair<'_>> {
-    let entry = found.entry().filter(|entry| !entry.is_last())?;
-    Some((FileName::parse(entry.key())?, entry.reference()))
-}
-
 fn is_named(key: FileName<'_>, name: &Name) -> bool {
     key.units().eq(name.units().iter().copied())
 }
@@ -472,17 +458,4 @@ fn choose<'a>(mut alike: impl Iterator<Item = Pair<'a>>, name: &Name, case: Case
         Case::Insensitive => exact.or(Some(first)),
         Case::Sensitive => exact,
     }
-}
-
-/// A cookie names the node and the entry's ordinal in it.
-pub(super) fn cookie_of(found: &Found) -> Result<u64, Error> {
-    let ordinal = u16::try_from(found.ordinal.saturating_add(1));
-    let ordinal = ordinal.map_err(|_| super::corrupt("an index block has more entries than fit into it"))?;
-    Ok(found.place << ORDINAL_BITS | u64::from(ordinal))
-}
-
-fn place_of(cookie: u64) -> Option<(NodePlace, usize)> {
-    let [low, high, ..] = cookie.to_le_bytes();
-    let ordinal = usize::from(u16::from_le_bytes([low, high])).checked_sub(1)?;
-    Some((cookie >> ORDINAL_BITS, ordinal))
 }

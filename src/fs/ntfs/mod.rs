@@ -46,6 +46,7 @@ mod folder_cycles;
 mod folder_survey;
 mod freed_clusters;
 mod index;
+mod index_name;
 mod index_node;
 mod index_walk;
 mod joining;

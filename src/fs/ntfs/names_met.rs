@@ -1,39 +1,14 @@
 //! The names of an index as a walk of it met them, for a list of all of them: to walk a large index again costs more than to
 //! keep them. They stand in order, so each is kept as far as it differs from the one before.
 
-use mount_api::{Error, Name};
+use mount_api::Name;
 
-use super::file_name::FileName;
 use super::file_record::FileReference;
-use super::folder::{cookie_of, pair_of};
 use super::index::Found;
+use super::index_name::{IndexName, cookie_of, pair_of};
 
 /// Bytes that are kept at most: those of a million names.
 const AT_MOST: usize = 32 << 20;
-
-/// A name in the index of a folder, as far as a list shows it.
-pub(super) struct IndexName {
-    pub(super) name: Name,
-    pub(super) reference: FileReference,
-    /// As the index has it.
-    pub(super) directory: bool,
-    pub(super) reparse_point: bool,
-    /// Its place in the list.
-    pub(super) cookie: u64,
-}
-
-impl IndexName {
-    pub(super) fn new(key: &FileName<'_>, reference: FileReference, cookie: u64) -> Self {
-        let (directory, reparse_point) = (key.is_directory(), key.is_reparse_point());
-        IndexName { name: key.name(), reference, directory, reparse_point, cookie }
-    }
-
-    /// The name in an entry; `None` where no list has it.
-    pub(super) fn of(found: &Found) -> Option<Result<Self, Error>> {
-        let (key, reference) = pair_of(found).filter(|(key, _)| !key.is_dos())?;
-        Some(cookie_of(found).map(|cookie| Self::new(&key, reference, cookie)))
-    }
-}
 
 /// Names that were met.
 #[derive(Default)]
