@@ -264,6 +264,32 @@ fn an_attribute_list_that_names_one_thing_for_another_hides_no_stream() {
     assert_eq!((right_streams(&ntfs, &contents), ntfs.findings().len()), ((40, Ok(())), 0));
 }
 
+/// An entry that says to be that of the list itself, which needs none.
+#[test]
+fn no_entry_of_an_attribute_list_is_that_of_the_list_itself() {
+    let test = "no_entry_of_an_attribute_list_is_that_of_the_list_itself";
+    let Some((forge, list, contents)) = streams(test, "s") else { return };
+    let mut at = list;
+    let mut entries = Vec::new();
+    while forge.bytes[at] != 0 {
+        entries.push(at);
+        at += usize::from(forge.bytes[at + 4]);
+    }
+    assert!(entries.len() > 40, "{}", entries.len());
+    for at in entries {
+        let mut forge = forge.clone();
+        forge.bytes[at] = ATTRIBUTE_LIST as u8;
+        let ntfs = forge.open();
+        let file = find(&ntfs, "file");
+        let attr = ntfs.attr(file).unwrap();
+        assert_eq!((attr.links, attr.name_times.is_some()), (1, true), "{at:#x}");
+        let (right, end) = right_streams(&ntfs, &contents);
+        assert!(right == 40 && end.is_err(), "{at:#x}: {right}");
+        assert_eq!(content(&ntfs, file), b"content", "{at:#x}");
+        assert!(ntfs.findings().iter().any(|finding| finding.code == Code::NtfsAttributeListBad), "{at:#x}");
+    }
+}
+
 #[test]
 fn streams_whose_record_is_lost_have_their_names() {
     let test = "streams_whose_record_is_lost_have_their_names";

@@ -2,6 +2,7 @@
 //! them, as its attribute list says.
 
 use std::collections::{HashMap, HashSet};
+use std::iter;
 
 use mount_api::{Error, ErrorKind, Trust};
 
@@ -24,6 +25,11 @@ pub(super) struct Joining<'a> {
     held: HashMap<FileReference, Result<FileRecord, Error>>,
     /// Attributes found so far, by type and name.
     found: HashMap<(u32, Vec<u16>), usize>,
+    /// Of the names that entries led to, where they stand.
+    names: HashSet<(FileReference, u16)>,
+    listed: Listed,
+    /// What is wrong with the list.
+    wrong: Option<Error>,
 }
 
 /// How often a list names what may stand in a record: by record, type, name and lowest VCN.
@@ -46,96 +52,96 @@ impl Listed {
     }
 }
 
-/// What a list should name and does not.
-#[derive(Default)]
-struct Unlisted {
-    attributes: Vec<Attribute>,
-    /// The first record that holds any of it.
-    holder: Option<u32>,
-}
-
 impl<'a> Joining<'a> {
     /// Extension records are read with `fetch`.
     pub(super) fn new(base: &'a FileRecord, raws: &'a [RawAttribute<'a>], cluster_size: u64, fetch: Fetch<'a>) -> Self {
-        Joining { base, raws, fetch, cluster_size, held: HashMap::new(), found: HashMap::new() }
+        let (held, found, names) = (HashMap::new(), HashMap::new(), HashSet::new());
+        Joining { base, raws, fetch, cluster_size, held, found, names, listed: Listed::default(), wrong: None }
     }
 
     /// Adds the attributes of these entries to the file.
-    pub(super) fn run(&mut self, file: &mut File, entries: Vec<Entry>) {
-        let mut wrong = None;
-        let mut names = HashSet::new();
-        let mut listed = Listed::default();
+    pub(super) fn run(mut self, file: &mut File, entries: Vec<Entry>) {
         for entry in entries {
-            if entry.kind == attribute::ATTRIBUTE_LIST {
-                continue;
-            }
-            listed.add(&entry);
-            if entry.lowest_vcn == 0 {
-                let key = (entry.kind, entry.name.clone());
-                let twice = match entry.kind {
-                    attribute::FILE_NAME => !names.insert((entry.holder, entry.id)),
-                    _ => self.found.contains_key(&key),
-                };
-                if twice {
-                    // One of the two is that of another attribute.
-                    let text = "the attribute list names an attribute twice";
-                    wrong.get_or_insert_with(|| list_is_bad(format!("file record {}: {text}", file.number)));
-                    continue;
-                }
-                let attribute = self.begin(&entry, &mut file.trust);
-                self.found.entry((entry.kind, entry.name)).or_insert(file.attributes.len());
-                file.attributes.push(attribute);
-            } else {
-                self.go_on(file, entry);
-            }
+            self.follow(file, entry);
         }
         for attribute in &mut file.attributes {
             if let Value::NonResident(value) = &mut attribute.value {
                 value.parts.sort_by_key(|part| part.lowest_vcn);
                 if value.leave_out_parts_of_none(self.cluster_size) {
-                    let text = "the attribute list names a part of an attribute that has none there";
-                    wrong.get_or_insert_with(|| list_is_bad(format!("file record {}: {text}", file.number)));
+                    self.complain("the attribute list names a part of an attribute that has none there");
                 }
             }
         }
-        let unlisted = self.unlisted(listed);
-        // The list of a deleted file may be an older one than its records.
-        if let Some(holder) = unlisted.holder.filter(|_| !file.freed) {
-            let text = format!("the attribute list does not name all that stands in file record {holder}");
-            wrong.get_or_insert_with(|| list_is_bad(format!("file record {}: {text}", file.number)));
-        }
-        file.attributes.extend(unlisted.attributes);
-        // What the list should name and does not is there all the same.
-        let unlisted = self.raws.iter().filter(|raw| {
-            raw.kind != attribute::ATTRIBUTE_LIST && !self.found.contains_key(&(raw.kind, raw.name.clone()))
-        });
-        file.attributes.extend(unlisted.map(|raw| file_attribute(self.base.number, raw)));
+        self.add_unlisted(file);
         // An entry that leads to nothing may have been that of any attribute; one that leads to a record which cannot be read is
         // as good as any.
         let unreadable = || file.attributes.iter().filter_map(Attribute::damage);
-        file.untold = wrong.or_else(|| unreadable().find(|error| !is_of_lost_record(error)).cloned());
+        file.untold = self.wrong.or_else(|| unreadable().find(|error| !is_of_lost_record(error)).cloned());
         file.missing = file.untold.clone().or_else(|| unreadable().next().cloned());
         file.leave_out_what_begins_elsewhere();
     }
 
-    /// What stands in the extension records that were read, and the list does not name.
-    fn unlisted(&self, mut listed: Listed) -> Unlisted {
-        let mut unlisted = Unlisted::default();
-        let mut holders: Vec<_> =
-            self.held.iter().filter_map(|(holder, record)| Some((holder, record.as_ref().ok()?))).collect();
-        holders.sort_by_key(|(holder, _)| holder.record);
+    /// The first thing that is wrong with the list counts.
+    fn complain(&mut self, text: &str) {
+        self.wrong.get_or_insert_with(|| list_is_bad(format!("file record {}: {text}", self.base.number)));
+    }
+
+    /// Adds what an entry leads to.
+    fn follow(&mut self, file: &mut File, entry: Entry) {
+        if entry.kind == attribute::ATTRIBUTE_LIST {
+            if !self.is_of_the_list(&entry) {
+                self.complain("an entry of the attribute list leads to another list");
+            }
+            return;
+        }
+        self.listed.add(&entry);
+        if entry.lowest_vcn != 0 {
+            return self.go_on(file, entry);
+        }
+        let key = (entry.kind, entry.name.clone());
+        let twice = match entry.kind {
+            attribute::FILE_NAME => !self.names.insert((entry.holder, entry.id)),
+            _ => self.found.contains_key(&key),
+        };
+        if twice {
+            // One of the two is that of another attribute.
+            return self.complain("the attribute list names an attribute twice");
+        }
+        let attribute = self.begin(&entry, &mut file.trust);
+        self.found.entry(key).or_insert(file.attributes.len());
+        file.attributes.push(attribute);
+    }
+
+    /// Whether an entry is that of the list itself, which needs none.
+    fn is_of_the_list(&self, entry: &Entry) -> bool {
+        entry.holder.record == u64::from(self.base.number)
+            && self.raws.iter().any(|raw| (raw.kind, raw.id) == (entry.kind, entry.id))
+    }
+
+    /// Adds what stands in the records that were read, and the list does not name.
+    fn add_unlisted(&mut self, file: &mut File) {
+        let mut held: Vec<_> = self.held.values().flatten().collect();
+        held.sort_by_key(|record| record.number);
         // One may be named with and without its sequence number.
-        holders.dedup_by_key(|(holder, _)| holder.record);
-        for (holder, record) in holders {
-            for raw in record.attributes().iter().flatten().filter(|raw| !listed.take(raw, holder.record)) {
-                unlisted.holder.get_or_insert(record.number);
+        held.dedup_by_key(|record| record.number);
+        // The list itself needs no entry.
+        let is_other = |raw: &RawAttribute<'_>| raw.kind != attribute::ATTRIBUTE_LIST;
+        let mut first = None;
+        for record in iter::once(self.base).chain(held) {
+            let number = record.number;
+            let raws = record.attributes().unwrap_or_default();
+            for raw in raws.iter().filter(|raw| is_other(raw) && !self.listed.take(raw, number.into())) {
+                first.get_or_insert(number);
                 // A further part is had where all records of the file are read.
                 if raw.lowest_vcn() == 0 && !self.found.contains_key(&(raw.kind, raw.name.clone())) {
-                    unlisted.attributes.push(file_attribute(record.number, raw));
+                    file.attributes.push(file_attribute(number, raw));
                 }
             }
         }
-        unlisted
+        // The list of a deleted file may be an older one than its records.
+        if let Some(number) = first.filter(|_| !file.freed) {
+            self.complain(&format!("the attribute list does not name all that stands in file record {number}"));
+        }
     }
 
     /// The attribute that begins where this entry says.
